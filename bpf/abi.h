@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the BPF programs and the daemon say to each other: the only header both
+ * sides include. Fixed widths, natural alignment, padding named, sizes
+ * asserted. All times are CLOCK_BOOTTIME nanoseconds; pids and tids are those
+ * of the initial pid namespace; "pid" is the process (the kernel's tgid).
+ *
+ * The same records describe what comes from elsewhere (the perf side band, a
+ * replayed recording), so that everything above the sources knows one
+ * vocabulary. A recording is these bytes: a change here raises ABI_VERSION.
+ */
+#ifndef PERFD_BPF_ABI_H
+#define PERFD_BPF_ABI_H
+
+#include <linux/types.h>
+
+#define ABI_VERSION 1
+
+#define ABI_COMM_MAX 16 /* TASK_COMM_LEN, NUL included */
+#define ABI_PATH_MAX 4096 /* PATH_MAX, NUL included */
+#define ABI_BUILD_ID_MAX 20
+#define ABI_FRAMES_MAX 512 /* frames of one stack */
+#define ABI_KERNEL_FRAMES_MAX 127 /* the kernel's own limit (perf_event_max_stack) */
+#define ABI_SLOTS_MAX 32 /* sessions sampling at once; slot 0 is the system-wide one */
+
+/*
+ * Why a sample's stack is what it is, and why a sample is missing: one list
+ * for both sides. X(enumerator, key in JSON and metrics, frame shown in the
+ * stack or "" where there is none, sentence for people).
+ */
+#define ABI_REASONS(X)                                                                             \
+	X(COMPLETE, "complete", "", "whole stack")                                                 \
+	X(NO_USER, "no_user", "", "no user side (kernel thread or exiting task)")                  \
+	X(TRUNCATED, "truncated", "[truncated]", "stack deeper than the frame limit")              \
+	X(BROKEN_CHAIN, "broken_chain", "[no unwind info]", "frame-pointer chain broken off")      \
+	X(UNREADABLE, "unreadable", "[unreadable stack]", "stack memory could not be read")        \
+	X(NO_MAPPING, "no_mapping", "[no mapping yet]", "address in no known mapping")             \
+	X(NO_ROW, "no_row", "[no unwind info]", "no unwind row for the address")                   \
+	X(UNSUPPORTED, "unsupported_rule", "[unsupported unwind rule]", "unwind rule unsupported") \
+	X(EVICTED, "evicted_table", "[evicted unwind table]", "unwind table not in memory")        \
+	X(LOST_STACK, "lost_stack", "[lost stack]", "stack did not reach the daemon")              \
+	X(LOST_RING, "lost_ring", "", "ring buffer full: sample dropped")                          \
+	X(LOST_SIDEBAND, "lost_sideband", "", "process events dropped by the kernel")              \
+	X(LOST_LIMIT, "lost_limit", "", "a limit of the daemon was reached")                       \
+	X(LOST_THROTTLED, "lost_throttled", "", "the kernel throttled the sampling event")
+
+enum abi_reason {
+#define X(name, key, frame, text) ABI_REASON_##name,
+	ABI_REASONS(X)
+#undef X
+		ABI_REASON_COUNT
+};
+
+enum abi_type {
+	ABI_SAMPLE = 1,
+	ABI_STACK,
+	ABI_TASK, /* a task that was there before we looked (task iterator) */
+	ABI_FORK,
+	ABI_EXEC,
+	ABI_COMM,
+	ABI_EXIT,
+	ABI_MMAP,
+	ABI_LOST,
+	ABI_TYPE_COUNT
+};
+
+enum abi_source { ABI_SOURCE_NONE, ABI_SOURCE_CPU_CLOCK, ABI_SOURCE_CYCLES, ABI_SOURCE_COUNT };
+
+enum abi_space { ABI_SPACE_KERNEL = 1, ABI_SPACE_USER };
+
+/* How the frames of a stack are to be read. */
+enum abi_frame_form {
+	ABI_FRAME_ADDRESS = 1, /* addresses of the process or the kernel, one word a frame */
+	ABI_FRAME_FILE, /* (file id << 48 | address in file): the table walk's form */
+};
+
+struct abi_header {
+	__u16 size; /* bytes of the record, this header included; a multiple of 8 */
+	__u8 type; /* enum abi_type */
+	__u8 reason; /* enum abi_reason */
+	__u16 cpu;
+	__u8 source; /* enum abi_source; the event a sample or loss belongs to */
+	__u8 slot; /* session slot, < ABI_SLOTS_MAX */
+	__u64 time;
+};
+
+/* One firing of a sampling event. */
+struct abi_sample {
+	struct abi_header hdr;
+	__u32 pid;
+	__u32 tid;
+	__u64 cgroup; /* cgroup v2 id, 0 if none */
+	__u64 kernel_stack; /* id of an ABI_STACK, 0: none */
+	__u64 user_stack; /* likewise */
+	__u64 weight; /* what it stands for: ns (cpu-clock) or cycles */
+};
+
+/* A stack, sent before the first sample that names it. Leaf first. */
+struct abi_stack {
+	struct abi_header hdr; /* reason: how the walk ended */
+	__u64 id; /* hash of space, process and frames; never 0 */
+	__u32 pid; /* 0 for kernel stacks */
+	__u16 count;
+	__u8 space; /* enum abi_space */
+	__u8 form; /* enum abi_frame_form */
+	__u64 frames[]; /* count of them */
+};
+
+struct abi_task {
+	struct abi_header hdr;
+	__u32 pid;
+	__u32 tid;
+	__u32 ppid;
+	__u32 flags; /* ABI_TASK_* */
+	__u64 start; /* of the thread */
+	char comm[ABI_COMM_MAX];
+};
+#define ABI_TASK_KERNEL 1u /* a kernel thread */
+
+/* A new process (tid == pid) or a new thread (tid != pid). */
+struct abi_fork {
+	struct abi_header hdr;
+	__u32 pid;
+	__u32 tid;
+	__u32 ppid; /* process and thread that forked */
+	__u32 ptid;
+};
+
+/* The image was replaced: all mappings are gone, one thread is left. */
+struct abi_exec {
+	struct abi_header hdr;
+	__u32 pid;
+	__u32 tid;
+	char comm[ABI_COMM_MAX];
+};
+
+struct abi_comm {
+	struct abi_header hdr;
+	__u32 pid;
+	__u32 tid;
+	char comm[ABI_COMM_MAX];
+};
+
+/* A thread ended; the process with its last one. */
+struct abi_exit {
+	struct abi_header hdr;
+	__u32 pid;
+	__u32 tid;
+};
+
+/* An executable mapping. */
+struct abi_mmap {
+	struct abi_header hdr;
+	__u32 pid;
+	__u32 tid;
+	__u64 start; /* process address */
+	__u64 length; /* bytes */
+	__u64 offset; /* in the file, bytes */
+	__u64 inode; /* 0 where the build id stands in its place */
+	__u32 dev_major;
+	__u32 dev_minor;
+	__u8 build_id[ABI_BUILD_ID_MAX];
+	__u8 build_id_size; /* 0: unknown */
+	__u8 pad[3];
+	char path[]; /* NUL-terminated, padded to 8 bytes: "/lib/x.so", "[vdso]", "//anon" */
+};
+
+/* `count` records of the kind `hdr.reason` names were lost before `hdr.time`. */
+struct abi_lost {
+	struct abi_header hdr;
+	__u64 count;
+};
+
+/* Per CPU and slot, counted in the kernel whatever happens to the ring. */
+struct abi_counters {
+	__u64 fired; /* events that ran the program */
+	__u64 idle; /* of these: the idle task */
+	__u64 filtered; /* of these: not a target of the session */
+	__u64 late; /* periods that passed unseen and went into a later weight */
+	__u64 samples[ABI_REASON_COUNT]; /* of these: by result */
+	__u64 weight[ABI_REASON_COUNT];
+};
+
+/* Which tasks a slot's events record. */
+struct abi_slot {
+	__u8 active;
+	__u8 all; /* every process: `targets` is not asked */
+	__u8 source; /* enum abi_source */
+	__u8 pad[5];
+	__u64 period; /* ns or cycles between two firings */
+};
+
+#ifdef __cplusplus
+#define ABI_ASSERT static_assert
+#else
+#define ABI_ASSERT _Static_assert
+#endif
+ABI_ASSERT(sizeof(struct abi_header) == 16, "abi_header");
+ABI_ASSERT(sizeof(struct abi_sample) == 56, "abi_sample");
+ABI_ASSERT(sizeof(struct abi_stack) == 32, "abi_stack");
+ABI_ASSERT(sizeof(struct abi_task) == 56, "abi_task");
+ABI_ASSERT(sizeof(struct abi_fork) == 32, "abi_fork");
+ABI_ASSERT(sizeof(struct abi_exec) == 40, "abi_exec");
+ABI_ASSERT(sizeof(struct abi_comm) == 40, "abi_comm");
+ABI_ASSERT(sizeof(struct abi_exit) == 24, "abi_exit");
+ABI_ASSERT(sizeof(struct abi_mmap) == 88, "abi_mmap");
+ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
+ABI_ASSERT(sizeof(struct abi_slot) == 16, "abi_slot");
+ABI_ASSERT(sizeof(struct abi_counters) == 8 * (4 + 2 * ABI_REASON_COUNT), "abi_counters");
+
+#endif

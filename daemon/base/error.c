@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int error_set(struct error *error, int code, const char *format, ...)
+{
+	va_list args;
+
+	if (!error)
+		return code;
+	error->code = code;
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	return code;
+}
+
+int error_prefix(struct error *error, const char *format, ...)
+{
+	char text[sizeof(error->text)];
+	va_list args;
+	size_t n;
+
+	if (!error)
+		return 0;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	n = strlen(text);
+	snprintf(text + n, sizeof(text) - n, ": %s", error->text);
+	memcpy(error->text, text, sizeof(text));
+	return error->code;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	int priority; /* syslog(3) */
+} levels[] = {
+	[LOG_LEVEL_ERROR] = {"error", 3},
+	[LOG_LEVEL_WARNING] = {"warning", 4},
+	[LOG_LEVEL_INFO] = {"info", 6},
+	[LOG_LEVEL_DEBUG] = {"debug", 7},
+};
+
+/* The one mutable global of the project: a log has to work from anywhere. */
+static struct {
+	const char *program;
+	enum log_level max;
+	bool journal;
+} state = {.program = "perfd", .max = LOG_LEVEL_INFO};
+
+void log_init(const char *program, enum log_level max)
+{
+	state.program = program;
+	state.max = max;
+	state.journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+enum log_level log_max_level(void)
+{
+	return state.max;
+}
+
+const char *log_level_name(enum log_level level)
+{
+	return levels[level].name;
+}
+
+int log_level_parse(const char *name, enum log_level *ret)
+{
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (!strcmp(name, levels[i].name)) {
+			*ret = (enum log_level)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static void emit(enum log_level level, int code, const char *format, va_list args)
+{
+	char line[1024];
+	int n;
+
+	if (level > state.max)
+		return;
+	if (state.journal)
+		n = snprintf(line, sizeof(line), "<%d>", levels[level].priority);
+	else if (level == LOG_LEVEL_INFO)
+		n = snprintf(line, sizeof(line), "%s: ", state.program);
+	else
+		n = snprintf(line, sizeof(line), "%s: %s: ", state.program, levels[level].name);
+	n += vsnprintf(line + n, sizeof(line) - (size_t)n, format, args);
+	if (n > (int)sizeof(line) - 1)
+		n = (int)sizeof(line) - 1;
+	if (code && n < (int)sizeof(line) - 1)
+		snprintf(line + n, sizeof(line) - (size_t)n, ": %s", strerror(-code));
+	/* One call a line, so that lines of two processes do not mix. */
+	fprintf(stderr, "%s\n", line);
+}
+
+void log_message(enum log_level level, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	emit(level, 0, format, args);
+	va_end(args);
+}
+
+int log_errno(enum log_level level, int code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	emit(level, code, format, args);
+	va_end(args);
+	return code;
+}

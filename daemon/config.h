@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The daemon's settings. One table (config.c) holds for every key its section,
+ * name, type, unit, default, bounds and help; the file, --set, the shipped
+ * configs/perfd.conf and the documentation all come from it.
+ *
+ * File format: "[section]" lines, "key = value" lines, "#" comments. Sizes
+ * take K, M, G (binary); times ns, us, ms, s, m, h; booleans yes/no.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/base/error.h"
+#include "daemon/base/strbuf.h"
+
+#define CONFIG_PATH_MAX 256
+
+struct config {
+	/* [daemon] */
+	char socket[CONFIG_PATH_MAX]; /* control socket; at most 107 bytes (sockaddr_un) */
+	char socket_group[64]; /* group that may see all; "perfd" */
+	char log_level[16]; /* enum log_level by name */
+	uint32_t clients_max;
+	/* [cpu] */
+	char event[16]; /* "cpu-clock" or "cycles" */
+	uint32_t frequency_hz; /* system-wide rate; 0: only sessions sample */
+	uint32_t session_frequency_hz; /* of a session that names none */
+	uint32_t frequency_max_hz; /* above: refused */
+	/* [history] */
+	uint64_t window_ns; /* width of an aggregation window of the system-wide view */
+	uint64_t keep_ns; /* how much of it stays in memory */
+	/* [limits] */
+	uint32_t sessions_max; /* < ABI_SLOTS_MAX */
+	uint32_t processes_max;
+	uint32_t mappings_max; /* of all processes together */
+	uint64_t ring_bytes; /* BPF ring buffer, each of the rings; a power of two */
+	uint64_t sideband_bytes; /* perf side-band buffer a CPU; a power of two */
+	uint32_t stacks_max; /* distinct stacks kept, kernel and daemon */
+	uint64_t samples_max; /* distinct aggregated samples of one session */
+	uint64_t exited_grace_ns; /* an exited process stays known this long */
+	uint64_t worker_memory_bytes; /* address space of the symbolizer worker */
+	uint64_t worker_deadline_ns; /* for one request, then it is killed */
+	uint32_t worker_images_max; /* files held open and parsed */
+};
+
+void config_init(struct config *config); /* defaults */
+/* Sets one key: "section.key" and its text; error says what was expected. */
+int config_set(struct config *config, const char *key, const char *value, struct error *error);
+/* Reads a file over what is there; on error *config is unchanged and the error
+ * begins with "file:line:". */
+int config_load(struct config *config, const char *path, struct error *error);
+/* The commented file that ships as configs/perfd.conf, from the table. */
+void config_write_template(struct strbuf *out);
+/* All keys with value, unit, default, bounds, help, as text for --help-config. */
+void config_explain(const struct config *config, struct strbuf *out);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The profiler without its face: source, process table, symbols, aggregation
+ * and sessions on one event loop. The server above it knows requests and
+ * clients; the engine knows neither.
+ *
+ * A session is one question: which processes, at which rate, from when to
+ * when. Session 0 is the system-wide view that is always on (if the config has
+ * a rate for it); it keeps a sliding history and never ends.
+ *
+ * Life of a session: open → running → (engine_session_stop, its duration, or
+ * the exit of its last process) → ended: `on_end` is called once, in its own
+ * turn of the loop. An ended session keeps its samples until it is collected
+ * or closed. engine_session_collect() resolves the names that are still
+ * missing (bounded in time: what is not resolved by then gets its
+ * "[module+0xoffset]") and hands over a profile.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "daemon/base/error.h"
+#include "daemon/config.h"
+#include "flamegraph/profile.h"
+
+struct engine;
+
+enum session_end {
+	SESSION_RUNNING,
+	SESSION_END_STOPPED, /* by request */
+	SESSION_END_DURATION,
+	SESSION_END_EXIT, /* its processes are gone */
+	SESSION_END_ERROR,
+};
+const char *session_end_name(enum session_end end); /* "running", "stopped", "duration", … */
+
+struct session_request {
+	pid_t pid; /* 0: all processes the owner may see */
+	bool wait_exec; /* leave out what the process does before its next exec */
+	uint32_t frequency_hz; /* 0: the config's */
+	uint64_t duration_ns; /* 0: until stopped */
+	uid_t owner; /* who asked; anyone but root/privileged gets own processes only */
+	bool privileged; /* root or member of the socket group */
+	bool background; /* goes on without its client */
+	char title[256]; /* for the output; "" : made from the pid's comm */
+	char event[16]; /* "", "cpu-clock", "cycles" */
+};
+
+struct session_info {
+	uint32_t id;
+	enum session_end end;
+	pid_t pid;
+	uid_t owner;
+	bool background;
+	uint32_t frequency_hz;
+	uint64_t elapsed_ns;
+	uint64_t duration_ns; /* 0: none */
+	uint64_t samples; /* in the session */
+	uint64_t weight; /* their sum */
+	uint64_t lost;
+	uint32_t processes; /* seen */
+	uint64_t first_sample_ns; /* from open to the first sample in the daemon; 0: none yet */
+	char title[256];
+};
+
+typedef void session_end_fn(void *context, uint32_t id, enum session_end end);
+/* profile is the callee's to destroy; NULL with an error. */
+typedef void session_profile_fn(void *context, const struct error *error, struct profile *profile);
+
+struct engine_options {
+	const struct config *config; /* copied */
+	const char *replay; /* a recording instead of BPF; NULL: BPF */
+	const char *capture; /* also write all records there; NULL: do not */
+	const char *program; /* for the worker, e.g. "/proc/self/exe" */
+};
+
+int engine_create(const struct engine_options *options, struct event_base *base,
+		  struct error *error, struct engine **ret);
+void engine_destroy(struct engine *engine);
+
+/* 0 and the id; else an error for the one who asked: -ESRCH (no such process,
+ * zombie), -EPERM (another user's), -EINVAL (kernel thread, rate), -ENOSPC (too
+ * many sessions), -EOPNOTSUPP (event). */
+int engine_session_open(struct engine *engine, const struct session_request *request,
+			session_end_fn *on_end, void *context, struct error *error,
+			uint32_t *ret_id);
+int engine_session_stop(struct engine *engine, uint32_t id);
+/* Calls back once, later. The session must have ended (or be 0: a snapshot of the
+ * last `recent_ns`, 0: all that is kept). */
+int engine_session_collect(struct engine *engine, uint32_t id, uint64_t recent_ns,
+			   session_profile_fn *done, void *context);
+/* Forgets the session; pending callbacks of it are not called any more. */
+void engine_session_close(struct engine *engine, uint32_t id);
+int engine_session_info(const struct engine *engine, uint32_t id, struct session_info *ret);
+/* For each session but 0, in order of id. */
+void engine_session_each(const struct engine *engine,
+			 void (*each)(void *context, const struct session_info *info), void *context);
+/* An id of the newest live session on this pid, or -ENOENT. */
+int engine_session_find(const struct engine *engine, pid_t pid, uint32_t *ret_id);
+
+/* What `status --json` prints, but for the server's own part. New reference. */
+json_t *engine_status(struct engine *engine);
+/* True when a replayed recording has been played to its end. */
+bool engine_replay_done(const struct engine *engine);

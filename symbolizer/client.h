@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The daemon's handle on the symbolizer worker: the child process, without
+ * privileges, that alone parses foreign bytes (ELF files, /proc text). Requests
+ * go over a socket, files as descriptors; answers come back as callbacks from
+ * symbolizer_dispatch(). A worker that dies, or does not answer before the
+ * deadline, is killed and replaced; the request it worked on fails with
+ * -EFAULT, its image is quarantined, and all the others are sent again.
+ *
+ * Ownership: the client owns its child and descriptors; descriptors handed in
+ * are the client's from then on, on error too. What a callback is shown lives
+ * until it returns. Callbacks run inside symbolizer_dispatch() or
+ * symbolizer_tick(), never inside the call that asks.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/error.h"
+
+struct symbolizer;
+
+struct symbolizer_config {
+	uint64_t memory_bytes; /* the worker's RLIMIT_AS */
+	uint64_t deadline_ns; /* for one request */
+	uint32_t images_max; /* parsed files the worker keeps; the least used goes */
+	const char *program; /* to exec for the worker: "/proc/self/exe" */
+	const char *const *argv; /* its arguments, e.g. {"perfd", "--worker", NULL} */
+};
+
+/* One function that covers an address; several for one address where it is
+ * inlined (outermost last). */
+struct symbolizer_frame {
+	const char *name; /* NUL-terminated, never empty */
+	const char *module; /* "" for the kernel itself; "ext4", "bpf" */
+	const char *file; /* source file, "" if unknown */
+	uint32_t line;
+	bool inlined;
+};
+
+struct symbolizer_name {
+	const struct symbolizer_frame *frames; /* leaf first */
+	uint32_t frame_count; /* 0: no name for this address */
+};
+
+/* error: 0 or -errno with a sentence. names: one for each address asked for. */
+typedef void symbolizer_names_fn(void *context, int error, const char *text,
+				 const struct symbolizer_name *names, size_t count);
+
+/* What /proc/PID/maps says of one mapping. */
+struct symbolizer_mapping {
+	uint64_t start, length, offset; /* process address, bytes, file offset */
+	uint64_t inode;
+	uint32_t dev_major, dev_minor;
+	bool executable;
+	const char *path; /* without " (deleted)", octal escapes undone */
+};
+typedef void symbolizer_maps_fn(void *context, int error, const char *text,
+				const struct symbolizer_mapping *mappings, size_t count);
+
+/* What an ELF file said of itself when it was opened. */
+struct symbolizer_image {
+	uint8_t build_id[20];
+	uint8_t build_id_size; /* 0: none */
+	uint32_t symbols;
+};
+typedef void symbolizer_image_fn(void *context, int error, const char *text,
+				 const struct symbolizer_image *image);
+
+struct symbolizer_stats {
+	uint32_t restarts; /* workers that had to be replaced */
+	uint32_t quarantined; /* images */
+	uint32_t images; /* open now */
+	uint64_t requests, answers, failures;
+	uint64_t addresses, named;
+	int pid; /* the worker's; 0: none now */
+};
+
+int symbolizer_create(const struct symbolizer_config *config, struct error *error,
+		      struct symbolizer **ret);
+void symbolizer_destroy(struct symbolizer *symbolizer);
+/* Readable when symbolizer_dispatch() has something to do; it changes when the
+ * worker is replaced, so `changed` (may be NULL) is called then. */
+int symbolizer_fd(const struct symbolizer *symbolizer);
+void symbolizer_on_fd_change(struct symbolizer *symbolizer, void (*changed)(void *context, int fd),
+			     void *context);
+/* Handles what has come. Never blocks. */
+void symbolizer_dispatch(struct symbolizer *symbolizer);
+/* Deadlines and restarts: to be called some four times a second. */
+void symbolizer_tick(struct symbolizer *symbolizer);
+/* Requests under way. */
+size_t symbolizer_pending(const struct symbolizer *symbolizer);
+void symbolizer_get_stats(const struct symbolizer *symbolizer, struct symbolizer_stats *ret);
+
+/* Hands a file over under an id of the caller's choice (nonzero, not reused for
+ * another file). fd is a regular ELF file, open for reading. The client keeps a
+ * descriptor so that a new worker can have it again. */
+int symbolizer_add_image(struct symbolizer *symbolizer, uint32_t image, int fd,
+			 symbolizer_image_fn *done, void *context);
+void symbolizer_drop_image(struct symbolizer *symbolizer, uint32_t image);
+/* Names for offsets in an image's file (bytes from its beginning, as a mapping
+ * gives them: address - start + offset): the worker turns them into ELF
+ * addresses by the program headers, so PIE, non-PIE and prelinked are alike. */
+int symbolizer_names(struct symbolizer *symbolizer, uint32_t image, const uint64_t *offsets,
+		     size_t count, symbolizer_names_fn *done, void *context);
+/* Names for kernel addresses (modules and BPF programs too). The client opens
+ * /proc/kallsyms with the daemon's rights and hands it over, and again when an
+ * address has no name and the list is older than some seconds. */
+int symbolizer_kernel_names(struct symbolizer *symbolizer, const uint64_t *addresses, size_t count,
+			    symbolizer_names_fn *done, void *context);
+/* True once a kallsyms of zeros was seen (kptr_restrict): say so to the user. */
+bool symbolizer_kernel_restricted(const struct symbolizer *symbolizer);
+/* Parses the text of a /proc/PID/maps that the caller opened. */
+int symbolizer_maps(struct symbolizer *symbolizer, int fd, symbolizer_maps_fn *done,
+		    void *context);
+
+/* The worker's main: never returns to the caller's world; gives an exit code.
+ * `fd` is the socket it inherited. */
+int symbolizer_worker_main(int fd, uint64_t memory_bytes);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "daemon/base/error.h"
@@ -51,6 +52,13 @@ int config_set(struct config *config, const char *key, const char *value, struct
 /* Reads a file over what is there; on error *config is unchanged and the error
  * begins with "file:line:". */
 int config_load(struct config *config, const char *path, struct error *error);
+/* The same for `n` bytes of text; `name` stands for the file in errors. */
+int config_parse(struct config *config, const char *name, const char *text, size_t n,
+		 struct error *error);
+/* Settings that only make sense together (a rate above the highest one, a window
+ * longer than the history). config_load() does this itself; call it once after
+ * the last config_set(). */
+int config_check(const struct config *config, struct error *error);
 /* The commented file that ships as configs/perfd.conf, from the table. */
 void config_write_template(struct strbuf *out);
 /* All keys with value, unit, default, bounds, help, as text for --help-config. */

@@ -30,7 +30,12 @@ int error_prefix(struct error *error, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	n = strlen(text);
-	snprintf(text + n, sizeof(text) - n, ": %s", error->text);
+	/* What does not fit is cut off at the end, as in error_set(). */
+	for (const char *at = ": "; *at && n < sizeof(text) - 1; at++)
+		text[n++] = *at;
+	for (const char *at = error->text; *at && n < sizeof(text) - 1; at++)
+		text[n++] = *at;
+	text[n] = '\0';
 	memcpy(error->text, text, sizeof(text));
 	return error->code;
 }

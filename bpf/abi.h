@@ -176,7 +176,8 @@ struct abi_counters {
 	__u64 fired; /* events that ran the program */
 	__u64 idle; /* of these: the idle task */
 	__u64 filtered; /* of these: not a target of the session */
-	__u64 late; /* periods that passed unseen and went into a later weight */
+	__u64 late; /* periods that passed without firing and went into a later weight */
+	__u64 missed; /* likewise, but nobody can say whose they were: in no weight */
 	__u64 samples[ABI_REASON_COUNT]; /* of these: by result */
 	__u64 weight[ABI_REASON_COUNT];
 };
@@ -186,8 +187,15 @@ struct abi_slot {
 	__u8 active;
 	__u8 all; /* every process: `targets` is not asked */
 	__u8 source; /* enum abi_source */
-	__u8 pad[5];
+	__u8 pad;
+	__u32 generation; /* changes whenever the slot's events are opened anew */
 	__u64 period; /* ns or cycles between two firings */
+};
+
+/* A process's sessions, by slot: bit n is slot n. A forked child inherits them. */
+struct abi_target {
+	__u32 slots; /* sampled now */
+	__u32 at_exec; /* join `slots` with the process's next exec */
 };
 
 #ifdef __cplusplus
@@ -206,6 +214,7 @@ ABI_ASSERT(sizeof(struct abi_exit) == 24, "abi_exit");
 ABI_ASSERT(sizeof(struct abi_mmap) == 88, "abi_mmap");
 ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
 ABI_ASSERT(sizeof(struct abi_slot) == 16, "abi_slot");
-ABI_ASSERT(sizeof(struct abi_counters) == 8 * (4 + 2 * ABI_REASON_COUNT), "abi_counters");
+ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
+ABI_ASSERT(sizeof(struct abi_counters) == 8 * (5 + 2 * ABI_REASON_COUNT), "abi_counters");
 
 #endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The CPU sampler: one program for the sampling events of every CPU and every
+ * session. The event's cookie is the session's slot.
+ */
+#include "bpf/emit.h"
+#include "bpf/maps.h"
+#include "bpf/walk.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* A gap longer than this is a suspended or stopped machine, not late ticks. */
+#define LATE_MAX_NS 1000000000ULL
+
+/*
+ * What this firing stands for. The timer behind cpu-clock skips the periods
+ * that pass while interrupts are off or the virtual CPU is not run
+ * (perf_swevent_hrtimer() forwards it and forgets the overruns). If the thread
+ * has not been switched out since the last firing, they were its own, and this
+ * firing stands for them too: or busy time would be lost. Otherwise (mostly a
+ * timer that came late out of a deep idle) they are only counted.
+ */
+static __always_inline __u64 weigh(const struct abi_slot *slot, struct slot_state *state,
+				   struct abi_counters *count, __u32 tid, __u64 period, __u64 now)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct slot_state before = *state;
+	__u64 periods;
+
+	state->last = now;
+	state->switches = BPF_CORE_READ(task, nvcsw) + BPF_CORE_READ(task, nivcsw);
+	state->tid = tid;
+	state->generation = slot->generation;
+	if (slot->source != ABI_SOURCE_CPU_CLOCK || !period || !before.last ||
+	    before.generation != state->generation)
+		return period;
+	periods = (now - before.last + period / 2) / period;
+	if (periods <= 1)
+		return period;
+	if (before.tid != tid || before.switches != state->switches ||
+	    now - before.last > LATE_MAX_NS) {
+		count->missed += periods - 1;
+		return period;
+	}
+	count->late += periods - 1;
+	return periods * period;
+}
+
+static __always_inline bool is_target(const struct abi_slot *slot, __u32 index, __u32 pid)
+{
+	struct abi_target *target;
+
+	if (slot->all)
+		return true;
+	target = bpf_map_lookup_elem(&targets, &pid);
+	return target && (target->slots >> index & 1);
+}
+
+/* The id of the kernel stack, 0 if there is none, -1 if it was lost. */
+static __always_inline long kernel_stack(struct bpf_perf_event_data *ctx, struct scratch *scratch)
+{
+	__u64 hash = ABI_SPACE_KERNEL;
+	long bytes;
+	__u32 count;
+
+	bytes = bpf_get_stack(ctx, scratch->frames, ABI_KERNEL_FRAMES_MAX * sizeof(__u64), 0);
+	if (bytes <= 0)
+		return 0;
+	count = (__u32)bytes / sizeof(__u64);
+	for (__u32 i = 0; i < ABI_KERNEL_FRAMES_MAX; i++) {
+		if (i >= count)
+			break;
+		hash = hash_step(hash, scratch->frames[i]);
+	}
+	hash |= 1; /* never 0 */
+	scratch->stack.space = ABI_SPACE_KERNEL;
+	scratch->stack.pid = 0;
+	scratch->stack.hdr.reason = ABI_REASON_COMPLETE;
+	return emit_stack(scratch, hash, count) ? -1 : (long)hash;
+}
+
+/* The registers with which the thread entered the kernel, or those of the
+ * sample itself when it hit user code. False: there is no user side. */
+static __always_inline bool user_registers(struct bpf_perf_event_data *ctx,
+					   struct task_struct *task, struct walk *walk)
+{
+	struct pt_regs *regs;
+
+	if (PT_REGS_IP(&ctx->regs) >> 63 == 0 && (ctx->regs.cs & 3) == 3) {
+		walk->ip = PT_REGS_IP(&ctx->regs);
+		walk->sp = PT_REGS_SP(&ctx->regs);
+		walk->bp = PT_REGS_FP(&ctx->regs);
+		return true;
+	}
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD || !BPF_CORE_READ(task, mm))
+		return false;
+	regs = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	if (bpf_probe_read_kernel(&walk->ip, sizeof(walk->ip), &regs->rip) ||
+	    bpf_probe_read_kernel(&walk->sp, sizeof(walk->sp), &regs->rsp) ||
+	    bpf_probe_read_kernel(&walk->bp, sizeof(walk->bp), &regs->rbp))
+		return false;
+	/* Between fork and the first return to user space there is nothing yet. */
+	return walk->ip != 0;
+}
+
+/* Likewise for the user stack; `reason` says how the walk ended. */
+static __always_inline long user_stack(struct bpf_perf_event_data *ctx, struct scratch *scratch,
+				       __u32 pid, __u8 *reason)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct walk walk = {.scratch = SCRATCH_SAMPLE};
+
+	if (!user_registers(ctx, task, &walk)) {
+		*reason = ABI_REASON_NO_USER;
+		return 0;
+	}
+	/* Addresses mean something only in their process: its birth and number go
+	 * into the id. */
+	walk.hash = hash_step(ABI_SPACE_USER, pid);
+	walk.hash = hash_step(walk.hash, BPF_CORE_READ(task, group_leader, start_boottime));
+	walk_user(&walk);
+	*reason = (__u8)walk.reason;
+	walk.hash = hash_step(walk.hash, walk.reason) | 1;
+	scratch->stack.space = ABI_SPACE_USER;
+	scratch->stack.pid = pid;
+	scratch->stack.hdr.reason = *reason;
+	return emit_stack(scratch, walk.hash, walk.count) ? -1 : (long)walk.hash;
+}
+
+SEC("perf_event")
+int cpu_sample(struct bpf_perf_event_data *ctx)
+{
+	__u32 index = (__u32)bpf_get_attach_cookie(ctx), context = SCRATCH_SAMPLE;
+	__u64 ids = bpf_get_current_pid_tgid();
+	__u32 pid = (__u32)(ids >> 32);
+	struct abi_slot *slot = bpf_map_lookup_elem(&slots, &index);
+	struct abi_counters *count = bpf_map_lookup_elem(&counters, &index);
+	struct slot_state *state = bpf_map_lookup_elem(&slot_states, &index);
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
+	struct abi_sample sample = {};
+	long kernel, user;
+	__u8 reason;
+
+	if (!slot || !count || !state || !scratch || !slot->active)
+		return 0;
+	sample.hdr.time = bpf_ktime_get_boot_ns();
+	count->fired++;
+	sample.weight = weigh(slot, state, count, (__u32)ids, ctx->sample_period, sample.hdr.time);
+	if (!(__u32)ids) {
+		count->idle++;
+		return 0;
+	}
+	if (!is_target(slot, index, pid)) {
+		count->filtered++;
+		return 0;
+	}
+	sample.hdr.size = sizeof(sample);
+	sample.hdr.type = ABI_SAMPLE;
+	sample.hdr.cpu = (__u16)bpf_get_smp_processor_id();
+	sample.hdr.source = slot->source;
+	sample.hdr.slot = (__u8)index;
+	sample.pid = pid;
+	sample.tid = (__u32)ids;
+	sample.cgroup = bpf_get_current_cgroup_id();
+	scratch->stack.hdr = sample.hdr;
+	kernel = (ctx->regs.cs & 3) == 3 ? 0 : kernel_stack(ctx, scratch);
+	user = user_stack(ctx, scratch, pid, &reason);
+	if (kernel == -1 || user == -1)
+		reason = ABI_REASON_LOST_STACK;
+	sample.kernel_stack = kernel == -1 ? 0 : (__u64)kernel;
+	sample.user_stack = user == -1 ? 0 : (__u64)user;
+	sample.hdr.reason = reason;
+	if (emit(&sample, sizeof(sample)))
+		reason = ABI_REASON_LOST_RING;
+	if (reason < ABI_REASON_COUNT) {
+		count->samples[reason]++;
+		count->weight[reason] += sample.weight;
+	}
+	return 0;
+}

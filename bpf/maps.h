@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * All maps and read-only knobs of the BPF side. Every program file includes
+ * this; the daemon loads cpu.bpf.c first and lends its maps, by name, to the
+ * other objects, so that there is one of each.
+ */
+#pragma once
+
+#include "bpf/abi.h"
+#include "bpf/kernel_types.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+/* Set by the daemon before loading. */
+const volatile __u32 ring_count = 1; /* entries of `rings` */
+const volatile __u64 ring_wake_bytes = 1 << 18; /* unread bytes that wake the reader */
+
+/* One ring for some CPUs each: a single one does not scale with producers. The
+ * daemon puts the rings in before it opens the first event. */
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct ring);
+} rings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ABI_SLOTS_MAX);
+	__type(key, __u32);
+	__type(value, struct abi_slot);
+} slots SEC(".maps");
+
+/* Processes that a session follows, by pid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct abi_target);
+} targets SEC(".maps");
+
+/* Ids of the stacks that the daemon has: a stack is sent when it is not here.
+ * LRU: an old one falls out and is sent again when it comes back. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u64);
+} stacks_sent SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ABI_SLOTS_MAX);
+	__type(key, __u32);
+	__type(value, struct abi_counters);
+} counters SEC(".maps");
+
+/* Per CPU and slot: when the event fired last, and on whom. */
+struct slot_state {
+	__u64 last; /* ns */
+	__u64 switches; /* context switches of the thread */
+	__u32 tid;
+	__u32 generation; /* of the slot */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ABI_SLOTS_MAX);
+	__type(key, __u32);
+	__type(value, struct slot_state);
+} slot_states SEC(".maps");
+
+/* Where a stack is built. One entry for each context that can interrupt
+ * another on the same CPU: a CPU sample may hit while some other probe walks. */
+enum scratch_context { SCRATCH_SAMPLE, SCRATCH_PROBE, SCRATCH_COUNT };
+
+/* The frames lie right behind the record's head, as they are sent. */
+#pragma clang diagnostic ignored "-Wgnu-variable-sized-type-not-at-end"
+struct scratch {
+	struct abi_stack stack;
+	__u64 frames[ABI_FRAMES_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_COUNT);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");

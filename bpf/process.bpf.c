@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Processes, as far as the kernel side must know them at once: a session's
+ * children are its own from their first instruction, without waiting for the
+ * daemon. (The daemon's own view of processes comes from the perf side band.)
+ * Raw tracepoints, not tp_btf: they load without the kernel's BTF too.
+ */
+#include "bpf/maps.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* TP_PROTO(struct task_struct *parent, struct task_struct *child) */
+SEC("raw_tp/sched_process_fork")
+int process_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *parent = (struct task_struct *)ctx->args[0];
+	struct task_struct *child = (struct task_struct *)ctx->args[1];
+	__u32 parent_pid = (__u32)BPF_CORE_READ(parent, tgid);
+	__u32 pid = (__u32)BPF_CORE_READ(child, tgid);
+	struct abi_target *from, target;
+
+	if (pid == parent_pid) /* a thread */
+		return 0;
+	from = bpf_map_lookup_elem(&targets, &parent_pid);
+	if (!from) {
+		/* The number may have been another's before. */
+		bpf_map_delete_elem(&targets, &pid);
+		return 0;
+	}
+	target = *from;
+	bpf_map_update_elem(&targets, &pid, &target, BPF_ANY);
+	return 0;
+}
+
+/* TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm) */
+SEC("raw_tp/sched_process_exec")
+int process_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u32 pid = (__u32)BPF_CORE_READ(task, tgid);
+	struct abi_target *target = bpf_map_lookup_elem(&targets, &pid);
+
+	if (target && target->at_exec) {
+		target->slots |= target->at_exec;
+		target->at_exec = 0;
+	}
+	return 0;
+}
+
+/* TP_PROTO(struct task_struct *p [, bool group_dead since 6.16]) */
+SEC("raw_tp/sched_process_exit")
+int process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u32 pid = (__u32)BPF_CORE_READ(task, tgid);
+
+	/* do_exit() has counted this thread out already (kernel/exit.c). */
+	if (BPF_CORE_READ(task, signal, live.counter) == 0)
+		bpf_map_delete_elem(&targets, &pid);
+	return 0;
+}
+
+/* All tasks there are, as binary ABI_TASK records: read once at the start. */
+SEC("iter/task")
+int process_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct abi_task record = {};
+
+	if (!task)
+		return 0;
+	record.hdr.size = sizeof(record);
+	record.hdr.type = ABI_TASK;
+	record.hdr.time = bpf_ktime_get_boot_ns();
+	record.pid = (__u32)task->tgid;
+	record.tid = (__u32)task->pid;
+	record.ppid = (__u32)BPF_CORE_READ(task, real_parent, tgid);
+	record.flags = task->flags & PF_KTHREAD ? ABI_TASK_KERNEL : 0;
+	record.start = task->start_boottime;
+	BPF_CORE_READ_STR_INTO(&record.comm, task, comm);
+	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	return 0;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Where records come from: BPF and the perf side band (source_bpf.c), or a
+ * recording of them (source_replay.c). One interface, so that the whole daemon
+ * runs in tests without root.
+ *
+ * Records (bpf/abi.h) are delivered in the order of their times, across CPUs
+ * and kinds, from source_drain(). A record is held back until every ring has
+ * been read after its time; source_drain(now = true) lets all of them go.
+ *
+ * A slot is one set of sampling events, one on each CPU. Slot 0 is the
+ * system-wide view's. All functions give 0 or -errno and fill `error` with the
+ * knob to turn.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bpf/abi.h"
+#include "daemon/base/error.h"
+#include "daemon/config.h"
+
+struct source;
+
+/* A record, valid until the callback returns. */
+typedef void source_record_fn(void *context, const struct abi_header *record);
+
+struct source_slot {
+	bool all; /* every process */
+	enum abi_source source;
+	uint64_t period; /* ns, or cycles, between two samples on a CPU */
+};
+
+struct source_counters {
+	struct abi_counters slot[ABI_SLOTS_MAX]; /* summed over CPUs; never falls */
+	uint64_t ring_used; /* bytes waiting when last drained, largest ring */
+	uint64_t sideband_lost;
+	uint64_t bpf_run_ns; /* BPF run time, 0 unless kernel.bpf_stats_enabled */
+	uint64_t bpf_runs;
+	uint32_t cpus; /* that are sampled now */
+	uint32_t cpu_changes; /* CPUs that came or went */
+};
+
+struct source_ops {
+	const char *name;
+	/* Lists all living tasks and hands them to the record callback as
+	 * ABI_TASK. */
+	int (*tasks)(struct source *source, struct error *error);
+	int (*open_slot)(struct source *source, uint32_t slot, const struct source_slot *how,
+			 struct error *error);
+	void (*close_slot)(struct source *source, uint32_t slot);
+	/* A process joins a slot: at once, or with its next exec. */
+	int (*add_target)(struct source *source, uint32_t slot, pid_t pid, bool at_exec);
+	void (*remove_target)(struct source *source, uint32_t slot, pid_t pid);
+	/* The daemon gave up a stack: send it anew when it comes again. */
+	void (*forget_stack)(struct source *source, uint64_t id);
+	int (*drain)(struct source *source, bool now);
+	/* CPUs that came or went since: at most once a second is enough. */
+	void (*follow_cpus)(struct source *source);
+	void (*get_counters)(struct source *source, struct source_counters *ret);
+	/* True when nothing will come any more (a recording's end). */
+	bool (*done)(const struct source *source);
+	/* -1, or a descriptor that is readable when a ring fills up. */
+	int (*wake_fd)(const struct source *source);
+	void (*destroy)(struct source *source);
+};
+
+struct source {
+	const struct source_ops *ops;
+	source_record_fn *on_record;
+	void *context;
+};
+
+int source_bpf_create(const struct config *config, source_record_fn *on_record, void *context,
+		      struct error *error, struct source **ret);
+/* Plays all of `path` on the first drains; sampling calls do nothing. */
+int source_replay_create(const char *path, source_record_fn *on_record, void *context,
+			 struct error *error, struct source **ret);

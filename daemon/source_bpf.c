@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The live source: the BPF programs, their rings, and the perf side band.
+ */
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+#include "daemon/base/vec.h"
+#include "daemon/cpus.h"
+#include "daemon/reorder.h"
+#include "daemon/sideband.h"
+#include "daemon/source.h"
+
+#include "cpu.skel.h"
+#include "process.skel.h"
+
+#define RINGS_MAX 8u
+
+/* One sampling event: a slot on a CPU. */
+struct event {
+	int fd;
+	struct bpf_link *link;
+};
+
+/* A CPU that runs. */
+struct cpu {
+	uint32_t number;
+	struct sideband sideband;
+	struct event events[ABI_SLOTS_MAX];
+	uint64_t fired; /* of all slots, when last looked at */
+};
+
+struct source_bpf {
+	struct source base;
+	struct cpu_bpf *sampler;
+	struct process_bpf *process;
+	struct ring_buffer *rings;
+	int ring_fds[RINGS_MAX];
+	uint32_t ring_count;
+	uint64_t sideband_bytes;
+	VEC(struct cpu) cpus;
+	struct source_slot slots[ABI_SLOTS_MAX];
+	bool open[ABI_SLOTS_MAX];
+	uint32_t generation;
+	int possible_cpus;
+	struct abi_counters *per_cpu; /* scratch of possible_cpus */
+	uint32_t cpu_changes;
+	uint64_t sideband_lost;
+	uint64_t ring_used;
+	uint64_t drained_at; /* clock before the last round of reading */
+	struct reorder reorder;
+};
+
+static struct source_bpf *self(struct source *source)
+{
+	return (struct source_bpf *)source;
+}
+
+static const struct source_bpf *self_const(const struct source *source)
+{
+	return (const struct source_bpf *)source;
+}
+
+/* libbpf's talk: its warnings explain a refused program, so they go to the
+ * debug log, where somebody who looks for a cause finds them. */
+static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char line[1024];
+
+	if (level == LIBBPF_DEBUG || log_max_level() < LOG_LEVEL_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), format, args);
+	line[strcspn(line, "\n")] = '\0';
+	log_debug("%s", line);
+	return 0;
+}
+
+/* ---- events ---- */
+
+static int open_perf_event(const struct source_slot *how, uint32_t cpu)
+{
+	struct perf_event_attr attr = {.size = sizeof(attr), .disabled = 1};
+
+	if (how->source == ABI_SOURCE_CYCLES) {
+		attr.type = PERF_TYPE_HARDWARE;
+		attr.config = PERF_COUNT_HW_CPU_CYCLES;
+	} else {
+		attr.type = PERF_TYPE_SOFTWARE;
+		attr.config = PERF_COUNT_SW_CPU_CLOCK;
+	}
+	attr.sample_period = how->period;
+	return (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static void event_close(struct event *event)
+{
+	if (event->link)
+		bpf_link__destroy(event->link); /* closes the perf event too */
+	*event = (struct event){.fd = -1};
+}
+
+static int event_error(const struct source_slot *how, uint32_t cpu, int code, struct error *error)
+{
+	if (how->source == ABI_SOURCE_CYCLES && (code == -ENOENT || code == -EOPNOTSUPP))
+		return error_set(error, -EOPNOTSUPP,
+				 "no hardware cycle counter on this machine (often so in virtual "
+				 "ones): use -e cpu-clock");
+	if (code == -EACCES || code == -EPERM)
+		return error_set(
+			error, code,
+			"no permission to sample CPU %u: perfd needs CAP_PERFMON and CAP_BPF "
+			"(CAP_SYS_ADMIN where kernel.perf_event_paranoid is 3 or more)",
+			cpu);
+	return error_set(error, code, "cannot sample CPU %u: %s", cpu, strerror(-code));
+}
+
+static int event_open(struct source_bpf *s, struct cpu *cpu, uint32_t slot, struct error *error)
+{
+	LIBBPF_OPTS(bpf_perf_event_opts, options, .bpf_cookie = slot);
+	struct event *event = &cpu->events[slot];
+	_cleanup_close_ int fd = open_perf_event(&s->slots[slot], cpu->number);
+
+	if (fd < 0)
+		return event_error(&s->slots[slot], cpu->number, -errno, error);
+	event->link =
+		bpf_program__attach_perf_event_opts(s->sampler->progs.cpu_sample, fd, &options);
+	if (!event->link)
+		return event_error(&s->slots[slot], cpu->number, -errno, error);
+	event->fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* ---- CPUs ---- */
+
+static void cpu_deinit(struct cpu *cpu)
+{
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		event_close(&cpu->events[slot]);
+	sideband_deinit(&cpu->sideband);
+}
+
+static int cpu_add(struct source_bpf *s, uint32_t number, struct error *error)
+{
+	struct cpu cpu = {.number = number};
+	int r = sideband_init(&cpu.sideband, number, s->sideband_bytes, error);
+
+	if (r)
+		return r;
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		cpu.events[slot].fd = -1;
+	for (uint32_t slot = 0; !r && slot < ABI_SLOTS_MAX; slot++)
+		if (s->open[slot])
+			r = event_open(s, &cpu, slot, error);
+	if (!r && vec_push(&s->cpus, cpu))
+		r = error_set(error, -ENOMEM, "out of memory");
+	if (r)
+		cpu_deinit(&cpu);
+	return r;
+}
+
+static void collect(void *context, const void *record, size_t size)
+{
+	struct source_bpf *s = context;
+	const struct abi_header *header = record;
+
+	if (header->type == ABI_LOST)
+		s->sideband_lost += ((const struct abi_lost *)record)->count;
+	if (reorder_add(&s->reorder, record, size))
+		log_warning("a record of type %u was dropped: out of memory", header->type);
+}
+
+static void cpu_remove(struct source_bpf *s, size_t at)
+{
+	struct cpu *cpu = &s->cpus.items[at];
+
+	sideband_drain(&cpu->sideband, collect, s);
+	cpu_deinit(cpu);
+	*cpu = s->cpus.items[--s->cpus.count];
+}
+
+/* How often each CPU's programs ran, over all slots by time. */
+static void read_fired(const struct source_bpf *s, uint64_t *fired)
+{
+	int map = bpf_map__fd(s->sampler->maps.counters);
+
+	memset(fired, 0, (size_t)s->possible_cpus * sizeof(*fired));
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
+		if (!s->open[slot] || s->slots[slot].source != ABI_SOURCE_CPU_CLOCK ||
+		    bpf_map_lookup_elem(map, &slot, s->per_cpu))
+			continue;
+		for (int i = 0; i < s->possible_cpus; i++)
+			fired[i] += s->per_cpu[i].fired;
+	}
+}
+
+/* A clock that ticks even in idle but did not since the last look: its event
+ * died because the CPU was away for a moment. */
+static bool stalled(const struct source_bpf *s, const struct cpu *cpu, uint64_t fired)
+{
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		if (s->open[slot] && s->slots[slot].source == ABI_SOURCE_CPU_CLOCK &&
+		    s->slots[slot].period < NSEC_PER_SEC / 2)
+			return cpu->fired && cpu->fired == fired;
+	return false;
+}
+
+static void bpf_follow_cpus(struct source *source)
+{
+	struct source_bpf *s = self(source);
+	_cleanup_free_ uint64_t *fired = calloc((size_t)s->possible_cpus, sizeof(*fired));
+	struct cpus online, have = {0};
+	struct error error;
+
+	if (!fired || cpus_online(&online))
+		return;
+	read_fired(s, fired);
+	for (size_t i = s->cpus.count; i-- > 0;) {
+		struct cpu *cpu = &s->cpus.items[i];
+		uint32_t number = cpu->number;
+		uint64_t count = number < (uint32_t)s->possible_cpus ? fired[number] : 0;
+
+		if (cpus_has(&online, number) && !stalled(s, cpu, count)) {
+			cpu->fired = count;
+			have.bits[number / 64] |= 1ULL << (number % 64);
+			continue;
+		}
+		log_info("CPU %u went away", number);
+		cpu_remove(s, i);
+		s->cpu_changes++;
+	}
+	for (uint32_t number = 0; number < CPUS_MAX; number++) {
+		if (!cpus_has(&online, number) || cpus_has(&have, number))
+			continue;
+		if (cpu_add(s, number, &error)) {
+			log_warning("CPU %u came, but is not sampled: %s", number, error.text);
+		} else {
+			log_info("CPU %u came", number);
+			s->cpu_changes++;
+		}
+	}
+}
+
+/* ---- slots and targets ---- */
+
+static int write_slot(struct source_bpf *s, uint32_t slot, bool active)
+{
+	struct abi_slot record = {
+		.active = active,
+		.all = s->slots[slot].all,
+		.source = (uint8_t)s->slots[slot].source,
+		.generation = ++s->generation,
+		.period = s->slots[slot].period,
+	};
+
+	return bpf_map_update_elem(bpf_map__fd(s->sampler->maps.slots), &slot, &record, BPF_ANY);
+}
+
+static void bpf_close_slot(struct source *source, uint32_t slot)
+{
+	struct source_bpf *s = self(source);
+
+	if (!s->open[slot])
+		return;
+	for (size_t i = 0; i < s->cpus.count; i++)
+		event_close(&s->cpus.items[i].events[slot]);
+	write_slot(s, slot, false);
+	s->open[slot] = false;
+}
+
+static int bpf_open_slot(struct source *source, uint32_t slot, const struct source_slot *how,
+			 struct error *error)
+{
+	struct source_bpf *s = self(source);
+	int r = 0;
+
+	s->slots[slot] = *how;
+	if (write_slot(s, slot, true))
+		return error_set(error, -errno, "cannot write the slot map: %s", strerror(errno));
+	s->open[slot] = true;
+	for (size_t i = 0; !r && i < s->cpus.count; i++)
+		r = event_open(s, &s->cpus.items[i], slot, error);
+	if (r)
+		bpf_close_slot(source, slot);
+	return r;
+}
+
+static int bpf_add_target(struct source *source, uint32_t slot, pid_t pid, bool at_exec)
+{
+	struct source_bpf *s = self(source);
+	int map = bpf_map__fd(s->sampler->maps.targets);
+	struct abi_target target = {0};
+	uint32_t key = (uint32_t)pid;
+
+	bpf_map_lookup_elem(map, &key, &target);
+	if (at_exec)
+		target.at_exec |= 1u << slot;
+	else
+		target.slots |= 1u << slot;
+	return bpf_map_update_elem(map, &key, &target, BPF_ANY) ? -errno : 0;
+}
+
+static void bpf_remove_target(struct source *source, uint32_t slot, pid_t pid)
+{
+	struct source_bpf *s = self(source);
+	int map = bpf_map__fd(s->sampler->maps.targets);
+	struct abi_target target;
+	uint32_t key = (uint32_t)pid;
+
+	if (bpf_map_lookup_elem(map, &key, &target))
+		return;
+	target.slots &= ~(1u << slot);
+	target.at_exec &= ~(1u << slot);
+	if (target.slots || target.at_exec)
+		bpf_map_update_elem(map, &key, &target, BPF_EXIST);
+	else
+		bpf_map_delete_elem(map, &key);
+}
+
+static void bpf_forget_stack(struct source *source, uint64_t id)
+{
+	bpf_map_delete_elem(bpf_map__fd(self(source)->sampler->maps.stacks_sent), &id);
+}
+
+/* ---- reading ---- */
+
+static int bpf_tasks(struct source *source, struct error *error)
+{
+	struct source_bpf *s = self(source);
+	struct abi_task records[64];
+	int link = bpf_link__fd(s->process->links.process_tasks);
+	_cleanup_close_ int fd = bpf_iter_create(link);
+	ssize_t n;
+
+	if (fd < 0)
+		return error_set(error, -errno, "cannot list tasks: %s", strerror(errno));
+	while ((n = read(fd, records, sizeof(records))) > 0)
+		for (size_t i = 0; i < (size_t)n / sizeof(records[0]); i++)
+			source->on_record(source->context, &records[i].hdr);
+	return n < 0 ? error_set(error, -errno, "cannot list tasks: %s", strerror(errno)) : 0;
+}
+
+static int on_ring_record(void *context, void *record, size_t size)
+{
+	collect(context, record, size);
+	return 0;
+}
+
+static int bpf_drain(struct source *source, bool now)
+{
+	struct source_bpf *s = self(source);
+	uint64_t before = clock_boot_ns();
+	int r;
+
+	for (size_t i = 0; i < s->cpus.count; i++)
+		sideband_drain(&s->cpus.items[i].sideband, collect, s);
+	r = ring_buffer__consume(s->rings);
+	reorder_release(&s->reorder, now ? UINT64_MAX : s->drained_at, source->on_record,
+			source->context);
+	s->drained_at = before;
+	return r < 0 ? r : 0;
+}
+
+static void sum_counters(struct source_bpf *s, uint32_t slot, struct abi_counters *sum)
+{
+	uint64_t *into = (uint64_t *)sum;
+
+	*sum = (struct abi_counters){0};
+	if (bpf_map_lookup_elem(bpf_map__fd(s->sampler->maps.counters), &slot, s->per_cpu))
+		return;
+	for (int cpu = 0; cpu < s->possible_cpus; cpu++) {
+		const uint64_t *from = (const uint64_t *)&s->per_cpu[cpu];
+
+		for (size_t i = 0; i < sizeof(*sum) / sizeof(*into); i++)
+			into[i] += from[i];
+	}
+}
+
+static void add_run_time(const struct bpf_program *program, struct source_counters *ret)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+		return;
+	ret->bpf_run_ns += info.run_time_ns;
+	ret->bpf_runs += info.run_cnt;
+}
+
+static void bpf_get_counters(struct source *source, struct source_counters *ret)
+{
+	struct source_bpf *s = self(source);
+
+	*ret = (struct source_counters){0};
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		sum_counters(s, slot, &ret->slot[slot]);
+	add_run_time(s->sampler->progs.cpu_sample, ret);
+	add_run_time(s->process->progs.process_fork, ret);
+	add_run_time(s->process->progs.process_exec, ret);
+	add_run_time(s->process->progs.process_exit, ret);
+	ret->sideband_lost = s->sideband_lost;
+	ret->cpus = (uint32_t)s->cpus.count;
+	ret->cpu_changes = s->cpu_changes;
+}
+
+static bool bpf_done(const struct source *source)
+{
+	(void)source;
+	return false;
+}
+
+static int bpf_wake_fd(const struct source *source)
+{
+	return ring_buffer__epoll_fd(self_const(source)->rings);
+}
+
+/* ---- life ---- */
+
+static void bpf_destroy(struct source *source)
+{
+	struct source_bpf *s = self(source);
+
+	for (size_t i = 0; i < s->cpus.count; i++)
+		cpu_deinit(&s->cpus.items[i]);
+	vec_free(&s->cpus);
+	ring_buffer__free(s->rings);
+	for (uint32_t i = 0; i < s->ring_count; i++)
+		close(s->ring_fds[i]);
+	process_bpf__destroy(s->process);
+	cpu_bpf__destroy(s->sampler);
+	reorder_deinit(&s->reorder);
+	free(s->per_cpu);
+	free(s);
+}
+
+static const struct source_ops bpf_ops = {
+	.name = "bpf",
+	.tasks = bpf_tasks,
+	.open_slot = bpf_open_slot,
+	.close_slot = bpf_close_slot,
+	.add_target = bpf_add_target,
+	.remove_target = bpf_remove_target,
+	.forget_stack = bpf_forget_stack,
+	.drain = bpf_drain,
+	.follow_cpus = bpf_follow_cpus,
+	.get_counters = bpf_get_counters,
+	.done = bpf_done,
+	.wake_fd = bpf_wake_fd,
+	.destroy = bpf_destroy,
+};
+
+static int load_error(int code, const char *what, struct error *error)
+{
+	if (code == -EPERM || code == -EACCES)
+		return error_set(error, code,
+				 "no permission to load the %s program: perfd needs CAP_BPF and "
+				 "CAP_PERFMON; run it as root, or give it these capabilities",
+				 what);
+	return error_set(error, code,
+			 "the kernel refused the %s program: %s (Linux 5.17 or later with BTF is "
+			 "needed; log level debug shows the verifier's words)",
+			 what, strerror(-code));
+}
+
+static int load_sampler(struct source_bpf *s, const struct config *config, struct error *error)
+{
+	int r;
+
+	s->sampler = cpu_bpf__open();
+	if (!s->sampler)
+		return load_error(-errno, "sampling", error);
+	s->sampler->rodata->ring_count = s->ring_count;
+	s->sampler->rodata->ring_wake_bytes = config->ring_bytes / 4;
+	r = bpf_map__set_max_entries(s->sampler->maps.rings, s->ring_count);
+	if (!r)
+		r = bpf_map__set_max_entries(s->sampler->maps.stacks_sent, config->stacks_max);
+	if (!r)
+		r = bpf_map__set_max_entries(s->sampler->maps.targets, config->processes_max);
+	if (!r)
+		r = cpu_bpf__load(s->sampler);
+	return r ? load_error(r, "sampling", error) : 0;
+}
+
+/* The process programs use the sampler's maps: one of each name. */
+static int load_process(struct source_bpf *s, struct error *error)
+{
+	struct bpf_map *map;
+	int r = 0;
+
+	s->process = process_bpf__open();
+	if (!s->process)
+		return load_error(-errno, "process", error);
+	bpf_object__for_each_map(map, s->process->obj)
+	{
+		struct bpf_map *lent =
+			bpf_object__find_map_by_name(s->sampler->obj, bpf_map__name(map));
+
+		if (!r && lent && !bpf_map__is_internal(map))
+			r = bpf_map__reuse_fd(map, bpf_map__fd(lent));
+	}
+	if (!r)
+		r = process_bpf__load(s->process);
+	if (!r)
+		r = process_bpf__attach(s->process);
+	return r ? load_error(r, "process", error) : 0;
+}
+
+static int make_rings(struct source_bpf *s, const struct config *config, struct error *error)
+{
+	int outer = bpf_map__fd(s->sampler->maps.rings);
+
+	for (uint32_t i = 0; i < s->ring_count; i++) {
+		int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "perfd_ring", 0, 0,
+					(uint32_t)config->ring_bytes, NULL);
+
+		if (fd < 0)
+			return error_set(error, -errno,
+					 "cannot make a ring buffer of %llu bytes: %s; lower "
+					 "limits.ring_bytes",
+					 (unsigned long long)config->ring_bytes, strerror(errno));
+		s->ring_fds[i] = fd;
+		if (bpf_map_update_elem(outer, &i, &fd, BPF_ANY))
+			return error_set(error, -errno, "cannot install a ring buffer: %s",
+					 strerror(errno));
+		if (!s->rings)
+			s->rings = ring_buffer__new(fd, on_ring_record, s, NULL);
+		else if (ring_buffer__add(s->rings, fd, on_ring_record, s))
+			return error_set(error, -errno, "cannot map a ring buffer: %s",
+					 strerror(errno));
+		if (!s->rings)
+			return error_set(error, -errno, "cannot map a ring buffer: %s",
+					 strerror(errno));
+	}
+	return 0;
+}
+
+static int open_cpus(struct source_bpf *s, struct error *error)
+{
+	struct cpus online;
+	int r = cpus_online(&online);
+
+	if (r)
+		return error_set(error, r, "/sys/devices/system/cpu/online: %s", strerror(-r));
+	for (uint32_t number = 0; number < CPUS_MAX; number++) {
+		if (!cpus_has(&online, number))
+			continue;
+		r = cpu_add(s, number, error);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int source_bpf_create(const struct config *config, source_record_fn *on_record, void *context,
+		      struct error *error, struct source **ret)
+{
+	struct source_bpf *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return error_set(error, -ENOMEM, "out of memory");
+	libbpf_set_print(print_libbpf);
+	s->base = (struct source){.ops = &bpf_ops, .on_record = on_record, .context = context};
+	s->sideband_bytes = config->sideband_bytes;
+	s->possible_cpus = libbpf_num_possible_cpus();
+	if (s->possible_cpus <= 0)
+		s->possible_cpus = 1;
+	s->ring_count =
+		(uint32_t)s->possible_cpus < RINGS_MAX ? (uint32_t)s->possible_cpus : RINGS_MAX;
+	memset(s->ring_fds, -1, sizeof(s->ring_fds));
+	s->per_cpu = calloc((size_t)s->possible_cpus, sizeof(*s->per_cpu));
+	r = s->per_cpu ? 0 : error_set(error, -ENOMEM, "out of memory");
+	if (!r)
+		r = load_sampler(s, config, error);
+	if (!r)
+		r = load_process(s, error);
+	if (!r)
+		r = make_rings(s, config, error);
+	if (!r)
+		r = open_cpus(s, error);
+	if (r) {
+		bpf_destroy(&s->base);
+		return r;
+	}
+	*ret = &s->base;
+	return 0;
+}

@@ -114,6 +114,8 @@ static inline void cleanup_profile(struct profile **profile)
 
 /* Adds a value type and gives its index; all before the first sample. */
 uint32_t profile_add_value_type(struct profile *profile, const char *name, const char *unit);
+/* Index of the type with this name (and unit, unless NULL), or PROFILE_NONE. */
+uint32_t profile_find_value_type(const struct profile *profile, const char *name, const char *unit);
 uint32_t profile_string(struct profile *profile, const char *text);
 uint32_t profile_string_n(struct profile *profile, const char *bytes, size_t n);
 static inline const char *profile_text(const struct profile *profile, uint32_t string)
@@ -124,7 +126,8 @@ uint32_t profile_frame(struct profile *profile, const struct profile_frame *fram
 /* `frames` from the root to the leaf. */
 uint32_t profile_stack(struct profile *profile, const uint32_t *frames, size_t count);
 /* The frames of a stack, root first; NULL and 0 for the empty one. */
-const uint32_t *profile_stack_frames(const struct profile *profile, uint32_t stack, size_t *ret_count);
+const uint32_t *profile_stack_frames(const struct profile *profile, uint32_t stack,
+				     size_t *ret_count);
 uint32_t profile_add_process(struct profile *profile, const struct profile_process *process);
 /* `values`: value_type_count of them, added to a sample alike if there is one. */
 int profile_add_sample(struct profile *profile, const struct profile_sample *sample,

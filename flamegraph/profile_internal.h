@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the files of flamegraph/ share about profiles and nobody else needs.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "flamegraph/profile.h"
+
+/* Sums stay at the top instead of wrapping: a foreign profile may hold any
+ * value, and a share must never come out above 100 %. */
+static inline uint64_t profile_sum(uint64_t a, uint64_t b)
+{
+	return b > UINT64_MAX - a ? UINT64_MAX : a + b;
+}
+
+/* profile_add_count() with strings that are the profile's already. Fails only for
+ * want of room in profile->counts. */
+int profile_join_count(struct profile *profile, const struct profile_count *count);

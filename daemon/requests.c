@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/server_internal.h"
+
+/* Each handler answers, or arranges that an answer will come, and gives 0; or
+ * gives -errno with a text, which is then the answer. */
+typedef int handler_fn(struct connection *connection, const struct message *message,
+		       struct error *error);
+
+static int send_json(struct connection *connection, uint32_t serial, json_t *json,
+		     struct error *error)
+{
+	struct strbuf buf = {0};
+	_cleanup_free_ char *text = NULL;
+	size_t begin;
+
+	text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	if (!text)
+		return error_set(error, -ENOMEM, "no memory for the answer");
+	begin = message_begin(&buf, MESSAGE_JSON, serial);
+	message_put_text(&buf, FIELD_JSON, text);
+	message_end(&buf, begin);
+	connection_send(connection, &buf);
+	return 0;
+}
+
+static int send_ok(struct connection *connection, uint32_t serial)
+{
+	struct strbuf buf = {0};
+
+	message_end(&buf, message_begin(&buf, MESSAGE_OK, serial));
+	connection_send(connection, &buf);
+	return 0;
+}
+
+static int on_hello(struct connection *connection, const struct message *message,
+		    struct error *error)
+{
+	struct strbuf buf = {0};
+	size_t begin = message_begin(&buf, MESSAGE_WELCOME, message->serial);
+
+	(void)error;
+	connection->sender_pid = message_u32(message, FIELD_SENDER_PID);
+	message_put_text(&buf, FIELD_PROGRAM, "perfd " PERFD_VERSION);
+	message_put_number(&buf, FIELD_SENDER_PID, (uint32_t)getpid());
+	message_put_number(&buf, FIELD_PRIVILEGED, connection->peer.privileged);
+	message_end(&buf, begin);
+	connection_send(connection, &buf);
+	return 0;
+}
+
+static int on_status(struct connection *connection, const struct message *message,
+		     struct error *error)
+{
+	const struct server *server = connection->server;
+	json_t *status = engine_status(server->options.engine);
+	json_int_t sessions = 0;
+
+	for (const struct server_session *at = server->sessions; at; at = at->next)
+		sessions++;
+	if (status)
+		json_object_set_new(status, "server",
+				    json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}",
+					      "socket", server->socket, "clients",
+					      (int)server->connection_count, "clients_max",
+					      (int)server->options.config->clients_max, "sessions",
+					      sessions, "requests", (json_int_t)server->requests,
+					      "request_errors", (json_int_t)server->errors,
+					      "bad_frames", (json_int_t)server->bad_frames,
+					      "client_timeouts", (json_int_t)server->timeouts,
+					      "clients_refused", (json_int_t)server->refused));
+	return send_json(connection, message->serial, status, error);
+}
+
+static json_t *session_json(const struct session_info *info)
+{
+	return json_pack("{s:I, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "id",
+			 (json_int_t)info->id, "state", session_end_name(info->end), "pid",
+			 (json_int_t)info->pid, "owner_uid", (json_int_t)info->owner, "background",
+			 info->background, "frequency_hz", (json_int_t)info->frequency_hz,
+			 "elapsed_ns", (json_int_t)info->elapsed_ns, "duration_ns",
+			 (json_int_t)info->duration_ns, "samples", (json_int_t)info->samples,
+			 "lost", (json_int_t)info->lost, "processes", (json_int_t)info->processes,
+			 "first_sample_ns", (json_int_t)info->first_sample_ns, "title",
+			 info->title);
+}
+
+static int on_sessions(struct connection *connection, const struct message *message,
+		       struct error *error)
+{
+	const struct server *server = connection->server;
+	json_t *list = json_array();
+
+	for (const struct server_session *at = server->sessions; at; at = at->next) {
+		struct session_info info;
+
+		if (!connection->peer.privileged && at->owner != connection->peer.uid)
+			continue;
+		/* Newest first in our list, oldest first for people. */
+		if (!engine_session_info(server->options.engine, at->id, &info))
+			json_array_insert_new(list, 0, session_json(&info));
+	}
+	return send_json(connection, message->serial,
+			 json_pack("{s:s, s:o}", "schema", "perfd.sessions/1", "sessions", list),
+			 error);
+}
+
+static int on_open(struct connection *connection, const struct message *message,
+		   struct error *error)
+{
+	struct server_session *session;
+	struct session_info info = {0};
+	struct strbuf buf = {0};
+	size_t begin;
+	int r = server_session_open(connection, message, error, &session);
+
+	if (r < 0)
+		return r;
+	engine_session_info(connection->server->options.engine, session->id, &info);
+	begin = message_begin(&buf, MESSAGE_OPENED, message->serial);
+	message_put_number(&buf, FIELD_SESSION, session->id);
+	message_put_number(&buf, FIELD_ACTUAL_FREQUENCY, info.frequency_hz);
+	message_end(&buf, begin);
+	connection_send(connection, &buf);
+	return 0;
+}
+
+static int on_stop(struct connection *connection, const struct message *message,
+		   struct error *error)
+{
+	struct server_session *session;
+	int r = server_session_get(connection, message_u32(message, FIELD_SESSION), error,
+				   &session);
+
+	if (r < 0)
+		return r;
+	if (session->end == SESSION_RUNNING) {
+		r = engine_session_stop(connection->server->options.engine, session->id);
+		if (r < 0)
+			return error_set(error, r, "cannot stop session %u: %s", session->id,
+					 strerror(-r));
+	}
+	return send_ok(connection, message->serial);
+}
+
+static int on_collect(struct connection *connection, const struct message *message,
+		      struct error *error)
+{
+	struct server_session *session;
+	int r = server_session_get(connection, message_u32(message, FIELD_SESSION), error,
+				   &session);
+
+	if (r < 0)
+		return r;
+	return server_session_collect(session, connection, message->serial, false, false, error);
+}
+
+static int on_close(struct connection *connection, const struct message *message,
+		    struct error *error)
+{
+	struct server_session *session;
+	int r = server_session_get(connection, message_u32(message, FIELD_SESSION), error,
+				   &session);
+
+	if (r < 0)
+		return r;
+	server_session_close(session);
+	return send_ok(connection, message->serial);
+}
+
+static int on_detach(struct connection *connection, const struct message *message,
+		     struct error *error)
+{
+	struct server_session *session;
+	int r;
+
+	if (message_has(message, FIELD_SESSION) == message_has(message, FIELD_PID))
+		return error_set(error, -EINVAL,
+				 "detach: it takes one of the fields \"session\" and \"pid\"");
+	if (message_has(message, FIELD_SESSION))
+		r = server_session_get(connection, message_u32(message, FIELD_SESSION), error,
+				       &session);
+	else
+		r = server_session_find(connection, (pid_t)message_u32(message, FIELD_PID), error,
+					&session);
+	if (r < 0)
+		return r;
+	return server_session_collect(session, connection, message->serial, true, true, error);
+}
+
+static int on_recent(struct connection *connection, const struct message *message,
+		     struct error *error)
+{
+	return server_recent(connection, message->serial, message_u64(message, FIELD_DURATION),
+			     error);
+}
+
+static handler_fn *const handlers[] = {
+	[MESSAGE_HELLO] = on_hello, [MESSAGE_STATUS] = on_status, [MESSAGE_SESSIONS] = on_sessions,
+	[MESSAGE_OPEN] = on_open,   [MESSAGE_STOP] = on_stop,     [MESSAGE_COLLECT] = on_collect,
+	[MESSAGE_CLOSE] = on_close, [MESSAGE_DETACH] = on_detach, [MESSAGE_RECENT] = on_recent,
+};
+#define HANDLER_COUNT (sizeof(handlers) / sizeof(handlers[0]))
+
+/* Requests are numbered from 1 without gaps, so a new one without a handler
+ * makes these differ. */
+#define X(name, type, text, kind, must, may, meaning)                                              \
+	+(MESSAGE_##kind <= MESSAGE_REQUEST_PRIVILEGED)
+_Static_assert(HANDLER_COUNT == 1 PROTOCOL_MESSAGES(X), "a request has no handler");
+#undef X
+
+void requests_dispatch(struct connection *connection, const struct message *message)
+{
+	const struct message_info *info = message->info;
+	struct error error = {0};
+	int r;
+
+	if (info->type >= HANDLER_COUNT || !handlers[info->type])
+		r = error_set(&error, -EBADMSG, "\"%s\" is no request", info->name);
+	else if (info->kind == MESSAGE_REQUEST_PRIVILEGED && !connection->peer.privileged)
+		r = error_set(&error, -EPERM,
+			      "\"%s\" shows all processes: only root and the group of "
+			      "daemon.socket_group (%s) may ask",
+			      info->name, connection->server->options.config->socket_group);
+	else
+		r = handlers[info->type](connection, message, &error);
+	if (r < 0)
+		connection_send_error(connection, message->serial, &error);
+}

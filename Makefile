@@ -1,4 +1,12 @@
 # perfd: build, test, check. `make help` lists the targets.
+#
+#	make [V=1] [CC=clang] [B=folder]
+#
+# Everything made goes into $(B). Nothing here needs the network, but for
+# `make deps` (and demo and test, which begin with it).
+
+# --- Settings ---------------------------------------------------------------
+
 V ?= 0
 ifeq ($(V),0)
 Q := @
@@ -9,41 +17,67 @@ say = @:
 endif
 
 B ?= build
-CC ?= gcc
-CLANG ?= clang
-BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),/usr/sbin/bpftool)
+GEN := build/gen
 VERSION := 0.1.0
+
+# The first of these that is there; BPF needs clang, whoever compiles the rest.
+first_of = $(firstword $(foreach tool,$(1),$(shell command -v $(tool) 2>/dev/null)))
+CLANG_VERSIONS := 22 21 20 19 18 17 16 15 14
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CLANG := $(or $(CLANG),$(call first_of,clang $(CLANG_VERSIONS:%=clang-%)),clang)
+BPFTOOL := $(or $(BPFTOOL),$(call first_of,bpftool /usr/sbin/bpftool /sbin/bpftool),bpftool)
+PYTHON ?= python3
 
 CSTD := -std=gnu17
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wmissing-prototypes -Wpointer-arith
-CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE -DPERFD_VERSION='"$(VERSION)"'
+CPPFLAGS += -I. -I$(GEN) -D_GNU_SOURCE -DPERFD_VERSION='"$(VERSION)"'
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = $(CSTD) $(WARN) -fno-omit-frame-pointer $(CFLAGS)
 LIBS := -lbpf -lelf -levent_core -ljansson -lxxhash -lseccomp -lcap -lz
+CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null || echo -lcheck -lsubunit -lrt -lm -lpthread)
 
-BASE_SRC := $(wildcard daemon/base/*.c)
-SYM_SRC := $(wildcard symbolizer/*.c)
-FG_SRC := $(wildcard flamegraph/*.c)
-DAEMON_SRC := $(filter-out daemon/perfd.c daemon/perfctl.c,$(wildcard daemon/*.c))
-LIB_SRC := $(BASE_SRC) $(SYM_SRC) $(FG_SRC) $(DAEMON_SRC)
+MACHINE := $(shell uname -m)
+BPF_ARCH := $(or $(patsubst x86_64,x86,$(filter x86_64,$(MACHINE))),$(patsubst aarch64,arm64,$(MACHINE)))
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Wextra -I. \
+	$(addprefix -I,$(wildcard /usr/include/$(MACHINE)-linux-gnu))
+
+# --- Files ------------------------------------------------------------------
+
+LIB_SRC := $(filter-out daemon/perfd.c daemon/perfctl.c, \
+	$(wildcard daemon/base/*.c symbolizer/*.c flamegraph/*.c daemon/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
+MAIN_OBJ := $(B)/obj/daemon/perfd.o $(B)/obj/daemon/perfctl.o
+UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
+UNIT_OBJ := $(UNIT:$(B)/tests/%=$(B)/obj/tests/unit/%.o)
+FUZZ := $(patsubst tests/fuzz/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_OBJ := $(FUZZ:$(B)/tests/%=$(B)/obj/tests/fuzz/%.o)
+PROGRAMS := $(patsubst tests/programs/%.c,$(B)/programs/%, \
+	$(filter-out tests/programs/lib%.c,$(wildcard tests/programs/*.c)))
+PLUGINS := $(patsubst tests/programs/%.c,$(B)/programs/%.so,$(wildcard tests/programs/lib*.c))
 BPF_SRC := $(wildcard bpf/*.bpf.c)
-SKELS := $(BPF_SRC:bpf/%.bpf.c=$(B)/gen/%.skel.h)
+SKELS := $(BPF_SRC:bpf/%.bpf.c=$(GEN)/%.skel.h)
 
-.PHONY: all clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all
 all: $(B)/perfd $(B)/perfctl
 
-$(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+# --- Kernel side ------------------------------------------------------------
+
+$(GEN)/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 	$(say) BPF $<
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -I. \
-		-I/usr/include/$(shell $(CC) -print-multiarch 2>/dev/null || echo x86_64-linux-gnu) -c $< -o $@
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
-$(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
+$(GEN)/%.skel.h: $(GEN)/%.bpf.o
 	$(say) SKEL $@
-	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
 
-$(B)/obj/%.o: %.c | $(SKELS)
+# --- User side --------------------------------------------------------------
+
+$(B)/obj/%.o: %.c Makefile | $(SKELS)
 	$(say) CC $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
@@ -56,7 +90,129 @@ $(B)/perfd $(B)/perfctl: $(B)/%: $(B)/obj/daemon/%.o $(B)/libperfd.a
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
 
-clean:
-	rm -rf $(B)
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(MAIN_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ))
 
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+# --- Tests ------------------------------------------------------------------
+
+RUN := B=$(B) $(PYTHON) tests/run.py
+
+$(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(B)/libperfd.a
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(CHECK_LIBS) $(LIBS)
+
+# What the scenarios profile: optimised, but every frame there to be seen.
+PROGRAM_CFLAGS := $(CSTD) $(WARN) -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer \
+	-fno-optimize-sibling-calls -fno-inline
+
+$(B)/programs/%: tests/programs/%.c Makefile
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PROGRAM_CFLAGS) $< -o $@ -ldl -lpthread
+
+$(B)/programs/lib%.so: tests/programs/lib%.c Makefile
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PROGRAM_CFLAGS) -fPIC -shared $< -o $@
+
+.PHONY: programs test unit scenario bench demo deps
+programs: $(PROGRAMS) $(PLUGINS)
+
+deps:
+	$(Q)tests/install-deps.sh
+
+# The variables above were set before deps could install anything: so a new make.
+test: deps
+	$(Q)$(MAKE) --no-print-directory all programs $(UNIT)
+	$(Q)$(RUN) unit scenario
+
+unit: $(UNIT)
+	$(Q)$(RUN) unit
+
+scenario: all programs
+	$(Q)$(RUN) scenario
+
+bench: all programs
+	$(Q)set -e; for bench in $(wildcard tests/bench/*.py); do B=$(B) $(PYTHON) $$bench; done
+
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all programs
+	$(Q)B=$(B) $(PYTHON) tests/demo.py
+
+# --- Sanitizers and fuzzers -------------------------------------------------
+
+SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+.PHONY: asan fuzz fuzz-run
+asan: export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
+asan: export UBSAN_OPTIONS ?= print_stacktrace=1
+asan:
+	$(Q)$(MAKE) --no-print-directory B=build/asan CFLAGS='$(SANITIZE)' unit
+
+FUZZ_SECONDS ?= 10
+
+fuzz:
+	$(Q)tests/check/libfuzzer.sh $(CLANG) || exit 0; \
+	$(MAKE) --no-print-directory B=build/fuzz CC=$(CLANG) \
+		CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link' fuzz-run
+
+fuzz-run: $(FUZZ)
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) fuzz
+
+$(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/libperfd.a
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ -o $@ $(LIBS)
+
+# --- Static checks ----------------------------------------------------------
+
+CHECK_FOLDERS := bpf daemon symbolizer flamegraph tests
+
+.PHONY: check check-format check-tidy check-includes check-abi check-tree
+check: check-tree check-includes check-abi check-format check-tidy
+
+check-tree:
+	$(say) CHECK 'top level, generated files, file sizes'
+	$(Q)$(PYTHON) tests/check/tree.py
+
+check-includes:
+	$(say) CHECK 'include directions'
+	$(Q)$(PYTHON) tests/check/include_dirs.py
+
+check-abi: | $(SKELS)
+	$(say) CHECK 'bpf/abi.h alike on both sides'
+	$(Q)$(PYTHON) tests/check/abi_layout.py '$(CC)' '$(CLANG)'
+
+check-format:
+	$(say) CHECK format
+	$(Q)tests/check/format.sh $(CHECK_FOLDERS)
+
+check-tidy: $(SKELS)
+	$(say) CHECK tidy
+	$(Q)tests/check/tidy.sh $(CHECK_FOLDERS) -- $(CPPFLAGS) $(CSTD)
+
+# --- The rest ---------------------------------------------------------------
+
+.PHONY: config clean help
+config: $(B)/tests/test_config
+	$(say) GEN configs/perfd.conf
+	$(Q)$(B)/tests/test_config --template >configs/perfd.conf
+
+clean:
+	$(say) RM $(B)
+	$(Q)rm -rf $(B)
+
+help:
+	@echo 'make           build $(B)/perfd and $(B)/perfctl'
+	@echo 'make deps      install what is missing (Debian and its kin, as root), or name it'
+	@echo 'make demo      profile redis under load: writes demo.svg and demo.folded'
+	@echo 'make test      unit suites and scenarios (root; without BPF those are skipped)'
+	@echo 'make unit      only the unit suites: seconds, no root'
+	@echo 'make scenario  only the scenarios; make scenario ONLY=ctrl_c for one'
+	@echo 'make asan      unit suites under ASan and UBSan'
+	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make check     format, tidy, include directions, ABI, tree'
+	@echo 'make bench     latency and idle cost, to $(B)/bench/*.json'
+	@echo 'make config    write configs/perfd.conf anew from the table in daemon/config.c'
+	@echo 'make clean     remove $(B)'
+	@echo 'V=1 shows the commands; CC=clang compiles user space by clang.'

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "symbolizer/symtab.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define SYMBOLS_MAX (16U << 20)
+#define NAME_MAX_BYTES 4096 /* a longer name is cut */
+
+struct candidate {
+	uint64_t address;
+	uint64_t size; /* 0: not known */
+	uint64_t limit; /* where its section ends; one past */
+	const char *name;
+	uint16_t name_length;
+	uint8_t binding; /* 3 global, 2 weak, 1 local */
+	bool label; /* STT_NOTYPE */
+};
+
+typedef VEC(struct candidate) candidates;
+
+struct table { /* one symbol section and its strings */
+	Elf_Data *symbols;
+	size_t count;
+	const char *strings;
+	size_t strings_size;
+};
+
+static bool table_open(const struct elf_image *image, Elf_Scn *scn, const GElf_Shdr *header,
+		       struct table *ret)
+{
+	Elf_Scn *strings_scn = elf_getscn(image->elf, header->sh_link);
+	GElf_Shdr strings_header;
+	Elf_Data *strings;
+	size_t entry = gelf_fsize(image->elf, ELF_T_SYM, 1, EV_CURRENT);
+
+	if (!entry || !strings_scn || !gelf_getshdr(strings_scn, &strings_header) ||
+	    strings_header.sh_type != SHT_STRTAB)
+		return false;
+	ret->symbols = elf_getdata(scn, NULL);
+	strings = elf_getdata(strings_scn, NULL);
+	if (!ret->symbols || !ret->symbols->d_buf || !strings || !strings->d_buf)
+		return false;
+	ret->count = ret->symbols->d_size / entry;
+	ret->strings = strings->d_buf;
+	ret->strings_size = strings->d_size;
+	return true;
+}
+
+static bool name_counts(const char *name, size_t length, bool label)
+{
+	if (!length)
+		return false;
+	/* "Mapping symbols" of the ARM and RISC-V ABIs: $a, $d, $t, $x, perhaps
+	 * with ".something". */
+	if (name[0] == '$' && length >= 2 && strchr("adtx", name[1]) &&
+	    (length == 2 || name[2] == '.'))
+		return false;
+	return !(label && name[0] == '.');
+}
+
+static uint8_t binding_rank(uint8_t info)
+{
+	switch (GELF_ST_BIND(info)) {
+	case STB_GLOBAL:
+	case STB_GNU_UNIQUE:
+		return 3;
+	case STB_WEAK:
+		return 2;
+	default:
+		return 1;
+	}
+}
+
+/* Where the symbol must end at the latest; 0: it is not code. */
+static uint64_t code_limit(const struct elf_image *image, const GElf_Sym *symbol, bool label)
+{
+	const struct elf_section *section = NULL;
+	uint64_t end = elf_image_code_end(image, symbol->st_value);
+
+	if (symbol->st_shndx < SHN_LORESERVE && symbol->st_shndx < image->sections.count)
+		section = &image->sections.items[symbol->st_shndx];
+	if (!end || (label && !(section && section->executable)))
+		return 0;
+	if (!section)
+		return end;
+	if (symbol->st_value < section->address ||
+	    symbol->st_value - section->address >= section->size)
+		return 0;
+	return section->address + section->size;
+}
+
+static bool candidate_of(const struct elf_image *image, const struct table *table, size_t index,
+			 struct candidate *ret)
+{
+	GElf_Sym symbol;
+	uint8_t type;
+	bool label;
+	uint64_t limit;
+	size_t length;
+
+	if (!gelf_getsym(table->symbols, (int)index, &symbol))
+		return false;
+	type = GELF_ST_TYPE(symbol.st_info);
+	label = type == STT_NOTYPE;
+	if ((type != STT_FUNC && type != STT_GNU_IFUNC && !label) ||
+	    symbol.st_shndx == SHN_UNDEF || symbol.st_shndx == SHN_ABS ||
+	    symbol.st_shndx == SHN_COMMON || symbol.st_name >= table->strings_size)
+		return false;
+	length = strnlen(table->strings + symbol.st_name, table->strings_size - symbol.st_name);
+	if (!name_counts(table->strings + symbol.st_name, length, label))
+		return false;
+	limit = code_limit(image, &symbol, label);
+	if (!limit)
+		return false;
+	*ret = (struct candidate){
+		.address = symbol.st_value,
+		.size = symbol.st_size,
+		.limit = limit,
+		.name = table->strings + symbol.st_name,
+		.name_length = (uint16_t)(length < NAME_MAX_BYTES ? length : NAME_MAX_BYTES),
+		.binding = binding_rank(symbol.st_info),
+		.label = label,
+	};
+	return true;
+}
+
+static int collect_table(const struct elf_image *image, const struct table *table,
+			 candidates *found, struct error *error)
+{
+	for (size_t i = 1; i < table->count; i++) {
+		struct candidate candidate;
+
+		if (!candidate_of(image, table, i, &candidate))
+			continue;
+		if (found->count >= SYMBOLS_MAX)
+			return error_set(error, -E2BIG, "more than %u function symbols",
+					 SYMBOLS_MAX);
+		if (vec_push(found, candidate) < 0)
+			return error_set(error, -ENOMEM, "out of memory for %zu symbols",
+					 table->count);
+	}
+	return 0;
+}
+
+/* gelf_getsym() counts in int. */
+static bool countable(const struct table *table)
+{
+	return table->count <= INT32_MAX;
+}
+
+static int collect(const struct elf_image *image, candidates *found, struct error *error)
+{
+	Elf_Scn *scn = NULL;
+
+	while ((scn = elf_nextscn(image->elf, scn))) {
+		GElf_Shdr header;
+		struct table table;
+		int r;
+
+		if (!gelf_getshdr(scn, &header) ||
+		    (header.sh_type != SHT_SYMTAB && header.sh_type != SHT_DYNSYM))
+			continue;
+		if (!table_open(image, scn, &header, &table) || !countable(&table))
+			continue;
+		r = collect_table(image, &table, found, error);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* By address; at one address the preferred one first. */
+static int compare(const void *left, const void *right)
+{
+	const struct candidate *a = left, *b = right;
+	int c;
+
+	if (a->address != b->address)
+		return a->address < b->address ? -1 : 1;
+	if (a->binding != b->binding)
+		return a->binding > b->binding ? -1 : 1;
+	if (!a->size != !b->size)
+		return a->size ? -1 : 1;
+	if (a->name_length != b->name_length)
+		return a->name_length < b->name_length ? -1 : 1;
+	c = memcmp(a->name, b->name, a->name_length);
+	return c ? c : (a->size > b->size) - (a->size < b->size);
+}
+
+/* One candidate an address; the winner takes a size from a loser if it has
+ * none. Labels inside a sized function go. */
+static void select_best(candidates *found)
+{
+	size_t kept = 0;
+	uint64_t covered = 0; /* end of the sized symbols so far */
+
+	for (size_t i = 0; i < found->count;) {
+		struct candidate best = found->items[i];
+
+		for (; i < found->count && found->items[i].address == best.address; i++) {
+			if (!best.size)
+				best.size = found->items[i].size;
+		}
+		if (best.size > best.limit - best.address)
+			best.size = best.limit - best.address;
+		if (!best.size && best.address < covered)
+			continue;
+		if (best.address + best.size > covered)
+			covered = best.address + best.size;
+		found->items[kept++] = best;
+	}
+	found->count = kept;
+	for (size_t i = 0; i < kept; i++) {
+		struct candidate *at = &found->items[i];
+
+		if (at->size)
+			continue;
+		at->size = at->limit - at->address;
+		if (i + 1 < kept && at[1].address - at->address < at->size)
+			at->size = at[1].address - at->address;
+	}
+}
+
+struct flattener {
+	struct symtab *symtab;
+	const candidates *found;
+	VEC(uint32_t) open; /* ranges not at their end yet, innermost last */
+	VEC(uint32_t) names; /* of each candidate, in the table's names */
+	uint64_t at; /* all below is written */
+};
+
+static int emit(struct flattener *flat, uint32_t index, uint64_t end)
+{
+	uint64_t size = end - flat->at;
+	struct symtab_range range = {
+		.address = flat->at,
+		.size = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX,
+		.name = flat->names.items[index],
+	};
+
+	flat->at = end;
+	return vec_push(&flat->symtab->ranges, range);
+}
+
+/* Writes what the open ranges cover below `until`. */
+static int flatten_until(struct flattener *flat, uint64_t until)
+{
+	while (flat->open.count) {
+		uint32_t index = flat->open.items[flat->open.count - 1];
+		uint64_t end = flat->found->items[index].address + flat->found->items[index].size;
+		uint64_t stop = end < until ? end : until;
+
+		if (stop > flat->at) {
+			int r = emit(flat, index, stop);
+
+			if (r < 0)
+				return r;
+		}
+		if (end > until)
+			break;
+		flat->open.count--;
+	}
+	return 0;
+}
+
+static int add_name(struct flattener *flat, const struct candidate *candidate)
+{
+	struct symtab *symtab = flat->symtab;
+	size_t offset = symtab->names.count;
+
+	if (offset + candidate->name_length + 1 > UINT32_MAX ||
+	    vec_reserve(&symtab->names, offset + candidate->name_length + 1u) < 0)
+		return -ENOMEM;
+	memcpy(symtab->names.items + offset, candidate->name, candidate->name_length);
+	symtab->names.items[offset + candidate->name_length] = '\0';
+	symtab->names.count = offset + candidate->name_length + 1u;
+	return vec_push(&flat->names, (uint32_t)offset);
+}
+
+static int flatten(struct symtab *symtab, const candidates *found)
+{
+	struct flattener flat = {.symtab = symtab, .found = found};
+	int r = 0;
+
+	for (uint32_t i = 0; i < found->count && !r; i++) {
+		r = flatten_until(&flat, found->items[i].address);
+		flat.at = found->items[i].address;
+		if (!r)
+			r = add_name(&flat, &found->items[i]);
+		if (!r)
+			r = vec_push(&flat.open, i);
+	}
+	if (!r)
+		r = flatten_until(&flat, UINT64_MAX);
+	vec_free(&flat.open);
+	vec_free(&flat.names);
+	return r;
+}
+
+/* Growing by doubling leaves up to half unused; the table is kept long. */
+static void trim(struct symtab *symtab)
+{
+	void *ranges, *names;
+
+	if (!symtab->ranges.count)
+		return;
+	ranges = realloc(symtab->ranges.items,
+			 symtab->ranges.count * sizeof(*symtab->ranges.items));
+	if (ranges) {
+		symtab->ranges.items = ranges;
+		symtab->ranges.capacity = symtab->ranges.count;
+	}
+	names = realloc(symtab->names.items, symtab->names.count);
+	if (names) {
+		symtab->names.items = names;
+		symtab->names.capacity = symtab->names.count;
+	}
+}
+
+int symtab_init(struct symtab *ret, const struct elf_image *image, struct error *error)
+{
+	struct symtab symtab = {0};
+	candidates found = {0};
+	int r = collect(image, &found, error);
+
+	if (!r) {
+		if (found.count)
+			qsort(found.items, found.count, sizeof(*found.items), compare);
+		select_best(&found);
+		symtab.symbols = (uint32_t)found.count;
+		r = flatten(&symtab, &found);
+		if (r < 0)
+			error_set(error, r, "out of memory for %zu symbols", found.count);
+	}
+	vec_free(&found);
+	if (r < 0) {
+		symtab_deinit(&symtab);
+		return r;
+	}
+	trim(&symtab);
+	*ret = symtab;
+	return 0;
+}
+
+void symtab_deinit(struct symtab *symtab)
+{
+	vec_free(&symtab->ranges);
+	vec_free(&symtab->names);
+}
+
+const char *symtab_find(const struct symtab *symtab, uint64_t address)
+{
+	const struct symtab_range *ranges = symtab->ranges.items;
+	size_t low = 0, high = symtab->ranges.count;
+
+	/* The first range above the address is at `low` in the end. */
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ranges[middle].address <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!low || address - ranges[low - 1].address >= ranges[low - 1].size)
+		return NULL;
+	return symtab->names.items + ranges[low - 1].name;
+}
+
+size_t symtab_memory(const struct symtab *symtab)
+{
+	return symtab->ranges.capacity * sizeof(*symtab->ranges.items) + symtab->names.capacity;
+}

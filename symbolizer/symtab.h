@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The functions of one ELF file: from .symtab and .dynsym together, as
+ * disjoint ranges of ELF addresses sorted for a binary search.
+ *
+ * What counts: STT_FUNC and STT_GNU_IFUNC in an executable segment, STT_NOTYPE
+ * in an executable section (assembly); not mapping symbols ($x, $d), not
+ * names with a leading dot. A symbol without a size reaches to the next symbol
+ * of its section, or to the section's end; inside a sized one it is a label and
+ * dropped. Of several at one address, global goes before weak before local,
+ * then sized before unsized, then the shorter name, then the smaller one by
+ * bytes. Where one range lies inside another the inner one names its addresses
+ * and the outer one the rest. Addresses in no range have no name.
+ *
+ * Zero-initialised is empty.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/error.h"
+#include "daemon/base/vec.h"
+#include "symbolizer/elf_image.h"
+
+struct symtab_range {
+	uint64_t address; /* ELF address */
+	uint32_t size;
+	uint32_t name; /* offset in names */
+};
+
+struct symtab {
+	VEC(struct symtab_range) ranges; /* by address, disjoint */
+	VEC(char) names; /* NUL-terminated, one after the other */
+	uint32_t symbols; /* ranges may be more: an outer one is split */
+};
+
+/* -ENOMEM, -E2BIG (more symbols than any linker writes). A table that is
+ * damaged gives what can be read of it: no symbols at all is not an error. */
+int symtab_init(struct symtab *symtab, const struct elf_image *image, struct error *error);
+void symtab_deinit(struct symtab *symtab);
+/* The function that covers the ELF address, or NULL. Owned by the table. */
+const char *symtab_find(const struct symtab *symtab, uint64_t address);
+/* Bytes held. */
+size_t symtab_memory(const struct symtab *symtab);

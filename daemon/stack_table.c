@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/stack_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Above this multiple of the limit nothing is taken in before the next reset. */
+#define HARD_LIMIT 4
+
+void stack_table_init(struct stack_table *table, uint32_t max)
+{
+	*table = (struct stack_table){.max = max, .generation = 1};
+}
+
+static void drop_raw(struct stack_table *table, struct stack *stack)
+{
+	if (stack->state != STACK_RAW)
+		return;
+	free(stack->raw);
+	stack->raw = NULL;
+	process_unref(stack->process);
+	stack->process = NULL;
+	table->raw--;
+}
+
+void stack_table_deinit(struct stack_table *table)
+{
+	for (size_t i = 0; i < table->stacks.count; i++)
+		drop_raw(table, &table->stacks.items[i]);
+	vec_free(&table->stacks);
+	hashmap_deinit(&table->by_id);
+	vec_free(&table->frame_ids);
+	vec_free(&table->frames);
+	hashmap_deinit(&table->frame_index);
+	vec_free(&table->names);
+	strtab_deinit(&table->strings);
+	vec_free(&table->new_frames);
+}
+
+void stack_table_reset(struct stack_table *table)
+{
+	struct stack_table empty = {.max = table->max,
+				    .generation = table->generation + 1,
+				    .refused = table->refused,
+				    .resets = table->resets + 1};
+
+	stack_table_deinit(table);
+	*table = empty;
+}
+
+uint32_t stack_table_index(struct stack_table *table, uint64_t id)
+{
+	const uint64_t *known = hashmap_get(&table->by_id, id);
+	uint32_t index = (uint32_t)table->stacks.count;
+
+	if (known)
+		return (uint32_t)*known;
+	if (index >= (uint64_t)table->max * HARD_LIMIT ||
+	    vec_push(&table->stacks, (struct stack){.id = id})) {
+		table->refused++;
+		return STACK_NONE;
+	}
+	if (hashmap_put(&table->by_id, id, index)) {
+		table->stacks.count--;
+		return STACK_NONE;
+	}
+	return index;
+}
+
+static uint32_t frame_index(struct stack_table *table, uint32_t image, uint64_t offset)
+{
+	/* File offsets stay below 2^40 and kernel addresses are all of one image:
+	 * image and offset together are exact in 64 bits; others are rotated in. */
+	uint64_t key = ((uint64_t)image << 40 | (uint64_t)image >> 24) ^ offset;
+	const uint64_t *known = hashmap_get(&table->frame_index, key);
+	uint32_t index = (uint32_t)table->frames.count;
+
+	if (known && table->frames.items[*known].image == image &&
+	    table->frames.items[*known].offset == offset)
+		return (uint32_t)*known;
+	if (vec_push(&table->frames, (struct frame){.image = image, .offset = offset}))
+		return UINT32_MAX;
+	if (image == IMAGE_NONE) {
+		table->frames.items[index].state = FRAME_UNNAMED;
+	} else {
+		if (vec_push(&table->new_frames, index))
+			return UINT32_MAX;
+		table->unresolved++;
+	}
+	hashmap_put(&table->frame_index, key, index);
+	return index;
+}
+
+/* A return address lies behind its call: the call's own place is asked for. The
+ * leaf of a sample is the instruction itself. */
+static uint32_t resolve_address(struct stack_table *table, const struct mapping_set *maps,
+				uint64_t address, bool leaf, bool kernel)
+{
+	uint64_t at = leaf ? address : address - 1;
+	const struct mapping *mapping;
+
+	if (kernel)
+		return frame_index(table, IMAGE_KERNEL, at);
+	mapping = mapping_set_find(maps, at);
+	if (!mapping || mapping->image == IMAGE_NONE)
+		return frame_index(table, IMAGE_NONE, 0);
+	return frame_index(table, mapping->image, at - mapping->start + mapping->offset);
+}
+
+static void resolve(struct stack_table *table, struct stack *stack, const struct mapping_set *maps,
+		    const uint64_t *addresses, size_t count, bool kernel)
+{
+	size_t first = table->frame_ids.count;
+
+	if (vec_reserve(&table->frame_ids, first + count))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t frame = resolve_address(table, maps, addresses[i], i == 0, kernel);
+
+		if (frame == UINT32_MAX)
+			break;
+		table->frame_ids.items[table->frame_ids.count++] = frame;
+	}
+	stack->first = first;
+	stack->count = (uint16_t)(table->frame_ids.count - first);
+	stack->state = STACK_READY;
+}
+
+static void keep_raw(struct stack_table *table, struct stack *stack, const uint64_t *addresses,
+		     size_t count, struct process *process)
+{
+	stack->raw = malloc((count ? count : 1) * sizeof(*addresses));
+	if (!stack->raw)
+		return;
+	memcpy(stack->raw, addresses, count * sizeof(*addresses));
+	stack->count = (uint16_t)count;
+	stack->process = process_ref(process);
+	stack->state = STACK_RAW;
+	table->raw++;
+}
+
+void stack_table_put(struct stack_table *table, const struct abi_stack *record,
+		     struct process *process)
+{
+	uint32_t index = stack_table_index(table, record->id);
+	size_t words = (record->hdr.size - sizeof(*record)) / sizeof(uint64_t);
+	size_t count = record->count < words ? record->count : words;
+	bool kernel = record->space == ABI_SPACE_KERNEL;
+	struct stack *stack;
+
+	if (index == STACK_NONE || record->hdr.size < sizeof(*record))
+		return;
+	stack = &table->stacks.items[index];
+	if (stack->state != STACK_AWAITED)
+		return; /* sent again: the kernel's own table had dropped it */
+	stack->reason = record->hdr.reason;
+	if (!kernel && process && process->maps_state != MAPS_KNOWN)
+		keep_raw(table, stack, (const uint64_t *)record->frames, count, process);
+	else
+		resolve(table, stack, process ? process->maps : NULL,
+			(const uint64_t *)record->frames, count, kernel);
+}
+
+void stack_table_mapped(struct stack_table *table, const struct process *process)
+{
+	for (size_t i = 0; table->raw && i < table->stacks.count; i++) {
+		struct stack *stack = &table->stacks.items[i];
+		uint64_t *raw = stack->raw;
+		uint16_t count = stack->count;
+
+		if (stack->state != STACK_RAW || stack->process != process)
+			continue;
+		stack->raw = NULL;
+		drop_raw(table, stack);
+		resolve(table, stack, process->maps, raw, count, false);
+		free(raw);
+	}
+}
+
+void stack_table_name(struct stack_table *table, uint32_t frame, const struct frame_name *names,
+		      size_t count)
+{
+	struct frame *at;
+
+	if (frame >= table->frames.count)
+		return;
+	at = &table->frames.items[frame];
+	if (at->state != FRAME_NEW && at->state != FRAME_ASKED)
+		return;
+	table->unresolved--;
+	at->state = FRAME_UNNAMED;
+	if (!count || count > UINT16_MAX || vec_reserve(&table->names, table->names.count + count))
+		return;
+	at->first_name = table->names.count;
+	at->name_count = (uint16_t)count;
+	memcpy(&table->names.items[table->names.count], names, count * sizeof(*names));
+	table->names.count += count;
+	at->state = FRAME_NAMED;
+}
+
+uint32_t stack_table_string(struct stack_table *table, const char *text)
+{
+	uint32_t id = strtab_add(&table->strings, text, strlen(text));
+
+	return id == UINT32_MAX ? 0 : id;
+}

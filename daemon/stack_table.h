@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The stacks that samples name by id, turned into frames: (image, offset in
+ * its file) for user code, (kernel, address) for kernel code; and the frames'
+ * names, as far as they are known.
+ *
+ * A stack is AWAITED when a sample named it before it came (rings are read one
+ * after another), RAW while its process's mappings are still being read, and
+ * READY once it is frames. A frame is asked for once; until the answer is
+ * there, or if there is none, it is "[module+0xoffset]".
+ *
+ * Bounded: beyond its limit the whole table is emptied (stack_table_reset()) at
+ * a moment when nobody holds an index; the kernel then sends stacks anew.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "daemon/base/hashmap.h"
+#include "daemon/base/strtab.h"
+#include "daemon/base/vec.h"
+#include "daemon/image_table.h"
+#include "daemon/process_table.h"
+
+#define STACK_NONE UINT32_MAX
+
+enum stack_state { STACK_AWAITED, STACK_RAW, STACK_READY };
+
+struct stack {
+	uint64_t id; /* the ABI's */
+	enum stack_state state;
+	uint8_t reason; /* enum abi_reason: how the walk ended */
+	uint16_t count;
+	size_t first; /* READY: index into frame_ids; leaf first */
+	uint64_t *raw; /* RAW: addresses, owned */
+	struct process *process; /* RAW: a reference */
+};
+
+enum frame_state {
+	FRAME_NEW,
+	FRAME_ASKED,
+	FRAME_NAMED,
+	FRAME_UNNAMED, /* the answer was: no name */
+};
+
+/* A place in code. */
+struct frame {
+	uint32_t image; /* IMAGE_KERNEL, IMAGE_NONE: address in no mapping */
+	uint8_t state; /* enum frame_state */
+	uint8_t pad;
+	uint16_t name_count; /* functions that cover it, inlined ones too; leaf first */
+	uint64_t offset; /* in the image's file; a kernel or process address */
+	size_t first_name; /* index into names */
+};
+
+struct frame_name {
+	uint32_t name, module, file; /* strings */
+	uint32_t line;
+	bool inlined;
+};
+
+struct stack_table {
+	VEC(struct stack) stacks;
+	struct hashmap by_id; /* ABI id -> index */
+	VEC(uint32_t) frame_ids;
+	VEC(struct frame) frames;
+	struct hashmap frame_index; /* hash of (image, offset) -> index */
+	VEC(struct frame_name) names;
+	struct strtab strings;
+	VEC(uint32_t) new_frames; /* FRAME_NEW: to be asked for */
+	size_t unresolved; /* frames NEW or ASKED */
+	size_t raw; /* stacks RAW */
+	uint32_t max;
+	uint32_t generation; /* of indexes: changes with every reset */
+	uint64_t refused; /* stacks above four times the limit */
+	uint64_t resets;
+};
+
+void stack_table_init(struct stack_table *table, uint32_t max);
+void stack_table_deinit(struct stack_table *table);
+/* True when it should be emptied. */
+static inline bool stack_table_full(const struct stack_table *table)
+{
+	return table->stacks.count > table->max * 2ULL;
+}
+void stack_table_reset(struct stack_table *table);
+
+/* Index for an ABI id, awaited if it has not come; STACK_NONE above the limit. */
+uint32_t stack_table_index(struct stack_table *table, uint64_t id);
+/* A stack has come. `process` is whose it is (NULL for kernel stacks, or if
+ * unknown); its mappings must be those of the record's time. */
+void stack_table_put(struct stack_table *table, const struct abi_stack *record,
+		     struct process *process);
+/* The process's mappings are known now: its RAW stacks become READY. */
+void stack_table_mapped(struct stack_table *table, const struct process *process);
+/* An answer for one frame; `count` 0: it has no name. */
+void stack_table_name(struct stack_table *table, uint32_t frame, const struct frame_name *names,
+		      size_t count);
+uint32_t stack_table_string(struct stack_table *table, const char *text);

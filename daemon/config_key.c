@@ -24,50 +24,50 @@
  */
 /* clang-format off */
 #define CONFIG_KEYS(X)                                                                             \
-	X("daemon", "socket", socket, CONFIG_PATH, "path", "/run/perfd/perfd.sock",                  \
+	X("daemon", "socket", socket, CONFIG_PATH, "path", "/run/perfd/perfd.sock",                \
 	  1, SOCKET_PATH_MAX, "Control socket. perfctl looks for it there.")                       \
-	X("daemon", "group", socket_group, CONFIG_TEXT, "group", "perfd", 0, 63,                     \
+	X("daemon", "group", socket_group, CONFIG_TEXT, "group", "perfd", 0, 63,                   \
 	  "Members see every process; others see their own. Empty: root only.")                    \
-	X("daemon", "log", log_level, CONFIG_CHOICE, "error warning info debug", "info", 0, 15,      \
+	X("daemon", "log_level", log_level, CONFIG_CHOICE, "error warning info debug", "info", 0, 15, \
 	  "Messages below this level are left out of the log.")                                    \
-	X("daemon", "clients_max", clients_max, CONFIG_NUMBER, "connections", "64", 1, 4096,         \
+	X("daemon", "clients_max", clients_max, CONFIG_NUMBER, "connections", "64", 1, 4096,       \
 	  "Connections to the socket at once.")                                                    \
-	X("cpu", "event", event, CONFIG_CHOICE, "cpu-clock cycles", "cpu-clock", 0, 15,              \
+	X("cpu", "event", event, CONFIG_CHOICE, "cpu-clock cycles", "cpu-clock", 0, 15,            \
 	  "What takes samples: a timer, or the cycle counter where there is one.")                 \
-	X("cpu", "frequency_hz", frequency_hz, CONFIG_NUMBER, "Hz", "99", 0, 100000,                 \
+	X("cpu", "frequency_hz", frequency_hz, CONFIG_NUMBER, "Hz", "99", 0, 100000,               \
 	  "System-wide samples a second and CPU. 0: only sessions sample.")                        \
 	X("cpu", "session_frequency_hz", session_frequency_hz, CONFIG_NUMBER, "Hz", "99", 1, 100000, \
 	  "Rate of a session that asks for none (perfctl -F).")                                    \
-	X("cpu", "frequency_max_hz", frequency_max_hz, CONFIG_NUMBER, "Hz", "10000", 1, 100000,      \
+	X("cpu", "frequency_max_hz", frequency_max_hz, CONFIG_NUMBER, "Hz", "10000", 1, 100000,    \
 	  "A session that asks for more is refused.")                                              \
-	X("history", "window", window_ns, CONFIG_TIME, "time", "10s",                                \
+	X("history", "window", window_ns, CONFIG_TIME, "time", "10s",                              \
 	  100 * NSEC_PER_MSEC, 3600 * NSEC_PER_SEC,                                                \
 	  "Width of a window of the system-wide view: its resolution in time.")                    \
-	X("history", "keep", keep_ns, CONFIG_TIME, "time", "5m",                                     \
+	X("history", "keep", keep_ns, CONFIG_TIME, "time", "5m",                                   \
 	  NSEC_PER_SEC, 24 * 3600 * NSEC_PER_SEC,                                                  \
 	  "How much of the system-wide view stays in memory.")                                     \
-	X("limits", "sessions_max", sessions_max, CONFIG_NUMBER, "sessions", "31",                   \
+	X("limits", "sessions_max", sessions_max, CONFIG_NUMBER, "sessions", "31",                 \
 	  1, ABI_SLOTS_MAX - 1, "Sessions (perfctl attach, record) at once.")                      \
-	X("limits", "processes_max", processes_max, CONFIG_NUMBER, "processes", "65536",             \
+	X("limits", "processes_max", processes_max, CONFIG_NUMBER, "processes", "65536",           \
 	  64, 4194304, "Processes known, those that ended a moment ago included.")                 \
-	X("limits", "mappings_max", mappings_max, CONFIG_NUMBER, "mappings", "2097152",              \
+	X("limits", "mappings_max", mappings_max, CONFIG_NUMBER, "mappings", "2097152",            \
 	  1024, 67108864, "Executable mappings known, of all processes together.")                 \
-	X("limits", "ring_bytes", ring_bytes, CONFIG_SIZE_POWER, "size", "1M",                       \
+	X("limits", "ring_bytes", ring_bytes, CONFIG_SIZE_POWER, "size", "1M",                     \
 	  64 * KIB, GIB, "Each ring buffer between the kernel side and the daemon.")               \
-	X("limits", "sideband_bytes", sideband_bytes, CONFIG_SIZE_POWER, "size", "1M",               \
+	X("limits", "sideband_bytes", sideband_bytes, CONFIG_SIZE_POWER, "size", "1M",             \
 	  64 * KIB, 64 * MIB, "Buffer a CPU for process and mapping events.")                      \
-	X("limits", "stacks_max", stacks_max, CONFIG_NUMBER, "stacks", "65536", 1024, 16777216,      \
+	X("limits", "stacks_max", stacks_max, CONFIG_NUMBER, "stacks", "65536", 1024, 16777216,    \
 	  "Distinct stacks kept, in the kernel and in the daemon.")                                \
-	X("limits", "samples_max", samples_max, CONFIG_NUMBER, "samples", "2097152",                 \
+	X("limits", "samples_max", samples_max, CONFIG_NUMBER, "samples", "2097152",               \
 	  1024, 1ULL << 32, "Distinct aggregated samples of one session.")                         \
-	X("limits", "exited_grace", exited_grace_ns, CONFIG_TIME, "time", "10s",                     \
+	X("limits", "exited_grace", exited_grace_ns, CONFIG_TIME, "time", "10s",                   \
 	  0, 3600 * NSEC_PER_SEC, "A process that ended stays known this long.")                   \
-	X("limits", "worker_memory", worker_memory_bytes, CONFIG_SIZE, "size", "1G",                 \
+	X("limits", "worker_memory", worker_memory_bytes, CONFIG_SIZE, "size", "1G",               \
 	  64 * MIB, 64 * GIB, "Address space of the symbolizer worker.")                           \
-	X("limits", "worker_deadline", worker_deadline_ns, CONFIG_TIME, "time", "5s",                \
+	X("limits", "worker_deadline", worker_deadline_ns, CONFIG_TIME, "time", "5s",              \
 	  100 * NSEC_PER_MSEC, 600 * NSEC_PER_SEC,                                                 \
 	  "A worker that is longer at one request is replaced.")                                   \
-	X("limits", "worker_images_max", worker_images_max, CONFIG_NUMBER, "files", "256",           \
+	X("limits", "worker_images_max", worker_images_max, CONFIG_NUMBER, "files", "256",         \
 	  4, 65536, "Program files the worker keeps open and parsed.")
 /* clang-format on */
 

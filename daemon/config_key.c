@@ -26,7 +26,7 @@
 #define CONFIG_KEYS(X)                                                                             \
 	X("daemon", "socket", socket, CONFIG_PATH, "path", "/run/perfd/perfd.sock",                \
 	  1, SOCKET_PATH_MAX, "Control socket. perfctl looks for it there.")                       \
-	X("daemon", "group", socket_group, CONFIG_TEXT, "group", "perfd", 0, 63,                   \
+	X("daemon", "socket_group", socket_group, CONFIG_TEXT, "group", "perfd", 0, 63,            \
 	  "Members see every process; others see their own. Empty: root only.")                    \
 	X("daemon", "log_level", log_level, CONFIG_CHOICE, "error warning info debug", "info", 0, 15, \
 	  "Messages below this level are left out of the log.")                                    \

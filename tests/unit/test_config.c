@@ -67,7 +67,7 @@ START_TEST(a_whole_file)
 			       "\n"
 			       "[daemon]\n"
 			       "socket = /tmp/a#b.sock   # a comment\n"
-			       "group =\n"
+			       "socket_group =\n"
 			       "\t[ cpu ]\r\n"
 			       "frequency_hz=0\n"
 			       "[history]\n"

@@ -105,12 +105,12 @@ $(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(B)/libperfd.a
 PROGRAM_CFLAGS := $(CSTD) $(WARN) -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer \
 	-fno-optimize-sibling-calls -fno-inline
 
-$(B)/programs/%: tests/programs/%.c Makefile
+$(B)/programs/%: tests/programs/%.c $(wildcard tests/programs/*.h) Makefile
 	$(say) CC $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(PROGRAM_CFLAGS) $< -o $@ -ldl -lpthread
 
-$(B)/programs/lib%.so: tests/programs/lib%.c Makefile
+$(B)/programs/lib%.so: tests/programs/lib%.c $(wildcard tests/programs/*.h) Makefile
 	$(say) CC $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(PROGRAM_CFLAGS) -fPIC -shared $< -o $@

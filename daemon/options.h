@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * perfctl's options: one table (options.c) has for each its letter, name,
+ * value, unit, default and help; a command says which of them it takes.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon/base/error.h"
+
+/* X(enumerator) in the order of the table. */
+#define OPTIONS(X)                                                                                 \
+	X(PID)                                                                                     \
+	X(ALL)                                                                                     \
+	X(FREQUENCY)                                                                               \
+	X(DURATION)                                                                                \
+	X(EVENT)                                                                                   \
+	X(FORMAT)                                                                                  \
+	X(OUTPUT)                                                                                  \
+	X(BACKGROUND)                                                                              \
+	X(SESSION)                                                                                 \
+	X(LAST)                                                                                    \
+	X(TOP)                                                                                     \
+	X(JSON)                                                                                    \
+	X(SOCKET)                                                                                  \
+	X(CONFIG)                                                                                  \
+	X(HELP)
+
+enum option_id {
+#define X(name) OPTION_##name,
+	OPTIONS(X)
+#undef X
+		OPTION_COUNT
+};
+#define OPTION_BIT(name) (1u << OPTION_##name)
+
+struct options {
+	uint32_t given; /* OPTION_BIT()s */
+	pid_t pid;
+	uint32_t frequency_hz; /* 0: the default */
+	uint64_t duration_ns; /* 0: none */
+	uint64_t last_ns; /* 0: all */
+	uint32_t session;
+	uint32_t top;
+	const char *event; /* "": the default */
+	const char *format; /* NULL: by the file's extension */
+	const char *output; /* NULL: the command's default */
+	const char *socket; /* NULL: the config's */
+	const char *config; /* NULL: /etc/perfd/perfd.conf */
+	char **rest; /* arguments that are no options, NULL-terminated */
+	int rest_count;
+};
+
+static inline bool option_given(const struct options *options, enum option_id id)
+{
+	return options->given >> id & 1;
+}
+
+/* Reads argv[1…] up to the first argument that is no option, or past "--".
+ * -EINVAL with what was expected. Strings stay argv's. */
+int options_parse(int argc, char **argv, uint32_t allowed, struct options *ret,
+		  struct error *error);
+/* One line an option, for --help. */
+void options_help(uint32_t allowed);
+
+/* "500ms", "10s", "1.5m", "2h", "10" (seconds); more than 0. */
+int parse_duration(const char *text, uint64_t *ret);
+/* The candidate a person may have meant, or NULL if none is near. */
+const char *nearest_name(const char *name, const char *const *candidates, size_t count);

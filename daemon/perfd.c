@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * perfd, from its options to its end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/log.h"
+#include "daemon/config.h"
+#include "daemon/engine.h"
+#include "daemon/listener.h"
+#include "daemon/notify.h"
+#include "daemon/paths.h"
+#include "daemon/server.h"
+#include "symbolizer/client.h"
+
+#define FILES_WANTED 65536
+#define WORKER_FD 3
+
+enum { EXIT_USAGE = 2, GO_ON = -1 };
+
+enum option_id { OPT_SET = 256, OPT_CHECK, OPT_PRINT, OPT_EXPLAIN, OPT_REPLAY, OPT_CAPTURE, OPT_PRIVATE };
+
+static const struct option long_options[] = {
+	{"config", required_argument, NULL, 'c'},
+	{"socket", required_argument, NULL, 's'},
+	{"set", required_argument, NULL, OPT_SET},
+	{"log-level", required_argument, NULL, 'l'},
+	{"check-config", no_argument, NULL, OPT_CHECK},
+	{"print-config", no_argument, NULL, OPT_PRINT},
+	{"help-config", no_argument, NULL, OPT_EXPLAIN},
+	{"replay", required_argument, NULL, OPT_REPLAY},
+	{"capture", required_argument, NULL, OPT_CAPTURE},
+	{"private-fd", required_argument, NULL, OPT_PRIVATE},
+	{"foreground", no_argument, NULL, 'f'},
+	{"version", no_argument, NULL, 'V'},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+static const char help[] =
+	"usage: perfd [options]\n"
+	"Profiles this machine all the time; ask it with perfctl.\n\n"
+	"  -c, --config FILE      settings (default: " CONFIG_DEFAULT_PATH ", if it is there)\n"
+	"  -s, --socket PATH      control socket, same as --set daemon.socket=PATH\n"
+	"      --set KEY=VALUE    one setting, as section.key=value; wins over the file;\n"
+	"                         may be given several times\n"
+	"  -l, --log-level LEVEL  error, warning, info or debug (default: daemon.log_level)\n"
+	"      --check-config     read the settings, say what is wrong with them, and end\n"
+	"      --print-config     print a commented file of all settings, and end\n"
+	"      --help-config      print all settings as they are now, and end\n"
+	"      --replay FILE      take a recording's records instead of the kernel's\n"
+	"      --capture FILE     also write all records to FILE, for --replay\n"
+	"      --private-fd N     serve only the client on the open socket N, and end when\n"
+	"                         it leaves (perfctl record does this)\n"
+	"  -f, --foreground       accepted and without effect: perfd never detaches itself\n"
+	"      --version          print the version, and end\n"
+	"  -h, --help             print this, and end\n\n"
+	"Ends cleanly on SIGTERM and SIGINT. Exit codes: 0, 1 failure, 2 usage.\n";
+
+struct perfd {
+	struct config config;
+	const char *replay, *capture;
+	int private_fd; /* -1: listen on the socket */
+	bool check, explain;
+
+	struct event_base *base;
+	struct engine *engine;
+	struct server *server;
+	struct listener listener;
+	struct event *signals[2];
+};
+
+static int usage(const char *what)
+{
+	fprintf(stderr, "perfd: %s\nperfd: see perfd --help\n", what);
+	return EXIT_USAGE;
+}
+
+/* Sets "section.key=value" from the command line. */
+static int set_option(struct config *config, const char *setting, struct error *error)
+{
+	_cleanup_free_ char *key = strdup(setting);
+	char *value = key ? strchr(key, '=') : NULL;
+	int r;
+
+	if (!value)
+		return error_set(error, -EINVAL, "--set %s: expected section.key=value", setting);
+	*value++ = 0;
+	r = config_set(config, key, value, error);
+	return r < 0 ? error_prefix(error, "--set %s", setting) : 0;
+}
+
+static int parse_fd(const char *text, int *ret)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	if (*end || end == text || value < 3 || value > FILES_WANTED)
+		return -EINVAL;
+	*ret = (int)value;
+	return 0;
+}
+
+/* One option that is not a setting; GO_ON or an exit code. */
+static int apply_option(struct perfd *perfd, int option)
+{
+	struct strbuf text = {0};
+
+	switch (option) {
+	case OPT_CHECK:
+		perfd->check = true;
+		return GO_ON;
+	case OPT_EXPLAIN:
+		perfd->explain = true;
+		return GO_ON;
+	case OPT_REPLAY:
+		perfd->replay = optarg;
+		return GO_ON;
+	case OPT_CAPTURE:
+		perfd->capture = optarg;
+		return GO_ON;
+	case OPT_PRIVATE:
+		return parse_fd(optarg, &perfd->private_fd) < 0
+			       ? usage("--private-fd takes the number of an open descriptor, from 3 on")
+			       : GO_ON;
+	case OPT_PRINT:
+		config_write_template(&text);
+		fputs(strbuf_text(&text), stdout);
+		strbuf_deinit(&text);
+		return EXIT_SUCCESS;
+	case 'V':
+		puts("perfd " PERFD_VERSION);
+		return EXIT_SUCCESS;
+	case 'h':
+		fputs(help, stdout);
+		return EXIT_SUCCESS;
+	default:
+		return GO_ON;
+	}
+}
+
+/* The file first, wherever --config stands, and then what the command line
+ * sets over it. */
+static int load_config(struct perfd *perfd, int argc, char **argv, const char *file)
+{
+	struct error error;
+	int option, r = 0;
+
+	config_init(&perfd->config);
+	if (file || !access(CONFIG_DEFAULT_PATH, F_OK))
+		r = config_load(&perfd->config, file ? file : CONFIG_DEFAULT_PATH, &error);
+	optind = 1;
+	while (!r && (option = getopt_long(argc, argv, "c:s:l:fh", long_options, NULL)) != -1) {
+		if (option == 's')
+			r = config_set(&perfd->config, "daemon.socket", optarg, &error);
+		else if (option == 'l')
+			r = config_set(&perfd->config, "daemon.log_level", optarg, &error);
+		else if (option == OPT_SET)
+			r = set_option(&perfd->config, optarg, &error);
+	}
+	if (r < 0)
+		log_error("%s", error.text);
+	return r;
+}
+
+static int parse_options(struct perfd *perfd, int argc, char **argv)
+{
+	const char *file = NULL;
+	enum log_level level;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:s:l:fh", long_options, NULL)) != -1) {
+		int code;
+
+		if (option == '?') /* getopt has said why */
+			return EXIT_USAGE;
+		if (option == 'c')
+			file = optarg;
+		code = apply_option(perfd, option);
+		if (code != GO_ON)
+			return code;
+	}
+	if (optind < argc)
+		return usage("it takes options only");
+	if (perfd->replay && perfd->capture)
+		return usage("--replay and --capture exclude each other");
+	if (load_config(perfd, argc, argv, file) < 0)
+		return EXIT_FAILURE;
+	if (log_level_parse(perfd->config.log_level, &level) == 0)
+		log_init("perfd", level);
+	return GO_ON;
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+	struct perfd *perfd = context;
+
+	(void)what;
+	log_info("ending on %s", strsignal((int)number));
+	event_base_loopbreak(perfd->base);
+}
+
+static void on_gone(void *context)
+{
+	struct perfd *perfd = context;
+
+	event_base_loopbreak(perfd->base);
+}
+
+static int watch_signals(struct perfd *perfd)
+{
+	static const int numbers[] = {SIGTERM, SIGINT};
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		perfd->signals[i] = evsignal_new(perfd->base, numbers[i], on_signal, perfd);
+		if (!perfd->signals[i] || event_add(perfd->signals[i], NULL) < 0)
+			return log_error_errno(-ENOMEM, "cannot watch for signals");
+	}
+	return 0;
+}
+
+/* Probes, side-band buffers and images take a descriptor each, more than the
+ * usual soft limit. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_WANTED)
+		return;
+	limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warning_errno(-errno, "cannot raise the number of open files (RLIMIT_NOFILE)");
+}
+
+static int start(struct perfd *perfd)
+{
+	struct engine_options engine_options = {
+		.config = &perfd->config,
+		.replay = perfd->replay,
+		.capture = perfd->capture,
+		.program = "/proc/self/exe",
+	};
+	struct server_options server_options = {.config = &perfd->config};
+	struct error error = {0};
+	int r;
+
+	/* Before any probe runs: a second perfd must find out at once. */
+	if (perfd->private_fd < 0 &&
+	    listener_open(perfd->config.socket, &error, &perfd->listener) < 0)
+		return log_error("%s", error.text), error.code;
+	perfd->base = event_base_new();
+	if (!perfd->base)
+		return log_error_errno(-ENOMEM, "cannot create the event loop");
+	r = watch_signals(perfd);
+	if (r < 0)
+		return r;
+	r = engine_create(&engine_options, perfd->base, &error, &perfd->engine);
+	if (r < 0)
+		return log_error("%s", error.text), r;
+	server_options.engine = perfd->engine;
+	server_options.base = perfd->base;
+	r = server_create(&server_options, &perfd->server);
+	if (!r && perfd->private_fd >= 0)
+		r = server_serve(perfd->server, perfd->private_fd, on_gone, perfd);
+	else if (!r)
+		r = server_listen(perfd->server, &perfd->listener);
+	if (r < 0)
+		return log_error_errno(r, "cannot serve clients");
+	return 0;
+}
+
+static void stop(struct perfd *perfd)
+{
+	server_destroy(perfd->server);
+	engine_destroy(perfd->engine);
+	listener_close(&perfd->listener);
+	for (size_t i = 0; i < sizeof(perfd->signals) / sizeof(perfd->signals[0]); i++) {
+		if (perfd->signals[i])
+			event_free(perfd->signals[i]);
+	}
+	if (perfd->base)
+		event_base_free(perfd->base);
+}
+
+static int run(struct perfd *perfd)
+{
+	int r = start(perfd);
+
+	if (!r) {
+		if (perfd->private_fd < 0)
+			log_info("perfd " PERFD_VERSION " serves %s", perfd->listener.path);
+		r = notify_manager("READY=1");
+		if (r < 0)
+			log_warning_errno(r, "cannot tell the service manager ($NOTIFY_SOCKET)");
+		r = event_base_dispatch(perfd->base) < 0 ? -EIO : 0;
+		notify_manager("STOPPING=1");
+	}
+	stop(perfd);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct perfd perfd = {.private_fd = -1, .listener = {.fd = -1}};
+	struct strbuf text = {0};
+	int code;
+
+	log_init("perfd", LOG_LEVEL_INFO);
+	/* "--worker [BYTES]": the symbolizer's child, which is this program again. */
+	if (argc >= 2 && !strcmp(argv[1], "--worker"))
+		return symbolizer_worker_main(WORKER_FD, argc > 2 ? strtoull(argv[2], NULL, 10) : 0);
+	code = parse_options(&perfd, argc, argv);
+	if (code != GO_ON)
+		return code;
+	if (perfd.check) {
+		fputs("perfd: the settings are good\n", stderr);
+		return EXIT_SUCCESS;
+	}
+	if (perfd.explain) {
+		config_explain(&perfd.config, &text);
+		fputs(strbuf_text(&text), stdout);
+		strbuf_deinit(&text);
+		return EXIT_SUCCESS;
+	}
+	if (perfd.private_fd >= 0)
+		fcntl(perfd.private_fd, F_SETFD, FD_CLOEXEC); /* the worker must not have it */
+	raise_file_limit();
+	return run(&perfd);
+}

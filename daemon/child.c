@@ -58,7 +58,8 @@ int child_spawn(char **argv, const sigset_t *mask, struct error *error, struct c
 
 		close(TAKE_FD(go_write));
 		waitpid(pid, NULL, 0);
-		return error_set(error, r, "cannot watch the command (pidfd_open): %s", strerror(-r));
+		return error_set(error, r, "cannot watch the command (pidfd_open): %s",
+				 strerror(-r));
 	}
 	*ret = (struct child){.pid = pid,
 			      .pidfd = pidfd,

@@ -151,16 +151,18 @@ static int read_more(struct client *client, struct error *error)
 	if (strbuf_error(input))
 		return error_set(error, -ENOMEM, "no memory for perfd's answer");
 	input->length = at;
-	n = input->capacity - at - 1 < READ_CHUNK ? (ssize_t)(input->capacity - at - 1) : READ_CHUNK;
+	n = input->capacity - at - 1 < READ_CHUNK ? (ssize_t)(input->capacity - at - 1)
+						  : READ_CHUNK;
 	n = recv(client->fd, input->data + at, (size_t)n, MSG_DONTWAIT);
 	if (n == 0)
 		return gone(error);
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
 			return 0;
-		return errno == ECONNRESET ? gone(error)
-					   : error_set(error, -errno, "cannot read perfd's answer: %s",
-						       strerror(errno));
+		return errno == ECONNRESET
+			       ? gone(error)
+			       : error_set(error, -errno, "cannot read perfd's answer: %s",
+					   strerror(errno));
 	}
 	input->length = at + (size_t)n;
 	return 0;
@@ -203,7 +205,8 @@ static int check_reply(const struct message *message, enum message_type want, st
 	if (message->info->type == MESSAGE_ERROR) {
 		int code = (int)(message_u32(message, FIELD_CODE) & 0xfff);
 
-		return error_set(error, code ? -code : -EIO, "%s", message_text(message, FIELD_TEXT));
+		return error_set(error, code ? -code : -EIO, "%s",
+				 message_text(message, FIELD_TEXT));
 	}
 	if (message->info->type != want)
 		return error_set(error, -EPROTO, "perfd answered with \"%s\", not with \"%s\"",

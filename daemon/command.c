@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "daemon/paths.h"
-
+#include "daemon/config_path.h"
 
 int command_fail(int code, const struct error *error)
 {

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +50,10 @@ static const struct option_row {
 	[OPTION_LAST] = {0, "last", VALUE_DURATION, "TIME", offsetof(struct options, last_ns),
 			 "a time: 500ms, 10s, 2m, 1h",
 			 "only the last 30s, 5m, … (default: all that perfd keeps, history.keep)"},
-	[OPTION_TOP] = {0, "top", VALUE_U32, "N", offsetof(struct options, top),
-			"a number of lines, from 1 on", "lines of the table (default: 40)"},
+	[OPTION_TOP] =
+		{0, "top", VALUE_U32, "N", offsetof(struct options, top),
+		 "a number of lines, from 1 on",
+		 "lines of the table (default: 40 on standard output, all with -f, -o or --json)"},
 	[OPTION_JSON] = {0, "json", VALUE_NONE, NULL, 0, NULL, "JSON, for programs"},
 	[OPTION_SOCKET] = {'s', "socket", VALUE_TEXT, "PATH", offsetof(struct options, socket),
 			   NULL, "perfd's control socket (default: daemon.socket of the config)"},
@@ -63,7 +64,6 @@ static const struct option_row {
 _Static_assert(sizeof(rows) / sizeof(rows[0]) == OPTION_COUNT, "an option has no row");
 
 #define LONG_BASE 256 /* getopt's value of row i is LONG_BASE + i */
-#define TOP_DEFAULT 40
 #define NAME_MAX_LENGTH 64
 
 int parse_duration(const char *text, uint64_t *ret)
@@ -71,7 +71,7 @@ int parse_duration(const char *text, uint64_t *ret)
 	static const struct {
 		const char *unit;
 		double ns;
-	} units[] = {{"", 1e9},	 {"s", 1e9},  {"ms", 1e6},  {"us", 1e3},
+	} units[] = {{"", 1e9}, {"s", 1e9},  {"ms", 1e6},  {"us", 1e3},
 		     {"ns", 1}, {"m", 60e9}, {"h", 3600e9}};
 	char *end;
 	double value;
@@ -236,10 +236,9 @@ static int row_of(int value)
 	return OPTION_HELP; /* getopt gives only what is in its tables */
 }
 
-int options_parse(int argc, char **argv, uint32_t allowed, struct options *ret,
-		  struct error *error)
+int options_parse(int argc, char **argv, uint32_t allowed, struct options *ret, struct error *error)
 {
-	struct options options = {.event = "", .top = TOP_DEFAULT};
+	struct options options = {.event = ""};
 	struct option longs[OPTION_COUNT + 1];
 	char shorts[2 * OPTION_COUNT + 3];
 	int value;

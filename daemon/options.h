@@ -45,7 +45,7 @@ struct options {
 	uint64_t duration_ns; /* 0: none */
 	uint64_t last_ns; /* 0: all */
 	uint32_t session;
-	uint32_t top;
+	uint32_t top; /* 0: the command's default */
 	const char *event; /* "": the default */
 	const char *format; /* NULL: by the file's extension */
 	const char *output; /* NULL: the command's default */

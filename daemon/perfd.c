@@ -17,10 +17,10 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/config.h"
+#include "daemon/config_path.h"
 #include "daemon/engine.h"
 #include "daemon/listener.h"
 #include "daemon/notify.h"
-#include "daemon/paths.h"
 #include "daemon/server.h"
 #include "symbolizer/client.h"
 
@@ -29,7 +29,15 @@
 
 enum { EXIT_USAGE = 2, GO_ON = -1 };
 
-enum option_id { OPT_SET = 256, OPT_CHECK, OPT_PRINT, OPT_EXPLAIN, OPT_REPLAY, OPT_CAPTURE, OPT_PRIVATE };
+enum option_id {
+	OPT_SET = 256,
+	OPT_CHECK,
+	OPT_PRINT,
+	OPT_EXPLAIN,
+	OPT_REPLAY,
+	OPT_CAPTURE,
+	OPT_PRIVATE
+};
 
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, 'c'},
@@ -132,7 +140,8 @@ static int apply_option(struct perfd *perfd, int option)
 		return GO_ON;
 	case OPT_PRIVATE:
 		return parse_fd(optarg, &perfd->private_fd) < 0
-			       ? usage("--private-fd takes the number of an open descriptor, from 3 on")
+			       ? usage("--private-fd takes the number of an open descriptor, from "
+				       "3 on")
 			       : GO_ON;
 	case OPT_PRINT:
 		config_write_template(&text);
@@ -320,7 +329,8 @@ int main(int argc, char **argv)
 	log_init("perfd", LOG_LEVEL_INFO);
 	/* "--worker [BYTES]": the symbolizer's child, which is this program again. */
 	if (argc >= 2 && !strcmp(argv[1], "--worker"))
-		return symbolizer_worker_main(WORKER_FD, argc > 2 ? strtoull(argv[2], NULL, 10) : 0);
+		return symbolizer_worker_main(WORKER_FD,
+					      argc > 2 ? strtoull(argv[2], NULL, 10) : 0);
 	code = parse_options(&perfd, argc, argv);
 	if (code != GO_ON)
 		return code;

@@ -40,9 +40,15 @@ static void find_program(char *path, size_t size)
 static _Noreturn void run(const char *program, const char *config, const sigset_t *mask, int fd,
 			  pid_t parent)
 {
-	const char *argv[] = {"perfd", "--private-fd", "3",
-			      "--set", "cpu.frequency_hz=0", "--log-level",
-			      "warning", config ? "--config" : NULL, config,
+	const char *argv[] = {"perfd",
+			      "--private-fd",
+			      "3",
+			      "--set",
+			      "cpu.frequency_hz=0",
+			      "--log-level",
+			      "warning",
+			      config ? "--config" : NULL,
+			      config,
 			      NULL};
 
 	/* Ctrl-C is for perfctl and the command: out of the terminal's group. */
@@ -59,8 +65,8 @@ static _Noreturn void run(const char *program, const char *config, const sigset_
 		dup2(fd, PRIVATE_FD);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	execvp(program, (char **)(uintptr_t)argv);
-	fprintf(stderr, "perfctl: cannot start %s, neither beside perfctl nor in $PATH: %s\n", program,
-		strerror(errno));
+	fprintf(stderr, "perfctl: cannot start %s, neither beside perfctl nor in $PATH: %s\n",
+		program, strerror(errno));
 	_exit(EXIT_FAILURE);
 }
 
@@ -80,7 +86,8 @@ int private_daemon_start(const char *config, const sigset_t *mask, struct error 
 	close(fds[1]);
 	if (pid < 0) {
 		close(fds[0]);
-		return error_set(error, -errno, "cannot start a private perfd: %s", strerror(errno));
+		return error_set(error, -errno, "cannot start a private perfd: %s",
+				 strerror(errno));
 	}
 	ret->pid = pid;
 	client_init(ret_client, fds[0]);

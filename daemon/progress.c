@@ -11,9 +11,9 @@ void progress_init(struct progress *progress)
 {
 	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
 
-	*progress = (struct progress){.terminal = isatty(STDERR_FILENO)};
-	progress->color = progress->terminal && !(no_color && *no_color) && term &&
-			  strcmp(term, "dumb") != 0;
+	*progress = (struct progress){.terminal = isatty(STDERR_FILENO) && term &&
+						  strcmp(term, "dumb") != 0};
+	progress->color = progress->terminal && !(no_color && *no_color);
 }
 
 void progress_draw(struct progress *progress, const struct message *event)

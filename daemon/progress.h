@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The line that says how a recording goes: on stderr, and only where that is a
- * terminal. Colour only without NO_COLOR (no-color.org) and TERM=dumb.
+ * terminal that can clear a line (not TERM=dumb). NO_COLOR (no-color.org) is
+ * honoured.
  */
 #pragma once
 

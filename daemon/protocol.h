@@ -33,6 +33,9 @@
 #define PROTOCOL_REQUEST_MAX (64u * 1024) /* bytes of a request's payload */
 #define PROTOCOL_REPLY_MAX (256u * 1024 * 1024) /* of a reply's or an event's */
 
+/* Values of the field "end", as engine.h names them. */
+#define PROTOCOL_END_EXIT "exit"
+
 enum field_type {
 	FIELD_TYPE_BOOL, /* one byte, 0 or 1 */
 	FIELD_TYPE_U32,

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * perfctl report: what the whole machine did lately, from the view that a
+ * running perfd always keeps.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/command.h"
+#include "daemon/result.h"
+
+#define TOP_DEFAULT 40
+
+int cmd_report(const struct options *options)
+{
+	bool json = option_given(options, OPTION_JSON);
+	_cleanup_profile_ struct profile *profile = NULL;
+	struct error error = {0};
+	struct result result;
+	struct client client;
+	size_t bytes;
+	int r;
+
+	if (json && options->format)
+		return command_usage("--json and -f exclude each other");
+	r = result_init(options, NULL, json ? "json" : "report", &error, &result);
+	if (r < 0)
+		return command_fail(r == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_FAILURE, &error);
+	if (json)
+		result.format = format_find("json");
+	/* A person reads the first lines; a program or a file gets all of them. */
+	if (!json && !options->format && !options->output && !result.top)
+		result.top = TOP_DEFAULT;
+	r = command_connect(options, &error, &client);
+	if (r < 0)
+		return command_fail(EXIT_CODE_FAILURE, &error);
+	r = client_recent(&client, options->last_ns, &error, &profile);
+	client_deinit(&client);
+	if (!r)
+		r = result_write(&result, profile, &error, &bytes);
+	if (r == -EPIPE)
+		return EXIT_CODE_OK;
+	if (r < 0)
+		return command_fail(EXIT_CODE_FAILURE, &error);
+	if (strcmp(result.path, "-") != 0)
+		fprintf(stderr, "perfctl: wrote %s (%s, %zu bytes)\n", result.path,
+			result.format->name, bytes);
+	return EXIT_CODE_OK;
+}

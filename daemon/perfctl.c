@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * perfctl: its commands, one row each.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/log.h"
+#include "daemon/command.h"
+#include "daemon/result.h"
+
+#define WHERE (OPTION_BIT(SOCKET) | OPTION_BIT(CONFIG))
+#define RESULT (OPTION_BIT(FORMAT) | OPTION_BIT(OUTPUT))
+#define SAMPLING (OPTION_BIT(FREQUENCY) | OPTION_BIT(DURATION) | OPTION_BIT(EVENT))
+
+static const char record_more[] =
+	"\nUses the running perfd, or starts one of its own and ends it after (as root).\n"
+	"Ctrl-C ends the recording and writes; a second one aborts. A command is profiled\n"
+	"from its first instruction, with its children, until it ends; its exit code is\n"
+	"returned, or 125 where perfctl failed, 126 if it could not be run, 127 if it was\n"
+	"not found. Without -o the file is perfd-NAME.svg in this directory; -o - without\n"
+	"-f is folded.\n";
+static const char attach_more[] =
+	"\nNeeds a running perfd. Ends on Ctrl-C, after --duration, or when the process\n"
+	"exits, and then writes; a second Ctrl-C aborts. Without -o the file is\n"
+	"perfd-PID.svg in this directory; -o - without -f is folded.\n";
+static const char detach_more[] =
+	"\nThe result of a background session that has ended by itself is kept for an hour.\n"
+	"Without -o the file is perfd-PID.svg or perfd-session-ID.svg in this directory.\n";
+static const char status_more[] = "\nExit code 3: perfd is not running.\n";
+static const char report_more[] =
+	"\nNeeds a running perfd, and root or its group. Without -o it goes to standard\n"
+	"output, without -f as \"report\".\n";
+
+static const struct command commands[] = {
+	{"record", "(-p PID | -a | -- CMD ARGS...) [options]", "profile, and write the result",
+	 OPTION_BIT(PID) | OPTION_BIT(ALL) | SAMPLING | RESULT | WHERE, cmd_record, record_more},
+	{"attach", "--pid PID [options]", "look closely at a process through the running perfd",
+	 OPTION_BIT(PID) | SAMPLING | RESULT | OPTION_BIT(BACKGROUND) | WHERE, cmd_attach,
+	 attach_more},
+	{"detach", "(--session ID | --pid PID) [options]",
+	 "end a background session, and write its result",
+	 OPTION_BIT(SESSION) | OPTION_BIT(PID) | RESULT | WHERE, cmd_detach, detach_more},
+	{"sessions", "[options]", "list the sessions", OPTION_BIT(JSON) | WHERE, cmd_sessions,
+	 NULL},
+	{"status", "[options]", "how perfd is: rates, samples, losses, its own cost",
+	 OPTION_BIT(JSON) | WHERE, cmd_status, status_more},
+	{"report", "[options]", "what the machine did lately, as a table of functions",
+	 OPTION_BIT(LAST) | OPTION_BIT(TOP) | OPTION_BIT(JSON) | RESULT | WHERE, cmd_report,
+	 report_more},
+	{"version", "", "print the version", 0, cmd_version, NULL},
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+int cmd_version(const struct options *options)
+{
+	(void)options;
+	puts("perfctl " PERFD_VERSION);
+	return EXIT_CODE_OK;
+}
+
+static int help(void)
+{
+	puts("usage: perfctl COMMAND [options]\n"
+	     "Asks perfd, the profiler of this machine.\n\nCommands:");
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].help);
+	puts("  help       print this, or the help of a command\n\n"
+	     "Results go to standard output or files, everything else to standard error.\n"
+	     "Exit codes: 0, 1 failure, 2 usage; see also `perfctl help record` and `status`.");
+	return EXIT_CODE_OK;
+}
+
+static int help_command(const struct command *command)
+{
+	printf("usage: perfctl %s%s%s\n%s.\n\nOptions:\n", command->name, *command->args ? " " : "",
+	       command->args, command->help);
+	options_help(command->options);
+	if (command->more)
+		fputs(command->more, stdout);
+	if (command->options & OPTION_BIT(FORMAT))
+		result_help();
+	return EXIT_CODE_OK;
+}
+
+static const struct command *find(const char *name)
+{
+	const char *names[COMMAND_COUNT], *near;
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+		names[i] = commands[i].name;
+	}
+	near = nearest_name(name, names, COMMAND_COUNT);
+	fprintf(stderr, "perfctl: unknown command \"%s\"", name);
+	if (near)
+		fprintf(stderr, "; did you mean \"%s\"?", near);
+	fputs("\nperfctl: see perfctl help\n", stderr);
+	return NULL;
+}
+
+/* An error before a command that would be recorded is perfctl's own failure,
+ * and must not look like the command's code. */
+static int usage_code(const struct command *command, int argc, char **argv)
+{
+	for (int i = 0; i < argc && command->run == cmd_record; i++) {
+		if (!strcmp(argv[i], "--"))
+			return EXIT_CODE_OWN_FAILURE;
+	}
+	return EXIT_CODE_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	struct options options;
+	struct error error;
+
+	log_init("perfctl", LOG_LEVEL_WARNING);
+	signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an error code, not our end */
+	if (argc < 2) {
+		fputs("perfctl: no command; see perfctl help\n", stderr);
+		return EXIT_CODE_USAGE;
+	}
+	if (!strcmp(argv[1], "--version"))
+		return cmd_version(NULL);
+	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		if (argc == 2)
+			return help();
+		command = find(argv[2]);
+		return command ? help_command(command) : EXIT_CODE_USAGE;
+	}
+	command = find(argv[1]);
+	if (!command)
+		return EXIT_CODE_USAGE;
+	if (options_parse(argc - 1, argv + 1, command->options, &options, &error) < 0) {
+		fprintf(stderr, "perfctl: %s: %s; see perfctl %s --help\n", command->name,
+			error.text, command->name);
+		return usage_code(command, argc, argv);
+	}
+	if (option_given(&options, OPTION_HELP))
+		return help_command(command);
+	if (options.rest_count && command->run != cmd_record)
+		return command_usage("%s takes no argument \"%s\"", command->name, options.rest[0]);
+	return command->run(&options);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/result.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/output.h"
+
+#define FILE_FORMAT "svg"
+
+static int find_format(const struct options *options, const char *path, const char *stdout_format,
+		       const struct format **ret, struct error *error)
+{
+	_cleanup_free_ char *names = format_names();
+
+	if (options->format) {
+		*ret = format_find(options->format);
+		return *ret ? 0
+			    : error_set(error, -EINVAL, "-f %s: no such format; there are %s",
+					options->format, names ? names : "");
+	}
+	if (!path || !strcmp(path, "-"))
+		*ret = format_find(path ? stdout_format : FILE_FORMAT);
+	else
+		*ret = format_for_path(path);
+	return *ret ? 0
+		    : error_set(error, -EINVAL,
+				"-o %s: no format goes with this name; choose one with -f: %s",
+				path, names ? names : "");
+}
+
+/* The subject may be what a process calls itself: nothing but plain characters
+ * gets into a file name. */
+static void default_path(const char *subject, const struct format *format, char *path, size_t size)
+{
+	size_t n = (size_t)snprintf(path, size, "perfd-");
+
+	for (; *subject && n < 64; subject++)
+		path[n++] = isalnum((unsigned char)*subject) || strchr("._-", *subject) ? *subject
+											: '_';
+	snprintf(path + n, size - n, "%.*s", (int)strcspn(format->extensions, " "),
+		 format->extensions);
+}
+
+int result_init(const struct options *options, const char *subject, const char *stdout_format,
+		struct error *error, struct result *ret)
+{
+	struct result result = {.top = options->top};
+	const char *path = options->output;
+	int r;
+
+	if (!path && !subject)
+		path = "-";
+	r = find_format(options, path, stdout_format, &result.format, error);
+	if (r < 0)
+		return r;
+	if (path && strlen(path) >= sizeof(result.path))
+		return error_set(error, -ENAMETOOLONG, "-o: the name has more than %zu bytes",
+				 sizeof(result.path) - 1);
+	if (path)
+		snprintf(result.path, sizeof(result.path), "%s", path);
+	else
+		default_path(subject, result.format, result.path, sizeof(result.path));
+	r = output_check(result.path, error);
+	if (r < 0)
+		return r;
+	*ret = result;
+	return 0;
+}
+
+int result_write(const struct result *result, const struct profile *profile, struct error *error,
+		 size_t *ret_bytes)
+{
+	struct format_options options = {.top = result->top};
+	_cleanup_free_ char *bytes = NULL;
+	size_t size = 0;
+	FILE *stream = open_memstream(&bytes, &size);
+	int r;
+
+	if (!stream)
+		return error_set(error, -errno, "no memory for the result");
+	r = format_write(result->format, profile, &options, stream, error);
+	if (fclose(stream) && !r)
+		r = error_set(error, -ENOMEM, "no memory for the result");
+	if (!r)
+		r = output_write(result->path, bytes, size, error);
+	if (r < 0)
+		return r;
+	*ret_bytes = size;
+	return 0;
+}
+
+void result_help(void)
+{
+	puts("\nFormats, with the extensions that choose them:");
+	for (size_t i = 0; i < format_count; i++)
+		printf("  %-8s %-20s %s\n", formats[i].name, formats[i].extensions,
+		       formats[i].help);
+}

@@ -77,7 +77,17 @@ $(GEN)/%.skel.h: $(GEN)/%.bpf.o
 
 # --- User side --------------------------------------------------------------
 
-$(B)/obj/%.o: %.c Makefile | $(SKELS)
+# What an SVG carries along, as C strings.
+EMBEDDED := $(GEN)/svg_script.h $(GEN)/svg_style.h
+
+$(GEN)/svg_script.h: flamegraph/svg_script.js flamegraph/embed.sh
+$(GEN)/svg_style.h: flamegraph/svg_style.css flamegraph/embed.sh
+$(EMBEDDED):
+	$(say) EMBED $<
+	@mkdir -p $(@D)
+	$(Q)flamegraph/embed.sh $(basename $(@F)) <$< >$@
+
+$(B)/obj/%.o: %.c Makefile | $(SKELS) $(EMBEDDED)
 	$(say) CC $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
@@ -187,7 +197,7 @@ check-format:
 	$(say) CHECK format
 	$(Q)tests/check/format.sh $(CHECK_FOLDERS)
 
-check-tidy: $(SKELS)
+check-tidy: $(SKELS) $(EMBEDDED)
 	$(say) CHECK tidy
 	$(Q)tests/check/tidy.sh $(CHECK_FOLDERS) -- $(CPPFLAGS) $(CSTD)
 

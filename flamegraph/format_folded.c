@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * "folded": one line a stack, `comm;root;...;leaf VALUE`, as flamegraph.pl,
+ * inferno and speedscope read it. Lines are in the order of their bytes (what
+ * LC_ALL=C sort gives), each stack on one line. Lossless but for modules, source
+ * lines and time: names that differ only in these are summed.
+ */
+#include "flamegraph/format.h"
+
+#include <string.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/strbuf.h"
+#include "flamegraph/labels.h"
+#include "flamegraph/paths.h"
+#include "flamegraph/profile_internal.h"
+
+/* The order of whole lines is that of labels with what comes after them: ';',
+ * or ' ' after the last. Entry 2 * label is the label inside, + 1 the last. */
+static int compare_ended(const void *left, const void *right, void *context)
+{
+	const struct labels *labels = context;
+	uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+	char a_end = a & 1 ? ' ' : ';', b_end = b & 1 ? ' ' : ';';
+	size_t a_length, b_length;
+	const char *a_text = label_text(labels, a / 2, &a_length);
+	const char *b_text = label_text(labels, b / 2, &b_length);
+	size_t shorter = a_length < b_length ? a_length : b_length;
+	int order = memcmp(a_text, b_text, shorter);
+
+	if (order)
+		return order;
+	order = (unsigned char)(a_length > shorter ? a_text[shorter] : a_end) -
+		(unsigned char)(b_length > shorter ? b_text[shorter] : b_end);
+	return order ? order : (a_length > b_length) - (a_length < b_length);
+}
+
+/* Ranks of labels inside (ret_inner) and at the end (ret_last) of a line. */
+static int rank_ended(const struct labels *labels, uint32_t *inner, uint32_t *last)
+{
+	size_t count = labels->items.count * 2;
+	_cleanup_free_ uint32_t *order = malloc((count + 1) * sizeof(*order));
+
+	if (!order || count > UINT32_MAX)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++)
+		order[i] = i;
+	qsort_r(order, count, sizeof(*order), compare_ended, (void *)labels);
+	for (uint32_t i = 0; i < count; i++)
+		(order[i] & 1 ? last : inner)[order[i] / 2] = i;
+	return 0;
+}
+
+/* `line` keeps the text of the last path, `ends` where each of its elements ends:
+ * only what differs is written anew. */
+struct writer {
+	FILE *out;
+	struct strbuf line;
+	VEC(size_t) ends;
+};
+
+static int put_path(struct writer *writer, const struct paths *paths,
+		    const struct path_elements *path, size_t common)
+{
+	writer->ends.count = common;
+	writer->line.length = common ? writer->ends.items[common - 1] : 0;
+	for (size_t i = common; i < path->count; i++) {
+		size_t length;
+		const char *text = label_text(paths->labels, path_label(paths, path, i), &length);
+
+		if (i)
+			strbuf_putc(&writer->line, ';');
+		strbuf_append(&writer->line, text, length);
+		if (vec_push(&writer->ends, writer->line.length))
+			return -ENOMEM;
+	}
+	return strbuf_error(&writer->line);
+}
+
+static int end_line(struct writer *writer, uint64_t value)
+{
+	size_t length = writer->line.length;
+
+	if (!length)
+		strbuf_puts(&writer->line, "[no stack]");
+	strbuf_putc(&writer->line, ' ');
+	strbuf_put_u64(&writer->line, value);
+	strbuf_putc(&writer->line, '\n');
+	fwrite_unlocked(writer->line.data, 1, writer->line.length, writer->out);
+	writer->line.length = length;
+	return strbuf_error(&writer->line);
+}
+
+static int write_lines(struct writer *writer, const struct paths *paths)
+{
+	struct path_elements previous = {0};
+	uint64_t value = 0;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < paths->items.count; i++) {
+		struct path_elements path = path_elements(paths, &paths->items.items[i]);
+		size_t common = i ? path_common(paths, &previous, &path) : 0;
+
+		if (i && (common < path.count || path.count != previous.count)) {
+			r = end_line(writer, value);
+			value = 0;
+		}
+		if (!r)
+			r = put_path(writer, paths, &path, common);
+		value = profile_sum(value, paths->items.items[i].value);
+		previous = path;
+	}
+	return r ? r : end_line(writer, value);
+}
+
+int format_folded_write(const struct format_job *job, FILE *out)
+{
+	_cleanup_free_ uint32_t *inner = NULL, *last = NULL;
+	struct writer writer = {.out = out};
+	struct labels labels;
+	struct paths paths;
+	int r;
+
+	r = labels_init(&labels, job->profile, LABELS_FOLDED);
+	if (r)
+		return r;
+	inner = malloc((labels.items.count + 1) * sizeof(*inner));
+	last = malloc((labels.items.count + 1) * sizeof(*last));
+	r = inner && last ? rank_ended(&labels, inner, last) : -ENOMEM;
+	if (!r)
+		r = paths_init(&paths, &labels, job->value_type, !job->without_comm, inner, last);
+	if (!r) {
+		r = write_lines(&writer, &paths);
+		paths_deinit(&paths);
+	}
+	labels_deinit(&labels);
+	strbuf_deinit(&writer.line);
+	vec_free(&writer.ends);
+	return r;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * "report": the table of functions as text. Functions and modules stand last in a
+ * line, because their width cannot be known; nothing of them is cut.
+ */
+#include "flamegraph/format.h"
+
+#include <string.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/strbuf.h"
+#include "flamegraph/report.h"
+#include "flamegraph/summary.h"
+#include "flamegraph/text.h"
+
+static void put_head(struct strbuf *out, const struct format_job *job)
+{
+	size_t began;
+
+	text_put(out, job->title, strlen(job->title));
+	strbuf_putc(out, '\n');
+	began = out->length;
+	summary_put_origin(out, job);
+	if (out->length > began)
+		strbuf_putc(out, '\n');
+	summary_put_amount(out, job);
+	strbuf_puts(out, "\n\n");
+}
+
+/* Right-aligned; the text's only characters beyond ASCII are µ. */
+static void put_cell(struct strbuf *out, const struct strbuf *text, size_t width)
+{
+	size_t cells = 0, n;
+
+	for (size_t i = 0; i < text->length; i += n) {
+		cells += text_cells(text_next(text->data + i, text->length - i, &n));
+	}
+	for (; cells < width; cells++)
+		strbuf_putc(out, ' ');
+	strbuf_append(out, text->data, text->length);
+}
+
+static void put_amount(struct strbuf *out, const struct format_job *job, uint64_t value)
+{
+	_cleanup_(strbuf_deinit) struct strbuf cell = {0};
+
+	text_put_percent(&cell, value, job->total);
+	put_cell(out, &cell, 9);
+	strbuf_clear(&cell);
+	text_put_value(&cell, value, job->value_unit);
+	put_cell(out, &cell, 11);
+	strbuf_puts(out, "  ");
+}
+
+static const char *kind_mark(uint32_t kind)
+{
+	static const char *const marks[FRAME_KIND_COUNT] = {
+		[FRAME_KERNEL] = "kernel",
+		[FRAME_INLINE] = "inlined",
+		[FRAME_JIT] = "jit",
+		[FRAME_INTERPRETED] = "interpreted",
+		[FRAME_SPECIAL] = "reason, no code",
+	};
+
+	return kind < FRAME_KIND_COUNT ? marks[kind] : NULL;
+}
+
+static void put_row(struct strbuf *out, const struct format_job *job, const struct report *report,
+		    const struct report_row *row)
+{
+	const struct label *label = &report->labels.items.items[row->label];
+	const char *mark = kind_mark(label->kind);
+	size_t length;
+	const char *text = label_text(&report->labels, row->label, &length);
+
+	put_amount(out, job, row->self);
+	put_amount(out, job, row->total);
+	text_put(out, text, length);
+	if (label->module) {
+		strbuf_puts(out, "  ");
+		text_put(out, profile_text(job->profile, label->module),
+			 strtab_length(&job->profile->strings, label->module));
+	}
+	if (mark)
+		strbuf_printf(out, "  (%s)", mark);
+	strbuf_putc(out, '\n');
+}
+
+static void put_foot(struct strbuf *out, const struct profile *profile)
+{
+	if (profile->counts.count)
+		strbuf_putc(out, '\n');
+	for (size_t i = 0; i < profile->counts.count; i++) {
+		summary_put_count(out, profile, &profile->counts.items[i]);
+		strbuf_putc(out, '\n');
+	}
+}
+
+int format_report_write(const struct format_job *job, FILE *out)
+{
+	_cleanup_(strbuf_deinit) struct strbuf text = {0};
+	struct report report;
+	int r = report_compute(job->profile, job->value_type, job->top, &report);
+
+	if (r)
+		return r;
+	put_head(&text, job);
+	strbuf_puts(&text, "     self              total                 function  module\n");
+	for (size_t i = 0; i < report.rows.count; i++)
+		put_row(&text, job, &report, &report.rows.items[i]);
+	if (report.rows_all > report.rows.count) {
+		strbuf_puts(&text, "... and ");
+		text_put_count(&text, report.rows_all - report.rows.count);
+		strbuf_puts(&text, " more functions\n");
+	}
+	put_foot(&text, job->profile);
+	report_deinit(&report);
+	fwrite(text.data, 1, text.length, out);
+	return strbuf_error(&text);
+}

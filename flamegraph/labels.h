@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Labels: what makes two frames of a profile the same box or the same row. A
+ * profile's frame is a place (address, line); people ask about functions. Two
+ * ways of telling them apart:
+ *
+ *	LABELS_FUNCTION  name, module and kind alike
+ *	LABELS_FOLDED    the same text in a folded line: name and suffix, with
+ *	                 everything replaced that would break the line
+ *
+ * Threads' names (comm) have labels too, of kind LABEL_COMM; in LABELS_FOLDED
+ * they share those of frames with the same text.
+ *
+ * Ownership: labels refer to the profile, which must outlive them unchanged.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/strtab.h"
+#include "daemon/base/vec.h"
+#include "flamegraph/profile.h"
+
+enum labels_mode { LABELS_FUNCTION, LABELS_FOLDED };
+
+#define LABEL_COMM ((uint32_t)FRAME_KIND_COUNT)
+
+struct label {
+	uint32_t text; /* string in labels->strings; never empty text */
+	uint32_t module; /* string of the profile; "" in LABELS_FOLDED */
+	uint32_t kind; /* enum frame_kind or LABEL_COMM; the first seen in LABELS_FOLDED */
+};
+
+struct labels {
+	const struct profile *profile;
+	enum labels_mode mode;
+	struct strtab strings;
+	VEC(struct label) items;
+	uint32_t *of_frame; /* profile's frame -> label */
+	uint32_t *of_comm; /* profile's string -> label; PROFILE_NONE: no sample has it */
+};
+
+/* 0 or -ENOMEM (nothing to deinit then). */
+int labels_init(struct labels *labels, const struct profile *profile, enum labels_mode mode);
+void labels_deinit(struct labels *labels);
+
+const char *label_text(const struct labels *labels, uint32_t label, size_t *ret_length);
+
+/* ret[label] = its place among all labels sorted by text (bytes), module, kind.
+ * To be freed by the caller; NULL: out of memory. */
+uint32_t *labels_rank(const struct labels *labels);

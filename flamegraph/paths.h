@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Paths: the samples of a profile summed by (comm, stack) for one value type,
+ * in the order of their labels. Sorted once, the tree and the folded lines come
+ * out in one pass: what two neighbours share lies at their beginning.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/vec.h"
+#include "flamegraph/labels.h"
+
+struct path {
+	uint32_t comm; /* string of the profile */
+	uint32_t stack; /* of the profile */
+	uint64_t value; /* never 0 */
+};
+
+struct paths {
+	const struct labels *labels; /* the caller's; outlives the paths */
+	bool with_comm; /* the comm is the first element of each path */
+	VEC(struct path) items;
+};
+
+/* `inner` and `last` rank a label by where in a path it stands (they may be the
+ * same array). 0 or -ENOMEM (nothing to deinit then). */
+int paths_init(struct paths *paths, const struct labels *labels, uint32_t value_type,
+	       bool with_comm, const uint32_t *inner, const uint32_t *last);
+void paths_deinit(struct paths *paths);
+
+/* One path, root first. */
+struct path_elements {
+	const uint32_t *frames;
+	size_t frame_count;
+	uint32_t comm; /* its label; PROFILE_NONE: not part of the path */
+	size_t count;
+};
+struct path_elements path_elements(const struct paths *paths, const struct path *path);
+/* Label of element i < count. */
+static inline uint32_t path_label(const struct paths *paths, const struct path_elements *path,
+				  size_t i)
+{
+	if (path->comm != PROFILE_NONE) {
+		if (!i)
+			return path->comm;
+		i--;
+	}
+	return paths->labels->of_frame[path->frames[i]];
+}
+/* Elements that a and b have in common at their beginning. */
+size_t path_common(const struct paths *paths, const struct path_elements *a,
+		   const struct path_elements *b);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "flamegraph/report.h"
+
+#include <string.h>
+
+#include "daemon/base/cleanup.h"
+#include "flamegraph/profile_internal.h"
+
+uint64_t report_samples(const struct profile *profile)
+{
+	uint32_t type = profile_find_value_type(profile, "samples", "count");
+
+	return type == PROFILE_NONE ? profile->samples.count : profile_total(profile, type);
+}
+
+uint64_t report_lost(const struct profile *profile)
+{
+	uint64_t lost = 0;
+
+	for (size_t i = 0; i < profile->counts.count; i++) {
+		if (profile->counts.items[i].is_loss)
+			lost = profile_sum(lost, profile->counts.items[i].count);
+	}
+	return lost;
+}
+
+/* Sums by stack first: a stack is sampled many times, and walked once here. */
+static uint64_t *sum_stacks(const struct profile *profile, uint32_t value_type)
+{
+	uint64_t *sums = calloc(profile->stack_ends.count, sizeof(*sums));
+
+	for (size_t i = 0; sums && i < profile->samples.count; i++) {
+		uint64_t *sum = &sums[profile->samples.items[i].stack];
+
+		*sum = profile_sum(
+			*sum, profile->values.items[i * profile->value_type_count + value_type]);
+	}
+	return sums;
+}
+
+/* `seen[label]` is the last stack whose value the row got: once a stack. */
+static void add_stack(struct report *report, const struct profile *profile, uint32_t stack,
+		      uint64_t value, uint32_t *seen)
+{
+	size_t count;
+	const uint32_t *frames = profile_stack_frames(profile, stack, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t label = report->labels.of_frame[frames[i]];
+		struct report_row *row = &report->rows.items[label];
+
+		if (seen[label] != stack)
+			row->total = profile_sum(row->total, value);
+		seen[label] = stack;
+		if (i + 1 == count)
+			row->self = profile_sum(row->self, value);
+	}
+}
+
+static int compare_rows(const void *left, const void *right, void *context)
+{
+	const struct report_row *a = left, *b = right;
+	const uint32_t *rank = context;
+
+	if (a->self != b->self)
+		return a->self > b->self ? -1 : 1;
+	if (a->total != b->total)
+		return a->total > b->total ? -1 : 1;
+	return rank[a->label] < rank[b->label] ? -1 : 1;
+}
+
+static void sort_and_cut(struct report *report, const uint32_t *rank, size_t top)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < report->rows.count; i++) {
+		if (report->rows.items[i].total)
+			report->rows.items[kept++] = report->rows.items[i];
+	}
+	report->rows.count = report->rows_all = kept;
+	if (kept)
+		qsort_r(report->rows.items, kept, sizeof(*report->rows.items), compare_rows,
+			(void *)rank);
+	if (top && kept > top)
+		report->rows.count = top;
+}
+
+static int compute_rows(struct report *report, const struct profile *profile, uint32_t value_type,
+			size_t top)
+{
+	size_t labels = report->labels.items.count;
+	_cleanup_free_ uint64_t *sums = sum_stacks(profile, value_type);
+	_cleanup_free_ uint32_t *seen = calloc(labels + 1, sizeof(*seen));
+	_cleanup_free_ uint32_t *rank = labels_rank(&report->labels);
+
+	if (!sums || !seen || !rank || vec_reserve(&report->rows, labels))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < labels; i++)
+		report->rows.items[i] = (struct report_row){.label = i};
+	report->rows.count = labels;
+	for (uint32_t stack = 1; stack < profile->stack_ends.count; stack++) {
+		if (sums[stack])
+			add_stack(report, profile, stack, sums[stack], seen);
+	}
+	sort_and_cut(report, rank, top);
+	return 0;
+}
+
+int report_compute(const struct profile *profile, uint32_t value_type, size_t top,
+		   struct report *ret)
+{
+	struct report report = {
+		.total = profile_total(profile, value_type),
+		.samples = report_samples(profile),
+		.lost = report_lost(profile),
+	};
+	int r;
+
+	if (value_type >= profile->value_type_count)
+		return -EINVAL;
+	r = labels_init(&report.labels, profile, LABELS_FUNCTION);
+	if (r)
+		return r;
+	r = compute_rows(&report, profile, value_type, top);
+	if (r) {
+		report_deinit(&report);
+		return r;
+	}
+	*ret = report;
+	return 0;
+}
+
+void report_deinit(struct report *report)
+{
+	labels_deinit(&report->labels);
+	vec_free(&report->rows);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The report: one row a function, what ran in it itself (self) and in it or below
+ * it (total). A recursive function counts once a sample. Inlined functions are
+ * rows of their own. Rows are sorted by self, then total (largest first), then
+ * name, so that equal profiles give equal tables.
+ *
+ * Ownership: the report refers to the profile, which must outlive it unchanged.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "daemon/base/vec.h"
+#include "flamegraph/labels.h"
+#include "flamegraph/profile.h"
+
+struct report_row {
+	uint32_t label; /* in report->labels */
+	uint64_t self;
+	uint64_t total;
+};
+
+struct report {
+	struct labels labels;
+	VEC(struct report_row) rows;
+	uint64_t total; /* of all samples */
+	size_t rows_all; /* before `top` cut them */
+	uint64_t samples; /* the value "samples" if there is one, else the number of records */
+	uint64_t lost; /* sum of the counts that are losses */
+};
+
+/* `top`: rows kept, 0: all. 0, -EINVAL (no such value type), -ENOMEM. */
+int report_compute(const struct profile *profile, uint32_t value_type, size_t top,
+		   struct report *ret);
+void report_deinit(struct report *report);
+
+/* Number of samples of the whole profile, as report.samples. */
+uint64_t report_samples(const struct profile *profile);
+/* Samples that were lost, as report.lost. */
+uint64_t report_lost(const struct profile *profile);

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "flamegraph/tree.h"
+
+#include "daemon/base/cleanup.h"
+#include "flamegraph/paths.h"
+#include "flamegraph/profile_internal.h"
+
+/* Walks the sorted paths; `open` holds the nodes from the root to where the
+ * last path ended. */
+struct builder {
+	struct tree *tree;
+	VEC(uint32_t) open;
+};
+
+static int push_node(struct builder *builder, uint32_t label)
+{
+	struct tree *tree = builder->tree;
+	size_t depth = builder->open.count;
+	struct tree_node node = {
+		.label = label,
+		.parent = depth ? builder->open.items[depth - 1] : PROFILE_NONE,
+		.depth = (uint32_t)depth,
+	};
+
+	if (tree->nodes.count >= PROFILE_NONE - 1)
+		return -E2BIG;
+	if (vec_push(&builder->open, (uint32_t)tree->nodes.count) || vec_push(&tree->nodes, node))
+		return -ENOMEM;
+	if (node.depth > tree->depth)
+		tree->depth = node.depth;
+	return 0;
+}
+
+/* Closes nodes until `depth` of them are open; a closed one is complete. */
+static void pop_nodes(struct builder *builder, size_t depth)
+{
+	struct tree_node *nodes = builder->tree->nodes.items;
+
+	while (builder->open.count > depth) {
+		struct tree_node *node = &nodes[builder->open.items[--builder->open.count]];
+
+		node->end = (uint32_t)builder->tree->nodes.count;
+		node->total = profile_sum(node->total, node->self);
+		if (node->parent != PROFILE_NONE)
+			nodes[node->parent].total =
+				profile_sum(nodes[node->parent].total, node->total);
+	}
+}
+
+static int build(struct builder *builder, const struct paths *paths)
+{
+	struct path_elements previous = {0};
+	int r = push_node(builder, PROFILE_NONE);
+
+	for (size_t i = 0; !r && i < paths->items.count; i++) {
+		const struct path *path = &paths->items.items[i];
+		struct path_elements elements = path_elements(paths, path);
+		size_t common = i ? path_common(paths, &previous, &elements) : 0;
+		struct tree_node *leaf;
+
+		pop_nodes(builder, common + 1);
+		for (size_t k = common; !r && k < elements.count; k++)
+			r = push_node(builder, path_label(paths, &elements, k));
+		if (r)
+			break;
+		leaf = &builder->tree->nodes.items[builder->open.items[builder->open.count - 1]];
+		leaf->self = profile_sum(leaf->self, path->value);
+		previous = elements;
+	}
+	if (!r)
+		pop_nodes(builder, 0);
+	return r;
+}
+
+int tree_init(struct tree *tree, const struct profile *profile, const struct tree_options *options)
+{
+	struct builder builder = {.tree = tree};
+	_cleanup_free_ uint32_t *rank = NULL;
+	struct paths paths;
+	int r;
+
+	if (options->value_type >= profile->value_type_count)
+		return -EINVAL;
+	*tree = (struct tree){0};
+	r = labels_init(&tree->labels, profile, LABELS_FUNCTION);
+	if (r)
+		return r;
+	rank = labels_rank(&tree->labels);
+	r = rank ? paths_init(&paths, &tree->labels, options->value_type, !options->without_comm,
+			      rank, rank)
+		 : -ENOMEM;
+	if (!r) {
+		r = build(&builder, &paths);
+		paths_deinit(&paths);
+	}
+	vec_free(&builder.open);
+	if (r)
+		tree_deinit(tree);
+	return r;
+}
+
+void tree_deinit(struct tree *tree)
+{
+	labels_deinit(&tree->labels);
+	vec_free(&tree->nodes);
+}

@@ -29,6 +29,7 @@ struct signal_struct {
 
 struct task_struct {
 	unsigned int flags;
+	int exit_state;
 	pid_t pid;
 	pid_t tgid;
 	struct task_struct *real_parent;

@@ -67,7 +67,7 @@ int process_tasks(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct abi_task record = {};
 
-	if (!task)
+	if (!task || task->exit_state) /* a zombie runs no more */
 		return 0;
 	record.hdr.size = sizeof(record);
 	record.hdr.type = ABI_TASK;

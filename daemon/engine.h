@@ -99,7 +99,8 @@ void engine_session_close(struct engine *engine, uint32_t id);
 int engine_session_info(const struct engine *engine, uint32_t id, struct session_info *ret);
 /* For each session but 0, in order of id. */
 void engine_session_each(const struct engine *engine,
-			 void (*each)(void *context, const struct session_info *info), void *context);
+			 void (*each)(void *context, const struct session_info *info),
+			 void *context);
 /* An id of the newest live session on this pid, or -ENOENT. */
 int engine_session_find(const struct engine *engine, pid_t pid, uint32_t *ret_id);
 

@@ -30,7 +30,7 @@ typedef void source_record_fn(void *context, const struct abi_header *record);
 struct source_slot {
 	bool all; /* every process */
 	enum abi_source source;
-	uint64_t period; /* ns, or cycles, between two samples on a CPU */
+	uint32_t frequency_hz; /* samples a second on a busy CPU */
 };
 
 struct source_counters {

@@ -87,6 +87,11 @@ static int print_libbpf(enum libbpf_print_level level, const char *format, va_li
 
 /* ---- events ---- */
 
+static uint64_t slot_period(const struct source_slot *how)
+{
+	return NSEC_PER_SEC / how->frequency_hz;
+}
+
 static int open_perf_event(const struct source_slot *how, uint32_t cpu)
 {
 	struct perf_event_attr attr = {.size = sizeof(attr), .disabled = 1};
@@ -98,7 +103,14 @@ static int open_perf_event(const struct source_slot *how, uint32_t cpu)
 		attr.type = PERF_TYPE_SOFTWARE;
 		attr.config = PERF_COUNT_SW_CPU_CLOCK;
 	}
-	attr.sample_period = how->period;
+	/* The clock takes a period as it is; cycles are steered to a frequency by the
+	 * kernel, and each sample tells the period that it stood for. */
+	if (how->source == ABI_SOURCE_CYCLES) {
+		attr.freq = 1;
+		attr.sample_freq = how->frequency_hz;
+	} else {
+		attr.sample_period = slot_period(how);
+	}
 	return (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
@@ -209,7 +221,7 @@ static bool stalled(const struct source_bpf *s, const struct cpu *cpu, uint64_t 
 {
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
 		if (s->open[slot] && s->slots[slot].source == ABI_SOURCE_CPU_CLOCK &&
-		    s->slots[slot].period < NSEC_PER_SEC / 2)
+		    s->slots[slot].frequency_hz > 2)
 			return cpu->fired && cpu->fired == fired;
 	return false;
 }
@@ -259,7 +271,7 @@ static int write_slot(struct source_bpf *s, uint32_t slot, bool active)
 		.all = s->slots[slot].all,
 		.source = (uint8_t)s->slots[slot].source,
 		.generation = ++s->generation,
-		.period = s->slots[slot].period,
+		.period = active ? slot_period(&s->slots[slot]) : 0,
 	};
 
 	return bpf_map_update_elem(bpf_map__fd(s->sampler->maps.slots), &slot, &record, BPF_ANY);

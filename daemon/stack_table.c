@@ -20,6 +20,7 @@ static void drop_raw(struct stack_table *table, struct stack *stack)
 	stack->raw = NULL;
 	process_unref(stack->process);
 	stack->process = NULL;
+	stack->state = STACK_AWAITED;
 	table->raw--;
 }
 

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/engine_internal.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+#include "daemon/reason.h"
+
+#define IMAGES_MAX 16384
+#define HELD_FILES_MAX 512
+#define TICK_MS 250
+#define TICKS_PER_SECOND 4
+/* A window whose names have not come by then is folded without them. */
+#define NAMES_OVERDUE_NS (5 * NSEC_PER_SEC)
+
+struct session_tables engine_tables(const struct engine *engine)
+{
+	return (struct session_tables){.stacks = &engine->stacks,
+				       .images = &engine->images,
+				       .samples_max = engine->config.samples_max};
+}
+
+/* ---- records ---- */
+
+static struct process *find_process(struct engine *engine, uint32_t pid, uint64_t time)
+{
+	struct process *process = process_table_find(&engine->processes, pid);
+
+	if (process)
+		return process;
+	engine->discovered++;
+	return process_table_discover(&engine->processes, pid, time);
+}
+
+static void on_sample(struct engine *engine, const struct abi_sample *sample)
+{
+	struct session *session =
+		sample->hdr.slot < ABI_SLOTS_MAX ? engine->sessions[sample->hdr.slot] : NULL;
+	uint32_t kernel = STACK_NONE, user = STACK_NONE;
+	uint8_t reason = sample->hdr.reason;
+	struct process *process;
+
+	if (!session)
+		return; /* fired before its session was closed */
+	process = find_process(engine, sample->pid, sample->hdr.time);
+	if (!process) {
+		session->limited++;
+		return;
+	}
+	if (sample->kernel_stack)
+		kernel = stack_table_index(&engine->stacks, sample->kernel_stack);
+	if (sample->user_stack)
+		user = stack_table_index(&engine->stacks, sample->user_stack);
+	if ((sample->kernel_stack && kernel == STACK_NONE) ||
+	    (sample->user_stack && user == STACK_NONE))
+		reason = ABI_REASON_LOST_STACK;
+	session_add(session, sample, process,
+		    process_table_comm(&engine->processes, process, sample->tid), kernel, user,
+		    reason);
+}
+
+static void on_stack(struct engine *engine, const struct abi_stack *stack)
+{
+	struct process *process =
+		stack->pid ? find_process(engine, stack->pid, stack->hdr.time) : NULL;
+
+	if (process)
+		resolver_want_maps(&engine->resolver, process, true);
+	stack_table_put(&engine->stacks, stack, process);
+}
+
+static void on_fork(struct engine *engine, const struct abi_fork *fork)
+{
+	bool is_new;
+	struct process *child = process_table_fork(&engine->processes, fork, &is_new);
+	struct process *parent = process_table_alive(&engine->processes, fork->ppid);
+
+	if (!child || !is_new || !parent)
+		return;
+	if (child->maps_state == MAPS_UNKNOWN)
+		resolver_want_maps(&engine->resolver, child, false);
+	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
+		struct session *session = engine->sessions[slot];
+
+		if (session && (!session->target || child->slots >> slot & 1))
+			session_forked(session, parent, child);
+	}
+}
+
+/* A process that joins a session with its exec is a member from then on. */
+static void on_exec(struct engine *engine, const struct abi_exec *exec)
+{
+	struct process *process = process_table_exec(&engine->processes, exec);
+
+	for (uint32_t slot = 1; process && slot < ABI_SLOTS_MAX; slot++) {
+		struct session *session = engine->sessions[slot];
+
+		if (session && (process->slots >> slot & 1))
+			session_member(session, process);
+	}
+}
+
+static void on_exited(struct engine *engine, const struct abi_exit *ended)
+{
+	bool last;
+	struct process *process = process_table_exit(&engine->processes, ended, &last);
+
+	if (!process || !last)
+		return;
+	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
+		struct session *session = engine->sessions[slot];
+
+		if (session && session->target == process)
+			session->end = SESSION_END_EXIT; /* ended after this drain */
+	}
+}
+
+static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)
+{
+	struct process *process = find_process(engine, mmap->pid, mmap->hdr.time);
+
+	if (!process || process->kernel)
+		return;
+	resolver_map(&engine->resolver, process, mmap, false);
+}
+
+static void on_task(struct engine *engine, const struct abi_task *task)
+{
+	struct process *process = process_table_task(&engine->processes, task);
+
+	if (process && task->tid == task->pid)
+		resolver_want_maps(&engine->resolver, process, false);
+}
+
+static void on_record(void *context, const struct abi_header *record)
+{
+	struct engine *engine = context;
+
+	engine->records++;
+	if (record->time > engine->now)
+		engine->now = record->time;
+	capture_write(&engine->capture, record);
+	switch ((enum abi_type)record->type) {
+	case ABI_SAMPLE:
+		on_sample(engine, (const struct abi_sample *)record);
+		break;
+	case ABI_STACK:
+		on_stack(engine, (const struct abi_stack *)record);
+		break;
+	case ABI_TASK:
+		on_task(engine, (const struct abi_task *)record);
+		break;
+	case ABI_FORK:
+		on_fork(engine, (const struct abi_fork *)record);
+		break;
+	case ABI_EXEC:
+		on_exec(engine, (const struct abi_exec *)record);
+		break;
+	case ABI_COMM:
+		process_table_renamed(&engine->processes, (const struct abi_comm *)record);
+		break;
+	case ABI_EXIT:
+		on_exited(engine, (const struct abi_exit *)record);
+		break;
+	case ABI_MMAP:
+		on_mmap(engine, (const struct abi_mmap *)record);
+		break;
+	case ABI_LOST:
+	case ABI_TYPE_COUNT:
+		break; /* counted by the source */
+	}
+}
+
+/* A mapping read from /proc belongs into the recording, as if it had been told. */
+static void on_proc_mapping(void *context, const struct abi_mmap *mmap)
+{
+	struct engine *engine = context;
+
+	capture_write(&engine->capture, &mmap->hdr);
+}
+
+/* ---- clockwork ---- */
+
+static uint64_t engine_time(const struct engine *engine)
+{
+	/* A recording has its own time. */
+	return engine->source->ops->wake_fd(engine->source) < 0 ? engine->now : clock_boot_ns();
+}
+
+static void schedule_drain(struct engine *engine)
+{
+	struct timeval delay = {.tv_usec = DRAIN_IDLE_MS * 1000};
+
+	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++)
+		if (engine->sessions[slot])
+			delay.tv_usec = DRAIN_SESSION_MS * 1000;
+	if (engine->source->ops->wake_fd(engine->source) < 0 &&
+	    !engine->source->ops->done(engine->source))
+		delay.tv_usec = 0;
+	evtimer_add(engine->drain_timer, &delay);
+}
+
+void engine_fold(struct engine *engine)
+{
+	struct session_tables tables = engine_tables(engine);
+	uint64_t now = engine_time(engine);
+	uint64_t overdue = now > NAMES_OVERDUE_NS ? now - NAMES_OVERDUE_NS : 0;
+
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		if (engine->sessions[slot])
+			session_fold(engine->sessions[slot], &tables, overdue);
+	for (size_t i = 0; i < engine->ended.count; i++)
+		session_fold(engine->ended.items[i], &tables, overdue);
+}
+
+/* The stack table is full: everything that holds an index is folded, with the
+ * names that are there, and the kernel is told to send stacks anew. */
+static void empty_stacks(struct engine *engine)
+{
+	struct session_tables tables = engine_tables(engine);
+
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
+		if (!engine->sessions[slot])
+			continue;
+		session_roll(engine->sessions[slot], 0, true);
+		session_fold(engine->sessions[slot], &tables, UINT64_MAX);
+	}
+	for (size_t i = 0; i < engine->ended.count; i++)
+		session_fold(engine->ended.items[i], &tables, UINT64_MAX);
+	for (size_t i = 0; i < engine->stacks.stacks.count; i++)
+		engine->source->ops->forget_stack(engine->source,
+						  engine->stacks.stacks.items[i].id);
+	log_debug("stack table emptied after %zu stacks", engine->stacks.stacks.count);
+	stack_table_reset(&engine->stacks);
+}
+
+void engine_drain(struct engine *engine, bool now)
+{
+	engine->source->ops->drain(engine->source, now);
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
+		struct session *session = engine->sessions[slot];
+
+		if (session)
+			session_roll(session, engine_time(engine), false);
+		/* Its last record has been seen: nothing of it is still to come. */
+		if (slot && session && session->end == SESSION_END_EXIT)
+			engine_end_session(engine, session, SESSION_END_EXIT);
+	}
+	resolver_flush(&engine->resolver);
+	if (stack_table_full(&engine->stacks))
+		empty_stacks(engine);
+}
+
+static void on_drain_timer(evutil_socket_t fd, short what, void *context)
+{
+	struct engine *engine = context;
+
+	(void)fd;
+	(void)what;
+	engine_drain(engine, false);
+	engine_fold(engine);
+	schedule_drain(engine);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	engine_drain(context, false);
+}
+
+static void on_symbolizer(evutil_socket_t fd, short what, void *context)
+{
+	struct engine *engine = context;
+
+	(void)fd;
+	(void)what;
+	symbolizer_dispatch(engine->resolver.symbolizer);
+	resolver_flush(&engine->resolver);
+	engine_fold(engine);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+	struct engine *engine = context;
+	uint64_t now = engine_time(engine);
+
+	(void)fd;
+	(void)what;
+	symbolizer_tick(engine->resolver.symbolizer);
+	process_table_expire(&engine->processes, now);
+	if (++engine->seconds % TICKS_PER_SECOND)
+		return;
+	engine->source->ops->follow_cpus(engine->source);
+	if (engine->sessions[0] && now > engine->config.keep_ns)
+		session_expire(engine->sessions[0], now - engine->config.keep_ns);
+}
+
+/* ---- life ---- */
+
+static void on_symbolizer_fd(void *context, int fd)
+{
+	struct engine *engine = context;
+
+	if (engine->symbolizer_event)
+		event_free(engine->symbolizer_event);
+	engine->symbolizer_event =
+		fd < 0 ? NULL
+		       : event_new(engine->base, fd, EV_READ | EV_PERSIST, on_symbolizer, engine);
+	if (engine->symbolizer_event)
+		event_add(engine->symbolizer_event, NULL);
+}
+
+static int start_clockwork(struct engine *engine, struct error *error)
+{
+	struct timeval tick = {.tv_usec = TICK_MS * 1000};
+	int wake = engine->source->ops->wake_fd(engine->source);
+
+	engine->drain_timer = evtimer_new(engine->base, on_drain_timer, engine);
+	engine->tick_timer = event_new(engine->base, -1, EV_PERSIST, on_tick, engine);
+	if (!engine->drain_timer || !engine->tick_timer)
+		return error_set(error, -ENOMEM, "out of memory");
+	event_add(engine->tick_timer, &tick);
+	schedule_drain(engine);
+	if (wake >= 0) {
+		engine->wake_event =
+			event_new(engine->base, wake, EV_READ | EV_PERSIST, on_wake, engine);
+		if (!engine->wake_event)
+			return error_set(error, -ENOMEM, "out of memory");
+		event_add(engine->wake_event, NULL);
+	}
+	symbolizer_on_fd_change(engine->resolver.symbolizer, on_symbolizer_fd, engine);
+	on_symbolizer_fd(engine, symbolizer_fd(engine->resolver.symbolizer));
+	return 0;
+}
+
+/* Events, files and sockets on many CPUs need more than the usual 1024. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int start(struct engine *engine, const struct engine_options *options, struct error *error)
+{
+	int r = resolver_init(&engine->resolver, &engine->config, options->program, error);
+
+	if (r)
+		return r;
+	if (options->capture) {
+		r = capture_create(&engine->capture, options->capture, error);
+		if (r)
+			return r;
+		engine->resolver.on_mmap = on_proc_mapping;
+		engine->resolver.context = engine;
+	}
+	r = options->replay
+		    ? source_replay_create(options->replay, on_record, engine, error,
+					   &engine->source)
+		    : source_bpf_create(&engine->config, on_record, engine, error, &engine->source);
+	if (!r)
+		r = engine->source->ops->tasks(engine->source, error);
+	if (!r)
+		r = engine_open_system_session(engine, error);
+	if (!r)
+		r = start_clockwork(engine, error);
+	if (!r)
+		symbolizer_preload_kernel(engine->resolver.symbolizer);
+	return r;
+}
+
+int engine_create(const struct engine_options *options, struct event_base *base,
+		  struct error *error, struct engine **ret)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+	int r;
+
+	if (!engine)
+		return error_set(error, -ENOMEM, "out of memory");
+	raise_file_limit();
+	engine->config = *options->config;
+	engine->base = base;
+	engine->next_id = 1;
+	engine->started = clock_boot_ns();
+	process_table_init(&engine->processes, engine->config.processes_max,
+			   engine->config.exited_grace_ns);
+	image_table_init(&engine->images, IMAGES_MAX, HELD_FILES_MAX);
+	stack_table_init(&engine->stacks, engine->config.stacks_max);
+	engine->resolver.stacks = &engine->stacks;
+	engine->resolver.images = &engine->images;
+	engine->resolver.processes = &engine->processes;
+	r = start(engine, options, error);
+	if (r) {
+		engine_destroy(engine);
+		return r;
+	}
+	/* libbpf has read the kernel's BTF and let it go: give it back. */
+	malloc_trim(0);
+	*ret = engine;
+	return 0;
+}
+
+void engine_destroy(struct engine *engine)
+{
+	if (!engine)
+		return;
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		session_destroy(engine->sessions[slot]);
+	for (size_t i = 0; i < engine->ended.count; i++)
+		session_destroy(engine->ended.items[i]);
+	vec_free(&engine->ended);
+	if (engine->source) {
+		memset(engine->sessions, 0, sizeof(engine->sessions));
+		engine->source->ops->drain(engine->source, true);
+		engine->source->ops->destroy(engine->source);
+	}
+	if (capture_close(&engine->capture))
+		log_error("the capture is not complete: its disk is full or failing");
+	if (engine->drain_timer)
+		event_free(engine->drain_timer);
+	if (engine->tick_timer)
+		event_free(engine->tick_timer);
+	if (engine->wake_event)
+		event_free(engine->wake_event);
+	if (engine->symbolizer_event)
+		event_free(engine->symbolizer_event);
+	resolver_deinit(&engine->resolver);
+	stack_table_deinit(&engine->stacks);
+	process_table_deinit(&engine->processes);
+	image_table_deinit(&engine->images);
+	free(engine);
+}
+
+bool engine_replay_done(const struct engine *engine)
+{
+	return engine->source->ops->done(engine->source);
+}

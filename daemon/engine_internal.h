@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The engine's state, shared by its files: engine.c (life, records, clockwork),
+ * engine_session.c (sessions), engine_status.c (what `status` shows).
+ */
+#pragma once
+
+#include "daemon/engine.h"
+#include "daemon/process_table.h"
+#include "daemon/capture.h"
+#include "daemon/resolver.h"
+#include "daemon/session.h"
+#include "daemon/source.h"
+
+/* How long collecting waits for names before places stand in for them. */
+#define COLLECT_DEADLINE_NS 2000000000ULL
+/* How often the rings are looked at: while a session runs, and otherwise. */
+#define DRAIN_SESSION_MS 50
+#define DRAIN_IDLE_MS 250
+
+struct engine {
+	struct config config;
+	struct event_base *base;
+	struct source *source;
+	struct resolver resolver;
+	struct process_table processes;
+	struct image_table images;
+	struct stack_table stacks;
+	struct capture capture;
+	struct session *sessions[ABI_SLOTS_MAX]; /* live ones by slot; 0: system-wide */
+	VEC(struct session *) ended; /* sampled no more, not yet closed */
+	uint32_t next_id;
+	uint64_t started; /* boot time, ns */
+	uint64_t now; /* of the newest record */
+	uint64_t discovered; /* processes that no event had told of */
+	uint64_t records;
+	uint64_t seconds; /* of the slow tick */
+	struct event *drain_timer;
+	struct event *tick_timer;
+	struct event *wake_event;
+	struct event *symbolizer_event;
+};
+
+struct session_tables engine_tables(const struct engine *engine);
+/* Reads the rings; `now`: lets every record go, however young. */
+void engine_drain(struct engine *engine, bool now);
+/* Folds what can be folded, and hands finished profiles out. */
+void engine_fold(struct engine *engine);
+/* The session's processes are gone, time is over, …: stops sampling, tells. */
+void engine_end_session(struct engine *engine, struct session *session, enum session_end end);
+struct session *engine_find_session(const struct engine *engine, uint32_t id);
+/* Opens the system-wide view. */
+int engine_open_system_session(struct engine *engine, struct error *error);

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Sessions: opening with all that can be wrong, ending, collecting.
+ */
+#include "daemon/engine_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+
+#define SESSION_WINDOW_NS NSEC_PER_SEC
+
+static const char *const end_names[] = {
+	[SESSION_RUNNING] = "running",       [SESSION_END_STOPPED] = "stopped",
+	[SESSION_END_DURATION] = "duration", [SESSION_END_EXIT] = "exit",
+	[SESSION_END_ERROR] = "error",
+};
+
+const char *session_end_name(enum session_end end)
+{
+	return end_names[end];
+}
+
+/* ---- opening ---- */
+
+static int parse_event(const struct engine *engine, const char *name, enum abi_source *ret,
+		       struct error *error)
+{
+	if (!name[0])
+		name = engine->config.event;
+	if (!strcmp(name, "cpu-clock"))
+		*ret = ABI_SOURCE_CPU_CLOCK;
+	else if (!strcmp(name, "cycles"))
+		*ret = ABI_SOURCE_CYCLES;
+	else
+		return error_set(error, -EOPNOTSUPP,
+				 "unknown event \"%s\": cpu-clock and cycles are there", name);
+	return 0;
+}
+
+/* A pid that is in /proc but not in the table: why not? */
+static int explain_missing(const struct engine *engine, pid_t pid, struct error *error)
+{
+	const uint64_t *thread = hashmap_get(&engine->processes.threads, (uint32_t)pid);
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	if (stat(path, &st))
+		return error_set(error, -ESRCH, "no process with pid %d", pid);
+	if (thread && ((const struct thread *)(uintptr_t)*thread)->pid != (uint32_t)pid)
+		return error_set(error, -ESRCH, "%d is a thread of process %u: use that pid", pid,
+				 ((const struct thread *)(uintptr_t)*thread)->pid);
+	return error_set(error, -ESRCH,
+			 "pid %d is a zombie: it has ended, and only its parent has not asked yet",
+			 pid);
+}
+
+static int find_target(struct engine *engine, const struct session_request *request,
+		       struct error *error, struct process **ret)
+{
+	struct peer owner = {.uid = request->owner, .privileged = request->privileged};
+	struct process *process;
+	int r;
+
+	if (request->pid < 0)
+		return error_set(error, -EINVAL, "%d is no pid", request->pid);
+	/* It may have been born a moment ago. */
+	engine_drain(engine, true);
+	process = process_table_alive(&engine->processes, (uint32_t)request->pid);
+	if (!process)
+		return explain_missing(engine, request->pid, error);
+	if (process->kernel)
+		return error_set(error, -EINVAL,
+				 "pid %d (%s) is a kernel thread: it has no program of its own; "
+				 "perfctl record -a shows kernel threads too",
+				 request->pid, process->comm);
+	r = owner.privileged ? 0 : peer_may_see(&owner, request->pid, error);
+	if (r)
+		return r;
+	*ret = process;
+	return 0;
+}
+
+static int check_rate(const struct engine *engine, uint32_t *hz, struct error *error)
+{
+	if (!*hz)
+		*hz = engine->config.session_frequency_hz;
+	if (*hz > engine->config.frequency_max_hz)
+		return error_set(error, -EINVAL,
+				 "%u Hz is above the limit of %u Hz (cpu.frequency_max_hz)", *hz,
+				 engine->config.frequency_max_hz);
+	return 0;
+}
+
+/* A free slot, or 0. */
+static uint32_t free_slot(const struct engine *engine)
+{
+	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX && slot <= engine->config.sessions_max; slot++)
+		if (!engine->sessions[slot])
+			return slot;
+	return 0;
+}
+
+static void add_target(struct engine *engine, struct session *session, struct process *process)
+{
+	bool at_exec = session->request.wait_exec;
+	uint32_t bit = 1u << session->slot;
+
+	engine->source->ops->add_target(engine->source, session->slot, (pid_t)process->pid,
+					at_exec);
+	if (at_exec)
+		process->slots_at_exec |= bit;
+	else
+		process->slots |= bit;
+	session_member(session, process);
+	resolver_want_maps(&engine->resolver, process, true);
+}
+
+/* All that descends from the target; the kernel side follows later ones itself. */
+static void add_descendants(struct engine *engine, struct session *session, uint32_t root)
+{
+	VEC(uint32_t) parents = {0};
+	uint64_t key, value;
+
+	vec_push(&parents, root);
+	for (size_t i = 0; i < parents.count; i++) {
+		for (size_t at = 0; hashmap_next(&engine->processes.alive, &at, &key, &value);) {
+			struct process *child = (struct process *)(uintptr_t)value;
+
+			if (child->ppid != parents.items[i] || child->pid == root ||
+			    vec_push(&parents, child->pid))
+				continue;
+			add_target(engine, session, child);
+		}
+	}
+	vec_free(&parents);
+}
+
+static void on_session_timer(evutil_socket_t fd, short what, void *context);
+
+static int make_timer(struct engine *engine, struct session *session)
+{
+	session->engine = engine;
+	session->timer = evtimer_new(engine->base, on_session_timer, session);
+	return session->timer ? 0 : -ENOMEM;
+}
+
+static void title(struct session *session)
+{
+	char *text = session->request.title;
+	size_t size = sizeof(session->request.title);
+
+	if (text[0])
+		return;
+	if (session->target)
+		snprintf(text, size, "%s (pid %u)", session->target->comm, session->target->pid);
+	else
+		snprintf(text, size, "all processes");
+}
+
+static int open_events(struct engine *engine, struct session *session, struct error *error)
+{
+	struct source_slot how = {.all = !session->request.pid,
+				  .source = session->source,
+				  .frequency_hz = session->request.frequency_hz};
+	struct source_counters *counters = malloc(sizeof(*counters));
+	int r;
+
+	if (!counters)
+		return error_set(error, -ENOMEM, "out of memory");
+	engine->source->ops->get_counters(engine->source, counters);
+	session->counters_before = counters->slot[session->slot];
+	session->sideband_lost_before = counters->sideband_lost;
+	free(counters);
+	r = engine->source->ops->open_slot(engine->source, session->slot, &how, error);
+	if (!r)
+		engine->sessions[session->slot] = session;
+	return r;
+}
+
+int engine_open_system_session(struct engine *engine, struct error *error)
+{
+	struct session_request request = {.frequency_hz = engine->config.frequency_hz,
+					  .privileged = true,
+					  .title = "all processes"};
+	struct session *session;
+	int r;
+
+	if (!request.frequency_hz)
+		return 0;
+	session = session_create(0, &request, engine->config.window_ns);
+	if (!session || make_timer(engine, session))
+		r = error_set(error, -ENOMEM, "out of memory");
+	else
+		r = parse_event(engine, "", &session->source, error);
+	if (!r)
+		r = open_events(engine, session, error);
+	if (r)
+		session_destroy(session);
+	return r;
+}
+
+static int prepare(struct engine *engine, struct session *session, struct process *target,
+		   struct error *error)
+{
+	struct timeval duration = {
+		.tv_sec = (time_t)(session->request.duration_ns / NSEC_PER_SEC),
+		.tv_usec = (suseconds_t)(session->request.duration_ns % NSEC_PER_SEC / 1000)};
+	int r = make_timer(engine, session);
+
+	if (r)
+		return error_set(error, r, "out of memory");
+	session->target = process_ref(target);
+	title(session);
+	r = open_events(engine, session, error);
+	if (r)
+		return r;
+	if (target) {
+		add_target(engine, session, target);
+		/* Children born before the kernel side knew of the target. */
+		engine_drain(engine, true);
+		if (!session->request.wait_exec)
+			add_descendants(engine, session, target->pid);
+	}
+	if (session->request.duration_ns)
+		evtimer_add(session->timer, &duration);
+	/* The rings are read more often from now on. */
+	event_active(engine->drain_timer, EV_TIMEOUT, 0);
+	return 0;
+}
+
+int engine_session_open(struct engine *engine, const struct session_request *request,
+			session_end_fn *on_end, void *context, struct error *error,
+			uint32_t *ret_id)
+{
+	struct session_request wanted = *request;
+	struct process *target = NULL;
+	struct session *session;
+	enum abi_source source;
+	int r = parse_event(engine, request->event, &source, error);
+
+	if (!r)
+		r = check_rate(engine, &wanted.frequency_hz, error);
+	if (!r && request->pid)
+		r = find_target(engine, request, error, &target);
+	if (r)
+		return r;
+	session = session_create(engine->next_id, &wanted, SESSION_WINDOW_NS);
+	if (!session)
+		return error_set(error, -ENOMEM, "out of memory");
+	session->slot = free_slot(engine);
+	session->source = source;
+	session->on_end = on_end;
+	session->end_context = context;
+	if (!session->slot)
+		r = error_set(error, -ENOSPC, "%u sessions are open already (limits.sessions_max)",
+			      engine->config.sessions_max);
+	else
+		r = prepare(engine, session, target, error);
+	if (r) {
+		session_destroy(session);
+		return r;
+	}
+	engine->next_id++;
+	*ret_id = session->id;
+	return 0;
+}
+
+/* ---- ending ---- */
+
+static void subtract(struct abi_counters *from, const struct abi_counters *what)
+{
+	uint64_t *into = (uint64_t *)from;
+	const uint64_t *less = (const uint64_t *)what;
+
+	for (size_t i = 0; i < sizeof(*from) / sizeof(*into); i++)
+		into[i] -= less[i];
+}
+
+static void take_counters(struct engine *engine, struct session *session)
+{
+	struct source_counters *counters = malloc(sizeof(*counters));
+
+	if (!counters)
+		return;
+	engine->source->ops->get_counters(engine->source, counters);
+	session->counters = counters->slot[session->slot];
+	subtract(&session->counters, &session->counters_before);
+	session->sideband_lost = counters->sideband_lost - session->sideband_lost_before;
+	free(counters);
+}
+
+static void remove_targets(struct engine *engine, struct session *session)
+{
+	uint32_t bit = 1u << session->slot;
+	uint64_t key, value;
+
+	for (size_t at = 0; hashmap_next(&engine->processes.alive, &at, &key, &value);) {
+		struct process *process = (struct process *)(uintptr_t)value;
+
+		if (!((process->slots | process->slots_at_exec) & bit))
+			continue;
+		process->slots &= ~bit;
+		process->slots_at_exec &= ~bit;
+		engine->source->ops->remove_target(engine->source, session->slot,
+						   (pid_t)process->pid);
+	}
+}
+
+void engine_end_session(struct engine *engine, struct session *session, enum session_end end)
+{
+	uint32_t slot = session->slot;
+
+	if (engine->sessions[slot] != session)
+		return;
+	engine->source->ops->close_slot(engine->source, slot);
+	/* What has fired is still in the rings. */
+	engine->source->ops->drain(engine->source, true);
+	session->end = end;
+	session->ended = clock_boot_ns();
+	take_counters(engine, session);
+	remove_targets(engine, session);
+	session_roll(session, session->ended, true);
+	resolver_flush(&engine->resolver);
+	engine->sessions[slot] = NULL;
+	if (vec_push(&engine->ended, session))
+		log_error("out of memory: session %u is lost", session->id);
+	evtimer_del(session->timer);
+	event_active(session->timer, EV_TIMEOUT, 0);
+}
+
+static void deliver(struct engine *engine, struct session *session)
+{
+	session_profile_fn *done = session->on_profile;
+	struct session_tables tables = engine_tables(engine);
+	uint64_t now = clock_boot_ns();
+	struct error error = {0};
+	struct profile *profile;
+
+	session_fold(session, &tables, now >= session->collect_deadline ? UINT64_MAX : 0);
+	if (!session_folded(session)) {
+		struct timeval soon = {.tv_usec = 2000};
+
+		evtimer_add(session->timer, &soon);
+		return;
+	}
+	if (!session->id)
+		take_counters(engine, session);
+	session->on_profile = NULL;
+	profile = session_profile(session, session->id ? session->ended : now);
+	if (!profile)
+		error_set(&error, -ENOMEM, "out of memory");
+	done(session->profile_context, &error, profile);
+}
+
+/* One timer for all that a session does in its own turn of the loop. */
+static void on_session_timer(evutil_socket_t fd, short what, void *context)
+{
+	struct session *session = context;
+	struct engine *engine = session->engine;
+
+	(void)fd;
+	(void)what;
+	if (session->id && session->end == SESSION_RUNNING) {
+		engine_end_session(engine, session, SESSION_END_DURATION);
+		return;
+	}
+	if (session->on_end) {
+		session_end_fn *on_end = session->on_end;
+		uint32_t id = session->id;
+
+		session->on_end = NULL;
+		if (session->on_profile)
+			event_active(session->timer, EV_TIMEOUT, 0);
+		on_end(session->end_context, id, session->end);
+		return; /* it may be closed now */
+	}
+	if (session->on_profile)
+		deliver(engine, session);
+}
+
+struct session *engine_find_session(const struct engine *engine, uint32_t id)
+{
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		if (engine->sessions[slot] && engine->sessions[slot]->id == id)
+			return engine->sessions[slot];
+	for (size_t i = 0; i < engine->ended.count; i++)
+		if (engine->ended.items[i]->id == id)
+			return engine->ended.items[i];
+	return NULL;
+}
+
+int engine_session_stop(struct engine *engine, uint32_t id)
+{
+	struct session *session = engine_find_session(engine, id);
+
+	if (!session || !id)
+		return -ENOENT;
+	if (session->end == SESSION_RUNNING || engine->sessions[session->slot] == session)
+		engine_end_session(engine, session, SESSION_END_STOPPED);
+	return 0;
+}
+
+int engine_session_collect(struct engine *engine, uint32_t id, uint64_t recent_ns,
+			   session_profile_fn *done, void *context)
+{
+	struct session *session = engine_find_session(engine, id);
+
+	if (!session)
+		return -ENOENT;
+	if (session->on_profile || (id && engine->sessions[session->slot] == session))
+		return -EBUSY;
+	if (!id) {
+		engine_drain(engine, true);
+		session_roll(session, UINT64_MAX, true);
+		session->recent_ns = recent_ns;
+		resolver_flush(&engine->resolver);
+	}
+	session->on_profile = done;
+	session->profile_context = context;
+	session->collect_deadline = clock_boot_ns() + COLLECT_DEADLINE_NS;
+	event_active(session->timer, EV_TIMEOUT, 0);
+	return 0;
+}
+
+void engine_session_close(struct engine *engine, uint32_t id)
+{
+	struct session *session = engine_find_session(engine, id);
+
+	if (!session || !id)
+		return;
+	session->on_end = NULL;
+	session->on_profile = NULL;
+	if (engine->sessions[session->slot] == session)
+		engine_end_session(engine, session, SESSION_END_STOPPED);
+	for (size_t i = 0; i < engine->ended.count; i++) {
+		if (engine->ended.items[i] != session)
+			continue;
+		engine->ended.items[i] = engine->ended.items[--engine->ended.count];
+		break;
+	}
+	session_destroy(session);
+}
+
+/* ---- looking ---- */
+
+static void fill_info(const struct session *session, struct session_info *info)
+{
+	uint64_t now = session->ended ? session->ended : clock_boot_ns();
+
+	*info = (struct session_info){
+		.id = session->id,
+		.end = session->end,
+		.pid = session->request.pid,
+		.owner = session->request.owner,
+		.background = session->request.background,
+		.frequency_hz = session->request.frequency_hz,
+		.elapsed_ns = now - session->opened,
+		.duration_ns = session->request.duration_ns,
+		.samples = session->samples,
+		.weight = session->weight,
+		.processes = (uint32_t)session->members.count,
+		.first_sample_ns =
+			session->first_sample ? session->first_sample - session->opened : 0,
+	};
+	info->lost = session->limited + session->counters.samples[ABI_REASON_LOST_RING];
+	memcpy(info->title, session->request.title, sizeof(info->title));
+}
+
+int engine_session_info(const struct engine *engine, uint32_t id, struct session_info *ret)
+{
+	const struct session *session = engine_find_session(engine, id);
+
+	if (!session)
+		return -ENOENT;
+	fill_info(session, ret);
+	return 0;
+}
+
+void engine_session_each(const struct engine *engine,
+			 void (*each)(void *context, const struct session_info *info),
+			 void *context)
+{
+	for (uint32_t id = 1, next; id; id = next) {
+		struct session_info info;
+
+		if (!engine_session_info(engine, id, &info))
+			each(context, &info);
+		/* The next higher id there is. */
+		next = 0;
+		for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
+			const struct session *session = engine->sessions[slot];
+
+			if (session && session->id > id && (!next || session->id < next))
+				next = session->id;
+		}
+		for (size_t i = 0; i < engine->ended.count; i++)
+			if (engine->ended.items[i]->id > id &&
+			    (!next || engine->ended.items[i]->id < next))
+				next = engine->ended.items[i]->id;
+	}
+}
+
+int engine_session_find(const struct engine *engine, pid_t pid, uint32_t *ret_id)
+{
+	uint32_t newest = 0;
+
+	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
+		const struct session *session = engine->sessions[slot];
+
+		if (session && session->request.pid == pid && session->id > newest)
+			newest = session->id;
+	}
+	if (!newest)
+		return -ENOENT;
+	*ret_id = newest;
+	return 0;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What `perfctl status` shows, as JSON. The schema is documented in
+ * docs/status.md; a change of meaning raises its number.
+ */
+#include "daemon/engine_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
+#include "daemon/reason.h"
+
+#define STATUS_SCHEMA "perfd.status/1"
+
+static json_t *number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+/* Resident bytes of a process: the second number of /proc/PID/statm, in pages. */
+static uint64_t resident_bytes(pid_t pid)
+{
+	unsigned long size, resident = 0;
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+	file = fopen(path, "re");
+	if (!file || fscanf(file, "%lu %lu", &size, &resident) != 2)
+		return 0;
+	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t timeval_ns(struct timeval time)
+{
+	return (uint64_t)time.tv_sec * NSEC_PER_SEC + (uint64_t)time.tv_usec * 1000;
+}
+
+static json_t *own_cost(const struct engine *engine, const struct source_counters *counters)
+{
+	struct symbolizer_stats worker;
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	symbolizer_get_stats(engine->resolver.symbolizer, &worker);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "cpu_ns",
+			 number(timeval_ns(usage.ru_utime) + timeval_ns(usage.ru_stime)),
+			 "rss_bytes", number(resident_bytes(getpid())), "worker_rss_bytes",
+			 number(worker.pid ? resident_bytes(worker.pid) : 0), "bpf_run_ns",
+			 number(counters->bpf_run_ns), "bpf_runs", number(counters->bpf_runs));
+}
+
+/* All slots together. */
+static struct abi_counters totals(const struct source_counters *counters)
+{
+	struct abi_counters sum = {0};
+	uint64_t *into = (uint64_t *)&sum;
+
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
+		const uint64_t *from = (const uint64_t *)&counters->slot[slot];
+
+		for (size_t i = 0; i < sizeof(sum) / sizeof(*into); i++)
+			into[i] += from[i];
+	}
+	return sum;
+}
+
+static json_t *samples(const struct engine *engine, const struct source_counters *counters)
+{
+	struct abi_counters sum = totals(counters);
+	json_t *unwinding = json_object(), *lost = json_object();
+	uint64_t taken = 0, lost_total = 0;
+
+	for (unsigned int reason = 0; reason < ABI_REASON_COUNT; reason++) {
+		uint64_t count = sum.samples[reason];
+
+		if (reason == ABI_REASON_LOST_SIDEBAND)
+			count += counters->sideband_lost;
+		if (reason_is_loss(reason)) {
+			lost_total += count;
+			json_object_set_new(lost, reason_key(reason), number(count));
+		} else {
+			taken += count;
+			json_object_set_new(unwinding, reason_key(reason), number(count));
+		}
+	}
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "fired",
+			 number(sum.fired), "idle", number(sum.idle), "filtered",
+			 number(sum.filtered), "late_periods", number(sum.late), "missed_periods",
+			 number(sum.missed), "taken", number(taken), "lost_total",
+			 number(lost_total), "stacks_refused", number(engine->stacks.refused),
+			 "unwinding", unwinding, "lost", lost);
+}
+
+static json_t *processes(const struct engine *engine)
+{
+	const struct process_table *table = &engine->processes;
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "alive", number(table->alive.count),
+			 "threads", number(table->threads.count), "seen", number(table->seen),
+			 "execs", number(table->execs), "exits", number(table->exits), "refused",
+			 number(table->refused), "discovered", number(engine->discovered));
+}
+
+static json_t *symbols(const struct engine *engine)
+{
+	struct symbolizer_stats stats;
+
+	symbolizer_get_stats(engine->resolver.symbolizer, &stats);
+	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "worker_pid",
+			 stats.pid, "worker_restarts", number(stats.restarts), "quarantined",
+			 number(stats.quarantined), "images", number(engine->images.images.count),
+			 "images_failed", number(engine->images.failed), "images_refused",
+			 number(engine->images.refused), "addresses", number(stats.addresses),
+			 "named", number(stats.named), "requests", number(stats.requests),
+			 "kernel_restricted",
+			 symbolizer_kernel_restricted(engine->resolver.symbolizer));
+}
+
+static json_t *tables(const struct engine *engine)
+{
+	const struct stack_table *stacks = &engine->stacks;
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "stacks", number(stacks->stacks.count),
+			 "stacks_max", number(stacks->max), "frames", number(stacks->frames.count),
+			 "unresolved_frames", number(stacks->unresolved), "resets",
+			 number(stacks->resets));
+}
+
+static void add_session(void *context, const struct session_info *info)
+{
+	json_array_append_new(
+		context,
+		json_pack("{s:i, s:s, s:i, s:i, s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:s}", "id",
+			  (int)info->id, "state", session_end_name(info->end), "pid",
+			  (int)info->pid, "owner", (int)info->owner, "background", info->background,
+			  "frequency_hz", (int)info->frequency_hz, "elapsed_ns",
+			  number(info->elapsed_ns), "samples", number(info->samples), "weight",
+			  number(info->weight), "lost", number(info->lost), "first_sample_ns",
+			  number(info->first_sample_ns), "title", info->title));
+}
+
+json_t *engine_status(struct engine *engine)
+{
+	struct source_counters *counters = malloc(sizeof(*counters));
+	json_t *status, *sessions = json_array();
+
+	if (!counters)
+		return NULL;
+	engine->source->ops->get_counters(engine->source, counters);
+	engine_session_each(engine, add_session, sessions);
+	status = json_pack(
+		"{s:s, s:s, s:i, s:o, s:{s:s, s:s, s:i, s:o, s:i, s:o}, s:o, s:o, s:o, s:o, s:o, "
+		"s:o}",
+		"schema", STATUS_SCHEMA, "version", PERFD_VERSION, "pid", (int)getpid(),
+		"uptime_ns", number(clock_boot_ns() - engine->started), "source", "name",
+		engine->source->ops->name, "event", engine->config.event, "frequency_hz",
+		(int)engine->config.frequency_hz, "records", number(engine->records), "cpus",
+		(int)counters->cpus, "cpu_changes", number(counters->cpu_changes), "samples",
+		samples(engine, counters), "processes", processes(engine), "symbols",
+		symbols(engine), "tables", tables(engine), "cost", own_cost(engine, counters),
+		"sessions", sessions);
+	free(counters);
+	return status;
+}

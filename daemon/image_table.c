@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/image_table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "symbolizer/opener.h"
+#include "symbolizer/vdso.h"
+
+#define ATTEMPTS_MAX 3
+
+void image_table_init(struct image_table *table, uint32_t max, uint32_t held_max)
+{
+	*table = (struct image_table){.max = max, .held_max = held_max};
+}
+
+static void image_close(struct image_table *table, struct image *image)
+{
+	if (image->fd < 0)
+		return;
+	close(image->fd);
+	image->fd = -1;
+	table->held--;
+}
+
+void image_table_deinit(struct image_table *table)
+{
+	for (size_t i = 0; i < table->images.count; i++) {
+		image_close(table, table->images.items[i]);
+		free(table->images.items[i]->path);
+		free(table->images.items[i]);
+	}
+	vec_free(&table->images);
+	hashmap_deinit(&table->index);
+}
+
+static bool is_anonymous(const char *path)
+{
+	return !path[0] || !strncmp(path, "//anon", 6) || !strncmp(path, "[anon", 5) ||
+	       !strcmp(path, "[heap]") || !strcmp(path, "[stack]") ||
+	       !strncmp(path, "/memfd:", 7) || !strncmp(path, "/dev/zero", 9);
+}
+
+/* All memory without a file is one image, so is the vDSO; a file is told by its
+ * build id, else by device and inode (and its path, where those are unknown). */
+static uint64_t identity(const struct abi_mmap *mmap)
+{
+	struct {
+		uint64_t inode;
+		uint32_t major, minor;
+	} place = {mmap->inode, mmap->dev_major, mmap->dev_minor};
+
+	if (is_anonymous(mmap->path))
+		return 1;
+	if (!strcmp(mmap->path, "[vdso]"))
+		return 2;
+	if (mmap->build_id_size)
+		return XXH3_64bits_withSeed(mmap->build_id, mmap->build_id_size, 3);
+	if (mmap->inode)
+		return XXH3_64bits_withSeed(&place, sizeof(place), 4);
+	return XXH3_64bits_withSeed(mmap->path, strlen(mmap->path), 5);
+}
+
+static struct image *create(const struct abi_mmap *mmap)
+{
+	struct image *image = calloc(1, sizeof(*image));
+
+	if (!image)
+		return NULL;
+	image->path = strdup(mmap->path);
+	if (!image->path) {
+		free(image);
+		return NULL;
+	}
+	image->fd = -1;
+	image->dev_major = mmap->dev_major;
+	image->dev_minor = mmap->dev_minor;
+	image->inode = mmap->inode;
+	image->build_id_size = mmap->build_id_size;
+	memcpy(image->build_id, mmap->build_id, sizeof(image->build_id));
+	image->anonymous = is_anonymous(mmap->path);
+	image->vdso = !strcmp(mmap->path, "[vdso]");
+	if (image->anonymous) {
+		image->state = IMAGE_FAILED;
+		snprintf(image->why, sizeof(image->why), "memory without a file");
+	}
+	return image;
+}
+
+uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
+{
+	uint64_t key = identity(mmap);
+	const uint64_t *known = hashmap_get(&table->index, key);
+	struct image *image;
+
+	if (known)
+		return (uint32_t)*known;
+	if (table->images.count >= table->max) {
+		table->refused++;
+		return IMAGE_NONE;
+	}
+	image = create(mmap);
+	if (!image || vec_push(&table->images, image)) {
+		if (image)
+			free(image->path);
+		free(image);
+		return IMAGE_NONE;
+	}
+	image->id = (uint32_t)table->images.count;
+	hashmap_put(&table->index, key, image->id);
+	return image->id;
+}
+
+struct image *image_table_get(const struct image_table *table, uint32_t id)
+{
+	return id && id <= table->images.count ? table->images.items[id - 1] : NULL;
+}
+
+/* Makes room for one more descriptor. */
+static void close_one(struct image_table *table)
+{
+	for (size_t tried = 0; tried < table->images.count; tried++) {
+		struct image *image =
+			table->images.items[table->next_close++ % table->images.count];
+
+		if (image->state == IMAGE_OPENED) {
+			image_close(table, image);
+			image->state = IMAGE_KNOWN;
+			return;
+		}
+	}
+}
+
+void image_table_fail(struct image_table *table, struct image *image, const char *why)
+{
+	image_close(table, image);
+	if (image->state != IMAGE_FAILED)
+		table->failed++;
+	image->state = IMAGE_FAILED;
+	snprintf(image->why, sizeof(image->why), "%s", why);
+}
+
+void image_table_open(struct image_table *table, struct image *image)
+{
+	struct opener_identity identity = {.dev_major = image->dev_major,
+					   .dev_minor = image->dev_minor,
+					   .inode = image->inode};
+	struct error error = {0};
+	int fd = -1, r;
+
+	if (image->anonymous || image->state == IMAGE_OPENED || image->state == IMAGE_HANDED ||
+	    image->attempts >= ATTEMPTS_MAX)
+		return;
+	if (image->vdso) {
+		fd = vdso_image_open();
+		r = fd < 0 ? error_set(&error, fd, "the vDSO cannot be copied") : 0;
+	} else {
+		r = opener_open((pid_t)image->use.pid, image->use.start, image->use.end,
+				image->path, &identity, &error, &fd);
+	}
+	if (r) {
+		image->attempts++;
+		image_table_fail(table, image, error.text);
+		return;
+	}
+	if (table->held >= table->held_max)
+		close_one(table);
+	image->fd = fd;
+	image->state = IMAGE_OPENED;
+	image->attempts = 0;
+	table->held++;
+}
+
+int image_table_hand_over(struct image_table *table, struct image *image)
+{
+	int fd = image->fd;
+
+	if (fd < 0)
+		return -1;
+	image->fd = -1;
+	image->state = IMAGE_HANDED;
+	table->held--;
+	return fd;
+}
+
+const char *image_module(const struct image *image)
+{
+	const char *slash;
+
+	if (image->anonymous)
+		return "[anon]";
+	slash = strrchr(image->path, '/');
+	return slash && slash[1] ? slash + 1 : image->path;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The files that code is mapped from, each under one small id whoever maps it.
+ * A file is known by its build id, or by device and inode where it has none.
+ *
+ * A file is opened as soon as a living process maps it (it may be deleted, or
+ * gone with its container, a moment later), but handed to the symbolizer only
+ * when a sample falls into it. Held descriptors are bounded: the oldest that
+ * nobody needed is closed first, and can be opened again.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "daemon/base/hashmap.h"
+#include "daemon/base/vec.h"
+
+#define IMAGE_NONE 0u
+#define IMAGE_KERNEL UINT32_MAX /* the kernel and its modules: never in the table */
+
+enum image_state {
+	IMAGE_KNOWN, /* named by a mapping; nothing opened */
+	IMAGE_OPENED, /* fd held */
+	IMAGE_HANDED, /* with the symbolizer */
+	IMAGE_FAILED, /* could not be opened or parsed: `why` */
+};
+
+/* How a process maps an image: where its file may be reached. */
+struct image_use {
+	uint32_t pid;
+	uint64_t start, end; /* process addresses of the mapping */
+};
+
+struct image {
+	uint32_t id;
+	enum image_state state;
+	int fd; /* -1: none */
+	uint32_t dev_major, dev_minor;
+	uint64_t inode; /* 0: unknown */
+	uint8_t build_id[ABI_BUILD_ID_MAX];
+	uint8_t build_id_size;
+	bool vdso;
+	bool anonymous; /* "//anon", "[heap]", …: memory, no file */
+	uint32_t attempts; /* at opening it */
+	struct image_use use; /* the newest */
+	char *path; /* as the process that mapped it first sees it */
+	char why[120];
+};
+
+struct image_table {
+	VEC(struct image *) images; /* images.items[id - 1] */
+	struct hashmap index; /* hash of the identity -> id */
+	uint32_t max;
+	uint32_t held; /* descriptors */
+	uint32_t held_max;
+	uint32_t next_close; /* where the search for one to close goes on */
+	uint64_t refused; /* images above the limit */
+	uint64_t failed;
+};
+
+void image_table_init(struct image_table *table, uint32_t max, uint32_t held_max);
+void image_table_deinit(struct image_table *table);
+/* The image of that mapping, added if it is new. IMAGE_NONE above the limit. */
+uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap);
+struct image *image_table_get(const struct image_table *table, uint32_t id);
+/* Opens the file by image->use if that has not been done (a failed one is tried
+ * again with each new use, three times in all). */
+void image_table_open(struct image_table *table, struct image *image);
+/* The descriptor, now the caller's; the image counts as handed over. -1: none. */
+int image_table_hand_over(struct image_table *table, struct image *image);
+void image_table_fail(struct image_table *table, struct image *image, const char *why);
+/* Last part of the path: "libc.so.6"; "[anon]" for memory. */
+const char *image_module(const struct image *image);

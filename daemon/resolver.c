@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/resolver.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+
+#define NAMES_PER_REQUEST 4096u
+#define MAPS_UNDER_WAY_MAX 8u
+
+/* A request and the frames or the process that its answer is for. */
+struct resolver_request {
+	struct resolver *resolver;
+	struct resolver_request *next, **link;
+	struct process *process; /* maps: a reference */
+	uint32_t generation; /* names: of the stack table */
+	uint32_t image;
+	size_t count;
+	uint32_t frames[];
+};
+
+static struct resolver_request *request_create(struct resolver *resolver, size_t count)
+{
+	struct resolver_request *request =
+		calloc(1, sizeof(*request) + count * sizeof(request->frames[0]));
+
+	if (!request)
+		return NULL;
+	request->resolver = resolver;
+	request->count = count;
+	request->next = resolver->requests;
+	request->link = &resolver->requests;
+	if (request->next)
+		request->next->link = &request->next;
+	resolver->requests = request;
+	return request;
+}
+
+static void request_destroy(struct resolver_request *request)
+{
+	*request->link = request->next;
+	if (request->next)
+		request->next->link = request->link;
+	process_unref(request->process);
+	free(request);
+}
+
+int resolver_init(struct resolver *resolver, const struct config *config, const char *program,
+		  struct error *error)
+{
+	static const char *const argv[] = {"perfd", "--worker", NULL};
+	struct symbolizer_config how = {.memory_bytes = config->worker_memory_bytes,
+					.deadline_ns = config->worker_deadline_ns,
+					.images_max = config->worker_images_max,
+					.program = program,
+					.argv = argv};
+
+	return symbolizer_create(&how, error, &resolver->symbolizer);
+}
+
+void resolver_deinit(struct resolver *resolver)
+{
+	symbolizer_destroy(resolver->symbolizer);
+	while (resolver->requests)
+		request_destroy(resolver->requests);
+	for (size_t i = 0; i < resolver->unmapped.count; i++)
+		process_unref(resolver->unmapped.items[i]);
+	vec_free(&resolver->unmapped);
+}
+
+/* ---- names ---- */
+
+static void name_frame(struct resolver *resolver, uint32_t frame,
+		       const struct symbolizer_name *name)
+{
+	struct stack_table *stacks = resolver->stacks;
+	struct frame_name names[64];
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < name->frame_count && count < 64; i++) {
+		const struct symbolizer_frame *from = &name->frames[i];
+
+		names[count++] = (struct frame_name){
+			.name = stack_table_string(stacks, from->name),
+			.module = stack_table_string(stacks, from->module),
+			.file = stack_table_string(stacks, from->file),
+			.line = from->line,
+			.inlined = from->inlined,
+		};
+	}
+	stack_table_name(stacks, frame, names, count);
+}
+
+static void on_names(void *context, int error, const char *text,
+		     const struct symbolizer_name *names, size_t count)
+{
+	struct resolver_request *request = context;
+	struct resolver *resolver = request->resolver;
+	const struct symbolizer_name none = {0};
+
+	if (error && request->image != IMAGE_KERNEL) {
+		struct image *image = image_table_get(resolver->images, request->image);
+
+		log_debug("%s: %s", image ? image->path : "?", text ? text : "no names");
+	}
+	if (request->generation == resolver->stacks->generation)
+		for (size_t i = 0; i < request->count; i++)
+			name_frame(resolver, request->frames[i],
+				   !error && i < count ? &names[i] : &none);
+	request_destroy(request);
+}
+
+static void on_image(void *context, int error, const char *text,
+		     const struct symbolizer_image *opened)
+{
+	struct resolver_request *request = context;
+	struct image *image = image_table_get(request->resolver->images, request->image);
+
+	(void)opened;
+	if (error && image) {
+		log_debug("%s: %s", image->path, text ? text : strerror(-error));
+		image_table_fail(request->resolver->images, image, text ? text : "refused");
+	}
+	request_destroy(request);
+}
+
+/* The symbolizer has the image, or gets it now. False: it never will. */
+static bool hand_over(struct resolver *resolver, struct image *image)
+{
+	struct resolver_request *request;
+	int fd;
+
+	if (image->state == IMAGE_HANDED)
+		return true;
+	image_table_open(resolver->images, image);
+	if (image->state != IMAGE_OPENED)
+		return false;
+	request = request_create(resolver, 0);
+	if (!request)
+		return false;
+	request->image = image->id;
+	fd = image_table_hand_over(resolver->images, image);
+	if (symbolizer_add_image(resolver->symbolizer, image->id, fd, on_image, request)) {
+		image_table_fail(resolver->images, image, "the symbolizer did not take it");
+		request_destroy(request);
+		return false;
+	}
+	return true;
+}
+
+static void give_up(struct resolver *resolver, const uint32_t *frames, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		stack_table_name(resolver->stacks, frames[i], NULL, 0);
+}
+
+/* Asks for the names of frames that are all of one image. */
+static void ask_names(struct resolver *resolver, uint32_t image, const uint32_t *frames,
+		      size_t count)
+{
+	struct stack_table *stacks = resolver->stacks;
+	struct image *file = image_table_get(resolver->images, image);
+	_cleanup_free_ uint64_t *offsets = malloc(count * sizeof(*offsets));
+	struct resolver_request *request;
+	int r;
+
+	if (!offsets || (image != IMAGE_KERNEL && (!file || !hand_over(resolver, file)))) {
+		give_up(resolver, frames, count);
+		return;
+	}
+	request = request_create(resolver, count);
+	if (!request) {
+		give_up(resolver, frames, count);
+		return;
+	}
+	request->generation = stacks->generation;
+	request->image = image;
+	for (size_t i = 0; i < count; i++) {
+		struct frame *frame = &stacks->frames.items[frames[i]];
+
+		frame->state = FRAME_ASKED;
+		offsets[i] = frame->offset;
+		request->frames[i] = frames[i];
+	}
+	if (image == IMAGE_KERNEL)
+		r = symbolizer_kernel_names(resolver->symbolizer, offsets, count, on_names,
+					    request);
+	else
+		r = symbolizer_names(resolver->symbolizer, image, offsets, count, on_names,
+				     request);
+	if (r) {
+		request_destroy(request);
+		give_up(resolver, frames, count);
+	}
+}
+
+struct place {
+	uint32_t image, frame;
+};
+
+static int compare_places(const void *left, const void *right)
+{
+	const struct place *a = left, *b = right;
+
+	if (a->image != b->image)
+		return a->image < b->image ? -1 : 1;
+	return a->frame < b->frame ? -1 : a->frame > b->frame;
+}
+
+static void ask_all_names(struct resolver *resolver)
+{
+	struct stack_table *stacks = resolver->stacks;
+	size_t count = stacks->new_frames.count;
+	_cleanup_free_ struct place *places = malloc((count ? count : 1) * sizeof(*places));
+	uint32_t batch[NAMES_PER_REQUEST];
+
+	if (!count || !places)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t frame = stacks->new_frames.items[i];
+
+		places[i] = (struct place){stacks->frames.items[frame].image, frame};
+	}
+	vec_clear(&stacks->new_frames);
+	qsort(places, count, sizeof(*places), compare_places);
+	for (size_t i = 0; i < count;) {
+		size_t n = 0;
+
+		for (size_t first = i;
+		     i < count && n < NAMES_PER_REQUEST && places[i].image == places[first].image;
+		     i++)
+			batch[n++] = places[i].frame;
+		ask_names(resolver, places[i - 1].image, batch, n);
+	}
+}
+
+/* ---- mappings ---- */
+
+uint32_t resolver_map(struct resolver *resolver, struct process *process,
+		      const struct abi_mmap *mmap, bool fill)
+{
+	struct mapping mapping = {
+		.start = mmap->start, .end = mmap->start + mmap->length, .offset = mmap->offset};
+	struct image *image;
+
+	if (mapping.end <= mapping.start)
+		return IMAGE_NONE;
+	mapping.image = image_table_add(resolver->images, mmap);
+	image = image_table_get(resolver->images, mapping.image);
+	if (image && !image->anonymous && image->state != IMAGE_HANDED) {
+		image->use = (struct image_use){process->pid, mapping.start, mapping.end};
+		image_table_open(resolver->images, image);
+	}
+	/* A vDSO's mapping has no file offset. */
+	if (image && image->vdso)
+		mapping.offset = 0;
+	if (mapping_set_own(&process->maps))
+		return IMAGE_NONE;
+	if (fill)
+		mapping_set_fill(process->maps, &mapping);
+	else
+		mapping_set_insert(process->maps, &mapping);
+	return mapping.image;
+}
+
+/* One line of /proc/PID/maps in the shape of an event. */
+static void map_from_proc(struct resolver *resolver, struct process *process,
+			  const struct symbolizer_mapping *from)
+{
+	union {
+		struct abi_mmap mmap;
+		uint8_t bytes[sizeof(struct abi_mmap) + ABI_PATH_MAX + 8];
+	} out = {0};
+	struct abi_mmap *mmap = &out.mmap;
+	size_t n = strnlen(from->path, ABI_PATH_MAX - 1);
+
+	mmap->hdr.type = ABI_MMAP;
+	mmap->hdr.size = (uint16_t)((sizeof(*mmap) + n + 1 + 7) & ~(size_t)7);
+	mmap->hdr.time = clock_boot_ns();
+	mmap->pid = mmap->tid = process->pid;
+	mmap->start = from->start;
+	mmap->length = from->length;
+	mmap->offset = from->offset;
+	mmap->inode = from->inode;
+	mmap->dev_major = from->dev_major;
+	mmap->dev_minor = from->dev_minor;
+	memcpy(mmap->path, from->path, n);
+	resolver_map(resolver, process, mmap, true);
+	if (resolver->on_mmap)
+		resolver->on_mmap(resolver->context, mmap);
+}
+
+static void mapped(struct resolver *resolver, struct process *process)
+{
+	process->maps_state = MAPS_KNOWN;
+	stack_table_mapped(resolver->stacks, process);
+}
+
+/* Children that were forked while their parent's mappings were being read. */
+static void inherit(struct resolver *resolver, const struct process *parent)
+{
+	uint64_t key, value;
+
+	for (size_t at = 0; hashmap_next(&resolver->processes->alive, &at, &key, &value);) {
+		struct process *child = (struct process *)(uintptr_t)value;
+
+		if (child->ppid != parent->pid || child->maps_state == MAPS_KNOWN || child->execs)
+			continue;
+		if (!child->maps)
+			child->maps = mapping_set_ref(parent->maps);
+		mapped(resolver, child);
+	}
+}
+
+static void on_maps(void *context, int error, const char *text,
+		    const struct symbolizer_mapping *mappings, size_t count)
+{
+	struct resolver_request *request = context;
+	struct resolver *resolver = request->resolver;
+	struct process *process = request->process;
+
+	resolver->maps_under_way--;
+	if (error)
+		log_debug("mappings of pid %u: %s", process->pid, text ? text : strerror(-error));
+	/* An exec meanwhile has told its own. */
+	if (process->maps_state == MAPS_ASKED) {
+		for (size_t i = 0; !error && i < count; i++)
+			if (mappings[i].executable)
+				map_from_proc(resolver, process, &mappings[i]);
+		mapped(resolver, process);
+		inherit(resolver, process);
+	}
+	request_destroy(request);
+}
+
+static void ask_maps(struct resolver *resolver, struct process *process)
+{
+	struct resolver_request *request;
+	char path[64];
+	int fd;
+
+	if (process->maps_state != MAPS_UNKNOWN)
+		return;
+	snprintf(path, sizeof(path), "/proc/%u/maps", process->pid);
+	fd = process->end ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	request = fd < 0 ? NULL : request_create(resolver, 0);
+	if (!request) {
+		if (fd >= 0)
+			close(fd);
+		mapped(resolver, process); /* it is gone: nothing more to learn */
+		return;
+	}
+	request->process = process_ref(process);
+	process->maps_state = MAPS_ASKED;
+	resolver->maps_under_way++;
+	if (symbolizer_maps(resolver->symbolizer, fd, on_maps, request)) {
+		resolver->maps_under_way--;
+		mapped(resolver, process);
+		request_destroy(request);
+	}
+}
+
+void resolver_want_maps(struct resolver *resolver, struct process *process, bool now)
+{
+	if (process->maps_state != MAPS_UNKNOWN || process->kernel)
+		return;
+	if (now) {
+		ask_maps(resolver, process);
+		return;
+	}
+	if (!vec_push(&resolver->unmapped, process))
+		process_ref(process);
+}
+
+void resolver_flush(struct resolver *resolver)
+{
+	while (resolver->unmapped.count && resolver->maps_under_way < MAPS_UNDER_WAY_MAX) {
+		struct process *process = resolver->unmapped.items[--resolver->unmapped.count];
+
+		ask_maps(resolver, process);
+		process_unref(process);
+	}
+	ask_all_names(resolver);
+}

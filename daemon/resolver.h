@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Between the tables and the symbolizer: asks for the names of new frames, by
+ * image and in batches, and for the mappings of processes that were there
+ * before perfd, and writes the answers into the tables.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/base/error.h"
+#include "daemon/config.h"
+#include "daemon/image_table.h"
+#include "daemon/process_table.h"
+#include "daemon/stack_table.h"
+#include "symbolizer/client.h"
+
+struct resolver_request;
+
+struct resolver {
+	struct symbolizer *symbolizer;
+	struct stack_table *stacks;
+	struct image_table *images;
+	struct process_table *processes;
+	struct resolver_request *requests; /* under way */
+	VEC(struct process *) unmapped; /* references; their maps are to be read */
+	uint32_t maps_under_way;
+	/* Told of every mapping read from /proc (a recording wants them). */
+	void (*on_mmap)(void *context, const struct abi_mmap *mmap);
+	void *context;
+};
+
+int resolver_init(struct resolver *resolver, const struct config *config, const char *program,
+		  struct error *error);
+void resolver_deinit(struct resolver *resolver);
+/* Puts a process on the list of those whose mappings are to be read; `now`:
+ * before all others. */
+void resolver_want_maps(struct resolver *resolver, struct process *process, bool now);
+/* Sends what can be sent. */
+void resolver_flush(struct resolver *resolver);
+/* A new mapping: its image is opened while the process lives. */
+uint32_t resolver_map(struct resolver *resolver, struct process *process,
+		      const struct abi_mmap *mmap, bool fill);

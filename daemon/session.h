@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A session's samples: the window that is being filled, the windows that wait
+ * for names, and the profile into which they are folded. Session 0 keeps a
+ * profile a window for a sliding history instead of one for all.
+ *
+ * Counts are kept from the session's own records; what the kernel side lost is
+ * added by the engine when the session ends.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+
+#include "bpf/abi.h"
+#include "daemon/engine.h"
+#include "daemon/peer.h"
+#include "daemon/window.h"
+
+/* A process of the session. */
+struct session_member {
+	struct process *process; /* a reference */
+	uint32_t profile_index;
+	uint32_t execs; /* process->execs when permission was last looked up */
+	bool allowed;
+};
+
+struct session_history {
+	struct profile *profile;
+	uint64_t start, end; /* boot time, ns */
+};
+
+struct session {
+	struct engine *engine; /* for the timer */
+	uint32_t id;
+	uint32_t slot;
+	struct session_request request;
+	struct peer owner;
+	enum abi_source source;
+	enum session_end end;
+	uint64_t opened, ended; /* boot time, ns */
+	uint64_t opened_real;
+	uint64_t window_ns;
+	struct process *target; /* a reference; NULL: all processes */
+
+	struct window window; /* being filled; end 0: not begun */
+	VEC(struct window) closed; /* waiting for names, oldest first */
+	struct profile *profile; /* all but session 0: what was folded so far */
+	VEC(struct session_history) history; /* session 0 */
+	VEC(struct session_member) members;
+	struct hashmap member_index; /* process serial -> index */
+
+	uint64_t samples, weight;
+	uint64_t reasons[ABI_REASON_COUNT]; /* of the samples received */
+	uint64_t refused; /* samples of processes that the owner may not see */
+	uint64_t limited; /* samples above a limit */
+	uint64_t first_sample; /* boot time, ns; 0: none yet */
+	struct abi_counters counters_before; /* of the slot, when it was opened */
+	struct abi_counters counters; /* since then, once ended */
+	uint64_t sideband_lost_before, sideband_lost;
+
+	session_end_fn *on_end;
+	void *end_context;
+	session_profile_fn *on_profile; /* collecting while not NULL */
+	void *profile_context;
+	uint64_t collect_deadline; /* boot time, ns */
+	uint64_t recent_ns; /* session 0: how much was asked for */
+	struct event *timer; /* duration, then callbacks */
+};
+
+/* What a session reads from while folding. */
+struct session_tables {
+	const struct stack_table *stacks;
+	const struct image_table *images;
+	uint64_t samples_max;
+};
+
+struct session *session_create(uint32_t id, const struct session_request *request,
+			       uint64_t window_ns);
+void session_destroy(struct session *session);
+
+/* The member for a process, made if it is new; NULL above the limit of memory.
+ * Asks, once an exec, whether the owner may see the process. */
+struct session_member *session_member(struct session *session, struct process *process);
+/* A child of a member: seen, with what its parent was allowed. */
+void session_forked(struct session *session, struct process *parent, struct process *child);
+
+/* One sample, its process and stacks found. */
+void session_add(struct session *session, const struct abi_sample *sample, struct process *process,
+		 const char *comm, uint32_t kernel_stack, uint32_t user_stack, uint8_t reason);
+/* Closes the window at `now` if its time is over (or force). */
+void session_roll(struct session *session, uint64_t now, bool force);
+/* Folds closed windows: those whose names are there, and all that ended before
+ * `overdue` in any case. */
+void session_fold(struct session *session, const struct session_tables *tables, uint64_t overdue);
+/* True when no window waits any more. */
+bool session_folded(const struct session *session);
+/* Session 0: forgets what ended before. */
+void session_expire(struct session *session, uint64_t before);
+/* The profile, finished, the caller's: meta data, processes, counts. With
+ * session 0 a merge of the last recent_ns. NULL without memory. */
+struct profile *session_profile(struct session *session, uint64_t now);

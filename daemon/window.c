@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/window.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "daemon/reason.h"
+
+/* A marker, the user frames, the kernel's, with some of them inlined. */
+#define FOLD_FRAMES_MAX 4096
+
+void window_deinit(struct window *window)
+{
+	for (size_t i = 0; i < window->samples.count; i++)
+		process_unref(window->samples.items[i].process);
+	vec_free(&window->samples);
+	hashmap_deinit(&window->index);
+}
+
+static bool alike(const struct window_sample *a, const struct window_sample *b)
+{
+	return a->process == b->process && a->kernel_stack == b->kernel_stack &&
+	       a->user_stack == b->user_stack && a->reason == b->reason &&
+	       !memcmp(a->comm, b->comm, sizeof(a->comm));
+}
+
+static uint64_t hash(const struct window_sample *sample)
+{
+	struct {
+		uint64_t serial;
+		uint32_t kernel_stack, user_stack;
+		char comm[ABI_COMM_MAX];
+	} key = {sample->process->serial, sample->kernel_stack, sample->user_stack, {0}};
+
+	memcpy(key.comm, sample->comm, sizeof(key.comm));
+	return XXH3_64bits(&key, sizeof(key)) + sample->reason;
+}
+
+int window_add(struct window *window, const struct window_sample *sample)
+{
+	uint64_t key = hash(sample);
+	const uint64_t *known = hashmap_get(&window->index, key);
+	uint32_t index = (uint32_t)window->samples.count;
+
+	for (uint32_t i = known ? (uint32_t)*known : UINT32_MAX; i != UINT32_MAX;
+	     i = window->samples.items[i].next) {
+		struct window_sample *there = &window->samples.items[i];
+
+		if (alike(there, sample)) {
+			there->count += sample->count;
+			there->weight += sample->weight;
+			return 0;
+		}
+	}
+	if (vec_push(&window->samples, *sample))
+		return -ENOMEM;
+	window->samples.items[index].next = known ? (uint32_t)*known : UINT32_MAX;
+	if (hashmap_put(&window->index, key, index)) {
+		window->samples.count--;
+		return -ENOMEM;
+	}
+	process_ref(sample->process);
+	return 0;
+}
+
+static bool stack_resolved(const struct stack_table *stacks, uint32_t index)
+{
+	const struct stack *stack;
+
+	if (index == STACK_NONE)
+		return true;
+	stack = &stacks->stacks.items[index];
+	if (stack->state != STACK_READY)
+		return false;
+	for (size_t i = 0; i < stack->count; i++) {
+		const struct frame *frame =
+			&stacks->frames.items[stacks->frame_ids.items[stack->first + i]];
+
+		if (frame->state == FRAME_NEW || frame->state == FRAME_ASKED)
+			return false;
+	}
+	return true;
+}
+
+bool window_resolved(const struct window *window, const struct stack_table *stacks)
+{
+	if (!stacks->unresolved && !stacks->raw)
+		return true;
+	for (size_t i = 0; i < window->samples.count; i++) {
+		const struct window_sample *sample = &window->samples.items[i];
+
+		if (!stack_resolved(stacks, sample->kernel_stack) ||
+		    !stack_resolved(stacks, sample->user_stack))
+			return false;
+	}
+	return true;
+}
+
+/* ---- folding ---- */
+
+struct folding {
+	const struct window_fold *how;
+	uint32_t frames[FOLD_FRAMES_MAX]; /* of the profile, root first */
+	size_t count;
+};
+
+static void push(struct folding *f, uint32_t frame)
+{
+	if (frame != PROFILE_NONE && f->count < FOLD_FRAMES_MAX)
+		f->frames[f->count++] = frame;
+}
+
+static void push_special(struct folding *f, const char *text)
+{
+	struct profile_frame frame = {.name = profile_string(f->how->profile, text),
+				      .kind = FRAME_SPECIAL};
+
+	push(f, profile_frame(f->how->profile, &frame));
+}
+
+/* What has no name is named by its place: the same place, the same frame. */
+static void push_unnamed(struct folding *f, const struct frame *at)
+{
+	struct profile *profile = f->how->profile;
+	const struct image *image = image_table_get(f->how->images, at->image);
+	struct profile_frame frame = {.kind = FRAME_USER};
+	char name[512];
+
+	if (at->image == IMAGE_KERNEL) {
+		snprintf(name, sizeof(name), "[kernel+0x%" PRIx64 "]", at->offset);
+		frame.kind = FRAME_KERNEL;
+	} else if (!image) {
+		push_special(f, reason_frame(ABI_REASON_NO_MAPPING));
+		return;
+	} else if (image->anonymous) {
+		/* Code without a file was written by its own process. */
+		snprintf(name, sizeof(name), "[anon]");
+		frame.kind = FRAME_JIT;
+	} else {
+		snprintf(name, sizeof(name), "[%s+0x%" PRIx64 "]", image_module(image), at->offset);
+		frame.module = profile_string(profile, image->path);
+		frame.address = at->offset;
+	}
+	frame.name = profile_string(profile, name);
+	push(f, profile_frame(profile, &frame));
+}
+
+static void push_named(struct folding *f, const struct frame *at)
+{
+	const struct stack_table *stacks = f->how->stacks;
+	struct profile *profile = f->how->profile;
+	const struct image *image = image_table_get(f->how->images, at->image);
+
+	/* Names are leaf first: the outermost function comes last. */
+	for (size_t i = at->name_count; i-- > 0;) {
+		const struct frame_name *name = &stacks->names.items[at->first_name + i];
+		const char *module = strtab_get(&stacks->strings, name->module);
+		struct profile_frame frame = {
+			.name = profile_string(profile, strtab_get(&stacks->strings, name->name)),
+			.module = profile_string(profile, image       ? image->path
+							  : module[0] ? module
+								      : "[kernel]"),
+			.file = profile_string(profile, strtab_get(&stacks->strings, name->file)),
+			.line = name->line,
+			.kind = at->image == IMAGE_KERNEL ? FRAME_KERNEL
+				: name->inlined           ? FRAME_INLINE
+							  : FRAME_USER,
+		};
+
+		push(f, profile_frame(profile, &frame));
+	}
+}
+
+static void push_stack(struct folding *f, uint32_t index)
+{
+	const struct stack_table *stacks = f->how->stacks;
+	const struct stack *stack = &stacks->stacks.items[index];
+
+	if (stack->state != STACK_READY) {
+		push_special(f, reason_frame(stack->state == STACK_RAW ? ABI_REASON_NO_MAPPING
+								       : ABI_REASON_LOST_STACK));
+		return;
+	}
+	for (size_t i = stack->count; i-- > 0;) {
+		const struct frame *frame =
+			&stacks->frames.items[stacks->frame_ids.items[stack->first + i]];
+
+		if (frame->state == FRAME_NAMED)
+			push_named(f, frame);
+		else
+			push_unnamed(f, frame);
+	}
+}
+
+int window_fold(const struct window *window, const struct window_fold *how)
+{
+	struct folding folding = {.how = how};
+
+	for (size_t i = 0; i < window->samples.count; i++) {
+		const struct window_sample *from = &window->samples.items[i];
+		uint64_t values[PROFILE_VALUES_MAX] = {from->count, from->weight};
+		struct profile_sample sample = {
+			.process = how->process(how->context, from->process),
+			.comm = profile_string_n(how->profile, from->comm,
+						 strnlen(from->comm, sizeof(from->comm))),
+			.bucket = how->bucket,
+		};
+
+		folding.count = 0;
+		if (reason_frame(from->reason)[0])
+			push_special(&folding, reason_frame(from->reason));
+		if (from->user_stack != STACK_NONE)
+			push_stack(&folding, from->user_stack);
+		if (from->kernel_stack != STACK_NONE)
+			push_stack(&folding, from->kernel_stack);
+		sample.stack = profile_stack(how->profile, folding.frames, folding.count);
+		if (sample.stack == PROFILE_NONE ||
+		    profile_add_sample(how->profile, &sample, values))
+			return -ENOMEM;
+	}
+	return 0;
+}

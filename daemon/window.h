@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Samples summed over a stretch of time: by process, thread name and stacks.
+ * It holds references to its processes and indexes into the stack table (of
+ * one generation); it is folded into a profile once its frames have names, and
+ * dropped.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "daemon/process_table.h"
+#include "daemon/stack_table.h"
+#include "flamegraph/profile.h"
+
+struct window_sample {
+	struct process *process; /* a reference */
+	char comm[ABI_COMM_MAX]; /* of the thread, when it was sampled */
+	uint32_t kernel_stack; /* indexes, or STACK_NONE */
+	uint32_t user_stack;
+	uint8_t reason; /* enum abi_reason */
+	uint64_t count;
+	uint64_t weight;
+	uint32_t next; /* of the same hash, or UINT32_MAX */
+};
+
+struct window {
+	uint64_t start; /* boot time, ns */
+	uint64_t end;
+	VEC(struct window_sample) samples;
+	struct hashmap index;
+};
+
+void window_deinit(struct window *window);
+/* Adds count and weight; -ENOMEM. */
+int window_add(struct window *window, const struct window_sample *sample);
+/* True when every stack of the window is READY and every frame of them has its
+ * answer. */
+bool window_resolved(const struct window *window, const struct stack_table *stacks);
+
+/* How window samples become profile samples. */
+struct window_fold {
+	const struct stack_table *stacks;
+	const struct image_table *images;
+	struct profile *profile;
+	uint32_t bucket; /* of the profile's time axis */
+	/* The profile's index for a process; PROFILE_NONE is fine. */
+	uint32_t (*process)(void *context, struct process *process);
+	void *context;
+};
+/* Adds all samples to fold->profile, whose value types are 0: samples (count),
+ * 1: weight. What has no name yet is named by its place. -ENOMEM. */
+int window_fold(const struct window *window, const struct window_fold *fold);

@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""perfctl status: for people, for programs, and when there is nobody."""
+
+import os
+
+import lib
+
+
+def not_running():
+    with lib.folder() as place:
+        path = os.path.join(place, "none.sock")
+        for options in ([], ["--json"]):
+            result = lib.perfctl("status", "--socket", path, *options)
+            lib.equal(result.returncode, 3, "exit code of status without a perfd")
+            lib.contains(result.stderr + result.stdout, "not running", "status")
+
+
+def stale_socket():
+    """A socket that a killed perfd left is nobody's, too."""
+    lib.need_bpf()
+    with lib.folder() as place:
+        path = os.path.join(place, "perfd.sock")
+        with lib.Perfd(socket_path=path) as perfd:
+            helpers = lib.children(perfd.process.pid)
+            perfd.process.kill()
+            perfd.process.wait()
+            lib.equal(lib.perfctl("status", "--socket", path).returncode, 3, "exit code of status")
+            for helper in helpers:
+                lib.wait_for(lambda: lib.is_gone(helper), "the worker to end with its perfd")
+        with lib.Perfd(socket_path=path) as perfd:
+            perfd.alive()
+
+
+def for_programs():
+    lib.need_bpf()
+    with lib.Perfd() as perfd:
+        status = perfd.ctl_json("status")
+        print(status)
+        lib.contains(status["schema"], "perfd.status/", "schema")
+        for key in ("version", "uptime_ns", "pid"):
+            lib.check(key in status, f"status has no {key}")
+        lib.equal(status["pid"], perfd.process.pid, "pid")
+
+
+def for_people():
+    lib.need_bpf()
+    with lib.Perfd() as perfd:
+        with lib.started(lib.program("shares"), 60, stdout=lib.subprocess.DEVNULL):
+            def sampled():
+                text = lib.succeeds(perfd.ctl("status")).stdout
+                return text if "complete" in text or "samples" in text else None
+            text = lib.wait_for(sampled, "samples in status")
+        for word in ("version", "uptime", "samples", "lost", "processes"):
+            lib.contains(text.lower(), word, "status")
+        lib.check("\x1b" not in text, "colours although this is no terminal")
+
+
+def as_nobody():
+    """Everybody may ask how it is."""
+    lib.need_bpf()
+    with lib.Perfd() as perfd:
+        ctl = lib.for_everybody(lib.PERFCTL, perfd.folder)
+        lib.succeeds(perfd.ctl("status", binary=ctl, user=lib.NOBODY, group=lib.NOBODY,
+                               extra_groups=[]))
+
+
+lib.main(not_running, stale_socket, for_programs, for_people, as_nobody)

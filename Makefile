@@ -78,14 +78,14 @@ $(GEN)/%.skel.h: $(GEN)/%.bpf.o
 # --- User side --------------------------------------------------------------
 
 # What an SVG carries along, as C strings.
-EMBEDDED := $(GEN)/svg_script.h $(GEN)/svg_style.h
+EMBEDDED := $(GEN)/svg_script.embed.h $(GEN)/svg_style.embed.h
 
-$(GEN)/svg_script.h: flamegraph/svg_script.js flamegraph/embed.sh
-$(GEN)/svg_style.h: flamegraph/svg_style.css flamegraph/embed.sh
+$(GEN)/svg_script.embed.h: flamegraph/svg_script.js flamegraph/embed.sh
+$(GEN)/svg_style.embed.h: flamegraph/svg_style.css flamegraph/embed.sh
 $(EMBEDDED):
 	$(say) EMBED $<
 	@mkdir -p $(@D)
-	$(Q)flamegraph/embed.sh $(basename $(@F)) <$< >$@
+	$(Q)flamegraph/embed.sh $(@F:%.embed.h=%) <$< >$@
 
 $(B)/obj/%.o: %.c Makefile | $(SKELS) $(EMBEDDED)
 	$(say) CC $<

@@ -26,8 +26,8 @@
 #include "flamegraph/text.h"
 #include "flamegraph/tree.h"
 
-#include "svg_script.h"
-#include "svg_style.h"
+#include "svg_script.embed.h"
+#include "svg_style.embed.h"
 
 #define ROW 17 /* px from one level to the next; a box is one less */
 #define HEAD 104 /* px above the boxes */

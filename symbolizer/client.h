@@ -22,12 +22,23 @@
 
 struct symbolizer;
 
+/* At most so many requests wait at a time; one more is refused with -EAGAIN. */
+#define SYMBOLIZER_PENDING_MAX 16384
+/* Addresses in one request; more are refused with -E2BIG. */
+#define SYMBOLIZER_ADDRESSES_MAX (1u << 20)
+
 struct symbolizer_config {
 	uint64_t memory_bytes; /* the worker's RLIMIT_AS */
 	uint64_t deadline_ns; /* for one request */
-	uint32_t images_max; /* parsed files the worker keeps; the least used goes */
-	const char *program; /* to exec for the worker: "/proc/self/exe" */
-	const char *const *argv; /* its arguments, e.g. {"perfd", "--worker", NULL} */
+	/* Parsed files the worker keeps; the least used goes, and is handed over
+	 * again when it is asked for. The client keeps descriptors of four times
+	 * as many; one that goes from there is asked for in vain (-ESTALE), until
+	 * it is dropped and added again. */
+	uint32_t images_max;
+	/* To exec for the worker: "/proc/self/exe", and its arguments, e.g.
+	 * {"perfd", "--worker", NULL}. Kept, not copied. */
+	const char *program;
+	const char *const *argv;
 };
 
 /* One function that covers an address; several for one address where it is
@@ -56,6 +67,7 @@ struct symbolizer_mapping {
 	uint32_t dev_major, dev_minor;
 	bool executable;
 	const char *path; /* without " (deleted)", octal escapes undone */
+	bool deleted;
 };
 typedef void symbolizer_maps_fn(void *context, int error, const char *text,
 				const struct symbolizer_mapping *mappings, size_t count);
@@ -80,9 +92,12 @@ struct symbolizer_stats {
 
 int symbolizer_create(const struct symbolizer_config *config, struct error *error,
 		      struct symbolizer **ret);
+/* Ends the worker. Requests under way are forgotten, their callbacks not called.
+ * Not to be called from inside a callback. */
 void symbolizer_destroy(struct symbolizer *symbolizer);
-/* Readable when symbolizer_dispatch() has something to do; it changes when the
- * worker is replaced, so `changed` (may be NULL) is called then. */
+/* Readable when symbolizer_dispatch() has something to do (an epoll descriptor,
+ * which counts deadlines too). Should it ever change, `changed` (may be NULL) is
+ * called. */
 int symbolizer_fd(const struct symbolizer *symbolizer);
 void symbolizer_on_fd_change(struct symbolizer *symbolizer, void (*changed)(void *context, int fd),
 			     void *context);
@@ -95,11 +110,14 @@ size_t symbolizer_pending(const struct symbolizer *symbolizer);
 void symbolizer_get_stats(const struct symbolizer *symbolizer, struct symbolizer_stats *ret);
 
 /* Hands a file over under an id of the caller's choice (nonzero, not reused for
- * another file). fd is a regular ELF file, open for reading. The client keeps a
- * descriptor so that a new worker can have it again. */
+ * another file; -EEXIST while it is in use). fd is a regular ELF file, open for reading. The client
+ * keeps a descriptor so that a new worker can have it again. */
 int symbolizer_add_image(struct symbolizer *symbolizer, uint32_t image, int fd,
 			 symbolizer_image_fn *done, void *context);
 void symbolizer_drop_image(struct symbolizer *symbolizer, uint32_t image);
+/* All of symbolizer_names(), _kernel_names() and _maps() give 0 when the answer
+ * will come by callback, or -errno at once and no callback: -ENOENT (no such
+ * image), -EAGAIN, -E2BIG, -ENOMEM. */
 /* Names for offsets in an image's file (bytes from its beginning, as a mapping
  * gives them: address - start + offset): the worker turns them into ELF
  * addresses by the program headers, so PIE, non-PIE and prelinked are alike. */
@@ -113,9 +131,16 @@ int symbolizer_kernel_names(struct symbolizer *symbolizer, const uint64_t *addre
 /* True once a kallsyms of zeros was seen (kptr_restrict): say so to the user. */
 bool symbolizer_kernel_restricted(const struct symbolizer *symbolizer);
 /* Parses the text of a /proc/PID/maps that the caller opened. */
-int symbolizer_maps(struct symbolizer *symbolizer, int fd, symbolizer_maps_fn *done,
-		    void *context);
+int symbolizer_maps(struct symbolizer *symbolizer, int fd, symbolizer_maps_fn *done, void *context);
 
-/* The worker's main: never returns to the caller's world; gives an exit code.
- * `fd` is the socket it inherited. */
+/* Has the worker read the kernel's symbols now, so that the first question for
+ * them finds them there. */
+int symbolizer_preload_kernel(struct symbolizer *symbolizer);
+
+/* Where the worker finds its socket after exec. */
+#define SYMBOLIZER_WORKER_FD 3
+
+/* The worker's main: ends the process, never returns to the caller's world.
+ * `fd` is the socket it inherited (SYMBOLIZER_WORKER_FD). memory_bytes: a limit
+ * of the address space below the one that the client has set already; 0: none. */
 int symbolizer_worker_main(int fd, uint64_t memory_bytes);

@@ -191,9 +191,9 @@ static int read_all(struct elf_image *image, struct error *error)
 	return r;
 }
 
-static int init_from(struct elf_image *ret, Elf *elf, struct error *error)
+static int init_from(struct elf_image *ret, Elf *elf, uint64_t size, struct error *error)
 {
-	struct elf_image image = {.elf = elf};
+	struct elf_image image = {.elf = elf, .file_size = size};
 	int r;
 
 	if (!elf)
@@ -218,7 +218,7 @@ int elf_image_init(struct elf_image *image, int fd, struct error *error)
 		return error_set(error, -ENOEXEC, "not a regular file");
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return error_set(error, -EIO, "libelf does not know ELF version 1");
-	return init_from(image, elf_begin(fd, ELF_C_READ, NULL), error);
+	return init_from(image, elf_begin(fd, ELF_C_READ, NULL), (uint64_t)st.st_size, error);
 }
 
 int elf_image_init_memory(struct elf_image *image, void *bytes, size_t size, struct error *error)
@@ -227,7 +227,7 @@ int elf_image_init_memory(struct elf_image *image, void *bytes, size_t size, str
 		return error_set(error, -EIO, "libelf does not know ELF version 1");
 	if (!size)
 		return error_set(error, -ENOEXEC, "not an ELF file");
-	return init_from(image, elf_memory(bytes, size), error);
+	return init_from(image, elf_memory(bytes, size), size, error);
 }
 
 void elf_image_close_file(struct elf_image *image)

@@ -46,6 +46,7 @@ struct elf_image {
 	Elf *elf; /* NULL once the file is closed */
 	uint16_t machine; /* EM_X86_64 or EM_386 */
 	uint16_t type; /* ET_EXEC or ET_DYN */
+	uint64_t file_size;
 	uint8_t build_id[ELF_IMAGE_BUILD_ID_MAX];
 	uint8_t build_id_size; /* 0: it has none */
 	VEC(struct elf_segment) segments;

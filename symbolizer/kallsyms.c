@@ -54,8 +54,8 @@ static bool split(const char *text, struct line *ret)
 /* The linker script's own marks share addresses with real functions. */
 static bool is_mark(const char *name, size_t length)
 {
-	static const char *const marks[] = {"_text", "_stext", "_etext", "_sinittext",
-					    "_einittext", "__pi__text"};
+	static const char *const marks[] = {"_text",      "_stext",     "_etext",
+					    "_sinittext", "_einittext", "__pi__text"};
 
 	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
 		if (length == strlen(marks[i]) && !memcmp(name, marks[i], length))
@@ -128,8 +128,7 @@ static int add_text(struct kallsyms *list, const struct line *line, uint32_t *re
 
 static int add_line(struct parser *parser, const struct line *line)
 {
-	struct entry entry = {
-		.address = line->address, .name = NAMELESS, .rank = rank_of(line)};
+	struct entry entry = {.address = line->address, .name = NAMELESS, .rank = rank_of(line)};
 	uint32_t module;
 	int r;
 

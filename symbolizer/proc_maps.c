@@ -96,13 +96,11 @@ bool proc_maps_line(char *line, size_t length, struct proc_map *ret)
 
 	if (strlen(line) != length)
 		return false;
-	if (!hex_then(&at, '-', &map.start) || !hex_then(&at, ' ', &map.end) ||
-	    !flags(&at, &map) || !hex_then(&at, ' ', &map.offset) ||
-	    !hex_then(&at, ':', &major) || !hex_then(&at, ' ', &minor) ||
-	    !inode(&at, &map.inode))
+	if (!hex_then(&at, '-', &map.start) || !hex_then(&at, ' ', &map.end) || !flags(&at, &map) ||
+	    !hex_then(&at, ' ', &map.offset) || !hex_then(&at, ':', &major) ||
+	    !hex_then(&at, ' ', &minor) || !inode(&at, &map.inode))
 		return false;
-	if (map.end < map.start || major > UINT32_MAX || minor > UINT32_MAX ||
-	    (*at && *at != ' '))
+	if (map.end < map.start || major > UINT32_MAX || minor > UINT32_MAX || (*at && *at != ' '))
 		return false;
 	map.dev_major = (uint32_t)major;
 	map.dev_minor = (uint32_t)minor;

@@ -27,25 +27,47 @@ struct table { /* one symbol section and its strings */
 	size_t strings_size;
 };
 
-static bool table_open(const struct elf_image *image, Elf_Scn *scn, const GElf_Shdr *header,
-		       struct table *ret)
+/* libelf does not tell apart a section that cannot be read and memory that is
+ * short; the first is a damaged file, the second must not look like one. */
+static int read_section(const struct elf_image *image, Elf_Scn *scn, const GElf_Shdr *header,
+			Elf_Data **ret)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	void *probe;
+
+	if (data && data->d_buf) {
+		*ret = data;
+		return 1;
+	}
+	if (data || header->sh_size > image->file_size)
+		return 0;
+	probe = malloc(header->sh_size);
+	free(probe);
+	return probe ? 0 : -ENOMEM;
+}
+
+/* 1 if the section can be used, 0 if not, -ENOMEM. */
+static int table_open(const struct elf_image *image, Elf_Scn *scn, const GElf_Shdr *header,
+		      struct table *ret)
 {
 	Elf_Scn *strings_scn = elf_getscn(image->elf, header->sh_link);
 	GElf_Shdr strings_header;
-	Elf_Data *strings;
+	Elf_Data *strings = NULL;
 	size_t entry = gelf_fsize(image->elf, ELF_T_SYM, 1, EV_CURRENT);
+	int r;
 
 	if (!entry || !strings_scn || !gelf_getshdr(strings_scn, &strings_header) ||
 	    strings_header.sh_type != SHT_STRTAB)
-		return false;
-	ret->symbols = elf_getdata(scn, NULL);
-	strings = elf_getdata(strings_scn, NULL);
-	if (!ret->symbols || !ret->symbols->d_buf || !strings || !strings->d_buf)
-		return false;
+		return 0;
+	r = read_section(image, scn, header, &ret->symbols);
+	if (r == 1)
+		r = read_section(image, strings_scn, &strings_header, &strings);
+	if (r != 1)
+		return r;
 	ret->count = ret->symbols->d_size / entry;
 	ret->strings = strings->d_buf;
 	ret->strings_size = strings->d_size;
-	return true;
+	return ret->count <= INT32_MAX; /* gelf_getsym() counts in int */
 }
 
 static bool name_counts(const char *name, size_t length, bool label)
@@ -104,9 +126,9 @@ static bool candidate_of(const struct elf_image *image, const struct table *tabl
 		return false;
 	type = GELF_ST_TYPE(symbol.st_info);
 	label = type == STT_NOTYPE;
-	if ((type != STT_FUNC && type != STT_GNU_IFUNC && !label) ||
-	    symbol.st_shndx == SHN_UNDEF || symbol.st_shndx == SHN_ABS ||
-	    symbol.st_shndx == SHN_COMMON || symbol.st_name >= table->strings_size)
+	if ((type != STT_FUNC && type != STT_GNU_IFUNC && !label) || symbol.st_shndx == SHN_UNDEF ||
+	    symbol.st_shndx == SHN_ABS || symbol.st_shndx == SHN_COMMON ||
+	    symbol.st_name >= table->strings_size)
 		return false;
 	length = strnlen(table->strings + symbol.st_name, table->strings_size - symbol.st_name);
 	if (!name_counts(table->strings + symbol.st_name, length, label))
@@ -144,12 +166,6 @@ static int collect_table(const struct elf_image *image, const struct table *tabl
 	return 0;
 }
 
-/* gelf_getsym() counts in int. */
-static bool countable(const struct table *table)
-{
-	return table->count <= INT32_MAX;
-}
-
 static int collect(const struct elf_image *image, candidates *found, struct error *error)
 {
 	Elf_Scn *scn = NULL;
@@ -162,9 +178,12 @@ static int collect(const struct elf_image *image, candidates *found, struct erro
 		if (!gelf_getshdr(scn, &header) ||
 		    (header.sh_type != SHT_SYMTAB && header.sh_type != SHT_DYNSYM))
 			continue;
-		if (!table_open(image, scn, &header, &table) || !countable(&table))
-			continue;
-		r = collect_table(image, &table, found, error);
+		r = table_open(image, scn, &header, &table);
+		if (r < 0)
+			return error_set(error, r, "out of memory for a symbol table of %llu bytes",
+					 (unsigned long long)header.sh_size);
+		if (r)
+			r = collect_table(image, &table, found, error);
 		if (r < 0)
 			return r;
 	}
@@ -306,8 +325,8 @@ static void trim(struct symtab *symtab)
 
 	if (!symtab->ranges.count)
 		return;
-	ranges = realloc(symtab->ranges.items,
-			 symtab->ranges.count * sizeof(*symtab->ranges.items));
+	ranges =
+		realloc(symtab->ranges.items, symtab->ranges.count * sizeof(*symtab->ranges.items));
 	if (ranges) {
 		symtab->ranges.items = ranges;
 		symtab->ranges.capacity = symtab->ranges.count;

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "symbolizer/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/log.h"
+#include "symbolizer/client_private.h"
+
+#define DESCRIPTORS_PER_IMAGE 4 /* times images_max are kept */
+
+_Static_assert(SYMBOLIZER_ADDRESSES_MAX == WIRE_ADDRESSES_MAX, "what a request can carry");
+
+static void queue_push(struct op_queue *queue, struct op *op)
+{
+	op->next = NULL;
+	if (queue->last)
+		queue->last->next = op;
+	else
+		queue->first = op;
+	queue->last = op;
+	queue->count++;
+}
+
+static struct op *queue_pop(struct op_queue *queue)
+{
+	struct op *op = queue->first;
+
+	if (!op)
+		return NULL;
+	queue->first = op->next;
+	if (!queue->first)
+		queue->last = NULL;
+	queue->count--;
+	return op;
+}
+
+static void op_free(struct op *op)
+{
+	if (!op)
+		return;
+	if (op->fd >= 0)
+		close(op->fd);
+	free(op->addresses);
+	free(op);
+}
+
+static void image_free(struct image *image)
+{
+	if (!image)
+		return;
+	if (image->fd >= 0)
+		close(image->fd);
+	free(image->failure_text);
+	free(image);
+}
+
+struct image *client_image(const struct symbolizer *s, uint32_t id)
+{
+	uint64_t *value = hashmap_get(&s->images, id);
+
+	return value ? (struct image *)(uintptr_t)*value : NULL;
+}
+
+void client_image_fail(struct symbolizer *s, struct image *image, const struct error *error)
+{
+	image->failure = error->code;
+	free(image->failure_text);
+	image->failure_text = strdup(error->text);
+	image->held = false;
+	if (image->fd >= 0) {
+		close(image->fd);
+		image->fd = -1;
+		s->stats.images--;
+	}
+}
+
+int symbolizer_create(const struct symbolizer_config *config, struct error *error,
+		      struct symbolizer **ret)
+{
+	struct symbolizer *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return error_set(error, -ENOMEM, "out of memory for the symbolizer");
+	s->config = *config;
+	if (!s->config.images_max)
+		s->config.images_max = 1;
+	r = link_init(s, error);
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+static void queue_free(struct op_queue *queue)
+{
+	struct op *op;
+
+	while ((op = queue_pop(queue)))
+		op_free(op);
+}
+
+void symbolizer_destroy(struct symbolizer *s)
+{
+	uint64_t key, value;
+	size_t at = 0;
+
+	if (!s)
+		return;
+	link_deinit(s);
+	queue_free(&s->queue);
+	queue_free(&s->failed);
+	op_free(s->current);
+	while (hashmap_next(&s->images, &at, &key, &value))
+		image_free((struct image *)(uintptr_t)value);
+	hashmap_deinit(&s->images);
+	free(s);
+}
+
+int symbolizer_fd(const struct symbolizer *s)
+{
+	return s->epoll;
+}
+
+/* The descriptor is the client's own epoll, which outlives all workers. */
+void symbolizer_on_fd_change(struct symbolizer *s, void (*changed)(void *context, int fd),
+			     void *context)
+{
+	(void)s;
+	(void)changed;
+	(void)context;
+}
+
+void symbolizer_dispatch(struct symbolizer *s)
+{
+	if (s->in_dispatch) /* from inside a callback: what is new is seen later */
+		return;
+	s->in_dispatch = true;
+	link_run(s);
+	client_deliver(s);
+	s->in_dispatch = false;
+}
+
+void symbolizer_tick(struct symbolizer *s)
+{
+	symbolizer_dispatch(s);
+}
+
+size_t symbolizer_pending(const struct symbolizer *s)
+{
+	return s->queue.count + s->failed.count + (s->current ? 1 : 0);
+}
+
+void symbolizer_get_stats(const struct symbolizer *s, struct symbolizer_stats *ret)
+{
+	*ret = s->stats;
+	ret->pid = s->process.pid;
+}
+
+bool symbolizer_kernel_restricted(const struct symbolizer *s)
+{
+	return s->kernel_restricted;
+}
+
+bool client_next(struct symbolizer *s)
+{
+	s->current = queue_pop(&s->queue);
+	return s->current;
+}
+
+static void call_failed(struct symbolizer *s, const struct op *op, const struct error *error)
+{
+	s->stats.answers++;
+	s->stats.failures++;
+	switch (op->kind) {
+	case WIRE_IMAGE_OPEN:
+		if (op->done.image)
+			op->done.image(op->context, error->code, error->text, NULL);
+		break;
+	case WIRE_IMAGE_NAMES:
+	case WIRE_KERNEL_NAMES:
+		if (op->done.names)
+			op->done.names(op->context, error->code, error->text, NULL, 0);
+		break;
+	case WIRE_MAPS:
+		if (op->done.maps)
+			op->done.maps(op->context, error->code, error->text, NULL, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+void client_finish_failed(struct symbolizer *s, const struct error *error)
+{
+	struct op *op = TAKE_PTR(s->current);
+
+	call_failed(s, op, error);
+	op_free(op);
+}
+
+void client_finish_image(struct symbolizer *s, const struct symbolizer_image *image)
+{
+	struct op *op = TAKE_PTR(s->current);
+
+	s->stats.answers++;
+	if (op->done.image)
+		op->done.image(op->context, 0, "", image);
+	op_free(op);
+}
+
+void client_finish_names(struct symbolizer *s, const struct wire_names *names)
+{
+	struct op *op = TAKE_PTR(s->current);
+
+	s->stats.answers++;
+	s->stats.addresses += names->names.count;
+	for (size_t i = 0; i < names->names.count; i++)
+		s->stats.named += names->names.items[i].frame_count ? 1 : 0;
+	if (op->done.names)
+		op->done.names(op->context, 0, "", names->names.items, names->names.count);
+	op_free(op);
+}
+
+void client_finish_maps(struct symbolizer *s, const struct wire_mappings *mappings)
+{
+	struct op *op = TAKE_PTR(s->current);
+
+	s->stats.answers++;
+	if (op->done.maps)
+		op->done.maps(op->context, 0, "", mappings->mappings.items,
+			      mappings->mappings.count);
+	op_free(op);
+}
+
+void client_finish_plain(struct symbolizer *s)
+{
+	s->stats.answers++;
+	op_free(TAKE_PTR(s->current));
+}
+
+void client_fail_all(struct symbolizer *s, const struct error *error)
+{
+	struct op *op;
+
+	while ((op = queue_pop(&s->queue))) {
+		op->failure = *error;
+		queue_push(&s->failed, op);
+	}
+}
+
+/* Callbacks may ask anew, and what they ask may fail at once: only those that
+ * were owed at the beginning are called, so that this ends. */
+void client_deliver(struct symbolizer *s)
+{
+	for (size_t owed = s->failed.count; owed; owed--) {
+		struct op *op = queue_pop(&s->failed);
+
+		call_failed(s, op, &op->failure);
+		op_free(op);
+	}
+	if (s->failed.count)
+		link_wake(s);
+}
+
+static int submit(struct symbolizer *s, const struct op *template, const uint64_t *addresses)
+{
+	struct op *op;
+
+	if (template->count > WIRE_ADDRESSES_MAX)
+		return -E2BIG;
+	if (symbolizer_pending(s) >= SYMBOLIZER_PENDING_MAX)
+		return -EAGAIN;
+	op = malloc(sizeof(*op));
+	if (!op)
+		return -ENOMEM;
+	*op = *template;
+	if (op->count) {
+		op->addresses = malloc(op->count * sizeof(*addresses));
+		if (!op->addresses) {
+			free(op);
+			return -ENOMEM;
+		}
+		memcpy(op->addresses, addresses, op->count * sizeof(*addresses));
+	}
+	s->stats.requests++;
+	queue_push(&s->queue, op);
+	link_wake(s);
+	return 0;
+}
+
+/* Descriptors are scarce: the files not asked for longest are let go of. */
+static void limit_descriptors(struct symbolizer *s)
+{
+	uint64_t max = (uint64_t)s->config.images_max * DESCRIPTORS_PER_IMAGE;
+
+	while (s->stats.images >= max) {
+		struct error gone = {.code = -ESTALE,
+				     .text = "the file was let go of: more files are in use than "
+					     "worker-images-max provides for"};
+		struct image *least = NULL;
+		uint64_t key, value;
+		size_t at = 0;
+
+		while (hashmap_next(&s->images, &at, &key, &value)) {
+			struct image *image = (struct image *)(uintptr_t)value;
+
+			if (image->fd >= 0 && (!least || image->used < least->used))
+				least = image;
+		}
+		if (!least)
+			return;
+		client_image_fail(s, least, &gone);
+	}
+}
+
+int symbolizer_add_image(struct symbolizer *s, uint32_t id, int fd, symbolizer_image_fn *done,
+			 void *context)
+{
+	struct op op = {.kind = WIRE_IMAGE_OPEN, .image = id, .fd = -1, .context = context};
+	_cleanup_close_ int owned = fd;
+	struct image *image;
+	int r;
+
+	if (!id || fd < 0)
+		return -EINVAL;
+	if (client_image(s, id))
+		return -EEXIST;
+	limit_descriptors(s);
+	image = calloc(1, sizeof(*image));
+	if (!image)
+		return -ENOMEM;
+	image->id = id;
+	image->fd = -1;
+	image->used = ++s->uses;
+	r = hashmap_put(&s->images, id, (uintptr_t)image);
+	if (r < 0) {
+		image_free(image);
+		return r;
+	}
+	op.done.image = done;
+	r = submit(s, &op, NULL);
+	if (r < 0) {
+		hashmap_remove(&s->images, id);
+		image_free(image);
+		return r;
+	}
+	image->fd = TAKE_FD(owned);
+	s->stats.images++;
+	return 0;
+}
+
+void symbolizer_drop_image(struct symbolizer *s, uint32_t id)
+{
+	struct op op = {.kind = WIRE_IMAGE_DROP, .image = id, .fd = -1};
+	struct image *image = client_image(s, id);
+
+	if (!image)
+		return;
+	hashmap_remove(&s->images, id);
+	if (image->fd >= 0)
+		s->stats.images--;
+	/* If it cannot be told, the worker lets go of it when it needs the room. */
+	if (image->held && submit(s, &op, NULL) < 0)
+		log_debug("symbolizer: image %u stays in the worker for a while", id);
+	image_free(image);
+}
+
+int symbolizer_names(struct symbolizer *s, uint32_t id, const uint64_t *offsets, size_t count,
+		     symbolizer_names_fn *done, void *context)
+{
+	struct op op = {.kind = WIRE_IMAGE_NAMES,
+			.image = id,
+			.count = count,
+			.fd = -1,
+			.done.names = done,
+			.context = context};
+	struct image *image = client_image(s, id);
+
+	if (!image)
+		return -ENOENT;
+	image->used = ++s->uses;
+	return submit(s, &op, offsets);
+}
+
+int symbolizer_kernel_names(struct symbolizer *s, const uint64_t *addresses, size_t count,
+			    symbolizer_names_fn *done, void *context)
+{
+	struct op op = {.kind = WIRE_KERNEL_NAMES,
+			.count = count,
+			.fd = -1,
+			.done.names = done,
+			.context = context};
+
+	return submit(s, &op, addresses);
+}
+
+int symbolizer_preload_kernel(struct symbolizer *s)
+{
+	return symbolizer_kernel_names(s, NULL, 0, NULL, NULL);
+}
+
+int symbolizer_maps(struct symbolizer *s, int fd, symbolizer_maps_fn *done, void *context)
+{
+	struct op op = {.kind = WIRE_MAPS, .fd = fd, .done.maps = done, .context = context};
+	int r;
+
+	if (fd < 0)
+		return -EINVAL;
+	r = submit(s, &op, NULL);
+	if (r < 0)
+		close(fd);
+	return r;
+}

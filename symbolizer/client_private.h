@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Shared by the halves of the client: client.c has the public face, requests
+ * and images; link.c has the worker's life and what goes over the socket.
+ *
+ * One request is at the worker at a time ("current"). It may take several
+ * steps, each one message and its answer: a file that the worker does not hold
+ * is handed over before its names are asked for, a fresh worker is given the
+ * kernel's symbols first. So it is always clear which request a worker died of.
+ */
+#pragma once
+
+#include "daemon/base/hashmap.h"
+#include "symbolizer/channel.h"
+#include "symbolizer/client.h"
+#include "symbolizer/process.h"
+
+struct image {
+	uint32_t id;
+	int fd; /* -1: bad, or given up for want of descriptors */
+	uint64_t used;
+	bool held; /* the present worker has it */
+	bool quarantined;
+	int failure; /* -errno that its names fail with; 0: good */
+	char *failure_text;
+};
+
+/* A request of a caller. */
+struct op {
+	struct op *next;
+	enum wire_kind kind;
+	uint32_t image;
+	uint64_t *addresses; /* or offsets */
+	size_t count;
+	int fd; /* of maps; -1 */
+	union {
+		symbolizer_image_fn *image;
+		symbolizer_names_fn *names;
+		symbolizer_maps_fn *maps;
+	} done; /* may be NULL */
+	void *context;
+	uint32_t tries; /* workers it has seen end */
+	uint32_t handed; /* how often its file had to be handed over */
+	bool refreshed; /* the kernel's symbols were read anew for it */
+	struct error failure; /* if it failed without the worker */
+};
+
+struct op_queue {
+	struct op *first, *last;
+	size_t count;
+};
+
+enum link_state { LINK_DOWN, LINK_STARTING, LINK_READY };
+
+struct symbolizer {
+	struct symbolizer_config config;
+	struct op_queue queue; /* waiting, in order */
+	struct op_queue failed; /* their callbacks are owed */
+	struct op *current;
+	struct hashmap images; /* id to struct image * */
+	uint64_t uses;
+	struct symbolizer_stats stats;
+
+	/* link.c's */
+	int epoll, timer, wake;
+	enum link_state state;
+	struct worker_process process;
+	struct channel_in in;
+	struct channel_out out;
+	struct strbuf request; /* out's payload */
+	bool sending;
+	enum wire_kind step; /* what was sent and is not answered */
+	uint32_t step_id;
+	uint64_t step_deadline; /* CLOCK_BOOTTIME, ns */
+	uint64_t not_before; /* of the next start */
+	uint64_t delay; /* before the start after that */
+	uint32_t start_failures; /* in a row */
+	pid_t left; /* a child that would not die yet */
+	bool warned; /* about a sandbox with gaps */
+
+	bool kernel_held, kernel_restricted;
+	uint64_t kernel_loaded_at;
+	uint64_t kernel_patience; /* age at which a nameless address has it read again */
+	bool in_dispatch;
+};
+
+/* client.c, for link.c: */
+struct image *client_image(const struct symbolizer *s, uint32_t id);
+/* Marks the image bad: its descriptor goes, its names fail with this. */
+void client_image_fail(struct symbolizer *s, struct image *image, const struct error *error);
+/* Ends the current request; its callback is called before these return. */
+void client_finish_failed(struct symbolizer *s, const struct error *error);
+void client_finish_image(struct symbolizer *s, const struct symbolizer_image *image);
+void client_finish_names(struct symbolizer *s, const struct wire_names *names);
+void client_finish_maps(struct symbolizer *s, const struct wire_mappings *mappings);
+void client_finish_plain(struct symbolizer *s);
+/* The next waiting request becomes the current one; false if there is none. */
+bool client_next(struct symbolizer *s);
+/* All waiting requests fail. Their callbacks come with client_deliver(). */
+void client_fail_all(struct symbolizer *s, const struct error *error);
+void client_deliver(struct symbolizer *s);
+
+/* link.c, for client.c: */
+int link_init(struct symbolizer *s, struct error *error);
+void link_deinit(struct symbolizer *s);
+/* There is something new to do: have dispatch called. */
+void link_wake(struct symbolizer *s);
+/* Reads what came, sends what waits, minds deadlines and restarts. */
+void link_run(struct symbolizer *s);

@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The client's link to its worker: start, the steps of the current request,
+ * answers, deadlines, a worker's end and who is to blame for it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+#include "symbolizer/client_private.h"
+#include "symbolizer/sandbox.h"
+
+#define START_DEADLINE_NS (10 * NSEC_PER_SEC) /* exec and the sandbox */
+#define DELAY_FIRST_NS (50 * NSEC_PER_MSEC)
+#define DELAY_MAX_NS (5 * NSEC_PER_SEC)
+#define START_FAILURES_MAX 3 /* then who waits is told */
+#define TRIES_MAX 3 /* workers that may end in one request without its fault */
+#define HANDED_MAX 3
+#define PATIENCE_FIRST_NS (5 * NSEC_PER_SEC)
+#define PATIENCE_MAX_NS (600 * NSEC_PER_SEC)
+
+static void watch(struct symbolizer *s, int fd, uint32_t events, int operation)
+{
+	struct epoll_event event = {.events = events, .data.fd = fd};
+
+	if (epoll_ctl(s->epoll, operation, fd, &event) < 0)
+		log_error_errno(-errno, "symbolizer: a descriptor cannot be watched");
+}
+
+static void start(struct symbolizer *s);
+
+int link_init(struct symbolizer *s, struct error *error)
+{
+	s->process = (struct worker_process){.socket = -1};
+	channel_in_init(&s->in);
+	s->kernel_patience = PATIENCE_FIRST_NS;
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	s->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->epoll < 0 || s->timer < 0 || s->wake < 0) {
+		int r = error_set(error, -errno, "the symbolizer's descriptors: %s",
+				  strerror(errno));
+
+		link_deinit(s);
+		return r;
+	}
+	watch(s, s->timer, EPOLLIN, EPOLL_CTL_ADD);
+	watch(s, s->wake, EPOLLIN, EPOLL_CTL_ADD);
+	start(s);
+	return 0;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void link_deinit(struct symbolizer *s)
+{
+	char text[256];
+
+	if (s->process.pid)
+		worker_process_end(&s->process, true, text, sizeof(text), &s->left);
+	if (s->left)
+		worker_process_reap(s->left);
+	channel_in_deinit(&s->in);
+	strbuf_deinit(&s->request);
+	close_fd(&s->timer);
+	close_fd(&s->wake);
+	close_fd(&s->epoll);
+}
+
+void link_wake(struct symbolizer *s)
+{
+	uint64_t one = 1;
+
+	if (write(s->wake, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		log_error_errno(-errno, "symbolizer: cannot wake itself");
+}
+
+static void arm_timer(struct symbolizer *s)
+{
+	uint64_t at = s->state == LINK_DOWN ? s->not_before : s->step_deadline;
+	struct itimerspec when = {0};
+
+	when.it_value.tv_sec = (time_t)(at / NSEC_PER_SEC);
+	when.it_value.tv_nsec = (long)(at % NSEC_PER_SEC);
+	timerfd_settime(s->timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+/* The worker ended, or must be (`kill_it`), or could not be started. */
+static void lost(struct symbolizer *s, bool kill_it, const char *why);
+
+static void send_rest(struct symbolizer *s)
+{
+	int r = channel_send(s->process.socket, &s->out);
+
+	if (s->sending != (r == -EAGAIN)) {
+		s->sending = r == -EAGAIN;
+		watch(s, s->process.socket, s->sending ? EPOLLIN | EPOLLOUT : EPOLLIN,
+		      EPOLL_CTL_MOD);
+	}
+	/* A broken pipe is seen when its end is read: what the worker said before
+	 * comes first. */
+	if (r < 0 && r != -EAGAIN && r != -EPIPE)
+		lost(s, true, strerror(-r));
+}
+
+/* s->request holds the payload. */
+static void send_step(struct symbolizer *s, enum wire_kind kind, int fd)
+{
+	uint64_t limit = s->config.deadline_ns;
+
+	if (kind == WIRE_HELLO && limit < START_DEADLINE_NS)
+		limit = START_DEADLINE_NS;
+	s->step = kind;
+	s->out = (struct channel_out){
+		.header = {.id = ++s->step_id, .kind = (uint16_t)kind},
+		.payload = s->request.data,
+		.size = s->request.length,
+		.fd = fd,
+	};
+	s->step_deadline = clock_boot_ns() + limit;
+	if (strbuf_error(&s->request)) {
+		struct error error = {.code = -ENOMEM, .text = "out of memory for a request"};
+
+		s->step_deadline = 0;
+		strbuf_deinit(&s->request);
+		client_finish_failed(s, &error);
+		return;
+	}
+	send_rest(s);
+}
+
+static void start(struct symbolizer *s)
+{
+	struct error error = {0};
+
+	if (worker_process_start(&s->config, &error, &s->process) < 0) {
+		log_error("symbolizer: %s", error.text);
+		lost(s, false, error.text);
+		return;
+	}
+	s->state = LINK_STARTING;
+	watch(s, s->process.socket, EPOLLIN, EPOLL_CTL_ADD);
+	strbuf_clear(&s->request);
+	strbuf_u32(&s->request, WIRE_VERSION);
+	strbuf_u32(&s->request, s->config.images_max);
+	send_step(s, WIRE_HELLO, -1);
+}
+
+static void step_image(struct symbolizer *s, struct op *op)
+{
+	struct image *image = client_image(s, op->image);
+	struct error error = {.code = -ENOENT, .text = "the file was dropped"};
+
+	if (image && image->failure)
+		error_set(&error, image->failure, "%s",
+			  image->failure_text ? image->failure_text : "the file is bad");
+	if (!image || image->failure) {
+		client_finish_failed(s, &error);
+		return;
+	}
+	strbuf_u32(&s->request, op->image);
+	if (!image->held || op->kind == WIRE_IMAGE_OPEN) {
+		op->handed++;
+		send_step(s, WIRE_IMAGE_OPEN, image->fd);
+		return;
+	}
+	for (size_t i = 0; i < op->count; i++)
+		strbuf_u64(&s->request, op->addresses[i]);
+	send_step(s, WIRE_IMAGE_NAMES, -1);
+}
+
+static void step_kernel(struct symbolizer *s, struct op *op)
+{
+	if (!s->kernel_held) {
+		_cleanup_close_ int fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
+		struct error error = {0};
+
+		if (fd < 0) {
+			error_set(&error, -errno, "/proc/kallsyms cannot be opened: %s",
+				  strerror(errno));
+			client_finish_failed(s, &error);
+			return;
+		}
+		send_step(s, WIRE_KERNEL_LOAD, fd);
+		return;
+	}
+	for (size_t i = 0; i < op->count; i++)
+		strbuf_u64(&s->request, op->addresses[i]);
+	send_step(s, WIRE_KERNEL_NAMES, -1);
+}
+
+/* The next step of the current request; those that can fail without a step are
+ * finished here. */
+static void advance(struct symbolizer *s)
+{
+	struct op *op = s->current;
+
+	strbuf_clear(&s->request);
+	switch (op->kind) {
+	case WIRE_IMAGE_OPEN:
+	case WIRE_IMAGE_NAMES:
+		step_image(s, op);
+		break;
+	case WIRE_IMAGE_DROP:
+		strbuf_u32(&s->request, op->image);
+		send_step(s, WIRE_IMAGE_DROP, -1);
+		break;
+	case WIRE_KERNEL_NAMES:
+		step_kernel(s, op);
+		break;
+	case WIRE_MAPS:
+		/* A worker that is gone may have read some of it. */
+		lseek(op->fd, 0, SEEK_SET);
+		send_step(s, WIRE_MAPS, op->fd);
+		break;
+	default:
+		client_finish_plain(s);
+	}
+}
+
+static void quarantine(struct symbolizer *s, const struct op *op, const struct error *error)
+{
+	struct image *image = op->image ? client_image(s, op->image) : NULL;
+
+	if (!image)
+		return;
+	client_image_fail(s, image, error);
+	image->quarantined = true;
+	s->stats.quarantined++;
+}
+
+/* The worker ended over the current request: is it to blame? */
+static void judge_current(struct symbolizer *s, enum worker_end end, const char *why)
+{
+	struct op *op = s->current;
+	struct error error = {0};
+
+	if (end != WORKER_END_FAULT && ++op->tries < TRIES_MAX)
+		return; /* it is sent again */
+	error_set(&error, -EFAULT,
+		  op->image ? "the symbolizer's worker did not survive this file (%s): it is "
+			      "left alone from now on"
+			    : "the symbolizer's worker did not survive this request (%s)",
+		  why);
+	quarantine(s, op, &error);
+	log_warning("symbolizer: %s, image %u: %s", wire_kind_info(op->kind)->name, op->image,
+		    error.text);
+	client_finish_failed(s, &error);
+}
+
+static void forget_worker_state(struct symbolizer *s)
+{
+	uint64_t key, value;
+	size_t at = 0;
+
+	while (hashmap_next(&s->images, &at, &key, &value))
+		((struct image *)(uintptr_t)value)->held = false;
+	s->kernel_held = false;
+	s->sending = false;
+	channel_in_clear(&s->in);
+}
+
+static void plan_restart(struct symbolizer *s)
+{
+	s->not_before = clock_boot_ns() + s->delay;
+	s->delay = s->delay ? s->delay * 2 : DELAY_FIRST_NS;
+	if (s->delay > DELAY_MAX_NS)
+		s->delay = DELAY_MAX_NS;
+}
+
+static void start_failed(struct symbolizer *s, const char *why)
+{
+	struct error error = {0};
+
+	log_error("symbolizer: the worker does not start: %s", why);
+	if (++s->start_failures < START_FAILURES_MAX)
+		return;
+	error_set(&error, -EPIPE, "the symbolizer's worker does not start: %s", why);
+	if (s->current)
+		client_finish_failed(s, &error);
+	client_fail_all(s, &error);
+}
+
+static void lost(struct symbolizer *s, bool kill_it, const char *why)
+{
+	enum link_state was = s->state;
+	enum worker_end end = WORKER_END_NOT_STARTED;
+	char how[256] = "", text[512];
+
+	s->state = LINK_DOWN;
+	s->step_deadline = 0;
+	if (s->left && worker_process_reap(s->left))
+		s->left = 0;
+	if (s->process.pid) {
+		epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->process.socket, NULL);
+		end = worker_process_end(&s->process, kill_it, how, sizeof(how), &s->left);
+	}
+	snprintf(text, sizeof(text), "%s%s%s", why, *why && *how && !kill_it ? ": " : "",
+		 kill_it ? "" : how);
+	forget_worker_state(s);
+	s->stats.restarts++;
+	plan_restart(s);
+	if (was != LINK_READY) {
+		start_failed(s, text);
+		return;
+	}
+	log_warning("symbolizer: the worker is replaced: %s", text);
+	if (s->current)
+		judge_current(s, end, text);
+}
+
+static void on_hello(struct symbolizer *s, const char *payload, size_t size)
+{
+	struct reader reader;
+	const char *missing;
+	size_t length;
+	uint32_t version;
+
+	reader_init(&reader, payload, size);
+	version = reader_u32(&reader);
+	reader_u32(&reader); /* the same as bits */
+	length = reader_left(&reader);
+	missing = reader_take(&reader, length);
+	if (s->in.header.error || version != WIRE_VERSION || !reader_ok(&reader)) {
+		lost(s, true, "the worker is of another version");
+		return;
+	}
+	if (length && !s->warned)
+		log_warning("symbolizer: the worker runs without: %.*s", (int)length, missing);
+	s->warned = true;
+	s->state = LINK_READY;
+	s->start_failures = 0;
+}
+
+/* An error that the worker told, its sentence made fit for a log. */
+static void told_error(const struct channel_in *in, struct error *error)
+{
+	error->code = in->header.error < 0 && in->header.error > -4096 ? in->header.error : -EPROTO;
+	snprintf(error->text, sizeof(error->text), "%.*s", (int)in->payload.length,
+		 strbuf_text(&in->payload));
+	for (char *c = error->text; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	}
+}
+
+static void on_image(struct symbolizer *s, struct op *op)
+{
+	struct image *image = client_image(s, op->image);
+	struct symbolizer_image info = {0};
+	struct error error = {0};
+
+	if (!image) { /* dropped meanwhile, by a callback */
+		error_set(&error, -ENOENT, "the file was dropped");
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (s->in.header.error) {
+		told_error(&s->in, &error);
+		client_image_fail(s, image, &error);
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (wire_get_image(s->in.payload.data, s->in.payload.length, &error, &info) < 0) {
+		lost(s, true, error.text);
+		return;
+	}
+	image->held = true;
+	if (op->kind == WIRE_IMAGE_OPEN)
+		client_finish_image(s, &info);
+}
+
+static void on_kernel_loaded(struct symbolizer *s)
+{
+	struct error error = {0};
+	struct reader reader;
+
+	s->kernel_loaded_at = clock_boot_ns();
+	if (s->in.header.error) {
+		told_error(&s->in, &error);
+		error_prefix(&error, "/proc/kallsyms");
+		client_finish_failed(s, &error);
+		return;
+	}
+	reader_init(&reader, s->in.payload.data, s->in.payload.length);
+	s->kernel_restricted = reader_u8(&reader) != 0;
+	reader_u32(&reader);
+	if (!reader_ok(&reader)) {
+		lost(s, true, "a damaged answer");
+		return;
+	}
+	s->kernel_held = true;
+}
+
+static size_t nameless(const struct wire_names *names)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < names->names.count; i++)
+		count += names->names.items[i].frame_count == 0;
+	return count;
+}
+
+/* A module or a BPF program may have come since the list was read. Reading it
+ * costs tens of milliseconds, so an address that stays nameless makes the next
+ * attempt wait longer. */
+static bool kernel_wants_refresh(struct symbolizer *s, struct op *op,
+				 const struct wire_names *names)
+{
+	bool missing = nameless(names) > 0;
+
+	if (op->refreshed) {
+		s->kernel_patience = missing ? s->kernel_patience * 2 : PATIENCE_FIRST_NS;
+		if (s->kernel_patience > PATIENCE_MAX_NS)
+			s->kernel_patience = PATIENCE_MAX_NS;
+		return false;
+	}
+	if (!missing || clock_boot_ns() - s->kernel_loaded_at < s->kernel_patience)
+		return false;
+	op->refreshed = true;
+	s->kernel_held = false;
+	return true;
+}
+
+/* The worker had to let go of something it needs for this. */
+static bool handed_again(struct symbolizer *s, struct op *op)
+{
+	struct image *image = client_image(s, op->image);
+
+	if (s->in.header.error != -ESTALE || op->handed >= HANDED_MAX)
+		return false;
+	if (op->kind == WIRE_KERNEL_NAMES) {
+		op->handed++;
+		s->kernel_held = false;
+	} else if (image) {
+		image->held = false;
+	}
+	return true;
+}
+
+static void on_names(struct symbolizer *s, struct op *op)
+{
+	struct wire_names names;
+	struct error error = {0};
+
+	if (s->in.header.error) {
+		if (handed_again(s, op))
+			return;
+		told_error(&s->in, &error);
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (wire_get_names(s->in.payload.data, s->in.payload.length, op->count, &error, &names) <
+	    0) {
+		lost(s, true, error.text);
+		return;
+	}
+	if (op->kind != WIRE_KERNEL_NAMES || !kernel_wants_refresh(s, op, &names))
+		client_finish_names(s, &names);
+	wire_names_deinit(&names);
+}
+
+static void on_maps(struct symbolizer *s)
+{
+	struct wire_mappings mappings;
+	struct error error = {0};
+
+	if (s->in.header.error) {
+		told_error(&s->in, &error);
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (wire_get_mappings(s->in.payload.data, s->in.payload.length, &error, &mappings) < 0) {
+		lost(s, true, error.text);
+		return;
+	}
+	client_finish_maps(s, &mappings);
+	wire_mappings_deinit(&mappings);
+}
+
+static void on_answer(struct symbolizer *s)
+{
+	if (!s->step_deadline || s->sending || s->in.header.id != s->step_id ||
+	    s->in.header.kind != s->step) {
+		lost(s, true, "an answer to nothing that was asked");
+		return;
+	}
+	s->step_deadline = 0;
+	if (s->step != WIRE_HELLO)
+		s->delay = 0;
+	switch (s->step) {
+	case WIRE_HELLO:
+		on_hello(s, s->in.payload.data, s->in.payload.length);
+		break;
+	case WIRE_IMAGE_OPEN:
+		on_image(s, s->current);
+		break;
+	case WIRE_IMAGE_NAMES:
+	case WIRE_KERNEL_NAMES:
+		on_names(s, s->current);
+		break;
+	case WIRE_KERNEL_LOAD:
+		on_kernel_loaded(s);
+		break;
+	case WIRE_MAPS:
+		on_maps(s);
+		break;
+	default:
+		client_finish_plain(s);
+	}
+}
+
+/* False when there is nothing more to read for now. */
+static bool receive(struct symbolizer *s)
+{
+	int r = channel_receive(s->process.socket, &s->in, true);
+
+	if (r == 0)
+		return false;
+	if (r < 0) {
+		lost(s, r != -EPIPE, r == -EPIPE ? "" : "what it said could not be read");
+		return false;
+	}
+	on_answer(s);
+	channel_in_clear(&s->in);
+	return s->state != LINK_DOWN;
+}
+
+static void mind_time(struct symbolizer *s)
+{
+	uint64_t now = clock_boot_ns();
+
+	if (s->left && worker_process_reap(s->left))
+		s->left = 0;
+	if (s->state == LINK_DOWN && now >= s->not_before)
+		start(s);
+	else if (s->state != LINK_DOWN && s->step_deadline && now >= s->step_deadline)
+		lost(s, true, "it gave no answer before the deadline");
+}
+
+/* Gives the worker the next thing to do, if it has nothing to do. */
+static void pump(struct symbolizer *s)
+{
+	while (s->state == LINK_READY && !s->step_deadline && (s->current || client_next(s)))
+		advance(s);
+}
+
+void link_run(struct symbolizer *s)
+{
+	uint64_t count;
+
+	if (read(s->wake, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		log_error_errno(-errno, "symbolizer: its event descriptor");
+	if (s->state != LINK_DOWN && s->sending)
+		send_rest(s);
+	/* One answer may be followed by the next without a turn of the loop, but a
+	 * turn ends: each pass answers at most one request. */
+	for (int turns = 0; turns < 64; turns++) {
+		pump(s);
+		if (s->state == LINK_DOWN || !receive(s))
+			break;
+	}
+	mind_time(s);
+	pump(s);
+	arm_timer(s);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Takes from the calling process all that a parser of foreign bytes does not
+ * need, for good: after sandbox_enter() it can compute, read descriptors it
+ * has or is handed, write to its socket and stderr, and end. It must have one
+ * thread only.
+ *
+ * In this order: other descriptors are closed; limits (address space, no core,
+ * no file to write, few descriptors); capabilities gone from the bounding set
+ * on; uid and gid 65534 if it was root; not dumpable; no_new_privs; Landlock
+ * with no rule, so no path can be opened (kernel 5.13); a seccomp list of the
+ * system calls that remain, any other one kills the process.
+ *
+ * What this kernel or its surroundings do not grant is left out, with a
+ * warning in the log and a bit in the result: never in silence.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum sandbox_layer { /* bits of what is in force */
+		     SANDBOX_LIMITS = 1 << 0,
+		     SANDBOX_NO_CAPABILITIES = 1 << 1,
+		     SANDBOX_NOBODY = 1 << 2, /* not root, by now or from the start */
+		     SANDBOX_NO_NEW_PRIVS = 1 << 3,
+		     SANDBOX_LANDLOCK = 1 << 4,
+		     SANDBOX_SECCOMP = 1 << 5,
+		     SANDBOX_ALL = (1 << 6) - 1,
+};
+
+#define SANDBOX_DESCRIPTORS_MAX 256
+
+struct sandbox_config {
+	int keep_fd; /* stays open beside stdin, stdout and stderr; -1: none */
+	uint64_t memory_bytes; /* RLIMIT_AS; 0: as it is */
+	bool die_with_parent; /* PR_SET_PDEATHSIG (which a change of uid takes off) */
+};
+
+/* The layers that are in force. Ends the process (exit code 71, EX_OSERR of
+ * sysexits.h) if privilege is left that it could not drop. */
+uint32_t sandbox_enter(const struct sandbox_config *config);
+/* What is missing, for a person: "landlock, seccomp"; "" if nothing is. */
+void sandbox_missing(uint32_t layers, char *text, uint32_t size);

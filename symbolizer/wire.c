@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "symbolizer/wire.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#define MAPPING_EXECUTABLE 1u
+#define MAPPING_DELETED 2u
+
+static const struct wire_kind_info kinds[] = {
+	[WIRE_HELLO] = {"hello", 8, 1024, false},
+	[WIRE_IMAGE_OPEN] = {"open a file", 4, 64, true},
+	[WIRE_IMAGE_DROP] = {"forget a file", 4, 0, false},
+	[WIRE_IMAGE_NAMES] = {"names of a file", 4 + 8 * WIRE_ADDRESSES_MAX, 64u << 20, false},
+	[WIRE_KERNEL_LOAD] = {"read the kernel's symbols", 0, 64, true},
+	[WIRE_KERNEL_NAMES] = {"names of the kernel", 8 * WIRE_ADDRESSES_MAX, 64u << 20, false},
+	[WIRE_MAPS] = {"read a process's mappings", 0, 128u << 20, true},
+};
+_Static_assert(sizeof(kinds) / sizeof(kinds[0]) == WIRE_KIND_COUNT, "a row for each kind");
+
+const struct wire_kind_info *wire_kind_info(uint32_t kind)
+{
+	return kind < WIRE_KIND_COUNT ? &kinds[kind] : NULL;
+}
+
+void wire_put_header(uint8_t bytes[WIRE_HEADER_SIZE], const struct wire_header *header)
+{
+	uint32_t id = htole32(header->id), size = htole32(header->size);
+	uint16_t kind = htole16(header->kind), flags = htole16(header->flags);
+	uint32_t error = htole32((uint32_t)header->error);
+
+	memcpy(bytes, &id, 4);
+	memcpy(bytes + 4, &kind, 2);
+	memcpy(bytes + 6, &flags, 2);
+	memcpy(bytes + 8, &error, 4);
+	memcpy(bytes + 12, &size, 4);
+}
+
+bool wire_get_header(const void *packet, size_t size, struct wire_header *ret)
+{
+	struct wire_header header;
+	struct reader reader;
+
+	reader_init(&reader, packet, size);
+	header.id = reader_u32(&reader);
+	header.kind = reader_u16(&reader);
+	header.flags = reader_u16(&reader);
+	header.error = (int32_t)reader_u32(&reader);
+	header.size = reader_u32(&reader);
+	if (!reader_ok(&reader) || header.size != reader_left(&reader))
+		return false;
+	*ret = header;
+	return true;
+}
+
+void wire_out_deinit(struct wire_out *out)
+{
+	strtab_deinit(&out->strings);
+	strbuf_deinit(&out->records);
+}
+
+static int put_string(struct wire_out *out, const char *text, size_t max)
+{
+	uint32_t id = strtab_add(&out->strings, text ? text : "", text ? strnlen(text, max) : 0);
+
+	if (id == UINT32_MAX)
+		return -ENOMEM;
+	strbuf_u32(&out->records, id);
+	return 0;
+}
+
+int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, uint32_t count)
+{
+	int r = 0;
+
+	if (count > WIRE_FRAMES_MAX)
+		count = WIRE_FRAMES_MAX;
+	strbuf_u8(&out->records, (uint8_t)count);
+	for (uint32_t i = 0; i < count && !r; i++) {
+		r = put_string(out, frames[i].name, WIRE_NAME_MAX);
+		if (!r)
+			r = put_string(out, frames[i].module, WIRE_NAME_MAX);
+		if (!r)
+			r = put_string(out, frames[i].file, WIRE_NAME_MAX);
+		strbuf_u32(&out->records, frames[i].line);
+		strbuf_u8(&out->records, frames[i].inlined);
+	}
+	out->count++;
+	return r ? r : strbuf_error(&out->records);
+}
+
+int wire_out_mapping(struct wire_out *out, const struct symbolizer_mapping *mapping)
+{
+	uint8_t flags = (mapping->executable ? MAPPING_EXECUTABLE : 0) |
+			(mapping->deleted ? MAPPING_DELETED : 0);
+	int r;
+
+	strbuf_u64(&out->records, mapping->start);
+	strbuf_u64(&out->records, mapping->length);
+	strbuf_u64(&out->records, mapping->offset);
+	strbuf_u64(&out->records, mapping->inode);
+	strbuf_u32(&out->records, mapping->dev_major);
+	strbuf_u32(&out->records, mapping->dev_minor);
+	r = put_string(out, mapping->path, WIRE_PATH_MAX);
+	strbuf_u8(&out->records, flags);
+	out->count++;
+	return r ? r : strbuf_error(&out->records);
+}
+
+int wire_out_finish(const struct wire_out *out, struct strbuf *ret)
+{
+	uint32_t strings = strtab_count(&out->strings);
+
+	strbuf_u32(ret, strings);
+	for (uint32_t i = 0; i < strings; i++) {
+		const char *text = strtab_get(&out->strings, i);
+		uint32_t length = (uint32_t)strtab_length(&out->strings, i);
+
+		strbuf_bytes(ret, text, length);
+		strbuf_u8(ret, 0);
+	}
+	strbuf_u32(ret, out->count);
+	strbuf_append(ret, out->records.data, out->records.length);
+	return strbuf_error(ret);
+}
+
+void wire_names_deinit(struct wire_names *names)
+{
+	vec_free(&names->strings);
+	vec_free(&names->frames);
+	vec_free(&names->names);
+}
+
+void wire_mappings_deinit(struct wire_mappings *mappings)
+{
+	vec_free(&mappings->strings);
+	vec_free(&mappings->mappings);
+}
+
+static int fail(const struct reader *reader, struct error *error)
+{
+	return error_set(error, -EBADMSG, "the worker's answer is damaged at byte %zu: %s",
+			 reader->bad_at, reader->bad);
+}
+
+typedef VEC(const char *) strings_vec;
+
+/* NULL (and a failure) for a string that is too long or not terminated. */
+static const char *get_string(struct reader *reader, char *payload, size_t max, bool clean)
+{
+	size_t at, length = 0;
+	const void *bytes = reader_bytes(reader, max, &length);
+	const uint8_t *end = reader_take(reader, 1);
+
+	if (!bytes || !end)
+		return NULL;
+	if (*end || memchr(bytes, 0, length)) {
+		reader_fail(reader, "a string with a NUL inside or none behind");
+		return NULL;
+	}
+	at = (size_t)((const char *)bytes - payload);
+	for (size_t i = 0; clean && i < length; i++) {
+		if ((unsigned char)payload[at + i] < 0x20 || payload[at + i] == 0x7f)
+			payload[at + i] = '?';
+	}
+	return payload + at;
+}
+
+static int get_strings(struct reader *reader, char *payload, size_t max, bool clean,
+		       strings_vec *ret)
+{
+	uint32_t count = reader_u32(reader);
+
+	/* Each takes five bytes at least: no count can ask for more memory. */
+	if (count > reader_left(reader) / 5)
+		reader_fail(reader, "more strings than bytes");
+	for (uint32_t i = 0; i < count && reader_ok(reader); i++) {
+		const char *text = get_string(reader, payload, max, clean);
+
+		if (text && vec_push(ret, text) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static const char *string_at(struct reader *reader, const strings_vec *strings)
+{
+	uint32_t id = reader_u32(reader);
+
+	if (id < strings->count)
+		return strings->items[id];
+	if (reader_ok(reader))
+		reader_fail(reader, "a string that is not there");
+	return "";
+}
+
+static int get_frames(struct reader *reader, const strings_vec *strings, struct wire_names *names)
+{
+	uint8_t count = reader_u8(reader);
+
+	if (count > WIRE_FRAMES_MAX)
+		reader_fail(reader, "too many frames for one address");
+	for (uint8_t i = 0; i < count && reader_ok(reader); i++) {
+		struct symbolizer_frame frame = {0};
+
+		frame.name = string_at(reader, strings);
+		frame.module = string_at(reader, strings);
+		frame.file = string_at(reader, strings);
+		frame.line = reader_u32(reader);
+		frame.inlined = reader_u8(reader) != 0;
+		if (reader_ok(reader) && !frame.name[0])
+			reader_fail(reader, "an empty name");
+		if (vec_push(&names->frames, frame) < 0)
+			return -ENOMEM;
+	}
+	return vec_push(&names->names, (struct symbolizer_name){.frame_count = count});
+}
+
+static int read_names(struct reader *reader, char *payload, size_t expected,
+		      struct wire_names *names)
+{
+	strings_vec strings = {0};
+	size_t at = 0;
+	int r = get_strings(reader, payload, WIRE_NAME_MAX, true, &strings);
+
+	if (!r && reader_u32(reader) != expected)
+		reader_fail(reader, "not as many names as addresses");
+	for (size_t i = 0; i < expected && !r && reader_ok(reader); i++)
+		r = get_frames(reader, &strings, names);
+	if (!r && reader_ok(reader) && reader_left(reader))
+		reader_fail(reader, "bytes behind the end");
+	for (size_t i = 0; i < names->names.count && reader_ok(reader) && !r; i++) {
+		names->names.items[i].frames = names->frames.items + at;
+		at += names->names.items[i].frame_count;
+	}
+	names->strings.items = strings.items;
+	names->strings.count = strings.count;
+	names->strings.capacity = strings.capacity;
+	return r;
+}
+
+int wire_get_names(void *payload, size_t size, size_t expected, struct error *error,
+		   struct wire_names *ret)
+{
+	struct wire_names names = {0};
+	struct reader reader;
+	int r;
+
+	reader_init(&reader, payload, size);
+	r = read_names(&reader, payload, expected, &names);
+	if (r < 0)
+		error_set(error, r, "out of memory for %zu names", expected);
+	else if (!reader_ok(&reader))
+		r = fail(&reader, error);
+	if (r < 0) {
+		wire_names_deinit(&names);
+		return r;
+	}
+	*ret = names;
+	return 0;
+}
+
+static int get_mapping(struct reader *reader, const strings_vec *strings,
+		       struct wire_mappings *mappings)
+{
+	struct symbolizer_mapping mapping = {0};
+	uint8_t flags;
+
+	mapping.start = reader_u64(reader);
+	mapping.length = reader_u64(reader);
+	mapping.offset = reader_u64(reader);
+	mapping.inode = reader_u64(reader);
+	mapping.dev_major = reader_u32(reader);
+	mapping.dev_minor = reader_u32(reader);
+	mapping.path = string_at(reader, strings);
+	flags = reader_u8(reader);
+	mapping.executable = flags & MAPPING_EXECUTABLE;
+	mapping.deleted = flags & MAPPING_DELETED;
+	if (reader_ok(reader) && mapping.start + mapping.length < mapping.start)
+		reader_fail(reader, "a mapping beyond the address space");
+	return reader_ok(reader) ? vec_push(&mappings->mappings, mapping) : 0;
+}
+
+static int read_mappings(struct reader *reader, char *payload, struct wire_mappings *mappings)
+{
+	strings_vec strings = {0};
+	int r = get_strings(reader, payload, WIRE_PATH_MAX, false, &strings);
+	uint32_t count = r ? 0 : reader_u32(reader);
+
+	if (count > WIRE_MAPPINGS_MAX)
+		reader_fail(reader, "too many mappings");
+	for (uint32_t i = 0; i < count && !r && reader_ok(reader); i++)
+		r = get_mapping(reader, &strings, mappings);
+	if (!r && reader_ok(reader) && reader_left(reader))
+		reader_fail(reader, "bytes behind the end");
+	mappings->strings.items = strings.items;
+	mappings->strings.count = strings.count;
+	mappings->strings.capacity = strings.capacity;
+	return r;
+}
+
+int wire_get_mappings(void *payload, size_t size, struct error *error, struct wire_mappings *ret)
+{
+	struct wire_mappings mappings = {0};
+	struct reader reader;
+	int r;
+
+	reader_init(&reader, payload, size);
+	r = read_mappings(&reader, payload, &mappings);
+	if (r < 0)
+		error_set(error, r, "out of memory for mappings");
+	else if (!reader_ok(&reader))
+		r = fail(&reader, error);
+	if (r < 0) {
+		wire_mappings_deinit(&mappings);
+		return r;
+	}
+	*ret = mappings;
+	return 0;
+}
+
+int wire_get_image(const void *payload, size_t size, struct error *error,
+		   struct symbolizer_image *ret)
+{
+	struct symbolizer_image image = {0};
+	const void *build_id;
+	struct reader reader;
+
+	reader_init(&reader, payload, size);
+	build_id = reader_take(&reader, sizeof(image.build_id));
+	if (build_id)
+		memcpy(image.build_id, build_id, sizeof(image.build_id));
+	image.build_id_size = reader_u8(&reader);
+	image.symbols = reader_u32(&reader);
+	if (image.build_id_size > sizeof(image.build_id))
+		reader_fail(&reader, "a build id that is too long");
+	if (reader_ok(&reader) && reader_left(&reader))
+		reader_fail(&reader, "bytes behind the end");
+	if (!reader_ok(&reader))
+		return fail(&reader, error);
+	*ret = image;
+	return 0;
+}

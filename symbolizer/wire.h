@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the client and the worker say to each other: one request at a time, one
+ * answer to each, both as a header and a payload. Both ends read with the
+ * bounded reader and trust nothing: to the privileged client the worker's
+ * answers are foreign bytes.
+ *
+ * All integers are little-endian. A message larger than one packet goes in
+ * fragments (see channel.h), so the payloads here are whole ones.
+ *
+ *   kind          request                         answer
+ *   HELLO         u32 version, u32 images_max     u32 version, u32 sandbox bits, text
+ *   IMAGE_OPEN    u32 image, and a descriptor     u8 build id[20], u8 its size, u32 symbols
+ *   IMAGE_DROP    u32 image                       -
+ *   IMAGE_NAMES   u32 image, u64 offset[]         strings, names
+ *   KERNEL_LOAD   -, and a descriptor             u8 restricted, u32 symbols
+ *   KERNEL_NAMES  u64 address[]                   strings, names
+ *   MAPS          -, and a descriptor             strings, mappings
+ *
+ * An answer with an error has a sentence as its payload.
+ *   strings   u32 count, then each: u32 length, bytes, NUL
+ *   names     u32 count, then each: u8 frames, then each frame:
+ *             u32 name, module, file (numbers of strings), u32 line, u8 inlined
+ *   mappings  u32 count, then each: u64 start, length, offset, inode,
+ *             u32 major, minor, path (number of a string), u8 flags
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/reader.h"
+#include "daemon/base/strbuf.h"
+#include "daemon/base/strtab.h"
+#include "daemon/base/vec.h"
+#include "symbolizer/client.h"
+
+#define WIRE_VERSION 1u
+#define WIRE_HEADER_SIZE 16u
+#define WIRE_TEXT_MAX 512u /* of an error's sentence */
+#define WIRE_NAME_MAX 4096u /* bytes of a name, a module, a source file */
+#define WIRE_PATH_MAX 65536u /* bytes of a mapping's path */
+#define WIRE_ADDRESSES_MAX (1u << 20) /* in one request */
+#define WIRE_FRAMES_MAX 128u /* of one address */
+#define WIRE_MAPPINGS_MAX (1u << 20)
+
+enum wire_kind {
+	WIRE_HELLO,
+	WIRE_IMAGE_OPEN,
+	WIRE_IMAGE_DROP,
+	WIRE_IMAGE_NAMES,
+	WIRE_KERNEL_LOAD,
+	WIRE_KERNEL_NAMES,
+	WIRE_MAPS,
+	WIRE_KIND_COUNT,
+};
+
+/* Of each kind: what it is called in messages, how large it may be, whether a
+ * descriptor comes with the request. */
+struct wire_kind_info {
+	const char *name;
+	uint32_t request_max, answer_max; /* bytes of payload */
+	bool with_fd;
+};
+/* NULL for a number that is no kind. */
+const struct wire_kind_info *wire_kind_info(uint32_t kind);
+
+#define WIRE_MORE 1u /* flag: more fragments of this message follow */
+
+struct wire_header {
+	uint32_t id; /* the request's; its answer has the same */
+	uint16_t kind;
+	uint16_t flags;
+	int32_t error; /* of an answer: 0 or -errno */
+	uint32_t size; /* bytes of payload in this fragment */
+};
+void wire_put_header(uint8_t bytes[WIRE_HEADER_SIZE], const struct wire_header *header);
+/* False if the packet is shorter than a header or its size does not agree. */
+bool wire_get_header(const void *packet, size_t size, struct wire_header *ret);
+
+/* An answer under way in the worker: strings are interned, records refer to
+ * them, and wire_out_finish() puts the strings first. */
+struct wire_out {
+	struct strtab strings;
+	struct strbuf records;
+	uint32_t count;
+};
+void wire_out_deinit(struct wire_out *out);
+int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, uint32_t count);
+int wire_out_mapping(struct wire_out *out, const struct symbolizer_mapping *mapping);
+/* Appends strings, count and records; -ENOMEM. */
+int wire_out_finish(const struct wire_out *out, struct strbuf *ret);
+
+/* What an answer said. Its texts point into the payload it was read from, which
+ * must live as long, and in which control characters of names have been made
+ * '?': a name goes into logs and files, where a newline would forge a line. */
+struct wire_names {
+	VEC(const char *) strings;
+	VEC(struct symbolizer_frame) frames;
+	VEC(struct symbolizer_name) names;
+};
+struct wire_mappings {
+	VEC(const char *) strings;
+	VEC(struct symbolizer_mapping) mappings;
+};
+void wire_names_deinit(struct wire_names *names);
+void wire_mappings_deinit(struct wire_mappings *mappings);
+/* -EBADMSG with the reason in `error`, -ENOMEM. `expected`: how many were asked. */
+int wire_get_names(void *payload, size_t size, size_t expected, struct error *error,
+		   struct wire_names *ret);
+int wire_get_mappings(void *payload, size_t size, struct error *error, struct wire_mappings *ret);
+int wire_get_image(const void *payload, size_t size, struct error *error,
+		   struct symbolizer_image *ret);

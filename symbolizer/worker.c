@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The worker: a loop that takes one request, answers it, and waits for the
+ * next, in a process that has no privileges left. Each kind of request has a
+ * row in the table of handlers. It ends when the socket does.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/base/hashmap.h"
+#include "daemon/base/log.h"
+#include "symbolizer/channel.h"
+#include "symbolizer/client.h"
+#include "symbolizer/elf_image.h"
+#include "symbolizer/kallsyms.h"
+#include "symbolizer/proc_maps.h"
+#include "symbolizer/sandbox.h"
+#include "symbolizer/symtab.h"
+
+#define EXIT_PROTOCOL 76 /* sysexits.h's EX_PROTOCOL */
+
+struct parsed { /* what stays of a file once it is read */
+	uint32_t id;
+	uint64_t used; /* the worker's count of requests when it was last asked */
+	struct elf_image image;
+	struct symtab symtab;
+};
+
+struct worker {
+	int socket;
+	uint32_t sandbox; /* layers in force */
+	uint32_t images_max;
+	uint64_t requests;
+	VEC(struct parsed *) images;
+	struct hashmap index; /* id to position in images */
+	struct kallsyms kernel;
+	bool kernel_loaded;
+};
+
+struct request {
+	struct reader reader;
+	int fd; /* stays the channel's */
+};
+
+typedef int handler(struct worker *worker, struct request *request, struct strbuf *answer,
+		    struct error *error);
+
+static int malformed(struct error *error)
+{
+	return error_set(error, -EPROTO, "a request of the wrong form");
+}
+
+static bool complete(const struct request *request)
+{
+	return reader_ok(&request->reader) && !reader_left(&request->reader);
+}
+
+static void forget_at(struct worker *worker, size_t at)
+{
+	struct parsed *parsed = worker->images.items[at];
+	struct parsed *last = worker->images.items[--worker->images.count];
+
+	hashmap_remove(&worker->index, parsed->id);
+	if (last != parsed) {
+		worker->images.items[at] = last;
+		*hashmap_get(&worker->index, last->id) = at;
+	}
+	elf_image_deinit(&parsed->image);
+	symtab_deinit(&parsed->symtab);
+	free(parsed);
+}
+
+static void forget_least_used(struct worker *worker)
+{
+	size_t least = 0;
+
+	for (size_t i = 1; i < worker->images.count; i++) {
+		if (worker->images.items[i]->used < worker->images.items[least]->used)
+			least = i;
+	}
+	forget_at(worker, least);
+}
+
+static int handle_hello(struct worker *worker, struct request *request, struct strbuf *answer,
+			struct error *error)
+{
+	uint32_t version = reader_u32(&request->reader);
+	uint32_t images_max = reader_u32(&request->reader);
+	char missing[256];
+
+	if (!complete(request) || !images_max)
+		return malformed(error);
+	if (version != WIRE_VERSION)
+		return error_set(error, -EPROTO, "the worker speaks version %u, not %u",
+				 WIRE_VERSION, version);
+	worker->images_max = images_max;
+	sandbox_missing(worker->sandbox, missing, sizeof(missing));
+	strbuf_u32(answer, WIRE_VERSION);
+	strbuf_u32(answer, worker->sandbox);
+	strbuf_puts(answer, missing);
+	return 0;
+}
+
+static int parse(int fd, struct parsed *parsed, struct error *error)
+{
+	int r = elf_image_init(&parsed->image, fd, error);
+
+	if (r < 0)
+		return r;
+	r = symtab_init(&parsed->symtab, &parsed->image, error);
+	if (r < 0)
+		elf_image_deinit(&parsed->image);
+	else
+		elf_image_close_file(&parsed->image);
+	return r;
+}
+
+/* What a large file needed while it was parsed goes back to the system. */
+static int parse_or_make_room(struct worker *worker, int fd, struct parsed *parsed,
+			      struct error *error)
+{
+	int r = parse(fd, parsed, error);
+
+	if (r == -ENOMEM && worker->images.count) {
+		while (worker->images.count)
+			forget_at(worker, worker->images.count - 1);
+		malloc_trim(0);
+		r = parse(fd, parsed, error);
+	}
+	malloc_trim(0);
+	return r;
+}
+
+static int keep(struct worker *worker, struct parsed *parsed, struct error *error)
+{
+	uint64_t *at = hashmap_get(&worker->index, parsed->id);
+
+	if (at)
+		forget_at(worker, *at);
+	while (worker->images.count >= worker->images_max)
+		forget_least_used(worker);
+	if (vec_push(&worker->images, parsed) < 0)
+		return error_set(error, -ENOMEM, "out of memory for one more file");
+	if (hashmap_put(&worker->index, parsed->id, worker->images.count - 1) < 0) {
+		worker->images.count--;
+		return error_set(error, -ENOMEM, "out of memory for one more file");
+	}
+	return 0;
+}
+
+static int handle_image_open(struct worker *worker, struct request *request, struct strbuf *answer,
+			     struct error *error)
+{
+	uint32_t id = reader_u32(&request->reader);
+	struct parsed *parsed;
+	int r;
+
+	if (!complete(request) || request->fd < 0)
+		return malformed(error);
+	parsed = calloc(1, sizeof(*parsed));
+	if (!parsed)
+		return error_set(error, -ENOMEM, "out of memory for one more file");
+	parsed->id = id;
+	parsed->used = worker->requests;
+	r = parse_or_make_room(worker, request->fd, parsed, error);
+	if (!r) {
+		r = keep(worker, parsed, error);
+		if (r < 0) {
+			elf_image_deinit(&parsed->image);
+			symtab_deinit(&parsed->symtab);
+		}
+	}
+	if (r < 0) {
+		free(parsed);
+		return r;
+	}
+	strbuf_append(answer, parsed->image.build_id, sizeof(parsed->image.build_id));
+	strbuf_u8(answer, parsed->image.build_id_size);
+	strbuf_u32(answer, parsed->symtab.symbols);
+	return 0;
+}
+
+static int handle_image_drop(struct worker *worker, struct request *request, struct strbuf *answer,
+			     struct error *error)
+{
+	uint64_t *at = hashmap_get(&worker->index, reader_u32(&request->reader));
+
+	(void)answer;
+	if (!complete(request))
+		return malformed(error);
+	if (at)
+		forget_at(worker, *at);
+	return 0;
+}
+
+static int put_name(struct wire_out *out, const char *name, const char *module)
+{
+	struct symbolizer_frame frame = {.name = name, .module = module, .file = ""};
+
+	return wire_out_name(out, &frame, name && name[0] ? 1 : 0);
+}
+
+static int handle_image_names(struct worker *worker, struct request *request, struct strbuf *answer,
+			      struct error *error)
+{
+	uint64_t *at = hashmap_get(&worker->index, reader_u32(&request->reader));
+	struct wire_out out = {0};
+	struct parsed *parsed;
+	int r = 0;
+
+	if (!at) /* the client hands it over again */
+		return error_set(error, -ESTALE, "the file is not open any more");
+	parsed = worker->images.items[*at];
+	parsed->used = worker->requests;
+	while (reader_left(&request->reader) && !r) {
+		uint64_t offset = reader_u64(&request->reader), address;
+		const char *name = NULL;
+
+		if (elf_image_address(&parsed->image, offset, &address))
+			name = symtab_find(&parsed->symtab, address);
+		r = put_name(&out, name, "");
+	}
+	if (!r)
+		r = wire_out_finish(&out, answer);
+	wire_out_deinit(&out);
+	if (!reader_ok(&request->reader))
+		return malformed(error);
+	return r ? error_set(error, r, "out of memory for names") : 0;
+}
+
+static int handle_kernel_load(struct worker *worker, struct request *request, struct strbuf *answer,
+			      struct error *error)
+{
+	struct kallsyms kernel;
+	int r;
+
+	if (!complete(request) || request->fd < 0)
+		return malformed(error);
+	r = kallsyms_init(&kernel, request->fd, error);
+	if (r < 0)
+		return r;
+	kallsyms_deinit(&worker->kernel);
+	worker->kernel = kernel;
+	worker->kernel_loaded = true;
+	malloc_trim(0);
+	strbuf_u8(answer, kernel.restricted);
+	strbuf_u32(answer, (uint32_t)kernel.count);
+	return 0;
+}
+
+static int handle_kernel_names(struct worker *worker, struct request *request,
+			       struct strbuf *answer, struct error *error)
+{
+	struct wire_out out = {0};
+	int r = 0;
+
+	if (!worker->kernel_loaded)
+		return error_set(error, -ESTALE, "the kernel's symbols are not loaded");
+	while (reader_left(&request->reader) && !r) {
+		uint64_t address = reader_u64(&request->reader);
+		const char *module = "";
+		const char *name = kallsyms_find(&worker->kernel, address, &module);
+
+		r = put_name(&out, name, module);
+	}
+	if (!r)
+		r = wire_out_finish(&out, answer);
+	wire_out_deinit(&out);
+	if (!reader_ok(&request->reader))
+		return malformed(error);
+	return r ? error_set(error, r, "out of memory for names") : 0;
+}
+
+static int add_mapping(void *context, const struct proc_map *map)
+{
+	struct wire_out *out = context;
+	struct symbolizer_mapping mapping = {
+		.start = map->start,
+		.length = map->end - map->start,
+		.offset = map->offset,
+		.inode = map->inode,
+		.dev_major = map->dev_major,
+		.dev_minor = map->dev_minor,
+		.executable = map->executable,
+		.deleted = map->deleted,
+		.path = map->path,
+	};
+
+	return out->count < WIRE_MAPPINGS_MAX ? wire_out_mapping(out, &mapping) : -E2BIG;
+}
+
+static int handle_maps(struct worker *worker, struct request *request, struct strbuf *answer,
+		       struct error *error)
+{
+	struct wire_out out = {0};
+	int r;
+
+	(void)worker;
+	if (!complete(request) || request->fd < 0)
+		return malformed(error);
+	r = proc_maps_parse(request->fd, add_mapping, &out, error);
+	if (r == -ENOMEM || r == -E2BIG)
+		error_set(error, r, "too many mappings: %u were read", out.count);
+	if (!r && wire_out_finish(&out, answer) < 0)
+		r = error_set(error, -ENOMEM, "out of memory for %u mappings", out.count);
+	wire_out_deinit(&out);
+	return r;
+}
+
+static handler *const handlers[] = {
+	[WIRE_HELLO] = handle_hello,
+	[WIRE_IMAGE_OPEN] = handle_image_open,
+	[WIRE_IMAGE_DROP] = handle_image_drop,
+	[WIRE_IMAGE_NAMES] = handle_image_names,
+	[WIRE_KERNEL_LOAD] = handle_kernel_load,
+	[WIRE_KERNEL_NAMES] = handle_kernel_names,
+	[WIRE_MAPS] = handle_maps,
+};
+_Static_assert(sizeof(handlers) / sizeof(handlers[0]) == WIRE_KIND_COUNT,
+	       "a handler for each kind of request");
+
+/* Handles the message that came and sends its answer. */
+static int answer_one(struct worker *worker, struct channel_in *in)
+{
+	struct channel_out out = {.header = {.id = in->header.id, .kind = in->header.kind},
+				  .fd = -1};
+	struct request request = {.fd = in->fd};
+	struct strbuf answer = {0};
+	struct error error = {0};
+	int r;
+
+	worker->requests++;
+	reader_init(&request.reader, in->payload.data, in->payload.length);
+	r = handlers[in->header.kind](worker, &request, &answer, &error);
+	if (!r && strbuf_error(&answer))
+		r = error_set(&error, -ENOMEM, "out of memory for an answer");
+	if (!r && answer.length > wire_kind_info(in->header.kind)->answer_max)
+		r = error_set(&error, -E2BIG, "an answer of %zu bytes: ask for less at once",
+			      answer.length);
+	out.header.error = r;
+	out.payload = r ? error.text : strbuf_text(&answer);
+	out.size = r ? strnlen(error.text, WIRE_TEXT_MAX - 1) : answer.length;
+	r = channel_send(worker->socket, &out);
+	strbuf_deinit(&answer);
+	return r;
+}
+
+static int serve(struct worker *worker)
+{
+	struct channel_in in;
+	int r;
+
+	channel_in_init(&in);
+	while ((r = channel_receive(worker->socket, &in, false)) == 1) {
+		r = answer_one(worker, &in);
+		channel_in_clear(&in);
+		if (r < 0)
+			break;
+	}
+	channel_in_deinit(&in);
+	return r;
+}
+
+/* A terminal's Ctrl-C and a service manager's stop reach the whole group; but
+ * the daemon still needs names for what it collected, and ends the worker by
+ * closing the socket. */
+static void ignore_signals(void)
+{
+	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+int symbolizer_worker_main(int fd, uint64_t memory_bytes)
+{
+	struct sandbox_config sandbox = {
+		.keep_fd = fd, .memory_bytes = memory_bytes, .die_with_parent = true};
+	struct worker worker = {.socket = fd, .images_max = 1};
+	int r;
+
+	ignore_signals();
+	elf_version(EV_CURRENT);
+	worker.sandbox = sandbox_enter(&sandbox);
+	r = serve(&worker);
+	if (r < 0 && r != -EPIPE)
+		log_error_errno(r, "worker: the socket to the daemon failed");
+	/* Not by way of atexit(): what libraries do there is not allowed in here. */
+	_exit(r < 0 && r != -EPIPE ? EXIT_PROTOCOL : 0);
+}

@@ -97,6 +97,27 @@ static void name_frame(struct resolver *resolver, uint32_t frame,
 	stack_table_name(stacks, frame, names, count);
 }
 
+/* The client had to close the file to stay within its limit: it is opened again
+ * (if it can still be reached) and asked once more. */
+static bool ask_again(struct resolver_request *request, struct image *image)
+{
+	struct resolver *resolver = request->resolver;
+	struct stack_table *stacks = resolver->stacks;
+
+	if (!image || image->state != IMAGE_HANDED || request->generation != stacks->generation)
+		return false;
+	symbolizer_drop_image(resolver->symbolizer, image->id);
+	image->state = IMAGE_KNOWN;
+	for (size_t i = 0; i < request->count; i++) {
+		struct frame *frame = &stacks->frames.items[request->frames[i]];
+
+		if (vec_push(&stacks->new_frames, request->frames[i]))
+			return false;
+		frame->state = FRAME_NEW;
+	}
+	return true;
+}
+
 static void on_names(void *context, int error, const char *text,
 		     const struct symbolizer_name *names, size_t count)
 {
@@ -107,6 +128,10 @@ static void on_names(void *context, int error, const char *text,
 	if (error && request->image != IMAGE_KERNEL) {
 		struct image *image = image_table_get(resolver->images, request->image);
 
+		if (error == -ESTALE && ask_again(request, image)) {
+			request_destroy(request);
+			return;
+		}
 		log_debug("%s: %s", image ? image->path : "?", text ? text : "no names");
 	}
 	if (request->generation == resolver->stacks->generation)

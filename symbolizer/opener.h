@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Opens the file behind a mapping of some process, from the outside: with the
+ * daemon's privileges, for the worker to read. The opener itself never reads a
+ * byte of it.
+ *
+ * In this order, the first that gives the right file wins:
+ *  1. /proc/PID/map_files/START-END: the mapped file itself, deleted or in
+ *     another mount namespace (needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN);
+ *  2. the path below /proc/PID/root, with symbolic links kept inside it;
+ *  3. /proc/PID/exe, if it is the same file;
+ *  4. the path as it is here, if the process or its root cannot be reached.
+ *
+ * The right file: a regular one, not empty, whose inode number is the
+ * mapping's where that is known. The device is not insisted on: overlayfs and
+ * btrfs show one in a mapping and another in stat(2); where it differs the low
+ * 32 bits of the inode number are compared, for overlayfs puts a layer's number
+ * above them ("xino"). Where the kernel gave a build id instead of an inode the
+ * caller compares it with symbolizer_image.build_id.
+ *
+ * It does not block on FIFOs and devices: the file is looked up with O_PATH,
+ * examined, and only then opened. A network file system that hangs does hang
+ * the caller; a FUSE mount of another user refuses us (fuse(4), allow_other).
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon/base/error.h"
+
+struct opener_identity { /* all 0: not known */
+	uint32_t dev_major, dev_minor; /* of the file system, as the mapping has it */
+	uint64_t inode;
+};
+
+/* pid 0: no process, only the path. map_start and map_end are process addresses
+ * (0, 0: not known); path as the mapping has it, " (deleted)" and all; id may be
+ * NULL. *ret_fd is for reading, close-on-exec, the caller's.
+ * -ESTALE: another file is in its place; -ENOENT, -EACCES, -ESRCH, -ENOEXEC (no
+ * regular file) ... with a sentence that says what was tried. */
+int opener_open(pid_t pid, uint64_t map_start, uint64_t map_end, const char *path,
+		const struct opener_identity *id, struct error *error, int *ret_fd);

@@ -57,17 +57,20 @@ static int no_such_process(pid_t pid, struct error *error)
 	return error_set(error, -ESRCH, "there is no process %d", (int)pid);
 }
 
-/* The real, effective and saved user ids. The line begins after a newline, and
+/* The real, effective and saved user ids, and the owner of the file, which is
+ * root for a process that is not dumpable (for /proc/PID itself it is not: see
+ * task_dump_owner() in fs/proc/base.c). The line begins after a newline, and
  * the kernel escapes those in the name above it (fs/proc/array.c), so nothing a
  * process calls itself can look like one. */
-static int read_uids(int proc, uid_t uids[3])
+static int read_uids(int proc, uid_t uids[3], uid_t *ret_owner)
 {
 	char text[4096];
 	_cleanup_close_ int fd = openat(proc, "status", O_RDONLY | O_CLOEXEC);
 	const char *line;
+	struct stat st;
 	ssize_t n;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	n = read(fd, text, sizeof(text) - 1);
 	if (n < 0)
@@ -76,6 +79,7 @@ static int read_uids(int proc, uid_t uids[3])
 	line = strstr(text, "\nUid:");
 	if (!line || sscanf(line, "\nUid:%u%u%u", &uids[0], &uids[1], &uids[2]) != 3)
 		return -EBADMSG;
+	*ret_owner = st.st_uid;
 	return 0;
 }
 
@@ -83,8 +87,7 @@ int peer_may_see(const struct peer *peer, pid_t pid, struct error *error)
 {
 	char path[32];
 	_cleanup_close_ int proc = -1;
-	struct stat st;
-	uid_t uids[3];
+	uid_t uids[3], owner;
 
 	if (pid <= 0)
 		return error_set(error, -ESRCH, "%d is no process id", (int)pid);
@@ -94,7 +97,7 @@ int peer_may_see(const struct peer *peer, pid_t pid, struct error *error)
 		return no_such_process(pid, error);
 	if (peer->privileged)
 		return 0;
-	if (fstat(proc, &st) < 0 || read_uids(proc, uids) < 0)
+	if (read_uids(proc, uids, &owner) < 0)
 		return no_such_process(pid, error);
 	for (size_t i = 0; i < 3; i++) {
 		if (uids[i] != peer->uid)
@@ -104,8 +107,7 @@ int peer_may_see(const struct peer *peer, pid_t pid, struct error *error)
 				"and the group of daemon.socket_group may profile it",
 				(int)pid, uids[i], peer->uid);
 	}
-	/* The kernel gives /proc/PID of an undumpable process to root. */
-	if (st.st_uid != peer->uid)
+	if (owner != peer->uid)
 		return error_set(error, -EPERM,
 				 "process %d is yours but protected (not dumpable, see prctl(2) "
 				 "PR_SET_DUMPABLE): only root and the group of daemon.socket_group "

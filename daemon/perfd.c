@@ -178,6 +178,8 @@ static int load_config(struct perfd *perfd, int argc, char **argv, const char *f
 		else if (option == OPT_SET)
 			r = set_option(&perfd->config, optarg, &error);
 	}
+	if (!r)
+		r = config_check(&perfd->config, &error);
 	if (r < 0)
 		log_error("%s", error.text);
 	return r;

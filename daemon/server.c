@@ -104,8 +104,8 @@ void connection_send_error(struct connection *connection, uint32_t serial,
 /* A frame after which the stream cannot be followed any more. */
 static void refuse_stream(struct connection *connection, uint32_t serial, const struct error *error)
 {
-	log_info("client pid %d: %s; its connection is closed", (int)connection->peer.pid,
-		 error->text);
+	log_debug("client pid %d: %s; its connection is closed", (int)connection->peer.pid,
+		  error->text);
 	connection->server->bad_frames++;
 	connection_send_error(connection, serial, error);
 	connection_end(connection);

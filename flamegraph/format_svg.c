@@ -57,6 +57,7 @@ struct svg {
 	const struct format_job *job;
 	struct tree tree;
 	struct strbuf out;
+	struct strbuf scratch;
 	VEC(uint64_t) next_x; /* by depth: where the next box of that depth begins */
 	uint32_t depth; /* of the highest box that is drawn */
 	size_t thin; /* boxes left out, */
@@ -126,7 +127,7 @@ static void put_legend(struct svg *svg)
 			      "<rect class=\"%c%d\" x=\"%zu\" y=\"2\" width=\"11\" height=\"11\" "
 			      "rx=\"2\"/><text class=\"soft\" x=\"%zu\" y=\"12\">%s</text>\n",
 			      looks[i].letter, looks[i].shades / 2, x, x + 16, looks[i].legend);
-		x += 34 + strlen(looks[i].legend) * 7;
+		x += 36 + strlen(looks[i].legend) * 13 / 2;
 	}
 	strbuf_puts(&svg->out, "</svg>\n");
 }
@@ -162,7 +163,7 @@ static void put_facts(struct svg *svg, const struct tree_node *node, const char 
 		      size_t length)
 {
 	const struct format_job *job = svg->job;
-	struct strbuf *out = &svg->out;
+	struct strbuf *out = &svg->out, *figures = &svg->scratch;
 
 	text_put_xml(out, name, length);
 	if (node->label != PROFILE_NONE) {
@@ -177,15 +178,18 @@ static void put_facts(struct svg *svg, const struct tree_node *node, const char 
 		if (*note)
 			strbuf_printf(out, label->module ? " (%s)" : "%s", note);
 	}
-	strbuf_puts(out, "\ntotal ");
-	text_put_value(out, node->total, job->value_unit);
-	strbuf_puts(out, " (");
-	text_put_percent(out, node->total, job->total);
-	strbuf_puts(out, ") · self ");
-	text_put_value(out, node->self, job->value_unit);
-	strbuf_puts(out, " (");
-	text_put_percent(out, node->self, job->total);
-	strbuf_putc(out, ')');
+	strbuf_clear(figures);
+	strbuf_puts(figures, "total ");
+	text_put_value(figures, node->total, job->value_unit);
+	strbuf_puts(figures, " (");
+	text_put_percent(figures, node->total, job->total);
+	strbuf_puts(figures, ") · self ");
+	text_put_value(figures, node->self, job->value_unit);
+	strbuf_puts(figures, " (");
+	text_put_percent(figures, node->self, job->total);
+	strbuf_putc(figures, ')');
+	strbuf_putc(out, '\n');
+	text_put_xml(out, strbuf_text(figures), figures->length);
 }
 
 static void put_class(struct svg *svg, const struct tree_node *node, const char *name,
@@ -316,6 +320,7 @@ int format_svg_write(const struct format_job *job, FILE *out)
 	if (!r)
 		r = strbuf_error(&svg.out);
 	strbuf_deinit(&svg.out);
+	strbuf_deinit(&svg.scratch);
 	vec_free(&svg.next_x);
 	tree_deinit(&svg.tree);
 	return r;

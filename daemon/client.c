@@ -168,7 +168,7 @@ static int read_more(struct client *client, struct error *error)
 	return 0;
 }
 
-int client_next(struct client *client, uint64_t deadline_ns, struct error *error,
+int client_receive(struct client *client, uint64_t deadline_ns, struct error *error,
 		struct message *ret)
 {
 	bool looked = false;
@@ -228,7 +228,7 @@ int client_call(struct client *client, struct strbuf *buf, enum message_type wan
 	if (r < 0)
 		return r;
 	for (;;) {
-		r = client_next(client, deadline, error, &message);
+		r = client_receive(client, deadline, error, &message);
 		if (r < 0)
 			return r;
 		if (message.info->kind == MESSAGE_EVENT)

@@ -45,7 +45,7 @@ int client_call(struct client *client, struct strbuf *buf, enum message_type wan
 		uint64_t timeout_ns, struct error *error, struct message *ret);
 /* The next message of any kind, if one is whole or becomes so before
  * `deadline_ns` (CLOCK_BOOTTIME; 0: only what is here now, then -EAGAIN). */
-int client_next(struct client *client, uint64_t deadline_ns, struct error *error,
+int client_receive(struct client *client, uint64_t deadline_ns, struct error *error,
 		struct message *ret);
 
 /* --- the requests --- */

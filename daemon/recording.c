@@ -119,7 +119,7 @@ static int take_events(struct recording *recording, struct error *error)
 	struct message message;
 	int r;
 
-	while (!(r = client_next(&recording->client, 0, error, &message))) {
+	while (!(r = client_receive(&recording->client, 0, error, &message))) {
 		if (message.info->type == MESSAGE_PROGRESS)
 			progress_draw(&recording->progress, &message);
 		if (message.info->type == MESSAGE_ENDED &&

@@ -146,7 +146,7 @@ static void expect_error(struct client *client, int code, const char *part)
 	struct message message;
 	struct error error = {0};
 
-	ck_assert_msg(!client_next(client, clock_boot_ns() + PATIENCE, &error, &message), "%s",
+	ck_assert_msg(!client_receive(client, clock_boot_ns() + PATIENCE, &error, &message), "%s",
 		      error.text);
 	ck_assert_int_eq(message.info->type, MESSAGE_ERROR);
 	ck_assert_int_eq(message_u32(&message, FIELD_CODE), code);
@@ -159,7 +159,7 @@ static void expect_closed(struct client *client)
 	struct message message;
 	struct error error = {0};
 
-	ck_assert_int_eq(client_next(client, clock_boot_ns() + PATIENCE, &error, &message),
+	ck_assert_int_eq(client_receive(client, clock_boot_ns() + PATIENCE, &error, &message),
 			 -ECONNRESET);
 }
 
@@ -202,7 +202,7 @@ static void expect_event(struct client *client, enum message_type type, uint32_t
 	struct error error = {0};
 
 	do {
-		ck_assert_msg(!client_next(client, clock_boot_ns() + PATIENCE, &error, &message),
+		ck_assert_msg(!client_receive(client, clock_boot_ns() + PATIENCE, &error, &message),
 			      "%s", error.text);
 	} while (message.info->type != type);
 	ck_assert_uint_eq(message_u32(&message, FIELD_SESSION), id);
@@ -220,7 +220,7 @@ START_TEST(another_version)
 	serve();
 	client = connect_client();
 	send_bytes(&client, frame, sizeof(frame));
-	ck_assert(!client_next(&client, clock_boot_ns() + PATIENCE, &error, &message));
+	ck_assert(!client_receive(&client, clock_boot_ns() + PATIENCE, &error, &message));
 	ck_assert_uint_eq(message.serial, 7);
 	ck_assert_int_eq(message_u32(&message, FIELD_CODE), EPROTO);
 	ck_assert_ptr_nonnull(strstr(message_text(&message, FIELD_TEXT), "version 9"));

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/stack_table.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "tests/unit/suite.h"
+
+/* A stack record with up to eight frames. */
+struct record {
+	struct abi_stack stack;
+	uint64_t frames[8];
+};
+
+static struct record record(uint64_t id, enum abi_space space, size_t count, ...)
+{
+	struct record r = {.stack = {.hdr = {.type = ABI_STACK}, .id = id}};
+	va_list args;
+
+	r.stack.space = (uint8_t)space;
+	r.stack.count = (uint16_t)count;
+	r.stack.hdr.size = (uint16_t)(sizeof(r.stack) + count * 8);
+	va_start(args, count);
+	for (size_t i = 0; i < count; i++)
+		r.frames[i] = va_arg(args, uint64_t);
+	va_end(args);
+	return r;
+}
+
+static struct process *process(struct process_table *table, enum maps_state state)
+{
+	struct process *p = process_table_discover(table, 50, 1);
+
+	p->maps_state = state;
+	if (state == MAPS_KNOWN) {
+		struct mapping m = {0x1000, 0x3000, 0x400, 7};
+
+		ck_assert_int_eq(mapping_set_own(&p->maps), 0);
+		mapping_set_insert(p->maps, &m);
+	}
+	return p;
+}
+
+static const struct frame *frame_of(const struct stack_table *table, uint32_t stack, size_t i)
+{
+	return &table->frames.items[table->frame_ids.items[table->stacks.items[stack].first + i]];
+}
+
+START_TEST(addresses_become_places_in_files)
+{
+	struct process_table processes;
+	struct stack_table table;
+	struct record r = record(11, ABI_SPACE_USER, 3, (uint64_t)0x1010, (uint64_t)0x2000,
+				 (uint64_t)0x9000);
+	uint32_t at;
+
+	process_table_init(&processes, 10, 0);
+	stack_table_init(&table, 100);
+	stack_table_put(&table, &r.stack, process(&processes, MAPS_KNOWN));
+	at = stack_table_index(&table, 11);
+	ck_assert_int_eq(table.stacks.items[at].state, STACK_READY);
+	/* The leaf is the instruction itself, a caller the call before it. */
+	ck_assert_uint_eq(frame_of(&table, at, 0)->image, 7);
+	ck_assert_uint_eq(frame_of(&table, at, 0)->offset, 0x410);
+	ck_assert_uint_eq(frame_of(&table, at, 1)->offset, 0x13ff);
+	/* In no mapping: nothing to ask for. */
+	ck_assert_uint_eq(frame_of(&table, at, 2)->image, IMAGE_NONE);
+	ck_assert_int_eq(frame_of(&table, at, 2)->state, FRAME_UNNAMED);
+	ck_assert_uint_eq(table.unresolved, 2);
+	stack_table_deinit(&table);
+	process_table_deinit(&processes);
+}
+END_TEST
+
+START_TEST(a_sample_may_come_before_its_stack)
+{
+	struct stack_table table;
+	struct record r = record(11, ABI_SPACE_KERNEL, 1, (uint64_t)0xffffffff81000010);
+	uint32_t at;
+
+	stack_table_init(&table, 100);
+	at = stack_table_index(&table, 11);
+	ck_assert_int_eq(table.stacks.items[at].state, STACK_AWAITED);
+	stack_table_put(&table, &r.stack, NULL);
+	ck_assert_uint_eq(stack_table_index(&table, 11), at);
+	ck_assert_int_eq(table.stacks.items[at].state, STACK_READY);
+	ck_assert_uint_eq(frame_of(&table, at, 0)->image, IMAGE_KERNEL);
+	stack_table_deinit(&table);
+}
+END_TEST
+
+START_TEST(raw_until_the_mappings_are_known)
+{
+	struct process_table processes;
+	struct stack_table table;
+	struct record r = record(11, ABI_SPACE_USER, 1, (uint64_t)0x1010);
+	struct mapping m = {0x1000, 0x3000, 0, 9};
+	struct process *p;
+	uint32_t at;
+
+	process_table_init(&processes, 10, 0);
+	stack_table_init(&table, 100);
+	p = process(&processes, MAPS_ASKED);
+	stack_table_put(&table, &r.stack, p);
+	at = stack_table_index(&table, 11);
+	ck_assert_int_eq(table.stacks.items[at].state, STACK_RAW);
+	ck_assert_uint_eq(table.raw, 1);
+	ck_assert_int_eq(mapping_set_own(&p->maps), 0);
+	mapping_set_insert(p->maps, &m);
+	p->maps_state = MAPS_KNOWN;
+	stack_table_mapped(&table, p);
+	ck_assert_int_eq(table.stacks.items[at].state, STACK_READY);
+	ck_assert_uint_eq(frame_of(&table, at, 0)->image, 9);
+	ck_assert_uint_eq(table.raw, 0);
+	stack_table_deinit(&table);
+	process_table_deinit(&processes);
+}
+END_TEST
+
+START_TEST(names_come_once)
+{
+	struct stack_table table;
+	struct record a = record(11, ABI_SPACE_KERNEL, 1, (uint64_t)0xffffffff81000010);
+	struct record b = record(12, ABI_SPACE_KERNEL, 1, (uint64_t)0xffffffff81000010);
+	struct frame_name names[2];
+
+	stack_table_init(&table, 100);
+	stack_table_put(&table, &a.stack, NULL);
+	stack_table_put(&table, &b.stack, NULL);
+	ck_assert_uint_eq(table.new_frames.count, 1); /* one place, asked for once */
+	names[0] = (struct frame_name){.name = stack_table_string(&table, "inner"), .inlined = true};
+	names[1] = (struct frame_name){.name = stack_table_string(&table, "outer")};
+	stack_table_name(&table, 0, names, 2);
+	ck_assert_int_eq(table.frames.items[0].state, FRAME_NAMED);
+	ck_assert_uint_eq(table.frames.items[0].name_count, 2);
+	ck_assert_uint_eq(table.unresolved, 0);
+	stack_table_name(&table, 0, NULL, 0); /* a late answer changes nothing */
+	ck_assert_int_eq(table.frames.items[0].state, FRAME_NAMED);
+	stack_table_deinit(&table);
+}
+END_TEST
+
+START_TEST(limits_hold_and_are_counted)
+{
+	struct stack_table table;
+	uint32_t generation;
+
+	stack_table_init(&table, 10);
+	generation = table.generation;
+	for (uint64_t id = 1; id <= 40; id++)
+		ck_assert_uint_ne(stack_table_index(&table, id), STACK_NONE);
+	ck_assert(stack_table_full(&table));
+	ck_assert_uint_eq(stack_table_index(&table, 41), STACK_NONE);
+	ck_assert_uint_eq(table.refused, 1);
+	stack_table_reset(&table);
+	ck_assert_uint_ne(table.generation, generation);
+	ck_assert_uint_eq(table.refused, 1); /* what was counted stays counted */
+	ck_assert_uint_eq(stack_table_index(&table, 41), 0);
+	stack_table_deinit(&table);
+}
+END_TEST
+
+/* What a damaged capture could hold. */
+START_TEST(count_beyond_the_record_is_cut)
+{
+	struct stack_table table;
+	struct record r = record(11, ABI_SPACE_KERNEL, 2, (uint64_t)0xffffffff81000010,
+				 (uint64_t)0xffffffff81000020);
+
+	r.stack.count = 500;
+	stack_table_init(&table, 100);
+	stack_table_put(&table, &r.stack, NULL);
+	ck_assert_uint_eq(table.stacks.items[0].count, 2);
+	stack_table_deinit(&table);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("stack_table");
+
+	SUITE_CASE(suite, "stacks", addresses_become_places_in_files,
+		   a_sample_may_come_before_its_stack, raw_until_the_mappings_are_known,
+		   count_beyond_the_record_is_cut);
+	SUITE_CASE(suite, "names", names_come_once);
+	SUITE_CASE(suite, "limits", limits_hold_and_are_counted);
+	return suite_main(suite);
+}

@@ -143,7 +143,7 @@ scenario: all programs
 	$(Q)$(RUN) scenario
 
 bench: all programs
-	$(Q)set -e; for bench in $(wildcard tests/bench/*.py); do B=$(B) $(PYTHON) $$bench; done
+	$(Q)set -e; for bench in $(filter-out tests/bench/result.py,$(wildcard tests/bench/*.py)); do B=$(B) $(PYTHON) $$bench; done
 
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all programs

@@ -144,17 +144,18 @@ static bool is_text(const struct config_key *key)
 
 /* --- numbers ------------------------------------------------------------- */
 
-void config_key_put_number(const struct config_key *key, uint64_t value, struct strbuf *out)
+void config_key_put_number(const struct config_key *key, uint64_t number, struct strbuf *out)
 {
 	size_t count;
 	const struct unit *units = units_of(key->kind, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		bool whole = value ? value % units[i].factor == 0 : units[i].factor <= NSEC_PER_SEC;
+		bool whole =
+			number ? number % units[i].factor == 0 : units[i].factor <= NSEC_PER_SEC;
 
 		if (whole) {
-			strbuf_put_u64(out, value / units[i].factor);
-			strbuf_puts(out, value || key->kind == CONFIG_TIME ? units[i].name : "");
+			strbuf_put_u64(out, number / units[i].factor);
+			strbuf_puts(out, number || key->kind == CONFIG_TIME ? units[i].name : "");
 			return;
 		}
 	}

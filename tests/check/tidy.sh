@@ -24,5 +24,5 @@ find $folders -name '*.c' ! -name '*.bpf.c' -print0 |
 		shift 2
 		out=$("$tool" --quiet --warnings-as-errors="*" "$@" -- $flags 2>&1) && exit 0
 		echo "$out" | grep -Ev "^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header"
-		exit 255
+		exit 1
 	' tidy "$tool" "$*"

@@ -2,53 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The main job on a real program: redis-server under redis-benchmark for ten seconds."""
 
-import contextlib
 import json
 import os
-import shutil
-import socket
-import subprocess
 
 import lib
 
 SECONDS = 10
 
 
-def redis_server(place):
-    """The server's path. Debian's redis-tools has the same binary under another name,
-    and it goes by the name it is called by."""
-    found = shutil.which("redis-server")
-    if found:
-        return found
-    link = os.path.join(place, "redis-server")
-    os.symlink(lib.command("redis-check-rdb"), link)
-    return link
-
-
-def answers(path):
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
-        client.connect(path)
-        client.sendall(b"PING\r\n")
-        return client.recv(16).startswith(b"+PONG")
-    return False
-
-
-@contextlib.contextmanager
-def redis_under_load(place):
-    benchmark = lib.command("redis-benchmark")
-    path = os.path.join(place, "redis.sock")
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with lib.started(redis_server(place), "--port", 0, "--unixsocket", path, "--save", "",
-                     "--appendonly", "no", "--dir", place, **quiet) as server:
-        lib.wait_for(lambda: answers(path), "redis to answer")
-        with lib.started(benchmark, "-s", path, "-q", "-l", "-n", 200000, "-c", 20,
-                         "-t", "set,get,lpush,lpop,sadd,zadd,hset,incr", **quiet):
-            yield server.pid
-
-
 def leaves_are_named():
     lib.need_bpf()
-    with lib.folder() as place, lib.Perfd() as perfd, redis_under_load(place) as pid:
+    with lib.folder() as place, lib.Perfd() as perfd, lib.redis_under_load(place) as pid:
         folded_path, json_path = os.path.join(place, "x.folded"), os.path.join(place, "x.json")
         with perfd.start_ctl("attach", "--pid", str(pid), "-d", f"{SECONDS}s", "-F", "499",
                              "-o", json_path) as second:

@@ -383,6 +383,40 @@ class Folded:
         return sorted(((value, leaf) for leaf, value in found.items()), reverse=True)
 
 
+# --- a real program under load ---------------------------------------------------------
+
+def redis_server(place):
+    """The server's path. Debian's redis-tools has the same binary under another name,
+    and it goes by the name it is called by."""
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    link = os.path.join(place, "redis-server")
+    os.symlink(command("redis-check-rdb"), link)
+    return link
+
+
+def redis_answers(path):
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        client.sendall(b"PING\r\n")
+        return client.recv(16).startswith(b"+PONG")
+    return False
+
+
+@contextlib.contextmanager
+def redis_under_load(place):
+    benchmark = command("redis-benchmark")
+    path = os.path.join(place, "redis.sock")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with started(redis_server(place), "--port", 0, "--unixsocket", path, "--save", "",
+                 "--appendonly", "no", "--dir", place, **quiet) as server:
+        wait_for(lambda: redis_answers(path), "redis to answer")
+        with started(benchmark, "-s", path, "-q", "-l", "-n", 200000, "-c", 20,
+                     "-t", "set,get,lpush,lpop,sadd,zadd,hset,incr", **quiet):
+            yield server.pid
+
+
 # --- running the cases --------------------------------------------------------------
 
 def one_line(error):

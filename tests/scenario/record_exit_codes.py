@@ -74,8 +74,9 @@ def no_samples():
 
 def usage():
     lib.equal(lib.perfctl("record", "--no-such-option").returncode, 2, "unknown option")
-    lib.equal(lib.perfctl("record", "-F", "fast", "--", "true").returncode, 2, "bad rate")
-    lib.equal(lib.perfctl("record", "-d", "-1s", "--", "true").returncode, 2, "bad duration")
+    # Before a command, the code says whose failure it is.
+    lib.equal(lib.perfctl("record", "-F", "fast", "--", "true").returncode, 125, "bad rate")
+    lib.equal(lib.perfctl("record", "-d", "-1s", "-a").returncode, 2, "bad duration")
     lib.equal(lib.perfctl("record").returncode, 2, "nothing to record")
     lib.equal(lib.perfctl("record", "-a", "-p", "1").returncode, 2, "two things to record")
     lib.equal(lib.perfctl("recrod").returncode, 2, "unknown command")

@@ -47,10 +47,8 @@ def for_people():
     lib.need_bpf()
     with lib.Perfd() as perfd:
         with lib.started(lib.program("shares"), 60, stdout=lib.subprocess.DEVNULL):
-            def sampled():
-                text = lib.succeeds(perfd.ctl("status")).stdout
-                return text if "complete" in text or "samples" in text else None
-            text = lib.wait_for(sampled, "samples in status")
+            lib.wait_for(lambda: perfd.ctl_json("status")["samples"]["taken"], "samples")
+            text = lib.succeeds(perfd.ctl("status")).stdout
         for word in ("version", "uptime", "samples", "lost", "processes"):
             lib.contains(text.lower(), word, "status")
         lib.check("\x1b" not in text, "colours although this is no terminal")

@@ -225,9 +225,11 @@ static void put_box(struct svg *svg, const struct tree_node *node, uint64_t begi
 		      "</title><rect x=\"%.4f%%\" y=\"%zu\" width=\"%.4f%%\" height=\"%d\" "
 		      "rx=\"1.5\"/>",
 		      x, y, wide, ROW - 1);
-	if (cells >= 3) {
+	strbuf_clear(&svg->scratch);
+	text_put_xml_fit(&svg->scratch, name, length, cells);
+	if (svg->scratch.length) {
 		strbuf_printf(&svg->out, "<text x=\"%.4f%%\" dx=\"4\" y=\"%zu\">", x, y + 12);
-		text_put_xml_fit(&svg->out, name, length, cells);
+		strbuf_append(&svg->out, svg->scratch.data, svg->scratch.length);
 		strbuf_puts(&svg->out, "</text>");
 	}
 	strbuf_puts(&svg->out, "</g>\n");

@@ -54,22 +54,21 @@
 		return names[i];
 	}
 
-	/* As text.c does it: characters, not bytes; wide ones take two cells. */
+	/* As text_put_xml_fit() does it: characters, not bytes; wide ones take two cells. */
 	function fit(text, cells) {
-		if (cells < 3)
-			return "";
 		if (text.length <= cells && !/[^\u0000-\u10ff]/.test(text))
 			return text;
-		let used = 0, cut = "", whole = "";
+		let used = 0, cut = "", kept = 0;
 		for (const c of text) {
 			used += /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u.test(c) ? 2 : 1;
-			whole += c;
-			if (used + 2 <= cells)
-				cut = whole;
 			if (used > cells)
-				return cut + "..";
+				return kept >= 3 ? cut + ".." : "";
+			if (used + 2 <= cells) {
+				cut += c;
+				kept++;
+			}
 		}
-		return whole;
+		return text;
 	}
 
 	function label(i, x, wide, pixels) {
@@ -92,7 +91,7 @@
 		rects[i].setAttribute("x", x + "%");
 		rects[i].setAttribute("width", wide + "%");
 		boxes[i].classList.toggle("n", wide / 100 * pixels < 3);
-		if (wide / 100 * pixels >= 3 * cell || labels[i])
+		if (wide / 100 * pixels > 7 + cell || labels[i])
 			label(i, x, wide, pixels);
 	}
 

@@ -104,18 +104,23 @@ static void put_all(struct strbuf *out, const char *bytes, size_t n, bool xml)
 
 static void put_fit(struct strbuf *out, const char *bytes, size_t n, size_t cells, bool xml)
 {
-	size_t length, used = 0, cut_at = 0, i;
+	size_t length, used = 0, cut_at = 0, characters = 0, i;
 
 	for (i = 0; i < n; i += length) {
 		used += text_cells(text_next(bytes + i, n - i, &length));
-		if (used + 2 <= cells)
-			cut_at = i + length;
 		if (used > cells)
 			break;
+		if (used + 2 <= cells) {
+			cut_at = i + length;
+			characters++;
+		}
 	}
-	put_all(out, bytes, i < n ? cut_at : n, xml);
-	if (i < n)
-		strbuf_append(out, "..", cells < 2 ? cells : 2);
+	if (i >= n) {
+		put_all(out, bytes, n, xml);
+	} else if (characters >= 3) {
+		put_all(out, bytes, cut_at, xml);
+		strbuf_puts(out, "..");
+	}
 }
 
 void text_put(struct strbuf *out, const char *bytes, size_t n)
@@ -131,11 +136,6 @@ void text_put_xml(struct strbuf *out, const char *bytes, size_t n)
 void text_put_xml_fit(struct strbuf *out, const char *bytes, size_t n, size_t cells)
 {
 	put_fit(out, bytes, n, cells, true);
-}
-
-void text_put_fit(struct strbuf *out, const char *bytes, size_t n, size_t cells)
-{
-	put_fit(out, bytes, n, cells, false);
 }
 
 /* Three significant digits, without rounding up to a fourth ("1000 ms"). */

@@ -25,10 +25,9 @@ unsigned text_cells(uint32_t character);
 void text_put(struct strbuf *out, const char *bytes, size_t n);
 /* Likewise with & < > " ' as XML entities: safe in content and attributes. */
 void text_put_xml(struct strbuf *out, const char *bytes, size_t n);
-/* Likewise for XML, at most `cells` wide, with ".." at the end of what was cut. */
+/* Likewise for XML, at most `cells` wide, with ".." at the end of what was cut;
+ * nothing if fewer than three characters of it would be left. */
 void text_put_xml_fit(struct strbuf *out, const char *bytes, size_t n, size_t cells);
-/* Likewise without XML, for tables. */
-void text_put_fit(struct strbuf *out, const char *bytes, size_t n, size_t cells);
 
 /* "12.3 ms", "4.00 MiB", "12,345", "1.23 Gcycles": three digits or more; units
  * are those of profile_value_type, an unknown one is appended as it is. */

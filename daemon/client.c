@@ -169,7 +169,7 @@ static int read_more(struct client *client, struct error *error)
 }
 
 int client_receive(struct client *client, uint64_t deadline_ns, struct error *error,
-		struct message *ret)
+		   struct message *ret)
 {
 	bool looked = false;
 

@@ -46,7 +46,7 @@ int client_call(struct client *client, struct strbuf *buf, enum message_type wan
 /* The next message of any kind, if one is whole or becomes so before
  * `deadline_ns` (CLOCK_BOOTTIME; 0: only what is here now, then -EAGAIN). */
 int client_receive(struct client *client, uint64_t deadline_ns, struct error *error,
-		struct message *ret);
+		   struct message *ret);
 
 /* --- the requests --- */
 

@@ -57,7 +57,7 @@ static int end(struct recording *recording, int r, const struct error *error)
 static void default_subject(const struct options *options, char *subject, size_t size)
 {
 	if (options->pid)
-		snprintf(subject, size, "%d", (int)options->pid);
+		command_name_process(options->pid, subject, size);
 	else
 		snprintf(subject, size, "session-%u", options->session);
 }

@@ -8,28 +8,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/base/cleanup.h"
 #include "daemon/command.h"
 #include "daemon/recording.h"
 
 /* What the default file is named after. */
 static void name_subject(const struct options *options, char *subject, size_t size)
 {
-	char path[64], comm[32] = "";
 	const char *slash;
-	_cleanup_fclose_ FILE *file = NULL;
 
 	if (options->rest_count) {
 		slash = strrchr(options->rest[0], '/');
 		snprintf(subject, size, "%s", slash ? slash + 1 : options->rest[0]);
-	} else if (!options->pid) {
-		snprintf(subject, size, "all");
+	} else if (options->pid) {
+		command_name_process(options->pid, subject, size);
 	} else {
-		snprintf(path, sizeof(path), "/proc/%d/comm", (int)options->pid);
-		file = fopen(path, "re");
-		if (file && fgets(comm, sizeof(comm), file))
-			comm[strcspn(comm, "\n")] = 0;
-		snprintf(subject, size, "%s%s%d", comm, *comm ? "-" : "", (int)options->pid);
+		snprintf(subject, size, "all");
 	}
 }
 

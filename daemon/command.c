@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "daemon/base/cleanup.h"
 #include "daemon/config_path.h"
 
 int command_fail(int code, const struct error *error)
@@ -58,4 +60,16 @@ int command_connect(const struct options *options, struct error *error, struct c
 	}
 	*ret = client;
 	return 0;
+}
+
+void command_name_process(pid_t pid, char *name, size_t size)
+{
+	char path[64], comm[32] = "";
+	_cleanup_fclose_ FILE *file = NULL;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	file = fopen(path, "re");
+	if (file && fgets(comm, sizeof(comm), file))
+		comm[strcspn(comm, "\n")] = 0;
+	snprintf(name, size, "%s%s%d", comm, *comm ? "-" : "", (int)pid);
 }

@@ -24,10 +24,10 @@ static const char record_more[] =
 static const char attach_more[] =
 	"\nNeeds a running perfd. Ends on Ctrl-C, after --duration, or when the process\n"
 	"exits, and then writes; a second Ctrl-C aborts. Without -o the file is\n"
-	"perfd-PID.svg in this directory; -o - without -f is folded.\n";
+	"perfd-NAME-PID.svg in this directory; -o - without -f is folded.\n";
 static const char detach_more[] =
 	"\nThe result of a background session that has ended by itself is kept for an hour.\n"
-	"Without -o the file is perfd-PID.svg or perfd-session-ID.svg in this directory.\n";
+	"Without -o the file is perfd-NAME-PID.svg or perfd-session-ID.svg in this directory.\n";
 static const char status_more[] = "\nExit code 3: perfd is not running.\n";
 static const char report_more[] =
 	"\nNeeds a running perfd, and root or its group. Without -o it goes to standard\n"

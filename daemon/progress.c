@@ -29,8 +29,9 @@ void progress_draw(struct progress *progress, const struct message *event)
 	if (elapsed_ns > progress->elapsed_ns && samples >= progress->samples)
 		rate = (double)(samples - progress->samples) / seconds;
 	/* Back to the line's beginning, and what is longer there is cleared. */
-	fprintf(stderr, "\r%.1f s  %" PRIu64 " samples  %.0f/s  %u processes  %s%" PRIu64 " lost%s",
+	fprintf(stderr, "\r%.1f s  %" PRIu64 " samples  %.0f/s  %u process%s  %s%" PRIu64 " lost%s",
 		(double)elapsed_ns / 1e9, samples, rate, message_u32(event, FIELD_PROCESSES),
+		message_u32(event, FIELD_PROCESSES) == 1 ? "" : "es",
 		progress->color && lost ? "\033[31m" : "", lost,
 		progress->color && lost ? "\033[0m" : "");
 	fputs("\033[K  (Ctrl-C ends)", stderr);

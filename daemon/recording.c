@@ -103,12 +103,10 @@ static int take_signals(struct recording *recording, struct error *error)
 			end = true;
 			continue;
 		}
-		progress_clear(&recording->progress);
 		if (info.ssi_signo == SIGTERM)
 			kill(recording->child.pid, SIGTERM);
 		else
-			fputs("perfctl: waiting for the command to end; Ctrl-C again aborts\n",
-			      stderr);
+			recording->hint_due = true;
 	}
 	return end;
 }
@@ -120,6 +118,12 @@ static int take_events(struct recording *recording, struct error *error)
 	int r;
 
 	while (!(r = client_receive(&recording->client, 0, error, &message))) {
+		if (message.info->type == MESSAGE_PROGRESS && recording->hint_due) {
+			progress_clear(&recording->progress);
+			fputs("perfctl: waiting for the command to end; Ctrl-C again aborts\n",
+			      stderr);
+			recording->hint_due = false;
+		}
 		if (message.info->type == MESSAGE_PROGRESS)
 			progress_draw(&recording->progress, &message);
 		if (message.info->type == MESSAGE_ENDED &&
@@ -202,9 +206,10 @@ static void say_what(const struct recording *recording, const struct profile *pr
 {
 	uint64_t lost = report_lost(profile);
 
-	fprintf(stderr, "perfctl: %" PRIu64 " samples of %zu processes in %.1f s, %" PRIu64 " lost",
+	fprintf(stderr, "perfctl: %" PRIu64 " samples of %zu process%s in %.1f s, %" PRIu64 " lost",
 		report_samples(profile), profile->processes.count,
-		(double)profile->duration_ns / 1e9, lost);
+		profile->processes.count == 1 ? "" : "es", (double)profile->duration_ns / 1e9,
+		lost);
 	if (strcmp(recording->result.path, "-") != 0)
 		fprintf(stderr, "; wrote %s (%s, %zu bytes)", recording->result.path,
 			recording->result.format->name, bytes);

@@ -34,6 +34,7 @@ struct recording {
 	uint32_t id; /* of the session; 0: not open */
 	uint32_t frequency_hz; /* the session's */
 	unsigned int interrupts; /* SIGINTs so far */
+	bool hint_due; /* Ctrl-C went to a command that has not ended of it yet */
 };
 
 /* Blocks the signals. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/base/cleanup.h"
 #include "daemon/output.h"
@@ -16,6 +17,7 @@ static int find_format(const struct options *options, const char *path, const ch
 		       const struct format **ret, struct error *error)
 {
 	_cleanup_free_ char *names = format_names();
+	struct stat st;
 
 	if (options->format) {
 		*ret = format_find(options->format);
@@ -27,6 +29,9 @@ static int find_format(const struct options *options, const char *path, const ch
 		*ret = format_find(path ? stdout_format : FILE_FORMAT);
 	else
 		*ret = format_for_path(path);
+	/* /dev/stdout, /dev/full, a FIFO: more of a stream than a file. */
+	if (!*ret && !stat(path, &st) && !S_ISREG(st.st_mode))
+		*ret = format_find(stdout_format);
 	return *ret ? 0
 		    : error_set(error, -EINVAL,
 				"-o %s: no format goes with this name; choose one with -f: %s",

@@ -126,11 +126,11 @@ static void on_end(void *context, uint32_t id, enum session_end end)
 	(void)id;
 	session->end = end;
 	event_del(session->timer);
-	if (session->background) {
+	if (session->background)
 		event_add(session->timer, &keep);
+	if (session->background && !session->waiter)
 		log_info("session %u has ended (%s); its result is kept for `perfctl detach`",
 			 session->id, session_end_name(end));
-	}
 	if (session->client)
 		send_ended(session);
 	if (session->waiter && start_collect(session, &error) < 0) {

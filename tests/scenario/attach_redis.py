@@ -31,7 +31,7 @@ def leaves_are_named():
         lib.equal(report["lost"], 0, "lost samples")
         lib.check(pid in [process["pid"] for process in report["processes"]],
                   "redis is not in the list of processes")
-        lib.check(folded.total > 0.5 * SECONDS * 1e9, "redis was on the CPU most of the time")
+        lib.check(folded.total > 0.1 * SECONDS * 1e9, "redis was hardly on the CPU")
         lib.equal({frames[0] for frames, _ in folded.stacks} - {"redis-server", "bio_close_file",
                   "bio_aof", "bio_aof_fsync", "bio_lazy_free", "jemalloc_bg_thd"}, set(),
                   "threads that are not redis's")

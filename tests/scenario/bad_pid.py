@@ -25,7 +25,7 @@ def refused(pid, part):
 def no_such_process():
     with lib.started("/bin/true") as process:
         process.wait()
-    refused(process.pid, "no such process")
+    refused(process.pid, f"no process {process.pid}")
     refused(2**22 + 1, str(2**22 + 1))  # above any pid_max
 
 
@@ -55,7 +55,7 @@ def another_users():
         mine = lib.for_everybody(lib.program("shares"), place)
         with lib.started(mine, 60, stdout=subprocess.DEVNULL) as roots:
             result = attach(perfd, roots.pid, place, binary=ctl, **identity)
-            lib.fails(result, 1, "another user")
+            lib.fails(result, 1, "not to you")
         with lib.started(mine, 60, stdout=subprocess.DEVNULL, **identity) as own:
             lib.succeeds(attach(perfd, own.pid, place, binary=ctl, **identity))
         result = perfd.ctl("report", binary=ctl, **identity)

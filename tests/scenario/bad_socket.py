@@ -14,7 +14,7 @@ import lib
 
 HEADER = struct.Struct("<IHHI")  # length, type, version, serial
 VERSION = 1
-HELLO, STATUS, ERROR, JSON = 1, 2, 64, 67
+HELLO, STATUS, ERROR, OK, JSON = 1, 2, 64, 65, 67
 TEXT = 2  # tag of an error's sentence
 
 
@@ -135,7 +135,7 @@ def nonsense():
         expect_error(client, "999")
         client.sendall(HEADER.pack(3, STATUS, VERSION, 2) + b"abc")
         expect_error(client, "status")
-        client.sendall(HEADER.pack(0, JSON, VERSION, 3))
+        client.sendall(HEADER.pack(0, OK, VERSION, 3))
         expect_error(client, "no request")
         client.sendall(HEADER.pack(0, STATUS, VERSION, 4))
         kind, _, serial, _ = frame(client)

@@ -23,8 +23,10 @@ def same_totals_without_root():
 
             def reported():
                 report = perfd.ctl_json("report")
-                return report if of_comm(report, "shares") else None
-            live = lib.wait_for(reported, "shares in the report")
+                ended = [process for process in report["processes"]
+                         if process["comm"] == "shares" and process["end_ns"]]
+                return report if ended else None
+            live = lib.wait_for(reported, "the end of shares in the report")
         lib.check(os.path.getsize(recording) > 1000, "the recording is empty")
         os.chmod(recording, 0o644)
         binary = lib.for_everybody(lib.PERFD, place)

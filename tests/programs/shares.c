@@ -3,6 +3,10 @@
  * shares [CPU_SECONDS] [QUANTUM_MS]: three functions that take 50, 30 and 20 % of
  * its CPU time, in quanta by its own CPU clock, interleaved. Prints at the end
  * how much each really took, as JSON.
+ *
+ * Quanta are of random length (half to one and a half times QUANTUM_MS): with
+ * equal ones the program's rhythm can fall into step with the sampling clock, and
+ * then the same part of it is hit again and again.
  */
 #include "burn.h"
 
@@ -32,7 +36,7 @@ enum { PARTS = sizeof(parts) / sizeof(parts[0]) };
 int main(int argc, char **argv)
 {
 	uint64_t seconds = number(argc, argv, 1, 10), quantum = number(argc, argv, 2, 5) * MS;
-	uint64_t spent[PARTS] = {0}, total = 0;
+	uint64_t spent[PARTS] = {0}, total = 0, random = cpu_ns(CLOCK_REALTIME) | 1;
 
 	while (total < seconds * 1000 * MS) {
 		int next = 0;
@@ -44,7 +48,10 @@ int main(int argc, char **argv)
 				next = i;
 		}
 		before = cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
-		parts[next].work(quantum);
+		random ^= random << 13;
+		random ^= random >> 7;
+		random ^= random << 17;
+		parts[next].work(quantum / 2 + random % (quantum + 1));
 		before = cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - before;
 		spent[next] += before;
 		total += before;

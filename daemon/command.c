@@ -38,9 +38,14 @@ int command_config(const struct options *options, struct config *config, struct 
 		r = config_load(config, options->config, error);
 	else if (!access(CONFIG_DEFAULT_PATH, R_OK))
 		r = config_load(config, CONFIG_DEFAULT_PATH, error);
-	if (!r && options->socket)
-		r = config_set(config, "daemon.socket", options->socket, error);
-	return r;
+	if (r < 0 || !options->socket)
+		return r;
+	/* Not by config_set(): what perfd wants absolute may be relative here. */
+	if (strlen(options->socket) >= sizeof(config->socket))
+		return error_set(error, -ENAMETOOLONG, "--socket: a path of %zu bytes",
+				 strlen(options->socket));
+	snprintf(config->socket, sizeof(config->socket), "%s", options->socket);
+	return 0;
 }
 
 int command_connect(const struct options *options, struct error *error, struct client *ret)

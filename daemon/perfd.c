@@ -114,7 +114,8 @@ static int parse_fd(const char *text, int *ret)
 	char *end;
 	long value = strtol(text, &end, 10);
 
-	if (*end || end == text || value < 3 || value > FILES_WANTED)
+	if (*end || end == text || value < 3 || value > FILES_WANTED ||
+	    fcntl((int)value, F_GETFD) < 0)
 		return -EINVAL;
 	*ret = (int)value;
 	return 0;
@@ -160,15 +161,17 @@ static int apply_option(struct perfd *perfd, int option)
 }
 
 /* The file first, wherever --config stands, and then what the command line
- * sets over it. */
+ * sets over it. GO_ON or an exit code. */
 static int load_config(struct perfd *perfd, int argc, char **argv, const char *file)
 {
 	struct error error;
-	int option, r = 0;
+	int option, r = 0, code = EXIT_FAILURE;
 
 	config_init(&perfd->config);
 	if (file || !access(CONFIG_DEFAULT_PATH, F_OK))
 		r = config_load(&perfd->config, file ? file : CONFIG_DEFAULT_PATH, &error);
+	if (!r)
+		code = EXIT_USAGE;
 	optind = 1;
 	while (!r && (option = getopt_long(argc, argv, "c:s:l:fh", long_options, NULL)) != -1) {
 		if (option == 's')
@@ -180,20 +183,19 @@ static int load_config(struct perfd *perfd, int argc, char **argv, const char *f
 	}
 	if (!r)
 		r = config_check(&perfd->config, &error);
-	if (r < 0)
-		log_error("%s", error.text);
-	return r;
+	if (!r)
+		return GO_ON;
+	log_error("%s", error.text);
+	return code;
 }
 
 static int parse_options(struct perfd *perfd, int argc, char **argv)
 {
 	const char *file = NULL;
 	enum log_level level;
-	int option;
+	int option, code;
 
 	while ((option = getopt_long(argc, argv, "c:s:l:fh", long_options, NULL)) != -1) {
-		int code;
-
 		if (option == '?') /* getopt has said why */
 			return EXIT_USAGE;
 		if (option == 'c')
@@ -206,8 +208,9 @@ static int parse_options(struct perfd *perfd, int argc, char **argv)
 		return usage("it takes options only");
 	if (perfd->replay && perfd->capture)
 		return usage("--replay and --capture exclude each other");
-	if (load_config(perfd, argc, argv, file) < 0)
-		return EXIT_FAILURE;
+	code = load_config(perfd, argc, argv, file);
+	if (code != GO_ON)
+		return code;
 	if (log_level_parse(perfd->config.log_level, &level) == 0)
 		log_init("perfd", level);
 	return GO_ON;

@@ -218,7 +218,7 @@ int client_call(struct client *client, struct strbuf *buf, enum message_type wan
 		uint64_t timeout_ns, struct error *error, struct message *ret)
 {
 	uint64_t deadline = clock_boot_ns() + timeout_ns;
-	struct message message;
+	struct message message = {0};
 	int r;
 
 	message_end(buf, 0);
@@ -229,7 +229,7 @@ int client_call(struct client *client, struct strbuf *buf, enum message_type wan
 		return r;
 	for (;;) {
 		r = client_receive(client, deadline, error, &message);
-		if (r < 0)
+		if (r < 0 || !message.info)
 			return r;
 		if (message.info->kind == MESSAGE_EVENT)
 			continue;

@@ -41,7 +41,7 @@ int cmd_report(const struct options *options)
 		r = result_write(&result, profile, &error, &bytes);
 	if (r == -EPIPE)
 		return EXIT_CODE_OK;
-	if (r < 0)
+	if (r)
 		return command_fail(EXIT_CODE_FAILURE, &error);
 	if (strcmp(result.path, "-") != 0)
 		fprintf(stderr, "perfctl: wrote %s (%s, %zu bytes)\n", result.path,

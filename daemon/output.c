@@ -65,14 +65,14 @@ static bool is_descriptor(const char *path)
 
 int output_check(const char *path, struct error *error)
 {
-	struct place place;
+	struct place place = {0};
 	struct stat st;
 	int r;
 
 	if (!strcmp(path, "-"))
 		return 0;
 	r = find_place(path, &place, error);
-	if (r < 0)
+	if (r)
 		return r;
 	if (place.in_place || is_descriptor(path)) {
 		if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0)
@@ -175,7 +175,7 @@ static int write_beside(const struct place *place, const char *name, const void 
 int output_write(const char *path, const void *bytes, size_t n, struct error *error)
 {
 	char name[PATH_MAX + 32];
-	struct place place;
+	struct place place = {0};
 	int r;
 
 	if (!strcmp(path, "-")) {
@@ -183,7 +183,7 @@ int output_write(const char *path, const void *bytes, size_t n, struct error *er
 		return r < 0 ? failed(r, "standard output", n, error) : 0;
 	}
 	r = find_place(path, &place, error);
-	if (r < 0)
+	if (r)
 		return r;
 	if (place.in_place || is_descriptor(path))
 		return write_in_place(path, bytes, n, error);

@@ -87,7 +87,7 @@ int peer_may_see(const struct peer *peer, pid_t pid, struct error *error)
 {
 	char path[32];
 	_cleanup_close_ int proc = -1;
-	uid_t uids[3], owner;
+	uid_t uids[3] = {-1, -1, -1}, owner = -1;
 
 	if (pid <= 0)
 		return error_set(error, -ESRCH, "%d is no process id", (int)pid);
@@ -97,7 +97,7 @@ int peer_may_see(const struct peer *peer, pid_t pid, struct error *error)
 		return no_such_process(pid, error);
 	if (peer->privileged)
 		return 0;
-	if (read_uids(proc, uids, &owner) < 0)
+	if (read_uids(proc, uids, &owner))
 		return no_such_process(pid, error);
 	for (size_t i = 0; i < 3; i++) {
 		if (uids[i] != peer->uid)

@@ -99,9 +99,12 @@ static int usage(const char *what)
 static int set_option(struct config *config, const char *setting, struct error *error)
 {
 	_cleanup_free_ char *key = strdup(setting);
-	char *value = key ? strchr(key, '=') : NULL;
+	char *value;
 	int r;
 
+	if (!key)
+		return error_set(error, -ENOMEM, "--set %s: no memory", setting);
+	value = strchr(key, '=');
 	if (!value)
 		return error_set(error, -EINVAL, "--set %s: expected section.key=value", setting);
 	*value++ = 0;
@@ -178,7 +181,7 @@ static int load_config(struct perfd *perfd, int argc, char **argv, const char *f
 			r = config_set(&perfd->config, "daemon.socket", optarg, &error);
 		else if (option == 'l')
 			r = config_set(&perfd->config, "daemon.log_level", optarg, &error);
-		else if (option == OPT_SET)
+		else if (option == OPT_SET && optarg)
 			r = set_option(&perfd->config, optarg, &error);
 	}
 	if (!r)

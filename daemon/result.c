@@ -25,10 +25,11 @@ static int find_format(const struct options *options, const char *path, const ch
 			    : error_set(error, -EINVAL, "-f %s: no such format; there are %s",
 					options->format, names ? names : "");
 	}
-	if (!path || !strcmp(path, "-"))
-		*ret = format_find(path ? stdout_format : FILE_FORMAT);
-	else
-		*ret = format_for_path(path);
+	if (!path) {
+		*ret = format_find(FILE_FORMAT);
+		return 0;
+	}
+	*ret = strcmp(path, "-") ? format_for_path(path) : format_find(stdout_format);
 	/* /dev/stdout, /dev/full, a FIFO: more of a stream than a file. */
 	if (!*ret && !stat(path, &st) && !S_ISREG(st.st_mode))
 		*ret = format_find(stdout_format);

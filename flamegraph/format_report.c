@@ -27,26 +27,32 @@ static void put_head(struct strbuf *out, const struct format_job *job)
 	strbuf_puts(out, "\n\n");
 }
 
-/* Right-aligned; the text's only characters beyond ASCII are µ. */
+/* Right-aligned by characters: µ is two bytes. */
 static void put_cell(struct strbuf *out, const struct strbuf *text, size_t width)
 {
 	size_t cells = 0, n;
 
-	for (size_t i = 0; i < text->length; i += n) {
+	for (size_t i = 0; i < text->length; i += n)
 		cells += text_cells(text_next(text->data + i, text->length - i, &n));
-	}
 	for (; cells < width; cells++)
 		strbuf_putc(out, ' ');
 	strbuf_append(out, text->data, text->length);
 }
 
+/* "33.33 %   1.23 s"; two decimals throughout, so that a column can be read. */
 static void put_amount(struct strbuf *out, const struct format_job *job, uint64_t value)
 {
 	_cleanup_(strbuf_deinit) struct strbuf cell = {0};
+	double percent = 100.0 * (double)value / (double)job->total;
 
-	text_put_percent(&cell, value, job->total);
-	put_cell(out, &cell, 9);
-	strbuf_clear(&cell);
+	if (!value) {
+		strbuf_puts(out, "       -          -  ");
+		return;
+	}
+	if (percent < 0.01)
+		strbuf_puts(out, "< 0.01 %");
+	else
+		strbuf_printf(out, "%6.2f %%", percent);
 	text_put_value(&cell, value, job->value_unit);
 	put_cell(out, &cell, 11);
 	strbuf_puts(out, "  ");
@@ -59,7 +65,7 @@ static const char *kind_mark(uint32_t kind)
 		[FRAME_INLINE] = "inlined",
 		[FRAME_JIT] = "jit",
 		[FRAME_INTERPRETED] = "interpreted",
-		[FRAME_SPECIAL] = "reason, no code",
+		[FRAME_SPECIAL] = "a reason, not a function",
 	};
 
 	return kind < FRAME_KIND_COUNT ? marks[kind] : NULL;
@@ -69,6 +75,7 @@ static void put_row(struct strbuf *out, const struct format_job *job, const stru
 		    const struct report_row *row)
 {
 	const struct label *label = &report->labels.items.items[row->label];
+	const char *module = profile_text(job->profile, label->module);
 	const char *mark = kind_mark(label->kind);
 	size_t length;
 	const char *text = label_text(&report->labels, row->label, &length);
@@ -76,12 +83,11 @@ static void put_row(struct strbuf *out, const struct format_job *job, const stru
 	put_amount(out, job, row->self);
 	put_amount(out, job, row->total);
 	text_put(out, text, length);
-	if (label->module) {
+	if (*module) {
 		strbuf_puts(out, "  ");
-		text_put(out, profile_text(job->profile, label->module),
-			 strtab_length(&job->profile->strings, label->module));
+		text_put(out, module, strtab_length(&job->profile->strings, label->module));
 	}
-	if (mark)
+	if (mark && strcmp(mark, module))
 		strbuf_printf(out, "  (%s)", mark);
 	strbuf_putc(out, '\n');
 }
@@ -105,7 +111,7 @@ int format_report_write(const struct format_job *job, FILE *out)
 	if (r)
 		return r;
 	put_head(&text, job);
-	strbuf_puts(&text, "     self              total                 function  module\n");
+	strbuf_puts(&text, "    self                 total             function  module\n");
 	for (size_t i = 0; i < report.rows.count; i++)
 		put_row(&text, job, &report, &report.rows.items[i]);
 	if (report.rows_all > report.rows.count) {

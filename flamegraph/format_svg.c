@@ -168,15 +168,14 @@ static void put_facts(struct svg *svg, const struct tree_node *node, const char 
 	text_put_xml(out, name, length);
 	if (node->label != PROFILE_NONE) {
 		const struct label *label = &svg->tree.labels.items.items[node->label];
+		const char *module = profile_text(job->profile, label->module);
 		const char *note = looks[label->kind].note;
 
-		if (label->module || *note)
+		if (*module || *note)
 			strbuf_putc(out, '\n');
-		if (label->module)
-			text_put_xml(out, profile_text(job->profile, label->module),
-				     strtab_length(&job->profile->strings, label->module));
-		if (*note)
-			strbuf_printf(out, label->module ? " (%s)" : "%s", note);
+		text_put_xml(out, module, strtab_length(&job->profile->strings, label->module));
+		if (*note && strcmp(module, note))
+			strbuf_printf(out, *module ? " (%s)" : "%s", note);
 	}
 	strbuf_clear(figures);
 	strbuf_puts(figures, "total ");

@@ -18,7 +18,7 @@
 	const drawn = new Array(count).fill(null); /* text shown in each label */
 	const shown = new Uint8Array(count).fill(1), hits = new Uint8Array(count);
 	const pictureHeight = parseFloat(root.getAttribute("height"));
-	let zoomed = 0, term = "", cell = 6.65, hovered = -1, refit = 0;
+	let zoomed = 0, term = "", cell = 6.65, hovered = -1, fitted = 0;
 
 	function read() {
 		const open = [];
@@ -95,8 +95,12 @@
 			label(i, x, wide, pixels);
 	}
 
+	function pixelsOfArea() {
+		return area.getBoundingClientRect().width || 1200;
+	}
+
 	function layout() {
-		const pixels = area.getBoundingClientRect().width || 1200;
+		const pixels = fitted = pixelsOfArea();
 		const scale = 100 / width[zoomed], up = new Set();
 		for (let i = parent[zoomed]; i >= 0; i = parent[i])
 			up.add(i);
@@ -238,7 +242,8 @@
 		root.setAttribute("width", "100%");
 		root.setAttribute("height", Math.max(pictureHeight + BAR, view));
 		follow();
-		layout();
+		if (pixelsOfArea() !== fitted)
+			layout();
 	}
 
 	function follow() {
@@ -298,10 +303,12 @@
 		/* Within somebody's page the keys are the page's. */
 		(alone ? window : root).addEventListener("keydown", onKey);
 		window.addEventListener("scroll", follow, {passive: true});
-		window.addEventListener("resize", () => {
-			cancelAnimationFrame(refit);
-			refit = requestAnimationFrame(settle);
-		});
+		window.addEventListener("resize", settle);
+		/* The width may settle later than the event: the observer has the last word. */
+		new ResizeObserver(() => {
+			if (pixelsOfArea() !== fitted)
+				layout();
+		}).observe(root);
 	}
 
 	read();

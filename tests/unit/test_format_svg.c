@@ -44,6 +44,38 @@ START_TEST(golden_pictures)
 }
 END_TEST
 
+static char *read_file(const char *path)
+{
+	struct strbuf text = {0};
+	FILE *file = fopen(path, "r");
+	int c;
+
+	ck_assert_msg(file != NULL, "%s: %s", path, strerror(errno));
+	while ((c = getc(file)) != EOF)
+		strbuf_putc(&text, (char)c);
+	fclose(file);
+	return text.data;
+}
+
+/* The browser test puts golden pictures and these files together. */
+START_TEST(style_and_script_are_the_files)
+{
+	struct profile *profile = profile_from_text("value cpu bytes\nstack c;f 1\n");
+	char *svg = profile_must_render(profile, "svg");
+	char *script = read_file("flamegraph/svg_script.js");
+	char *style = read_file("flamegraph/svg_style.css");
+
+	ck_assert_ptr_nonnull(strstr(svg, script));
+	ck_assert_ptr_nonnull(strstr(svg, style));
+	ck_assert_ptr_null(strstr(script, "]]>"));
+	ck_assert_ptr_null(strpbrk(style, "<&"));
+	free(svg);
+	free(script);
+	free(style);
+	profile_destroy(profile);
+}
+END_TEST
+
 static unsigned count_of(const char *text, const char *word)
 {
 	unsigned count = 0;
@@ -176,6 +208,7 @@ static Suite *svg_suite(void)
 	TCase *tc = tcase_create("svg");
 
 	tcase_add_test(tc, golden_pictures);
+	tcase_add_test(tc, style_and_script_are_the_files);
 	tcase_add_test(tc, nothing_foreign_becomes_markup);
 	tcase_add_test(tc, every_name_of_bytes_is_harmless);
 	tcase_add_test(tc, thin_boxes_are_told_in_the_foot);
@@ -190,21 +223,14 @@ static Suite *svg_suite(void)
 /* Check's assertions work within a test only, so this is one, without its words. */
 START_TEST(render_to_stdout)
 {
-	struct strbuf text = {0};
+	char *text = read_file(getenv("RENDER"));
+	struct profile *profile = profile_from_text(text);
 	struct error error = {0};
-	struct profile *profile;
-	FILE *file = fopen(getenv("RENDER"), "r");
-	int c;
 
-	ck_assert_ptr_nonnull(file);
-	while ((c = getc(file)) != EOF)
-		strbuf_putc(&text, (char)c);
-	fclose(file);
-	profile = profile_from_text(strbuf_text(&text));
 	ck_assert_msg(!format_write(format_find("svg"), profile, NULL, stdout, &error), "%s",
 		      error.text);
 	profile_destroy(profile);
-	strbuf_deinit(&text);
+	free(text);
 }
 END_TEST
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "flamegraph/text.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/profile_text.h"
+
+#define BAD "\xef\xbf\xbd"
+
+static void check(struct strbuf *got, const char *want)
+{
+	ck_assert_str_eq(strbuf_text(got), want);
+	strbuf_deinit(got);
+}
+
+static void check_clean(const char *bytes, size_t n, const char *want)
+{
+	struct strbuf out = {0};
+
+	text_put(&out, bytes, n);
+	check(&out, want);
+}
+
+START_TEST(what_is_no_text_is_replaced)
+{
+	check_clean("a\0b", 3, "a" BAD "b");
+	check_clean("a\nb\r\t\x7f", 6, "a" BAD "b" BAD BAD BAD);
+	check_clean("\xc3\xa9", 2, "\xc3\xa9"); /* é */
+	check_clean("\xc3", 1, BAD); /* cut */
+	check_clean("\xc0\xaf", 2, BAD BAD); /* overlong / */
+	check_clean("\xe0\x80\xaf", 3, BAD BAD BAD);
+	check_clean("\xed\xa0\x80", 3, BAD BAD BAD); /* surrogate */
+	check_clean("\xf4\x90\x80\x80", 4, BAD BAD BAD BAD); /* above U+10FFFF */
+	check_clean("\xf0\x9f\x94\xa5", 4, "\xf0\x9f\x94\xa5");
+	check_clean("\xc2\x85", 2, BAD); /* next line */
+	check_clean("\xe2\x80\xa8", 3, BAD); /* line separator */
+	check_clean("\xe2\x80\xae", 3, BAD); /* right-to-left override */
+	check_clean("\xef\xbf\xbf", 3, BAD); /* no character */
+	check_clean("x\xe6\x97", 3, "x" BAD BAD);
+	check_clean("", 0, "");
+}
+END_TEST
+
+static void check_fit(const char *text, size_t cells, const char *want)
+{
+	struct strbuf out = {0};
+
+	text_put_xml_fit(&out, text, strlen(text), cells);
+	check(&out, want);
+}
+
+START_TEST(labels_are_cut_by_characters)
+{
+	check_fit("abcdef", 6, "abcdef");
+	check_fit("abcdef", 5, "abc..");
+	check_fit("abcdef", 4, "");
+	check_fit("ab", 2, "ab");
+	check_fit("ab", 1, "");
+	check_fit("<<<<<<", 5, "&lt;&lt;&lt;..");
+	check_fit("\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5", 9,
+		  "\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5..");
+}
+END_TEST
+
+static void check_value(uint64_t value, const char *unit, const char *want)
+{
+	struct strbuf out = {0};
+
+	text_put_value(&out, value, unit);
+	check(&out, want);
+}
+
+START_TEST(values_are_readable)
+{
+	check_value(0, "nanoseconds", "0 ns");
+	check_value(999, "nanoseconds", "999 ns");
+	check_value(1000, "nanoseconds", "1.00 µs");
+	check_value(999499, "nanoseconds", "999 µs");
+	check_value(999999, "nanoseconds", "1.00 ms");
+	check_value(12345678, "nanoseconds", "12.3 ms");
+	check_value(9960000000, "nanoseconds", "9.96 s");
+	check_value(123456789000000, "nanoseconds", "123,457 s");
+	check_value(1023, "bytes", "1023 B");
+	check_value(1536, "bytes", "1.50 KiB");
+	check_value(4194304, "bytes", "4.00 MiB");
+	check_value(1234567, "count", "1,234,567");
+	check_value(12, "", "12");
+	check_value(12, "faults", "12 faults");
+	check_value(2500000000, "cycles", "2.50 Gcycles");
+	check_value(UINT64_MAX, "count", "18,446,744,073,709,551,615");
+}
+END_TEST
+
+static void check_percent(uint64_t part, uint64_t whole, const char *want)
+{
+	struct strbuf out = {0};
+
+	text_put_percent(&out, part, whole);
+	check(&out, want);
+}
+
+START_TEST(shares_are_never_rounded_to_nothing)
+{
+	check_percent(1, 3, "33.3 %");
+	check_percent(1, 1, "100.0 %");
+	check_percent(1, 100000, "< 0.01 %");
+	check_percent(0, 5, "0 %");
+	check_percent(5, 0, "0 %");
+	check_percent(1, 30, "3.33 %");
+}
+END_TEST
+
+static Suite *text_suite(void)
+{
+	Suite *suite = suite_create("text");
+	TCase *tc = tcase_create("text");
+
+	tcase_add_test(tc, what_is_no_text_is_replaced);
+	tcase_add_test(tc, labels_are_cut_by_characters);
+	tcase_add_test(tc, values_are_readable);
+	tcase_add_test(tc, shares_are_never_rounded_to_nothing);
+	suite_add_tcase(suite, tc);
+	return suite;
+}
+
+int main(void)
+{
+	return run_suite(text_suite());
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "flamegraph/tree.h"
+#include "tests/unit/profile_text.h"
+
+/* "all 10/0 (app 10/0 (main 10/3 (foo 7/7)))": total/self and children. */
+static void put_node(struct strbuf *out, const struct tree *tree, uint32_t at)
+{
+	const struct tree_node *node = &tree->nodes.items[at];
+	size_t length;
+
+	strbuf_printf(out, "%s %" PRIu64 "/%" PRIu64,
+		      node->label == PROFILE_NONE ? "all"
+						  : label_text(&tree->labels, node->label, &length),
+		      node->total, node->self);
+	if (node->end == at + 1)
+		return;
+	strbuf_puts(out, " (");
+	for (uint32_t child = at + 1; child < node->end; child = tree->nodes.items[child].end) {
+		ck_assert_uint_eq(tree->nodes.items[child].parent, at);
+		ck_assert_uint_eq(tree->nodes.items[child].depth, node->depth + 1);
+		strbuf_puts(out, child == at + 1 ? "" : ", ");
+		put_node(out, tree, child);
+	}
+	strbuf_putc(out, ')');
+}
+
+static void check_tree(const char *lines, bool without_comm, const char *want)
+{
+	struct profile *profile = profile_from_text(lines);
+	struct tree_options options = {.without_comm = without_comm};
+	struct strbuf text = {0};
+	struct tree tree;
+
+	ck_assert_int_eq(tree_init(&tree, profile, &options), 0);
+	put_node(&text, &tree, 0);
+	ck_assert_str_eq(strbuf_text(&text), want);
+	strbuf_deinit(&text);
+	tree_deinit(&tree);
+	profile_destroy(profile);
+}
+
+START_TEST(paths_become_a_tree)
+{
+	static const char lines[] = "value n count\n"
+				    "stack b;main;foo 1\nstack a;main;foo;bar 2\n"
+				    "stack a;main;foo 4\nstack a;main 8\nstack a 16\n";
+
+	check_tree(
+		lines, false,
+		"all 31/0 (a 30/16 (main 14/8 (foo 6/4 (bar 2/2))), b 1/0 (main 1/0 (foo 1/1)))");
+	check_tree(lines, true, "all 31/16 (main 15/8 (foo 7/5 (bar 2/2)))");
+	check_tree("value n count\n", false, "all 0/0");
+}
+END_TEST
+
+/* Sorting lines of text puts foo-bar between foo and foo;x. */
+START_TEST(a_name_with_a_longer_neighbour_stays_whole)
+{
+	check_tree("value n count\n"
+		   "stack a;foo;x 1\nstack a;foo-bar;x 2\nstack a;foo 4\nstack a;foo\\x20b 8\n"
+		   "stack a;foo;y 16\n",
+		   true, "all 31/0 (foo 21/4 (x 1/1, y 16/16), foo b 8/8, foo-bar 2/0 (x 2/2))");
+}
+END_TEST
+
+START_TEST(places_of_one_function_are_one_box)
+{
+	check_tree("value n count\n"
+		   "stack a;f@lib@0x10 1\nstack a;f@lib@0x20 2\nstack a;f@other@0x10 4\n"
+		   "stack a;f_[k]@lib 8\n",
+		   true, "all 15/0 (f 3/3, f 8/8, f 4/4)");
+}
+END_TEST
+
+START_TEST(recursion_is_kept)
+{
+	check_tree("value n count\nstack a;f;f;f 1\nstack a;f;f 2\n", true,
+		   "all 3/0 (f 3/0 (f 3/2 (f 1/1)))");
+}
+END_TEST
+
+START_TEST(a_value_the_profile_lacks)
+{
+	struct profile *profile = profile_from_text("value n count\nstack a;f 1\n");
+	struct tree_options options = {.value_type = 1};
+	struct tree tree;
+
+	ck_assert_int_eq(tree_init(&tree, profile, &options), -EINVAL);
+	profile_destroy(profile);
+}
+END_TEST
+
+START_TEST(properties)
+{
+	struct profile *profile = profile_from_seed((unsigned)_i);
+	struct tree_options options = {.value_type = 1, .without_comm = _i % 2};
+	uint64_t self = 0;
+	struct tree tree;
+
+	ck_assert_int_eq(tree_init(&tree, profile, &options), 0);
+	ck_assert_uint_eq(tree.nodes.items[0].total, profile_total(profile, 1));
+	for (uint32_t i = 0; i < tree.nodes.count; i++) {
+		const struct tree_node *node = &tree.nodes.items[i];
+		uint64_t children = 0;
+
+		self += node->self;
+		for (uint32_t child = i + 1; child < node->end;
+		     child = tree.nodes.items[child].end) {
+			children += tree.nodes.items[child].total;
+			for (uint32_t twin = tree.nodes.items[child].end; twin < node->end;
+			     twin = tree.nodes.items[twin].end)
+				ck_assert_uint_ne(tree.nodes.items[child].label,
+						  tree.nodes.items[twin].label);
+		}
+		ck_assert_uint_eq(children + node->self, node->total);
+	}
+	ck_assert_uint_eq(self, tree.nodes.items[0].total);
+	tree_deinit(&tree);
+	profile_destroy(profile);
+}
+END_TEST
+
+static Suite *tree_suite(void)
+{
+	Suite *suite = suite_create("tree");
+	TCase *tc = tcase_create("tree");
+
+	tcase_add_test(tc, paths_become_a_tree);
+	tcase_add_test(tc, a_name_with_a_longer_neighbour_stays_whole);
+	tcase_add_test(tc, places_of_one_function_are_one_box);
+	tcase_add_test(tc, recursion_is_kept);
+	tcase_add_test(tc, a_value_the_profile_lacks);
+	tcase_add_loop_test(tc, properties, 1, 100);
+	suite_add_tcase(suite, tc);
+	return suite;
+}
+
+int main(void)
+{
+	return run_suite(tree_suite());
+}

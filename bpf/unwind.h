@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Unwind tables: how to get from a frame to its caller at any address of a
+ * file, for x86-64, without frame pointers. Made by the symbolizer from DWARF
+ * call frame information, read by the BPF side. In the manner of the kernel's
+ * ORC (arch/x86/include/asm/orc_types.h), for files of any size:
+ *
+ *	blocks	one word for each 256 bytes of the file's code: number of the
+ *		first row that lies in the block or behind it. One more at the
+ *		end: the number of rows.
+ *	rows	one word each, sorted: the lowest byte of the row's address in
+ *		bits 16 to 23 (its block gives the rest), and in bits 0 to 15 the
+ *		number of its rule. A row holds up to the next one.
+ *	rules	16 bytes each, without duplicates.
+ *
+ * Addresses are offsets in the file (what a mapping gives), not ELF addresses.
+ * The rule of an address is that of the last row at or before it. Code
+ * without call frame information is covered by a row with UNWIND_CFA_NONE.
+ */
+#ifndef PERFD_BPF_UNWIND_H
+#define PERFD_BPF_UNWIND_H
+
+#include <linux/types.h>
+
+#define UNWIND_BLOCK_SHIFT 8
+#define UNWIND_BLOCK_BYTES (1u << UNWIND_BLOCK_SHIFT)
+#define UNWIND_RULES_MAX 65536u
+
+#define UNWIND_ROW(address, rule) ((__u32)((address) & 0xff) << 16 | (__u32)(rule))
+#define UNWIND_ROW_LOW(row) ((row) >> 16)
+#define UNWIND_ROW_RULE(row) ((row) & 0xffff)
+
+/* DWARF register numbers (System V ABI, AMD64 supplement, figure 3.36). */
+enum { UNWIND_RBX = 3, UNWIND_RBP = 6, UNWIND_RSP = 7, UNWIND_R10 = 10, UNWIND_REGISTERS = 17 };
+
+/* The canonical frame address: the stack pointer before the call. */
+enum unwind_cfa {
+	UNWIND_CFA_NONE, /* no information: try the frame pointer */
+	UNWIND_CFA_END, /* the outermost frame: the return address is undefined */
+	UNWIND_CFA_REGISTER, /* reg + offset */
+	UNWIND_CFA_DEREF, /* [reg + offset] + extra (DRAP) */
+	UNWIND_CFA_PLT, /* rsp + offset + ((rip & 15) >= extra ? 8 : 0) */
+	UNWIND_CFA_SIGNAL, /* a signal frame: registers from the ucontext at rsp */
+	UNWIND_CFA_UNSUPPORTED, /* an expression that is none of these; extra: its first opcode */
+	UNWIND_CFA_COUNT
+};
+
+enum unwind_register {
+	UNWIND_SAME, /* unchanged */
+	UNWIND_AT_CFA, /* saved at CFA + offset */
+	UNWIND_AT_RBP, /* saved at rbp + offset (DRAP frames) */
+	UNWIND_UNDEFINED,
+	UNWIND_IN_REGISTER, /* the return address only: in register ra_register */
+	UNWIND_REGISTER_COUNT
+};
+
+struct unwind_rule {
+	__u8 cfa; /* enum unwind_cfa */
+	__u8 reg; /* DWARF number: rsp, rbp, or another one that a leaf knows */
+	__u8 rbp; /* enum unwind_register: how the caller's rbp is found */
+	__u8 ra; /* UNWIND_AT_CFA (at CFA - 8) or UNWIND_IN_REGISTER */
+	__s32 offset;
+	__s32 rbp_offset;
+	__s32 extra; /* CFA_DEREF, CFA_PLT, CFA_UNSUPPORTED; else: ra's register */
+};
+
+#ifdef __cplusplus
+static_assert(sizeof(struct unwind_rule) == 16, "unwind_rule");
+#else
+_Static_assert(sizeof(struct unwind_rule) == 16, "unwind_rule");
+#endif
+
+#endif

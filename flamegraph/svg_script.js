@@ -135,7 +135,7 @@
 	}
 
 	function percent(value) {
-		return value > 0 && value < 0.01 ? "< 0.01 %" : value.toFixed(value < 9.995 ? 2 : 1) + " %";
+		return !value ? "0 %" : value < 0.01 ? "< 0.01 %" : value.toFixed(value < 9.995 ? 2 : 1) + " %";
 	}
 
 	function tellMatches(text) {

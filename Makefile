@@ -112,7 +112,7 @@ $(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(B)/libperfd.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(CHECK_LIBS) $(LIBS)
 
 # What the scenarios profile: optimised, but every frame there to be seen.
-PROGRAM_CFLAGS := $(CSTD) $(WARN) -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer \
+PROGRAM_CFLAGS := $(CSTD) $(WARN) -I. -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer \
 	-fno-optimize-sibling-calls -fno-inline
 
 $(B)/programs/%: tests/programs/%.c $(wildcard tests/programs/*.h) Makefile

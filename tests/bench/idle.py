@@ -107,7 +107,7 @@ def main():
                                                 stdout=subprocess.DEVNULL))
             rows["every CPU busy"] = measure(pids, SECONDS)
         settings = perfd.ctl_json("status")
-    print(f"perfd at {settings.get('frequency_hz', 'its default')} Hz, {SECONDS} s each, "
+    print(f"perfd at {settings['source']['frequency_hz']} Hz, {SECONDS} s each, "
           f"percent of one CPU")
     columns = [("machine busy", "machine_busy_percent", "%"), ("perfd", "perfd_percent", "%"),
                ("worker", "worker_percent", "%"), ("in BPF", "bpf_percent", "%"),

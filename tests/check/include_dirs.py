@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Includes point down the layers, are written from the root, and go in no circle.
 
-    0  bpf/abi.h, daemon/base/        1  symbolizer/
-    2  flamegraph/                    3  daemon/
+    0  daemon/base/, and what kernel and user side share: bpf/abi.h, bpf/unwind.h
+    1  symbolizer/
+    2  flamegraph/
+    3  daemon/
 
 flamegraph/ is pure: it sees layer 0 only, so neither it nor symbolizer/ may know
 the other. bpf/ sees its own headers. tests/ may see everything."""
@@ -15,6 +17,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.MULTILINE)
 FOLDERS = ("bpf", "daemon", "symbolizer", "flamegraph", "tests")
+
+SHARED = ("bpf/abi.h", "bpf/unwind.h")
 
 BASE, BPF, SYMBOLIZER, FLAMEGRAPH, DAEMON, TESTS = (
     "base", "bpf", "symbolizer", "flamegraph", "daemon", "tests")
@@ -29,7 +33,7 @@ MAY_SEE = {
 
 
 def layer(name):
-    if name == "bpf/abi.h" or name.startswith("daemon/base/"):
+    if name in SHARED or name.startswith("daemon/base/"):
         return BASE
     return name.split("/")[0]
 

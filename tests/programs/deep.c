@@ -2,7 +2,7 @@
  *
  * deep [DEPTH] [CPU_MS]: burns CPU_MS in bottom, DEPTH calls of descend below main.
  */
-#include "burn.h"
+#include "tests/programs/burn.h"
 
 static void bottom(uint64_t ns)
 {

@@ -3,7 +3,7 @@
  * deleted [CPU_MS]: copies its own file, executes the copy, deletes it, and then
  * burns CPU_MS in deleted_work: the code has no name in the file system any more.
  */
-#include "burn.h"
+#include "tests/programs/burn.h"
 
 #include <fcntl.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * dlopener [CPU_MS] [TURNS]: loads libplugin.so from its own folder, burns CPU_MS in
  * its plugin_work, unloads it, and again, TURNS times.
  */
-#include "burn.h"
+#include "tests/programs/burn.h"
 
 #include <dlfcn.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * exec_chain [LINKS] [CPU_MS]: burns CPU_MS in before_exec and executes itself,
  * LINKS times in one process; the last one burns in after_exec.
  */
-#include "burn.h"
+#include "tests/programs/burn.h"
 
 #include <unistd.h>
 

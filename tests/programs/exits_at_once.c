@@ -2,7 +2,7 @@
  *
  * exits_at_once [CODE] [SIGNAL]: ends with CODE, or by SIGNAL if that is given.
  */
-#include "burn.h"
+#include "tests/programs/burn.h"
 
 #include <signal.h>
 

@@ -2,7 +2,7 @@
  *
  * What dlopener loads.
  */
-#include "burn.h"
+#include "tests/programs/burn.h"
 
 void plugin_work(uint64_t ns);
 

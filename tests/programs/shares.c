@@ -8,7 +8,7 @@
  * equal ones the program's rhythm can fall into step with the sampling clock, and
  * then the same part of it is hit again and again.
  */
-#include "burn.h"
+#include "tests/programs/burn.h"
 
 static void work_50(uint64_t ns)
 {

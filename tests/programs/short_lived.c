@@ -4,7 +4,7 @@
  * side. Each run names itself w0000, w0001, ... and burns MS of CPU time in
  * spin_<number % 8>. Prints {"pids": [pid of w0000, ...]} at the end.
  */
-#include "burn.h"
+#include "tests/programs/burn.h"
 
 #include <string.h>
 #include <sys/prctl.h>

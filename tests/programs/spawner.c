@@ -3,7 +3,7 @@
  * spawner [CHILDREN] [CPU_MS]: forks CHILDREN, each of which forks one more; every
  * one burns CPU_MS: in parent_work, child_work or grandchild_work.
  */
-#include "burn.h"
+#include "tests/programs/burn.h"
 
 #include <sys/wait.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
  * threads [COUNT] [CPU_MS]: COUNT threads named t-0, t-1, ..., each burning CPU_MS
  * of CPU time in even_work or odd_work by its number. The main thread waits.
  */
-#include "burn.h"
+#include "tests/programs/burn.h"
 
 #include <pthread.h>
 

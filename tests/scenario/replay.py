@@ -9,9 +9,10 @@ import subprocess
 import lib
 
 
-def of_comm(report, comm):
-    return sorted((process["pid"], process["samples"], process["weight"])
-                  for process in report["processes"] if process["comm"] == comm)
+def of_process(report, pid):
+    """(comm, samples, weight) of a process; others may come and go meanwhile."""
+    return [(process["comm"], process["samples"], process["weight"])
+            for process in report["processes"] if process["pid"] == pid]
 
 
 def same_totals_without_root():
@@ -19,12 +20,14 @@ def same_totals_without_root():
     with lib.folder() as place:
         recording = os.path.join(place, "recording")
         with lib.Perfd("--set", "cpu.frequency_hz=499", "--capture", recording) as perfd:
-            subprocess.run([lib.program("shares"), "2"], check=True, stdout=subprocess.DEVNULL)
+            with lib.started(lib.program("shares"), 2, stdout=subprocess.DEVNULL) as process:
+                lib.equal(process.wait(60), 0, "exit code of shares")
+            pid = process.pid
 
             def reported():
                 report = perfd.ctl_json("report")
-                ended = [process for process in report["processes"]
-                         if process["comm"] == "shares" and process["end_ns"]]
+                ended = [one for one in report["processes"]
+                         if one["pid"] == pid and one["end_ns"]]
                 return report if ended else None
             live = lib.wait_for(reported, "the end of shares in the report")
         lib.check(os.path.getsize(recording) > 1000, "the recording is empty")
@@ -36,13 +39,13 @@ def same_totals_without_root():
                 result = perfd.ctl("report", "--json")
                 if result.returncode:
                     return None
-                seen[:] = of_comm(json.loads(result.stdout), "shares")
-                return seen == of_comm(live, "shares")
+                seen[:] = of_process(json.loads(result.stdout), pid)
+                return seen == of_process(live, pid)
             seen = []
             try:
                 lib.wait_for(replayed, "the same samples from the recording", 30)
             finally:
-                print(f"live {of_comm(live, 'shares')}, replayed {seen}")
+                print(f"live {of_process(live, pid)}, replayed {seen}")
 
 
 def damaged_recordings():

@@ -164,17 +164,15 @@ static int apply_option(struct perfd *perfd, int option)
 }
 
 /* The file first, wherever --config stands, and then what the command line
- * sets over it. GO_ON or an exit code. */
+ * sets over it. */
 static int load_config(struct perfd *perfd, int argc, char **argv, const char *file)
 {
 	struct error error;
-	int option, r = 0, code = EXIT_FAILURE;
+	int option, r = 0;
 
 	config_init(&perfd->config);
 	if (file || !access(CONFIG_DEFAULT_PATH, F_OK))
 		r = config_load(&perfd->config, file ? file : CONFIG_DEFAULT_PATH, &error);
-	if (!r)
-		code = EXIT_USAGE;
 	optind = 1;
 	while (!r && (option = getopt_long(argc, argv, "c:s:l:fh", long_options, NULL)) != -1) {
 		if (option == 's')
@@ -186,10 +184,9 @@ static int load_config(struct perfd *perfd, int argc, char **argv, const char *f
 	}
 	if (!r)
 		r = config_check(&perfd->config, &error);
-	if (!r)
-		return GO_ON;
-	log_error("%s", error.text);
-	return code;
+	if (r < 0)
+		log_error("%s", error.text);
+	return r;
 }
 
 static int parse_options(struct perfd *perfd, int argc, char **argv)
@@ -211,9 +208,8 @@ static int parse_options(struct perfd *perfd, int argc, char **argv)
 		return usage("it takes options only");
 	if (perfd->replay && perfd->capture)
 		return usage("--replay and --capture exclude each other");
-	code = load_config(perfd, argc, argv, file);
-	if (code != GO_ON)
-		return code;
+	if (load_config(perfd, argc, argv, file) < 0)
+		return EXIT_FAILURE;
 	if (log_level_parse(perfd->config.log_level, &level) == 0)
 		log_init("perfd", level);
 	return GO_ON;

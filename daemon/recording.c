@@ -39,10 +39,15 @@ int recording_init(struct recording *recording, struct error *error)
 
 void recording_deinit(struct recording *recording)
 {
+	struct signalfd_siginfo info;
+
 	progress_clear(&recording->progress);
 	client_deinit(&recording->client);
 	private_daemon_end(&recording->daemon);
 	child_deinit(&recording->child);
+	/* The Ctrl-C that aborted us is dealt with: our exit code says so. */
+	while (recording->signal_fd >= 0 && read(recording->signal_fd, &info, sizeof(info)) > 0)
+		;
 	if (recording->signal_fd >= 0)
 		close(recording->signal_fd);
 	sigprocmask(SIG_SETMASK, &recording->mask, NULL);
@@ -141,15 +146,16 @@ static int wait_any(struct recording *recording, bool events, struct error *erro
 		{.fd = recording->child.running ? recording->child.pidfd : -1, .events = POLLIN},
 		{.fd = events ? recording->client.fd : -1, .events = POLLIN},
 	};
+	int r;
 
 	if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0 && errno != EINTR)
 		return error_set(error, -errno, "cannot wait: %s", strerror(errno));
-	/* Before the signals: a command that died of Ctrl-C is not waited for. */
-	if (fds[1].revents) {
+	if (fds[1].revents)
 		child_reap(&recording->child);
-		return 1;
-	}
-	return fds[0].revents ? take_signals(recording, error) : 0;
+	/* Also when the command has ended: it may have died of the Ctrl-C that waits
+	 * here, and that must not count as one that came after. */
+	r = take_signals(recording, error);
+	return r < 0 ? r : r || fds[1].revents;
 }
 
 int recording_follow(struct recording *recording, struct error *error)

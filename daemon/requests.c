@@ -66,6 +66,9 @@ static int on_status(struct connection *connection, const struct message *messag
 
 	for (const struct server_session *at = server->sessions; at; at = at->next)
 		sessions++;
+	/* Titles are command lines: what others record is theirs. */
+	if (status && !connection->peer.privileged)
+		json_object_del(status, "sessions");
 	if (status)
 		json_object_set_new(status, "server",
 				    json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}",

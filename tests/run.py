@@ -187,7 +187,7 @@ def run_fuzz(totals):
             continue
         with tempfile.TemporaryDirectory(prefix="perfd-fuzz-") as scratch:
             command = [path, f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048",
-                       "-timeout=10", "-print_final_stats=1", f"-artifact_prefix={BUILD}/crash-",
+                       "-timeout=10", "-print_final_stats=1", f"-artifact_prefix={BUILD}/",
                        scratch]
             corpus = os.path.join(ROOT, "tests", "fuzz", "corpus", word)
             if os.path.isdir(corpus):

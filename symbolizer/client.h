@@ -52,7 +52,7 @@ struct symbolizer_frame {
 };
 
 struct symbolizer_name {
-	const struct symbolizer_frame *frames; /* leaf first */
+	const struct symbolizer_frame *frames; /* leaf first; NULL if there is none */
 	uint32_t frame_count; /* 0: no name for this address */
 };
 

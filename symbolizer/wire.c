@@ -231,6 +231,8 @@ static int read_names(struct reader *reader, char *payload, size_t expected,
 	if (!r && reader_ok(reader) && reader_left(reader))
 		reader_fail(reader, "bytes behind the end");
 	for (size_t i = 0; i < names->names.count && reader_ok(reader) && !r; i++) {
+		if (!names->names.items[i].frame_count)
+			continue; /* there may be no frame at all to point to */
 		names->names.items[i].frames = names->frames.items + at;
 		at += names->names.items[i].frame_count;
 	}

@@ -213,6 +213,7 @@ END_TEST
  * it which lie to tell: the id of the image is the number of the lie. */
 static int liar_main(void)
 {
+	static const uint8_t blank[25] = {0}; /* an image without a build id */
 	static const uint8_t garbage[64] = {0xff, 0xff, 0xff, 0xff, 1, 2, 3};
 	struct channel_in in;
 
@@ -231,8 +232,8 @@ static int liar_main(void)
 			out.payload = hello;
 			out.size = sizeof(hello);
 		} else if (in.header.kind == WIRE_IMAGE_OPEN && image >= 10) {
-			out.payload = (uint8_t[25]){0};
-			out.size = 25;
+			out.payload = blank;
+			out.size = sizeof(blank);
 		} else if (image % 10 == 1) {
 			out.header.id++;
 		} else if (image % 10 == 2) {

@@ -59,11 +59,16 @@ struct writer {
 	VEC(size_t) ends;
 };
 
+static void cut_line(struct writer *writer, size_t elements)
+{
+	writer->line.length = elements && writer->ends.items ? writer->ends.items[elements - 1] : 0;
+	writer->ends.count = elements;
+}
+
 static int put_path(struct writer *writer, const struct paths *paths,
 		    const struct path_elements *path, size_t common)
 {
-	writer->ends.count = common;
-	writer->line.length = common ? writer->ends.items[common - 1] : 0;
+	cut_line(writer, common);
 	for (size_t i = common; i < path->count; i++) {
 		size_t length;
 		const char *text = label_text(paths->labels, path_label(paths, path, i), &length);

@@ -207,7 +207,7 @@ int profile_add_sample(struct profile *profile, const struct profile_sample *sam
 	uint64_t *found, *sums;
 
 	_Static_assert(sizeof(*sample) == 16, "hashed as bytes: no padding");
-	if (!sample_valid(profile, sample))
+	if (!width || !sample_valid(profile, sample))
 		return -EINVAL;
 	for (; (found = hashmap_get(&profile->sample_index, key)); key++) {
 		if (*found >= at || !sample_equal(&profile->samples.items[*found], sample))

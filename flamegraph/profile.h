@@ -129,7 +129,8 @@ uint32_t profile_stack(struct profile *profile, const uint32_t *frames, size_t c
 const uint32_t *profile_stack_frames(const struct profile *profile, uint32_t stack,
 				     size_t *ret_count);
 uint32_t profile_add_process(struct profile *profile, const struct profile_process *process);
-/* `values`: value_type_count of them, added to a sample alike if there is one. */
+/* `values`: value_type_count of them, added to a sample alike if there is one.
+ * -EINVAL: an id out of range, or no value types yet. */
 int profile_add_sample(struct profile *profile, const struct profile_sample *sample,
 		       const uint64_t *values);
 /* Adds to the count with the same key if there is one. */

@@ -292,6 +292,8 @@ static bool decode_samples(struct decoder *decoder)
 	struct profile *profile = decoder->profile;
 	uint32_t count = get_count(decoder, 16 + 8 * (size_t)profile->value_type_count);
 
+	if (count && !profile->value_type_count)
+		return reader_fail(&decoder->in, "samples without a value type");
 	for (uint32_t i = 0; i < count; i++) {
 		struct profile_sample sample = {0};
 		uint64_t values[PROFILE_VALUES_MAX];

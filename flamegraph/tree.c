@@ -5,45 +5,44 @@
 #include "flamegraph/paths.h"
 #include "flamegraph/profile_internal.h"
 
-/* Walks the sorted paths; `open` holds the nodes from the root to where the
- * last path ended. */
+/* Walks the sorted paths; the nodes from `at` up to the root are open: they may
+ * still get children. */
 struct builder {
 	struct tree *tree;
-	VEC(uint32_t) open;
+	uint32_t at; /* where the last path ended; PROFILE_NONE: nothing is open */
 };
 
 static int push_node(struct builder *builder, uint32_t label)
 {
 	struct tree *tree = builder->tree;
-	size_t depth = builder->open.count;
-	struct tree_node node = {
-		.label = label,
-		.parent = depth ? builder->open.items[depth - 1] : PROFILE_NONE,
-		.depth = (uint32_t)depth,
-	};
+	struct tree_node node = {.label = label, .parent = builder->at};
 
+	if (node.parent != PROFILE_NONE)
+		node.depth = tree->nodes.items[node.parent].depth + 1;
 	if (tree->nodes.count >= PROFILE_NONE - 1)
 		return -E2BIG;
-	if (vec_push(&builder->open, (uint32_t)tree->nodes.count) || vec_push(&tree->nodes, node))
+	if (vec_push(&tree->nodes, node))
 		return -ENOMEM;
+	builder->at = (uint32_t)tree->nodes.count - 1;
 	if (node.depth > tree->depth)
 		tree->depth = node.depth;
 	return 0;
 }
 
-/* Closes nodes until `depth` of them are open; a closed one is complete. */
-static void pop_nodes(struct builder *builder, size_t depth)
+/* Closes the open nodes from `depth` down; a closed one is complete. */
+static void close_nodes(struct builder *builder, size_t depth)
 {
 	struct tree_node *nodes = builder->tree->nodes.items;
 
-	while (builder->open.count > depth) {
-		struct tree_node *node = &nodes[builder->open.items[--builder->open.count]];
+	while (builder->at != PROFILE_NONE && nodes[builder->at].depth >= depth) {
+		struct tree_node *node = &nodes[builder->at];
 
 		node->end = (uint32_t)builder->tree->nodes.count;
 		node->total = profile_sum(node->total, node->self);
 		if (node->parent != PROFILE_NONE)
 			nodes[node->parent].total =
 				profile_sum(nodes[node->parent].total, node->total);
+		builder->at = node->parent;
 	}
 }
 
@@ -58,23 +57,23 @@ static int build(struct builder *builder, const struct paths *paths)
 		size_t common = i ? path_common(paths, &previous, &elements) : 0;
 		struct tree_node *leaf;
 
-		pop_nodes(builder, common + 1);
+		close_nodes(builder, common + 1); /* the root is one more */
 		for (size_t k = common; !r && k < elements.count; k++)
 			r = push_node(builder, path_label(paths, &elements, k));
 		if (r)
 			break;
-		leaf = &builder->tree->nodes.items[builder->open.items[builder->open.count - 1]];
+		leaf = &builder->tree->nodes.items[builder->at];
 		leaf->self = profile_sum(leaf->self, path->value);
 		previous = elements;
 	}
 	if (!r)
-		pop_nodes(builder, 0);
+		close_nodes(builder, 0);
 	return r;
 }
 
 int tree_init(struct tree *tree, const struct profile *profile, const struct tree_options *options)
 {
-	struct builder builder = {.tree = tree};
+	struct builder builder = {.tree = tree, .at = PROFILE_NONE};
 	_cleanup_free_ uint32_t *rank = NULL;
 	struct paths paths;
 	int r;
@@ -93,7 +92,6 @@ int tree_init(struct tree *tree, const struct profile *profile, const struct tre
 		r = build(&builder, &paths);
 		paths_deinit(&paths);
 	}
-	vec_free(&builder.open);
 	if (r)
 		tree_deinit(tree);
 	return r;

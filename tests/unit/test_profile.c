@@ -105,6 +105,17 @@ START_TEST(ids_that_are_none_are_refused)
 }
 END_TEST
 
+START_TEST(a_sample_needs_a_value_type)
+{
+	struct profile *profile = profile_create();
+	struct profile_sample sample = {.process = PROFILE_NONE};
+
+	ck_assert_int_eq(profile_add_sample(profile, &sample, NULL), -EINVAL);
+	ck_assert_uint_eq(profile->samples.count, 0);
+	profile_destroy(profile);
+}
+END_TEST
+
 START_TEST(sums_stop_at_the_top)
 {
 	struct profile *profile = profile_from_text("value n count\n"
@@ -288,6 +299,7 @@ static Suite *profile_suite(void)
 	tcase_add_test(tc, stacks_keep_their_order);
 	tcase_add_test(tc, samples_alike_are_summed);
 	tcase_add_test(tc, ids_that_are_none_are_refused);
+	tcase_add_test(tc, a_sample_needs_a_value_type);
 	tcase_add_test(tc, sums_stop_at_the_top);
 	tcase_add_test(tc, counts_add_up_by_key);
 	tcase_add_loop_test(tc, merge_commutes, 1, 100);

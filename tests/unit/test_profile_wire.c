@@ -147,6 +147,26 @@ START_TEST(an_id_out_of_range_is_named)
 }
 END_TEST
 
+/* Found by the fuzzer: pointer arithmetic on a table that is not there. */
+START_TEST(samples_without_a_value_type_are_refused)
+{
+	struct strbuf bytes = {0};
+	struct profile *back = NULL;
+	struct error error;
+
+	put_head(&bytes);
+	for (int i = 0; i < 5; i++) /* frames, stacks, processes, value types, default */
+		strbuf_u32(&bytes, 0);
+	strbuf_u32(&bytes, 1); /* a sample */
+	strbuf_u32(&bytes, 0);
+	strbuf_u32(&bytes, PROFILE_NONE);
+	strbuf_u64(&bytes, 0);
+	ck_assert_int_eq(profile_decode(bytes.data, bytes.length, &error, &back), -EBADMSG);
+	ck_assert_ptr_nonnull(strstr(error.text, "samples without a value type at byte 40"));
+	strbuf_deinit(&bytes);
+}
+END_TEST
+
 START_TEST(other_bytes_and_versions_are_refused)
 {
 	struct profile *back = NULL;
@@ -172,6 +192,7 @@ static Suite *wire_suite(void)
 	tcase_add_test(tc, changed_bytes_do_no_harm);
 	tcase_add_test(tc, numbers_beyond_the_bytes_are_not_believed);
 	tcase_add_test(tc, an_id_out_of_range_is_named);
+	tcase_add_test(tc, samples_without_a_value_type_are_refused);
 	tcase_add_test(tc, other_bytes_and_versions_are_refused);
 	suite_add_tcase(suite, tc);
 	return suite;

@@ -12,8 +12,6 @@
 
 #define DESCRIPTORS_PER_IMAGE 4 /* times images_max are kept */
 
-_Static_assert(SYMBOLIZER_ADDRESSES_MAX == WIRE_ADDRESSES_MAX, "what a request can carry");
-
 static void queue_push(struct op_queue *queue, struct op *op)
 {
 	op->next = NULL;
@@ -320,72 +318,72 @@ static void limit_descriptors(struct symbolizer *s)
 	}
 }
 
-int symbolizer_add_image(struct symbolizer *s, uint32_t id, int fd, symbolizer_image_fn *done,
+int symbolizer_add_image(struct symbolizer *s, uint32_t image, int fd, symbolizer_image_fn *done,
 			 void *context)
 {
-	struct op op = {.kind = WIRE_IMAGE_OPEN, .image = id, .fd = -1, .context = context};
+	struct op op = {.kind = WIRE_IMAGE_OPEN, .image = image, .fd = -1, .context = context};
 	_cleanup_close_ int owned = fd;
-	struct image *image;
+	struct image *entry;
 	int r;
 
-	if (!id || fd < 0)
+	if (!image || fd < 0)
 		return -EINVAL;
-	if (client_image(s, id))
+	if (client_image(s, image))
 		return -EEXIST;
 	limit_descriptors(s);
-	image = calloc(1, sizeof(*image));
-	if (!image)
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
 		return -ENOMEM;
-	image->id = id;
-	image->fd = -1;
-	image->used = ++s->uses;
-	r = hashmap_put(&s->images, id, (uintptr_t)image);
+	entry->id = image;
+	entry->fd = -1;
+	entry->used = ++s->uses;
+	r = hashmap_put(&s->images, image, (uintptr_t)entry);
 	if (r < 0) {
-		image_free(image);
+		image_free(entry);
 		return r;
 	}
 	op.done.image = done;
 	r = submit(s, &op, NULL);
 	if (r < 0) {
-		hashmap_remove(&s->images, id);
-		image_free(image);
+		hashmap_remove(&s->images, image);
+		image_free(entry);
 		return r;
 	}
-	image->fd = TAKE_FD(owned);
+	entry->fd = TAKE_FD(owned);
 	s->stats.images++;
 	return 0;
 }
 
-void symbolizer_drop_image(struct symbolizer *s, uint32_t id)
+void symbolizer_drop_image(struct symbolizer *s, uint32_t image)
 {
-	struct op op = {.kind = WIRE_IMAGE_DROP, .image = id, .fd = -1};
-	struct image *image = client_image(s, id);
+	struct op op = {.kind = WIRE_IMAGE_DROP, .image = image, .fd = -1};
+	struct image *entry = client_image(s, image);
 
-	if (!image)
+	if (!entry)
 		return;
-	hashmap_remove(&s->images, id);
-	if (image->fd >= 0)
+	hashmap_remove(&s->images, image);
+	if (entry->fd >= 0)
 		s->stats.images--;
 	/* If it cannot be told, the worker lets go of it when it needs the room. */
-	if (image->held && submit(s, &op, NULL) < 0)
-		log_debug("symbolizer: image %u stays in the worker for a while", id);
-	image_free(image);
+	if (entry->held && submit(s, &op, NULL) < 0)
+		log_debug("symbolizer: image %u stays in the worker for a while", image);
+	image_free(entry);
 }
 
-int symbolizer_names(struct symbolizer *s, uint32_t id, const uint64_t *offsets, size_t count,
+int symbolizer_names(struct symbolizer *s, uint32_t image, const uint64_t *offsets, size_t count,
 		     symbolizer_names_fn *done, void *context)
 {
 	struct op op = {.kind = WIRE_IMAGE_NAMES,
-			.image = id,
+			.image = image,
 			.count = count,
 			.fd = -1,
 			.done.names = done,
 			.context = context};
-	struct image *image = client_image(s, id);
+	struct image *entry = client_image(s, image);
 
-	if (!image)
+	if (!entry)
 		return -ENOENT;
-	image->used = ++s->uses;
+	entry->used = ++s->uses;
 	return submit(s, &op, offsets);
 }
 

@@ -43,7 +43,7 @@ struct kallsyms {
 /* Reads to the end of the text. -EBADMSG with the line's number for what is no
  * such list, -E2BIG, -ENOMEM, or what read() says. The descriptor stays the
  * caller's. */
-int kallsyms_init(struct kallsyms *kallsyms, int fd, struct error *error);
+int kallsyms_init(struct kallsyms *ret, int fd, struct error *error);
 void kallsyms_deinit(struct kallsyms *kallsyms);
 /* The name of the function around a kernel address, or NULL; and its module,
  * "" for the kernel itself. Both owned by the list. */

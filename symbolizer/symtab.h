@@ -37,7 +37,7 @@ struct symtab {
 
 /* -ENOMEM, -E2BIG (more symbols than any linker writes). A table that is
  * damaged gives what can be read of it: no symbols at all is not an error. */
-int symtab_init(struct symtab *symtab, const struct elf_image *image, struct error *error);
+int symtab_init(struct symtab *ret, const struct elf_image *image, struct error *error);
 void symtab_deinit(struct symtab *symtab);
 /* The function that covers the ELF address, or NULL. Owned by the table. */
 const char *symtab_find(const struct symtab *symtab, uint64_t address);

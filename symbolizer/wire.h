@@ -41,7 +41,7 @@
 #define WIRE_TEXT_MAX 512u /* of an error's sentence */
 #define WIRE_NAME_MAX 4096u /* bytes of a name, a module, a source file */
 #define WIRE_PATH_MAX 65536u /* bytes of a mapping's path */
-#define WIRE_ADDRESSES_MAX (1u << 20) /* in one request */
+#define WIRE_ADDRESSES_MAX SYMBOLIZER_ADDRESSES_MAX /* in one request */
 #define WIRE_FRAMES_MAX 128u /* of one address */
 #define WIRE_MAPPINGS_MAX (1u << 20)
 

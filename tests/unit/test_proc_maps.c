@@ -100,7 +100,9 @@ START_TEST(what_is_no_line)
 		snprintf(buffer, sizeof(buffer), "%s", bad[i]);
 		ck_assert_msg(!proc_maps_line(buffer, strlen(buffer), &map), "taken: %s", bad[i]);
 	}
-	memcpy(buffer, "1000-2000 r-xp 00000000 00:00 0 /a\0b", 36);
+	/* A NUL inside. */
+	snprintf(buffer, sizeof(buffer), "1000-2000 r-xp 00000000 00:00 0 /a.b");
+	buffer[34] = '\0';
 	ck_assert(!proc_maps_line(buffer, 36, &map));
 }
 END_TEST

@@ -66,13 +66,18 @@ all: $(B)/perfd $(B)/perfctl
 
 # --- Kernel side ------------------------------------------------------------
 
+# A missing tool is named, with the way to get it.
+need = @command -v $(1) >/dev/null || { echo '$(1) is not there: see make deps' >&2; exit 1; }
+
 $(GEN)/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 	$(say) BPF $<
 	@mkdir -p $(@D)
+	$(call need,$(CLANG))
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
 $(GEN)/%.skel.h: $(GEN)/%.bpf.o
 	$(say) SKEL $@
+	$(call need,$(BPFTOOL))
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
 
 # --- User side --------------------------------------------------------------
@@ -125,15 +130,17 @@ $(B)/programs/lib%.so: tests/programs/lib%.c $(wildcard tests/programs/*.h) Make
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(PROGRAM_CFLAGS) -fPIC -shared $< -o $@
 
-.PHONY: programs test unit scenario bench demo deps
+.PHONY: programs build-tests test unit scenario bench demo deps
 programs: $(PROGRAMS) $(PLUGINS)
+build-tests: all programs $(UNIT)
+	@:
 
 deps:
 	$(Q)tests/install-deps.sh
 
 # The variables above were set before deps could install anything: so a new make.
 test: deps
-	$(Q)$(MAKE) --no-print-directory all programs $(UNIT)
+	$(Q)$(MAKE) --no-print-directory build-tests
 	$(Q)$(RUN) unit scenario
 
 unit: $(UNIT)
@@ -146,7 +153,7 @@ bench: all programs
 	$(Q)set -e; for bench in $(filter-out tests/bench/result.py,$(wildcard tests/bench/*.py)); do B=$(B) $(PYTHON) $$bench; done
 
 demo: deps
-	$(Q)$(MAKE) --no-print-directory all programs
+	$(Q)$(MAKE) --no-print-directory build-tests
 	$(Q)B=$(B) $(PYTHON) tests/demo.py
 
 # --- Sanitizers and fuzzers -------------------------------------------------

@@ -59,10 +59,11 @@ def show(report):
     for row in report["functions"][:TOP]:
         name = row["name"] if len(row["name"]) <= 60 else row["name"][:57] + "..."
         print(f"  {row['self_percent']:6.1f}% {row['total_percent']:6.1f}%  {name}")
+    print("\nof the samples:\n")
     for count in report["counts"]:
         if count["count"]:
-            print(f"\n  {count['key']}: {count['count']} - {count['text']}", end="")
-    print("\n\nlook at")
+            print(f"  {count['count']:7}  {count['text']}")
+    print("\nlook at\n")
     print(f"  {os.path.join(lib.ROOT, 'demo.svg')}: in a browser; click to zoom, Ctrl-F to search")
     print(f"  {os.path.join(lib.ROOT, 'demo.folded')}: one line a stack, for grep and other tools")
 

@@ -63,6 +63,7 @@ SKELS := $(BPF_SRC:bpf/%.bpf.c=$(GEN)/%.skel.h)
 .SECONDARY:
 .PHONY: all
 all: $(B)/perfd $(B)/perfctl
+	@:
 
 # --- Kernel side ------------------------------------------------------------
 
@@ -132,6 +133,7 @@ $(B)/programs/lib%.so: tests/programs/lib%.c $(wildcard tests/programs/*.h) Make
 
 .PHONY: programs build-tests test unit scenario bench demo deps
 programs: $(PROGRAMS) $(PLUGINS)
+	@:
 build-tests: all programs $(UNIT)
 	@:
 
@@ -153,7 +155,7 @@ bench: all programs
 	$(Q)set -e; for bench in $(filter-out tests/bench/result.py,$(wildcard tests/bench/*.py)); do B=$(B) $(PYTHON) $$bench; done
 
 demo: deps
-	$(Q)$(MAKE) --no-print-directory build-tests
+	$(Q)$(MAKE) --no-print-directory all programs
 	$(Q)B=$(B) $(PYTHON) tests/demo.py
 
 # --- Sanitizers and fuzzers -------------------------------------------------

@@ -67,6 +67,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(config.stacks_max, 65536);
 	ck_assert_uint_eq(config.samples_max, 2u << 20);
 	ck_assert_uint_eq(config.exited_grace_ns, 10 * NSEC_PER_SEC);
+	ck_assert_uint_eq(config.unwind_memory_bytes, 128u << 20);
 	ck_assert_uint_eq(config.worker_memory_bytes, 1u << 30);
 	ck_assert_uint_eq(config.worker_deadline_ns, 5 * NSEC_PER_SEC);
 	ck_assert_uint_eq(config.worker_images_max, 256);

@@ -42,7 +42,6 @@ struct config {
 	uint64_t samples_max; /* distinct aggregated samples of one session */
 	uint64_t exited_grace_ns; /* an exited process stays known this long */
 	uint64_t unwind_memory_bytes; /* kernel memory for unwind tables */
-	uint64_t unwind_memory_bytes; /* unwind tables in the kernel, all processes together */
 	uint64_t worker_memory_bytes; /* address space of the symbolizer worker */
 	uint64_t worker_deadline_ns; /* for one request, then it is killed */
 	uint32_t worker_images_max; /* files held open and parsed */

@@ -62,8 +62,6 @@
 	  1024, 1ULL << 32, "Distinct aggregated samples of one session.")                         \
 	X("limits", "exited_grace", exited_grace_ns, CONFIG_TIME, "time", "10s",                   \
 	  0, 3600 * NSEC_PER_SEC, "A process that ended stays known this long.")                   \
-	X("limits", "unwind_memory", unwind_memory_bytes, CONFIG_SIZE, "size", "128M",             \
-	  MIB, GIB, "Kernel memory of unwind tables, at most; the least used go.")                 \
 	X("limits", "worker_memory", worker_memory_bytes, CONFIG_SIZE, "size", "1G",               \
 	  64 * MIB, 64 * GIB, "Address space of the symbolizer worker.")                           \
 	X("limits", "unwind_memory", unwind_memory_bytes, CONFIG_SIZE, "size", "128M",             \

@@ -62,10 +62,10 @@
 	  1024, 1ULL << 32, "Distinct aggregated samples of one session.")                         \
 	X("limits", "exited_grace", exited_grace_ns, CONFIG_TIME, "time", "10s",                   \
 	  0, 3600 * NSEC_PER_SEC, "A process that ended stays known this long.")                   \
-	X("limits", "worker_memory", worker_memory_bytes, CONFIG_SIZE, "size", "1G",               \
-	  64 * MIB, 64 * GIB, "Address space of the symbolizer worker.")                           \
 	X("limits", "unwind_memory", unwind_memory_bytes, CONFIG_SIZE, "size", "128M",             \
 	  1 * MIB, 1024 * MIB, "Kernel memory for unwind tables; the least used go first.")        \
+	X("limits", "worker_memory", worker_memory_bytes, CONFIG_SIZE, "size", "1G",               \
+	  64 * MIB, 64 * GIB, "Address space of the symbolizer worker.")                           \
 	X("limits", "worker_deadline", worker_deadline_ns, CONFIG_TIME, "time", "5s",              \
 	  100 * NSEC_PER_MSEC, 600 * NSEC_PER_SEC,                                                 \
 	  "A worker that is longer at one request is replaced.")                                   \

@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define ABI_VERSION 1
+#define ABI_VERSION 2
 
 #define ABI_COMM_MAX 16 /* TASK_COMM_LEN, NUL included */
 #define ABI_PATH_MAX 4096 /* PATH_MAX, NUL included */
@@ -71,8 +71,13 @@ enum abi_space { ABI_SPACE_KERNEL = 1, ABI_SPACE_USER };
 /* How the frames of a stack are to be read. */
 enum abi_frame_form {
 	ABI_FRAME_ADDRESS = 1, /* addresses of the process or the kernel, one word a frame */
-	ABI_FRAME_FILE, /* (file id << 48 | address in file): the table walk's form */
+	ABI_FRAME_FILE, /* ABI_FRAME() words, callers by their calls: the table walk's form */
 };
+
+/* A place in a file: image number and offset. Image 0: the process address. */
+#define ABI_FRAME(image, offset) ((__u64)(image) << 48 | (offset))
+#define ABI_FRAME_IMAGE(frame) ((__u32)((frame) >> 48))
+#define ABI_FRAME_OFFSET(frame) ((frame)&0xffffffffffffULL)
 
 struct abi_header {
 	__u16 size; /* bytes of the record, this header included; a multiple of 8 */
@@ -113,6 +118,8 @@ struct abi_task {
 	__u32 ppid;
 	__u32 flags; /* ABI_TASK_* */
 	__u64 start; /* of the thread */
+	__u32 exec_id; /* task_struct.self_exec_id: grows with each exec */
+	__u32 pad;
 	char comm[ABI_COMM_MAX];
 };
 #define ABI_TASK_KERNEL 1u /* a kernel thread */
@@ -206,7 +213,7 @@ struct abi_target {
 ABI_ASSERT(sizeof(struct abi_header) == 16, "abi_header");
 ABI_ASSERT(sizeof(struct abi_sample) == 56, "abi_sample");
 ABI_ASSERT(sizeof(struct abi_stack) == 32, "abi_stack");
-ABI_ASSERT(sizeof(struct abi_task) == 56, "abi_task");
+ABI_ASSERT(sizeof(struct abi_task) == 64, "abi_task");
 ABI_ASSERT(sizeof(struct abi_fork) == 32, "abi_fork");
 ABI_ASSERT(sizeof(struct abi_exec) == 40, "abi_exec");
 ABI_ASSERT(sizeof(struct abi_comm) == 40, "abi_comm");

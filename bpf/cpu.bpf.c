@@ -76,7 +76,7 @@ static __always_inline long kernel_stack(struct bpf_perf_event_data *ctx, struct
 	scratch->stack.space = ABI_SPACE_KERNEL;
 	scratch->stack.pid = 0;
 	scratch->stack.hdr.reason = ABI_REASON_COMPLETE;
-	return emit_stack(scratch, hash, count) ? -1 : (long)hash;
+	return emit_stack(scratch, ABI_FRAME_ADDRESS, hash, count) ? -1 : (long)hash;
 }
 
 /* The registers with which the thread entered the kernel, or those of the
@@ -87,9 +87,12 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx,
 	struct pt_regs *regs;
 
 	if (PT_REGS_IP(&ctx->regs) >> 63 == 0 && (ctx->regs.cs & 3) == 3) {
-		walk->ip = PT_REGS_IP(&ctx->regs);
-		walk->sp = PT_REGS_SP(&ctx->regs);
-		walk->bp = PT_REGS_FP(&ctx->regs);
+		walk->ip = ctx->regs.rip;
+		walk->sp = ctx->regs.rsp;
+		walk->bp = ctx->regs.rbp;
+		walk->rbx = ctx->regs.rbx;
+		walk->r10 = ctx->regs.r10;
+		walk->r13 = ctx->regs.r13;
 		return true;
 	}
 	if (BPF_CORE_READ(task, flags) & PF_KTHREAD || !BPF_CORE_READ(task, mm))
@@ -99,6 +102,8 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx,
 	    bpf_probe_read_kernel(&walk->sp, sizeof(walk->sp), &regs->rsp) ||
 	    bpf_probe_read_kernel(&walk->bp, sizeof(walk->bp), &regs->rbp))
 		return false;
+	/* r10 and the registers a system call clobbers mean nothing there; what the
+	 * C library keeps across its system calls is found by rsp and rbp. */
 	/* Between fork and the first return to user space there is nothing yet. */
 	return walk->ip != 0;
 }
@@ -109,6 +114,7 @@ static __always_inline long user_stack(struct bpf_perf_event_data *ctx, struct s
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct walk walk = {.scratch = SCRATCH_SAMPLE};
+	struct unwind_process *maps = bpf_map_lookup_elem(&unwind_processes, &pid);
 
 	if (!user_registers(ctx, task, &walk)) {
 		*reason = ABI_REASON_NO_USER;
@@ -118,13 +124,30 @@ static __always_inline long user_stack(struct bpf_perf_event_data *ctx, struct s
 	 * into the id. */
 	walk.hash = hash_step(ABI_SPACE_USER, pid);
 	walk.hash = hash_step(walk.hash, BPF_CORE_READ(task, group_leader, start_boottime));
+	walk.pid = pid;
+	walk.exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
+	if (maps && maps->exec_id == walk.exec_id)
+		walk.set = maps->set;
 	walk_user(&walk);
 	*reason = (__u8)walk.reason;
 	walk.hash = hash_step(walk.hash, walk.reason) | 1;
 	scratch->stack.space = ABI_SPACE_USER;
 	scratch->stack.pid = pid;
 	scratch->stack.hdr.reason = *reason;
-	return emit_stack(scratch, walk.hash, walk.count) ? -1 : (long)walk.hash;
+	return emit_stack(scratch, ABI_FRAME_FILE, walk.hash, walk.count) ? -1 : (long)walk.hash;
+}
+
+static __always_inline void account(struct abi_counters *count, __u32 reason, __u64 weight)
+{
+	__u64 at = reason;
+
+	/* clang checks one copy of the number and uses another: the verifier (6.18,
+	 * clang 14) then sees an unchecked index. This keeps it in one register. */
+	asm volatile("" : "+r"(at));
+	if (at >= ABI_REASON_COUNT)
+		return;
+	count->samples[at]++;
+	count->weight[at] += weight;
 }
 
 SEC("perf_event")
@@ -172,9 +195,6 @@ int cpu_sample(struct bpf_perf_event_data *ctx)
 	sample.hdr.reason = reason;
 	if (emit(&sample, sizeof(sample)))
 		reason = ABI_REASON_LOST_RING;
-	if (reason < ABI_REASON_COUNT) {
-		count->samples[reason]++;
-		count->weight[reason] += sample.weight;
-	}
+	account(count, reason, sample.weight);
 	return 0;
 }

@@ -24,7 +24,8 @@ static __always_inline long emit(void *record, __u64 size)
 
 /* Sends the stack in `scratch` if the daemon does not have it. 0 if it has it
  * now; else it was lost and `id` must not be named. */
-static __always_inline long emit_stack(struct scratch *scratch, __u64 id, __u32 count)
+static __always_inline long emit_stack(struct scratch *scratch, enum abi_frame_form form, __u64 id,
+				       __u32 count)
 {
 	__u64 now = scratch->stack.hdr.time;
 	__u64 size;
@@ -37,7 +38,7 @@ static __always_inline long emit_stack(struct scratch *scratch, __u64 id, __u32 
 	size = sizeof(scratch->stack) + count * sizeof(__u64);
 	scratch->stack.id = id;
 	scratch->stack.count = (__u16)count;
-	scratch->stack.form = ABI_FRAME_ADDRESS;
+	scratch->stack.form = (__u8)form;
 	scratch->stack.hdr.type = ABI_STACK;
 	scratch->stack.hdr.size = (__u16)size;
 	r = emit(scratch, size);

@@ -21,7 +21,36 @@ typedef struct {
 	int counter;
 } atomic_t;
 
-struct mm_struct;
+struct super_block {
+	__u32 s_dev;
+};
+
+struct inode {
+	unsigned long i_ino;
+	struct super_block *i_sb;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+typedef struct {
+	void *vdso;
+} mm_context_t;
+
+struct mm_struct {
+	unsigned long start_code;
+	mm_context_t context;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	unsigned long vm_flags;
+	unsigned long vm_pgoff;
+	struct file *vm_file;
+	struct mm_struct *vm_mm;
+};
 
 struct signal_struct {
 	atomic_t live; /* threads that have not begun to exit */
@@ -39,6 +68,7 @@ struct task_struct {
 	unsigned long nvcsw; /* context switches, voluntary and not */
 	unsigned long nivcsw;
 	__u64 start_boottime;
+	__u64 self_exec_id; /* 32 bits before 5.7; only the lower half is used */
 	char comm[16];
 };
 
@@ -55,4 +85,5 @@ struct bpf_iter__task {
 
 #pragma clang attribute pop
 
+#define VM_EXEC 0x00000004 /* include/linux/mm.h */
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */

@@ -5,6 +5,7 @@
  * daemon. (The daemon's own view of processes comes from the perf side band.)
  * Raw tracepoints, not tp_btf: they load without the kernel's BTF too.
  */
+#include "bpf/mapping.h"
 #include "bpf/maps.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -18,18 +19,42 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	__u32 parent_pid = (__u32)BPF_CORE_READ(parent, tgid);
 	__u32 pid = (__u32)BPF_CORE_READ(child, tgid);
 	struct abi_target *from, target;
+	struct unwind_process *set, copy;
 
 	if (pid == parent_pid) /* a thread */
 		return 0;
-	from = bpf_map_lookup_elem(&targets, &parent_pid);
-	if (!from) {
-		/* The number may have been another's before. */
-		bpf_map_delete_elem(&targets, &pid);
-		return 0;
+	/* Without a parent's entry: the number may have been another's before. */
+	set = bpf_map_lookup_elem(&unwind_processes, &parent_pid);
+	if (set) {
+		copy = *set;
+		bpf_map_update_elem(&unwind_processes, &pid, &copy, BPF_ANY);
+	} else {
+		bpf_map_delete_elem(&unwind_processes, &pid);
 	}
-	target = *from;
-	bpf_map_update_elem(&targets, &pid, &target, BPF_ANY);
+	from = bpf_map_lookup_elem(&targets, &parent_pid);
+	if (from) {
+		target = *from;
+		bpf_map_update_elem(&targets, &pid, &target, BPF_ANY);
+	} else {
+		bpf_map_delete_elem(&targets, &pid);
+	}
 	return 0;
+}
+
+/* The new program's own file and its loader, where the thread will begin: what a
+ * short life needs before the daemon has heard of it. */
+static __always_inline void learn_program(struct task_struct *task, __u32 pid)
+{
+	struct task_struct *current = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(current);
+	__u32 exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
+	__u64 code = BPF_CORE_READ(task, mm, start_code), entry = 0;
+	struct unwind_mapping mapping = {};
+
+	bpf_probe_read_kernel(&entry, sizeof(entry), &regs->rip);
+	ask_kernel(pid, exec_id, code, &mapping);
+	if (entry < mapping.start || entry >= mapping.end)
+		ask_kernel(pid, exec_id, entry, &mapping);
 }
 
 /* TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm) */
@@ -40,6 +65,8 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 	__u32 pid = (__u32)BPF_CORE_READ(task, tgid);
 	struct abi_target *target = bpf_map_lookup_elem(&targets, &pid);
 
+	bpf_map_delete_elem(&unwind_processes, &pid); /* another address space */
+	learn_program(task, pid);
 	if (target && target->at_exec) {
 		target->slots |= target->at_exec;
 		target->at_exec = 0;
@@ -55,8 +82,10 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	__u32 pid = (__u32)BPF_CORE_READ(task, tgid);
 
 	/* do_exit() has counted this thread out already (kernel/exit.c). */
-	if (BPF_CORE_READ(task, signal, live.counter) == 0)
+	if (BPF_CORE_READ(task, signal, live.counter) == 0) {
 		bpf_map_delete_elem(&targets, &pid);
+		bpf_map_delete_elem(&unwind_processes, &pid);
+	}
 	return 0;
 }
 
@@ -77,6 +106,7 @@ int process_tasks(struct bpf_iter__task *ctx)
 	record.ppid = (__u32)BPF_CORE_READ(task, real_parent, tgid);
 	record.flags = task->flags & PF_KTHREAD ? ABI_TASK_KERNEL : 0;
 	record.start = task->start_boottime;
+	record.exec_id = (__u32)task->self_exec_id;
 	BPF_CORE_READ_STR_INTO(&record.comm, task, comm);
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;

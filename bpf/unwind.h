@@ -26,9 +26,9 @@
 #define UNWIND_BLOCK_BYTES (1u << UNWIND_BLOCK_SHIFT)
 #define UNWIND_RULES_MAX 65536u
 
-#define UNWIND_ROW(address, rule) ((__u32)((address) & 0xff) << 16 | (__u32)(rule))
+#define UNWIND_ROW(address, rule) ((__u32)((address)&0xff) << 16 | (__u32)(rule))
 #define UNWIND_ROW_LOW(row) ((row) >> 16)
-#define UNWIND_ROW_RULE(row) ((row) & 0xffff)
+#define UNWIND_ROW_RULE(row) ((row)&0xffff)
 
 /* DWARF register numbers (System V ABI, AMD64 supplement, figure 3.36). */
 enum { UNWIND_RBX = 3, UNWIND_RBP = 6, UNWIND_RSP = 7, UNWIND_R10 = 10, UNWIND_REGISTERS = 17 };
@@ -62,6 +62,79 @@ struct unwind_rule {
 	__s32 offset;
 	__s32 rbp_offset;
 	__s32 extra; /* CFA_DEREF, CFA_PLT, CFA_UNSUPPORTED; else: ra's register */
+};
+
+/* ---- where the BPF side finds them ---- */
+
+/* Rows and blocks of all files lie in chunks of memory that the daemon maps and
+ * fills; a word's number is chunk << UNWIND_CHUNK_SHIFT | place in it. */
+#define UNWIND_CHUNK_SHIFT 18
+#define UNWIND_CHUNK_WORDS (1u << UNWIND_CHUNK_SHIFT)
+#define UNWIND_CHUNKS_MAX 1024u
+
+/* The table of one file, by image id; block_count 0: none is loaded. */
+struct unwind_file {
+	__u64 first_block; /* file offset >> UNWIND_BLOCK_SHIFT */
+	__u32 block_count;
+	__u32 blocks; /* number of the word where they begin */
+	__u32 rows; /* likewise; their rules are numbers in the shared rule map */
+	__u32 pad;
+};
+
+/* An executable mapping, as the walk wants it. */
+struct unwind_mapping {
+	__u64 start; /* process addresses */
+	__u64 end;
+	__u64 offset; /* of `start` in the file */
+	__u32 image; /* 0: memory without a file */
+	__u32 pad;
+};
+
+/* Which mapping set a process has. It holds for one image of the process only:
+ * the number of its execs (task_struct.self_exec_id) must be the same, or the
+ * process has run another program since. */
+struct unwind_process {
+	__u32 set;
+	__u32 exec_id;
+};
+
+/* A file as a mapping shows it to the kernel side. The vDSO: both 0. */
+struct unwind_inode {
+	__u64 inode;
+	__u32 device; /* the kernel's dev_t: major << 20 | minor */
+	__u32 pad;
+};
+
+/* Mappings that the kernel side found by itself, for a process whose set has not
+ * been published yet (or lacks them): valid for that exec_id. */
+#define UNWIND_FOUND_MAX 8u
+
+struct unwind_found {
+	__u32 exec_id;
+	__u32 count; /* so far; the newest overwrites the oldest */
+	struct unwind_mapping mappings[UNWIND_FOUND_MAX];
+};
+
+/* A mapping set is published once and never changes: header and leaves under its
+ * number. */
+#define UNWIND_LEAF_MAPPINGS 32u
+#define UNWIND_LEAVES_MAX 128u
+
+struct unwind_set {
+	__u32 leaf_count;
+	__u32 pad;
+	__u64 first[UNWIND_LEAVES_MAX]; /* start of each leaf's first mapping */
+};
+
+struct unwind_leaf_key {
+	__u32 set;
+	__u32 leaf;
+};
+
+struct unwind_leaf {
+	__u32 count;
+	__u32 pad;
+	struct unwind_mapping mappings[UNWIND_LEAF_MAPPINGS]; /* sorted */
 };
 
 #ifdef __cplusplus

@@ -1,30 +1,54 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The walk of a user stack: from the registers at the sample to the entry of
- * the thread, one step a frame, at most ABI_FRAMES_MAX. A step knows the
- * frame-pointer rule: [rbp] holds the caller's rbp, [rbp + 8] the return
- * address (System V ABI, AMD64 supplement, 3.2.2). Rules from unwind tables
- * have their place in walk_step(), before it.
+ * the thread, one step a frame, at most ABI_FRAMES_MAX. Where a table has a
+ * rule for the address, the rule leads to the caller; elsewhere (JIT code, code
+ * without call frame information, tables not loaded yet) the frame pointer
+ * does, if what it leads to makes sense, and the tables take over again after
+ * it.
  *
- * How it ends is a reason (bpf/abi.h):
- *	COMPLETE	the chain ends as the ABI says it must, with rbp = 0
- *	BROKEN_CHAIN	rbp points below the stack, or nowhere sensible
- *	UNREADABLE	the memory at rbp is not there
- *	TRUNCATED	more than ABI_FRAMES_MAX frames
+ * A return address lies behind its call, so the call's own place (one byte
+ * before) is looked up, but for the innermost frame and what a signal
+ * interrupted.
+ *
+ * How it ends is a reason (bpf/abi.h). COMPLETE: a rule says that this is the
+ * outermost frame, or the frame-pointer chain ends as the ABI says it must, with
+ * rbp = 0 (System V ABI, AMD64 supplement, 3.4.1).
  */
 #pragma once
 
+#include "bpf/mapping.h"
 #include "bpf/maps.h"
+#include "bpf/table.h"
+
+/* Offsets from rsp in the frame of a signal handler's return trampoline: the
+ * saved registers within struct ucontext (arch/x86/include/uapi/asm/
+ * sigcontext.h, struct sigcontext_64 behind uc_flags, uc_link and uc_stack). */
+#define SIGNAL_RBP 120
+#define SIGNAL_RSP 160
+#define SIGNAL_RIP 168
 
 struct walk {
 	__u64 ip; /* process addresses */
 	__u64 sp;
 	__u64 bp;
+	__u64 rbx; /* known at the innermost frame only */
+	__u64 r10;
+	__u64 r13;
 	__u64 hash;
+	/* The mapping of the last address: most frames are in their caller's. */
+	__u64 start, end, offset;
+	__u32 image;
+	__u32 set; /* number of the process's mapping set; 0: none */
+	__u32 pid;
+	__u32 exec_id;
 	__u32 count;
 	__u32 scratch; /* enum scratch_context */
 	__u32 reason;
-	__u32 pad;
+	__u8 exact; /* ip is an interrupted instruction, not a return address */
+	__u8 leaf; /* still at the innermost frame */
+	__u8 ended;
+	__u8 asked; /* the kernel's mappings: once in a walk */
 };
 
 static __always_inline __u64 hash_step(__u64 hash, __u64 word)
@@ -33,50 +57,250 @@ static __always_inline __u64 hash_step(__u64 hash, __u64 word)
 	return hash ^ (hash >> 32);
 }
 
-static __always_inline bool walk_by_frame_pointer(struct walk *walk)
+/*
+ * The steps below are global functions where they can be: see find_rule(). Their
+ * pointers are never NULL, but the verifier wants to see that checked.
+ */
+
+/* Makes start, end, offset, image those of the address; false: none known. */
+__noinline int walk_map(struct walk *walk, __u64 address)
+{
+	const struct unwind_mapping *mapping;
+	struct unwind_mapping asked = {};
+
+	if (!walk)
+		return false;
+	if (address >= walk->start && address < walk->end)
+		return true;
+	mapping = walk->set ? find_published(walk->set, address) : NULL;
+	if (!mapping)
+		mapping = find_remembered(walk->pid, walk->exec_id, address);
+	if (!mapping && !walk->asked) {
+		walk->asked = 1;
+		if (ask_kernel(walk->pid, walk->exec_id, address, &asked))
+			mapping = &asked;
+	}
+	if (!mapping)
+		return false;
+	walk->start = mapping->start;
+	walk->end = mapping->end;
+	walk->offset = mapping->offset;
+	walk->image = mapping->image;
+	return true;
+}
+
+static __always_inline void walk_to(struct walk *walk, __u64 ip, __u64 sp, __u64 bp)
+{
+	walk->ip = ip;
+	walk->sp = sp;
+	walk->bp = bp;
+	walk->exact = 0;
+	walk->leaf = 0;
+}
+
+/* False: the walk ends here, with `reason` (or COMPLETE, or UNREADABLE). */
+__noinline int walk_by_frame_pointer(struct walk *walk, __u32 reason)
 {
 	__u64 link[2];
 
+	if (!walk)
+		return false;
+	walk->reason = reason;
 	if (!walk->bp) {
-		walk->reason = ABI_REASON_COMPLETE;
+		/* Innermost, the register may just hold something else. */
+		if (!walk->leaf || !walk->set)
+			walk->reason = ABI_REASON_COMPLETE;
 		return false;
 	}
 	/* The stack grows down: a caller's frame lies above. A register used for
 	 * something else mostly fails this test or the alignment's. */
-	if (walk->bp < walk->sp || walk->bp & 7) {
-		walk->reason = ABI_REASON_BROKEN_CHAIN;
+	if (walk->bp < walk->sp || walk->bp & 7)
+		return false;
+	if (bpf_probe_read_user(link, sizeof(link), (const void *)walk->bp))
+		return false;
+	if (!link[1]) {
+		walk->reason = ABI_REASON_COMPLETE;
 		return false;
 	}
-	if (bpf_probe_read_user(link, sizeof(link), (const void *)walk->bp)) {
+	/* With the mappings known, a return address lies in one of them. */
+	if (walk->set && !walk_map(walk, link[1] - 1))
+		return false;
+	walk_to(walk, link[1], walk->bp + 16, link[0]);
+	return true;
+}
+
+__noinline int walk_out_of_signal(struct walk *walk)
+{
+	__u64 ip, sp, bp;
+
+	if (!walk)
+		return false;
+	if (bpf_probe_read_user(&ip, sizeof(ip), (const void *)(walk->sp + SIGNAL_RIP)) ||
+	    bpf_probe_read_user(&sp, sizeof(sp), (const void *)(walk->sp + SIGNAL_RSP)) ||
+	    bpf_probe_read_user(&bp, sizeof(bp), (const void *)(walk->sp + SIGNAL_RBP))) {
 		walk->reason = ABI_REASON_UNREADABLE;
+		return false;
+	}
+	walk_to(walk, ip, sp, bp);
+	walk->exact = 1; /* the interrupted instruction itself */
+	return true;
+}
+
+/* A register by its DWARF number; false: not known here. */
+static __always_inline bool walk_register(const struct walk *walk, __u8 number, __u64 *value)
+{
+	if (number == UNWIND_RSP)
+		*value = walk->sp;
+	else if (number == UNWIND_RBP)
+		*value = walk->bp;
+	else if (!walk->leaf)
+		return false;
+	else if (number == UNWIND_RBX)
+		*value = walk->rbx;
+	else if (number == UNWIND_R10)
+		*value = walk->r10;
+	else if (number == 13)
+		*value = walk->r13;
+	else
+		return false;
+	return true;
+}
+
+/* The canonical frame address; 0: `reason` says why not. */
+static __always_inline __u64 walk_cfa(struct walk *walk, const struct unwind_rule *rule)
+{
+	__u64 base, cfa;
+
+	walk->reason = ABI_REASON_UNSUPPORTED;
+	if (!walk_register(walk, rule->reg, &base))
+		return 0;
+	switch (rule->cfa) {
+	case UNWIND_CFA_REGISTER:
+		return base + (__s64)rule->offset;
+	case UNWIND_CFA_PLT:
+		return walk->sp + (__s64)rule->offset +
+		       ((walk->ip & 15) >= (__u32)rule->extra ? 8 : 0);
+	case UNWIND_CFA_DEREF:
+		walk->reason = ABI_REASON_UNREADABLE;
+		if (bpf_probe_read_user(&cfa, sizeof(cfa),
+					(const void *)(base + (__s64)rule->offset)))
+			return 0;
+		return cfa + (__s64)rule->extra;
+	default:
+		return 0;
+	}
+}
+
+/* One step by a rule; false: the walk ends, `reason` says how. */
+__noinline int walk_by_rule(struct walk *walk, __u32 number)
+{
+	const struct unwind_rule *rule = bpf_map_lookup_elem(&unwind_rules, &number);
+	__u64 cfa, bp, link[2], at;
+
+	if (!walk || !rule)
+		return false;
+	cfa = walk_cfa(walk, rule);
+	bp = walk->bp;
+	if (!cfa)
+		return false;
+	walk->reason = ABI_REASON_UNREADABLE;
+	if (rule->ra == UNWIND_IN_REGISTER) {
+		walk->reason = ABI_REASON_UNSUPPORTED;
+		if (!walk_register(walk, (__u8)rule->extra, &link[1]))
+			return false;
+	} else if (bpf_probe_read_user(link, sizeof(link), (const void *)(cfa - 16))) {
+		return false;
+	}
+	if (rule->rbp == UNWIND_AT_CFA && rule->rbp_offset == -16) {
+		bp = link[0];
+	} else if (rule->rbp == UNWIND_AT_CFA || rule->rbp == UNWIND_AT_RBP) {
+		at = (rule->rbp == UNWIND_AT_CFA ? cfa : walk->bp) + (__s64)rule->rbp_offset;
+		if (bpf_probe_read_user(&bp, sizeof(bp), (const void *)at))
+			return false;
+	}
+	if (cfa <= walk->sp && !walk->leaf) {
+		walk->reason = ABI_REASON_BROKEN_CHAIN; /* no way up: a circle */
 		return false;
 	}
 	if (!link[1]) {
 		walk->reason = ABI_REASON_COMPLETE;
 		return false;
 	}
-	walk->sp = walk->bp + 16;
-	walk->bp = link[0];
-	walk->ip = link[1];
+	walk_to(walk, link[1], cfa, bp);
 	return true;
 }
 
-/* Records the present frame and goes on to its caller; 1 ends the loop. */
+/* From a frame whose place is (image, offset) to its caller. */
+__noinline int walk_to_caller(struct walk *walk, __u64 offset)
+{
+	const struct unwind_rule *rule;
+	__u32 number;
+	int found;
+
+	if (!walk)
+		return false;
+	if (!walk->image) /* memory without a file: JIT code */
+		return walk_by_frame_pointer(walk, ABI_REASON_NO_ROW);
+	found = find_rule(walk->image, offset);
+	if (found < 0)
+		return walk_by_frame_pointer(walk, (__u32)-found);
+	number = (__u32)found;
+	rule = bpf_map_lookup_elem(&unwind_rules, &number);
+	if (!rule)
+		return false;
+	switch (rule->cfa) {
+	case UNWIND_CFA_NONE:
+		return walk_by_frame_pointer(walk, ABI_REASON_NO_ROW);
+	case UNWIND_CFA_END:
+		walk->reason = ABI_REASON_COMPLETE;
+		return false;
+	case UNWIND_CFA_SIGNAL:
+		return walk_out_of_signal(walk);
+	default:
+		return walk_by_rule(walk, number);
+	}
+}
+
+/* Records the present frame; `offset` is its place in walk->image, if there is one. */
+static __always_inline bool walk_record(struct walk *walk, struct scratch *scratch, __u32 index,
+					__u64 *offset)
+{
+	__u64 address = walk->exact ? walk->ip : walk->ip - 1, frame = address;
+	bool mapped = walk_map(walk, address);
+
+	if (mapped && walk->image) {
+		*offset = address - walk->start + walk->offset;
+		frame = ABI_FRAME(walk->image, *offset);
+	}
+	scratch->frames[index] = frame;
+	walk->hash = hash_step(walk->hash, frame);
+	walk->count = index + 1;
+	return mapped;
+}
+
+/* One frame; 1 ends the loop. */
 static long walk_step(__u32 index, void *context)
 {
 	struct walk *walk = context;
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &walk->scratch);
+	__u64 offset = 0;
+	bool on;
 
 	if (!scratch || index >= ABI_FRAMES_MAX)
 		return 1;
-	scratch->frames[index] = walk->ip;
-	walk->hash = hash_step(walk->hash, walk->ip);
-	walk->count = index + 1;
-	return walk_by_frame_pointer(walk) ? 0 : 1;
+	if (walk_record(walk, scratch, index, &offset))
+		on = walk_to_caller(walk, offset);
+	else
+		on = walk_by_frame_pointer(walk, ABI_REASON_NO_MAPPING);
+	walk->ended = !on;
+	return !on;
 }
 
 static __always_inline void walk_user(struct walk *walk)
 {
-	walk->reason = ABI_REASON_TRUNCATED;
+	walk->exact = 1;
+	walk->leaf = 1;
 	bpf_loop(ABI_FRAMES_MAX, walk_step, walk, 0);
+	if (!walk->ended)
+		walk->reason = ABI_REASON_TRUNCATED;
 }

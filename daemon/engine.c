@@ -11,7 +11,6 @@
 #include "daemon/base/log.h"
 #include "daemon/reason.h"
 
-#define IMAGES_MAX 16384
 #define HELD_FILES_MAX 512
 #define TICK_MS 250
 #define TICKS_PER_SECOND 4
@@ -64,6 +63,20 @@ static void on_sample(struct engine *engine, const struct abi_sample *sample)
 		    reason);
 }
 
+/* Which tables the walk used, and which one it lacked. */
+static void note_tables(struct engine *engine, const struct abi_stack *stack)
+{
+	uint32_t image = IMAGE_NONE;
+
+	for (size_t i = 0; i < stack->count; i++) {
+		image = ABI_FRAME_IMAGE(stack->frames[i]);
+		if (image)
+			unwinder_used(&engine->unwinder, image, stack->hdr.time);
+	}
+	if (stack->hdr.reason == ABI_REASON_EVICTED)
+		unwinder_need(&engine->unwinder, image);
+}
+
 static void on_stack(struct engine *engine, const struct abi_stack *stack)
 {
 	struct process *process =
@@ -71,6 +84,8 @@ static void on_stack(struct engine *engine, const struct abi_stack *stack)
 
 	if (process)
 		resolver_want_maps(&engine->resolver, process, true);
+	if (stack->form == ABI_FRAME_FILE)
+		note_tables(engine, stack);
 	stack_table_put(&engine->stacks, stack, process);
 }
 
@@ -84,6 +99,8 @@ static void on_fork(struct engine *engine, const struct abi_fork *fork)
 		return;
 	if (child->maps_state == MAPS_UNKNOWN)
 		resolver_want_maps(&engine->resolver, child, false);
+	else if (!child->published)
+		unwinder_changed(&engine->unwinder, child);
 	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
 		struct session *session = engine->sessions[slot];
 
@@ -127,6 +144,7 @@ static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)
 	if (!process || process->kernel)
 		return;
 	resolver_map(&engine->resolver, process, mmap, false);
+	unwinder_changed(&engine->unwinder, process);
 }
 
 static void on_task(struct engine *engine, const struct abi_task *task)
@@ -182,6 +200,23 @@ static void on_proc_mapping(void *context, const struct abi_mmap *mmap)
 	struct engine *engine = context;
 
 	capture_write(&engine->capture, &mmap->hdr);
+}
+
+static void on_opened(void *context, const struct image *image)
+{
+	struct engine *engine = context;
+
+	engine->source->ops->know_file(engine->source, image->file_device, image->file_inode,
+				       image->id);
+}
+
+static void on_mapped(void *context, struct process *process)
+{
+	struct engine *engine = context;
+
+	unwinder_changed(&engine->unwinder, process);
+	if (process->slots)
+		unwinder_need_all(&engine->unwinder, process);
 }
 
 /* ---- clockwork ---- */
@@ -252,6 +287,7 @@ void engine_drain(struct engine *engine, bool now)
 			engine_end_session(engine, session, SESSION_END_EXIT);
 	}
 	resolver_flush(&engine->resolver);
+	unwinder_flush(&engine->unwinder);
 	if (stack_table_full(&engine->stacks))
 		empty_stacks(engine);
 }
@@ -282,6 +318,7 @@ static void on_symbolizer(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	symbolizer_dispatch(engine->resolver.symbolizer);
 	resolver_flush(&engine->resolver);
+	unwinder_flush(&engine->unwinder);
 	engine_fold(engine);
 }
 
@@ -361,12 +398,16 @@ static int start(struct engine *engine, const struct engine_options *options, st
 		if (r)
 			return r;
 		engine->resolver.on_mmap = on_proc_mapping;
-		engine->resolver.context = engine;
 	}
+	engine->resolver.on_mapped = on_mapped;
+	engine->resolver.on_opened = on_opened;
+	engine->resolver.context = engine;
 	r = options->replay
 		    ? source_replay_create(options->replay, on_record, engine, error,
 					   &engine->source)
 		    : source_bpf_create(&engine->config, on_record, engine, error, &engine->source);
+	if (!r)
+		unwinder_init(&engine->unwinder, engine->source, &engine->resolver);
 	if (!r)
 		r = engine->source->ops->tasks(engine->source, error);
 	if (!r)
@@ -393,7 +434,7 @@ int engine_create(const struct engine_options *options, struct event_base *base,
 	engine->started = clock_boot_ns();
 	process_table_init(&engine->processes, engine->config.processes_max,
 			   engine->config.exited_grace_ns);
-	image_table_init(&engine->images, IMAGES_MAX, HELD_FILES_MAX);
+	image_table_init(&engine->images, SOURCE_IMAGES_MAX, HELD_FILES_MAX);
 	stack_table_init(&engine->stacks, engine->config.stacks_max);
 	engine->resolver.stacks = &engine->stacks;
 	engine->resolver.images = &engine->images;
@@ -433,6 +474,7 @@ void engine_destroy(struct engine *engine)
 		event_free(engine->wake_event);
 	if (engine->symbolizer_event)
 		event_free(engine->symbolizer_event);
+	unwinder_deinit(&engine->unwinder);
 	resolver_deinit(&engine->resolver);
 	stack_table_deinit(&engine->stacks);
 	process_table_deinit(&engine->processes);

@@ -11,6 +11,7 @@
 #include "daemon/resolver.h"
 #include "daemon/session.h"
 #include "daemon/source.h"
+#include "daemon/unwinder.h"
 
 /* How long collecting waits for names before places stand in for them. */
 #define COLLECT_DEADLINE_NS 2000000000ULL
@@ -23,6 +24,7 @@ struct engine {
 	struct event_base *base;
 	struct source *source;
 	struct resolver resolver;
+	struct unwinder unwinder;
 	struct process_table processes;
 	struct image_table images;
 	struct stack_table stacks;

@@ -120,6 +120,8 @@ static void add_target(struct engine *engine, struct session *session, struct pr
 		process->slots |= bit;
 	session_member(session, process);
 	resolver_want_maps(&engine->resolver, process, true);
+	if (!at_exec)
+		unwinder_need_all(&engine->unwinder, process);
 }
 
 /* All that descends from the target; the kernel side follows later ones itself. */

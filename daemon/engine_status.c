@@ -121,6 +121,18 @@ static json_t *symbols(const struct engine *engine)
 			 symbolizer_kernel_restricted(engine->resolver.symbolizer));
 }
 
+static json_t *unwinder(const struct engine *engine)
+{
+	const struct unwinder *u = &engine->unwinder;
+
+	return json_pack(
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tables_loaded", number(u->loaded),
+		"tables_failed", number(u->failed), "tables_evicted", number(u->evicted), "rows",
+		number(u->rows), "memory_bytes", number(u->words * sizeof(uint32_t)),
+		"memory_limit_bytes", number(engine->config.unwind_memory_bytes), "mapping_sets",
+		number(u->published.count), "mapping_sets_refused", number(u->sets_refused));
+}
+
 static json_t *tables(const struct engine *engine)
 {
 	const struct stack_table *stacks = &engine->stacks;
@@ -155,15 +167,15 @@ json_t *engine_status(struct engine *engine)
 	engine_session_each(engine, add_session, sessions);
 	status = json_pack(
 		"{s:s, s:s, s:i, s:o, s:{s:s, s:s, s:i, s:o, s:i, s:o}, s:o, s:o, s:o, s:o, s:o, "
-		"s:o}",
+		"s:o, s:o}",
 		"schema", STATUS_SCHEMA, "version", PERFD_VERSION, "pid", (int)getpid(),
 		"uptime_ns", number(clock_boot_ns() - engine->started), "source", "name",
 		engine->source->ops->name, "event", engine->config.event, "frequency_hz",
 		(int)engine->config.frequency_hz, "records", number(engine->records), "cpus",
 		(int)counters->cpus, "cpu_changes", number(counters->cpu_changes), "samples",
 		samples(engine, counters), "processes", processes(engine), "symbols",
-		symbols(engine), "tables", tables(engine), "cost", own_cost(engine, counters),
-		"sessions", sessions);
+		symbols(engine), "tables", tables(engine), "unwinder", unwinder(engine), "cost",
+		own_cost(engine, counters), "sessions", sessions);
 	free(counters);
 	return status;
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -140,7 +142,18 @@ void image_table_fail(struct image_table *table, struct image *image, const char
 	if (image->state != IMAGE_FAILED)
 		table->failed++;
 	image->state = IMAGE_FAILED;
-	snprintf(image->why, sizeof(image->why), "%s", why);
+	snprintf(image->why, sizeof(image->why), "%.119s", why);
+}
+
+/* The kernel's own number of a device is not the one stat(2) gives. */
+static void note_file(struct image *image, int fd)
+{
+	struct stat st;
+
+	if (image->vdso || fstat(fd, &st))
+		return;
+	image->file_device = major(st.st_dev) << 20 | minor(st.st_dev);
+	image->file_inode = st.st_ino;
 }
 
 void image_table_open(struct image_table *table, struct image *image)
@@ -168,6 +181,7 @@ void image_table_open(struct image_table *table, struct image *image)
 	}
 	if (table->held >= table->held_max)
 		close_one(table);
+	note_file(image, fd);
 	image->fd = fd;
 	image->state = IMAGE_OPENED;
 	image->attempts = 0;

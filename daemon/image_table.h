@@ -44,6 +44,9 @@ struct image {
 	bool vdso;
 	bool anonymous; /* "//anon", "[heap]", …: memory, no file */
 	uint32_t attempts; /* at opening it */
+	uint32_t file_device; /* of the opened file, as the kernel numbers devices; 0: vDSO */
+	uint64_t file_inode;
+	bool announced; /* to the kernel side */
 	struct image_use use; /* the newest */
 	char *path; /* as the process that mapped it first sees it */
 	char why[120];

@@ -20,6 +20,7 @@ struct mapping {
 
 struct mapping_set {
 	uint32_t references;
+	uint32_t number; /* under which the kernel side knows it; 0: it does not */
 	VEC(struct mapping) items;
 };
 

@@ -164,6 +164,8 @@ struct process *process_table_task(struct process_table *table, const struct abi
 			return NULL;
 		process->listed = true;
 		process->kernel = task->flags & ABI_TASK_KERNEL;
+		process->exec_id = task->exec_id;
+		process->exec_id_known = true;
 		if (process->kernel)
 			process->maps_state = MAPS_KNOWN;
 		set_comm(process->comm, task->comm);
@@ -192,6 +194,9 @@ static struct process *fork_process(struct process_table *table, const struct ab
 	process->slots_at_exec = parent->slots_at_exec;
 	process->maps_state = parent->maps_state == MAPS_KNOWN ? MAPS_KNOWN : MAPS_UNKNOWN;
 	process->maps = mapping_set_ref(parent->maps);
+	process->exec_id = parent->exec_id;
+	process->exec_id_known = parent->exec_id_known;
+	process->published = parent->published;
 	thread_put(table, process, fork->tid);
 	return process;
 }
@@ -255,6 +260,8 @@ struct process *process_table_exec(struct process_table *table, const struct abi
 	process->maps_state = MAPS_KNOWN;
 	process->kernel = false;
 	process->execs++;
+	process->exec_id++;
+	process->published = 0;
 	table->execs++;
 	process->slots |= process->slots_at_exec;
 	process->slots_at_exec = 0;

@@ -31,6 +31,9 @@ struct process {
 	uint64_t start; /* boot time ns; of processes found at our start too */
 	uint64_t end; /* 0: alive */
 	uint32_t execs; /* counted: permission is checked again after each */
+	uint32_t exec_id; /* the kernel's own count of its and its ancestors' execs */
+	bool exec_id_known;
+	uint32_t published; /* number of the mapping set that the kernel side has for it */
 	uint32_t slots; /* sessions that follow it (bit a slot) */
 	uint32_t slots_at_exec; /* those that will with its next exec */
 	enum maps_state maps_state;

@@ -265,7 +265,27 @@ static void ask_all_names(struct resolver *resolver)
 	}
 }
 
+/* ---- unwind tables ---- */
+
+int resolver_ask_table(struct resolver *resolver, uint32_t image, resolver_table_fn *done,
+		       void *context)
+{
+	(void)resolver;
+	(void)image;
+	(void)done;
+	(void)context;
+	return -EOPNOTSUPP;
+}
+
 /* ---- mappings ---- */
+
+static void announce(struct resolver *resolver, struct image *image)
+{
+	if (image->announced || image->state != IMAGE_OPENED || !resolver->on_opened)
+		return;
+	image->announced = true;
+	resolver->on_opened(resolver->context, image);
+}
 
 uint32_t resolver_map(struct resolver *resolver, struct process *process,
 		      const struct abi_mmap *mmap, bool fill)
@@ -281,6 +301,7 @@ uint32_t resolver_map(struct resolver *resolver, struct process *process,
 	if (image && !image->anonymous && image->state != IMAGE_HANDED) {
 		image->use = (struct image_use){process->pid, mapping.start, mapping.end};
 		image_table_open(resolver->images, image);
+		announce(resolver, image);
 	}
 	/* A vDSO's mapping has no file offset. */
 	if (image && image->vdso)
@@ -325,6 +346,8 @@ static void mapped(struct resolver *resolver, struct process *process)
 {
 	process->maps_state = MAPS_KNOWN;
 	stack_table_mapped(resolver->stacks, process);
+	if (resolver->on_mapped)
+		resolver->on_mapped(resolver->context, process);
 }
 
 /* Children that were forked while their parent's mappings were being read. */

@@ -15,6 +15,7 @@
 #include "daemon/process_table.h"
 #include "daemon/stack_table.h"
 #include "symbolizer/client.h"
+#include "symbolizer/unwind_table.h"
 
 struct resolver_request;
 
@@ -28,8 +29,16 @@ struct resolver {
 	uint32_t maps_under_way;
 	/* Told of every mapping read from /proc (a recording wants them). */
 	void (*on_mmap)(void *context, const struct abi_mmap *mmap);
+	/* Told once of each image whose file has been opened. */
+	void (*on_opened)(void *context, const struct image *image);
+	/* Told when a process's mappings have become known. */
+	void (*on_mapped)(void *context, struct process *process);
 	void *context;
 };
+
+/* An unwind table, decoded and valid until it returns; NULL with a sentence. */
+typedef void resolver_table_fn(void *context, uint32_t image, const char *text,
+			       const struct unwind_table *table);
 
 int resolver_init(struct resolver *resolver, const struct config *config, const char *program,
 		  struct error *error);
@@ -42,3 +51,6 @@ void resolver_flush(struct resolver *resolver);
 /* A new mapping: its image is opened while the process lives. */
 uint32_t resolver_map(struct resolver *resolver, struct process *process,
 		      const struct abi_mmap *mmap, bool fill);
+/* Asks for an image's unwind table; 0, or -errno and no callback. */
+int resolver_ask_table(struct resolver *resolver, uint32_t image, resolver_table_fn *done,
+		       void *context);

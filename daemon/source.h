@@ -22,7 +22,12 @@
 #include "daemon/base/error.h"
 #include "daemon/config.h"
 
+/* Image ids stay at or below this. */
+#define SOURCE_IMAGES_MAX 16384u
+
+struct mapping_set;
 struct source;
+struct unwind_table;
 
 /* A record, valid until the callback returns. */
 typedef void source_record_fn(void *context, const struct abi_header *record);
@@ -54,6 +59,16 @@ struct source_ops {
 	/* A process joins a slot: at once, or with its next exec. */
 	int (*add_target)(struct source *source, uint32_t slot, pid_t pid, bool at_exec);
 	void (*remove_target)(struct source *source, uint32_t slot, pid_t pid);
+	/* Unwinding: the table of an image (-ENOSPC: evict another first); a mapping
+	 * set under a number of the caller's (-E2BIG: its end was left out); which
+	 * set a process has, valid for its image of that exec_id. */
+	int (*load_table)(struct source *source, uint32_t image, const struct unwind_table *table);
+	void (*unload_table)(struct source *source, uint32_t image);
+	int (*publish_set)(struct source *source, uint32_t number, const struct mapping_set *set);
+	void (*withdraw_set)(struct source *source, uint32_t number);
+	void (*assign_set)(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id);
+	/* The image behind a file (device 0, inode 0: the vDSO). */
+	void (*know_file)(struct source *source, uint32_t device, uint64_t inode, uint32_t image);
 	/* The daemon gave up a stack: send it anew when it comes again. */
 	void (*forget_stack)(struct source *source, uint64_t id);
 	int (*drain)(struct source *source, bool now);

@@ -3,10 +3,8 @@
  * The live source: the BPF programs, their rings, and the perf side band.
  */
 #include <errno.h>
-#include <linux/perf_event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -16,34 +14,30 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/vec.h"
+#include "daemon/bpf_programs.h"
 #include "daemon/cpus.h"
 #include "daemon/reorder.h"
+#include "daemon/sampling_event.h"
 #include "daemon/sideband.h"
 #include "daemon/source.h"
+#include "daemon/unwind_maps.h"
 
 #include "cpu.skel.h"
 #include "process.skel.h"
 
 #define RINGS_MAX 8u
 
-/* One sampling event: a slot on a CPU. */
-struct event {
-	int fd;
-	struct bpf_link *link;
-};
-
 /* A CPU that runs. */
 struct cpu {
 	uint32_t number;
 	struct sideband sideband;
-	struct event events[ABI_SLOTS_MAX];
+	struct sampling_event events[ABI_SLOTS_MAX];
 	uint64_t fired; /* of all slots, when last looked at */
 };
 
 struct source_bpf {
 	struct source base;
-	struct cpu_bpf *sampler;
-	struct process_bpf *process;
+	struct bpf_programs programs;
 	struct ring_buffer *rings;
 	int ring_fds[RINGS_MAX];
 	uint32_t ring_count;
@@ -59,6 +53,8 @@ struct source_bpf {
 	uint64_t ring_used;
 	uint64_t drained_at; /* clock before the last round of reading */
 	struct reorder reorder;
+	struct unwind_maps unwind;
+	VEC(struct loaded_table) tables; /* by image id */
 };
 
 static struct source_bpf *self(struct source *source)
@@ -71,93 +67,18 @@ static const struct source_bpf *self_const(const struct source *source)
 	return (const struct source_bpf *)source;
 }
 
-/* libbpf's talk: its warnings explain a refused program, so they go to the
- * debug log, where somebody who looks for a cause finds them. */
-static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
-{
-	char line[1024];
-
-	if (level == LIBBPF_DEBUG || log_max_level() < LOG_LEVEL_DEBUG)
-		return 0;
-	vsnprintf(line, sizeof(line), format, args);
-	line[strcspn(line, "\n")] = '\0';
-	log_debug("%s", line);
-	return 0;
-}
-
-/* ---- events ---- */
-
-static uint64_t slot_period(const struct source_slot *how)
-{
-	return NSEC_PER_SEC / how->frequency_hz;
-}
-
-static int open_perf_event(const struct source_slot *how, uint32_t cpu)
-{
-	struct perf_event_attr attr = {.size = sizeof(attr), .disabled = 1};
-
-	if (how->source == ABI_SOURCE_CYCLES) {
-		attr.type = PERF_TYPE_HARDWARE;
-		attr.config = PERF_COUNT_HW_CPU_CYCLES;
-	} else {
-		attr.type = PERF_TYPE_SOFTWARE;
-		attr.config = PERF_COUNT_SW_CPU_CLOCK;
-	}
-	/* The clock takes a period as it is; cycles are steered to a frequency by the
-	 * kernel, and each sample tells the period that it stood for. */
-	if (how->source == ABI_SOURCE_CYCLES) {
-		attr.freq = 1;
-		attr.sample_freq = how->frequency_hz;
-	} else {
-		attr.sample_period = slot_period(how);
-	}
-	return (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
-}
-
-static void event_close(struct event *event)
-{
-	if (event->link)
-		bpf_link__destroy(event->link); /* closes the perf event too */
-	*event = (struct event){.fd = -1};
-}
-
-static int event_error(const struct source_slot *how, uint32_t cpu, int code, struct error *error)
-{
-	if (how->source == ABI_SOURCE_CYCLES && (code == -ENOENT || code == -EOPNOTSUPP))
-		return error_set(error, -EOPNOTSUPP,
-				 "no hardware cycle counter on this machine (often so in virtual "
-				 "ones): use -e cpu-clock");
-	if (code == -EACCES || code == -EPERM)
-		return error_set(
-			error, code,
-			"no permission to sample CPU %u: perfd needs CAP_PERFMON and CAP_BPF "
-			"(CAP_SYS_ADMIN where kernel.perf_event_paranoid is 3 or more)",
-			cpu);
-	return error_set(error, code, "cannot sample CPU %u: %s", cpu, strerror(-code));
-}
-
-static int event_open(struct source_bpf *s, struct cpu *cpu, uint32_t slot, struct error *error)
-{
-	LIBBPF_OPTS(bpf_perf_event_opts, options, .bpf_cookie = slot);
-	struct event *event = &cpu->events[slot];
-	_cleanup_close_ int fd = open_perf_event(&s->slots[slot], cpu->number);
-
-	if (fd < 0)
-		return event_error(&s->slots[slot], cpu->number, -errno, error);
-	event->link =
-		bpf_program__attach_perf_event_opts(s->sampler->progs.cpu_sample, fd, &options);
-	if (!event->link)
-		return event_error(&s->slots[slot], cpu->number, -errno, error);
-	event->fd = TAKE_FD(fd);
-	return 0;
-}
-
 /* ---- CPUs ---- */
+
+static int open_event(struct source_bpf *s, struct cpu *cpu, uint32_t slot, struct error *error)
+{
+	return sampling_event_open(&cpu->events[slot], s->programs.sampler->progs.cpu_sample,
+				   &s->slots[slot], cpu->number, slot, error);
+}
 
 static void cpu_deinit(struct cpu *cpu)
 {
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
-		event_close(&cpu->events[slot]);
+		sampling_event_close(&cpu->events[slot]);
 	sideband_deinit(&cpu->sideband);
 }
 
@@ -168,11 +89,9 @@ static int cpu_add(struct source_bpf *s, uint32_t number, struct error *error)
 
 	if (r)
 		return r;
-	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
-		cpu.events[slot].fd = -1;
 	for (uint32_t slot = 0; !r && slot < ABI_SLOTS_MAX; slot++)
 		if (s->open[slot])
-			r = event_open(s, &cpu, slot, error);
+			r = open_event(s, &cpu, slot, error);
 	if (!r && vec_push(&s->cpus, cpu))
 		r = error_set(error, -ENOMEM, "out of memory");
 	if (r)
@@ -203,7 +122,7 @@ static void cpu_remove(struct source_bpf *s, size_t at)
 /* How often each CPU's programs ran, over all slots by time. */
 static void read_fired(const struct source_bpf *s, uint64_t *fired)
 {
-	int map = bpf_map__fd(s->sampler->maps.counters);
+	int map = bpf_map__fd(s->programs.sampler->maps.counters);
 
 	memset(fired, 0, (size_t)s->possible_cpus * sizeof(*fired));
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
@@ -271,10 +190,11 @@ static int write_slot(struct source_bpf *s, uint32_t slot, bool active)
 		.all = s->slots[slot].all,
 		.source = (uint8_t)s->slots[slot].source,
 		.generation = ++s->generation,
-		.period = active ? slot_period(&s->slots[slot]) : 0,
+		.period = active ? sampling_period(&s->slots[slot]) : 0,
 	};
 
-	return bpf_map_update_elem(bpf_map__fd(s->sampler->maps.slots), &slot, &record, BPF_ANY);
+	return bpf_map_update_elem(bpf_map__fd(s->programs.sampler->maps.slots), &slot, &record,
+				   BPF_ANY);
 }
 
 static void bpf_close_slot(struct source *source, uint32_t slot)
@@ -284,7 +204,7 @@ static void bpf_close_slot(struct source *source, uint32_t slot)
 	if (!s->open[slot])
 		return;
 	for (size_t i = 0; i < s->cpus.count; i++)
-		event_close(&s->cpus.items[i].events[slot]);
+		sampling_event_close(&s->cpus.items[i].events[slot]);
 	write_slot(s, slot, false);
 	s->open[slot] = false;
 }
@@ -300,7 +220,7 @@ static int bpf_open_slot(struct source *source, uint32_t slot, const struct sour
 		return error_set(error, -errno, "cannot write the slot map: %s", strerror(errno));
 	s->open[slot] = true;
 	for (size_t i = 0; !r && i < s->cpus.count; i++)
-		r = event_open(s, &s->cpus.items[i], slot, error);
+		r = open_event(s, &s->cpus.items[i], slot, error);
 	if (r)
 		bpf_close_slot(source, slot);
 	return r;
@@ -309,7 +229,7 @@ static int bpf_open_slot(struct source *source, uint32_t slot, const struct sour
 static int bpf_add_target(struct source *source, uint32_t slot, pid_t pid, bool at_exec)
 {
 	struct source_bpf *s = self(source);
-	int map = bpf_map__fd(s->sampler->maps.targets);
+	int map = bpf_map__fd(s->programs.sampler->maps.targets);
 	struct abi_target target = {0};
 	uint32_t key = (uint32_t)pid;
 
@@ -324,7 +244,7 @@ static int bpf_add_target(struct source *source, uint32_t slot, pid_t pid, bool 
 static void bpf_remove_target(struct source *source, uint32_t slot, pid_t pid)
 {
 	struct source_bpf *s = self(source);
-	int map = bpf_map__fd(s->sampler->maps.targets);
+	int map = bpf_map__fd(s->programs.sampler->maps.targets);
 	struct abi_target target;
 	uint32_t key = (uint32_t)pid;
 
@@ -340,7 +260,49 @@ static void bpf_remove_target(struct source *source, uint32_t slot, pid_t pid)
 
 static void bpf_forget_stack(struct source *source, uint64_t id)
 {
-	bpf_map_delete_elem(bpf_map__fd(self(source)->sampler->maps.stacks_sent), &id);
+	bpf_map_delete_elem(bpf_map__fd(self(source)->programs.sampler->maps.stacks_sent), &id);
+}
+
+/* ---- unwinding ---- */
+
+static int bpf_load_table(struct source *source, uint32_t image, const struct unwind_table *table)
+{
+	struct source_bpf *s = self(source);
+
+	while (s->tables.count <= image)
+		if (vec_push(&s->tables, (struct loaded_table){0}))
+			return -ENOMEM;
+	if (s->tables.items[image].count)
+		return -EEXIST;
+	return unwind_maps_load(&s->unwind, image, table, &s->tables.items[image]);
+}
+
+static void bpf_unload_table(struct source *source, uint32_t image)
+{
+	struct source_bpf *s = self(source);
+
+	if (image < s->tables.count)
+		unwind_maps_unload(&s->unwind, image, &s->tables.items[image]);
+}
+
+static int bpf_publish_set(struct source *source, uint32_t number, const struct mapping_set *set)
+{
+	return unwind_maps_publish(&self(source)->unwind, number, set);
+}
+
+static void bpf_withdraw_set(struct source *source, uint32_t number)
+{
+	unwind_maps_withdraw(&self(source)->unwind, number);
+}
+
+static void bpf_assign_set(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id)
+{
+	unwind_maps_assign(&self(source)->unwind, pid, number, exec_id);
+}
+
+static void bpf_know_file(struct source *source, uint32_t device, uint64_t inode, uint32_t image)
+{
+	unwind_maps_know_file(&self(source)->unwind, device, inode, image);
 }
 
 /* ---- reading ---- */
@@ -349,7 +311,7 @@ static int bpf_tasks(struct source *source, struct error *error)
 {
 	struct source_bpf *s = self(source);
 	struct abi_task records[64];
-	int link = bpf_link__fd(s->process->links.process_tasks);
+	int link = bpf_link__fd(s->programs.process->links.process_tasks);
 	_cleanup_close_ int fd = bpf_iter_create(link);
 	ssize_t n;
 
@@ -387,7 +349,7 @@ static void sum_counters(struct source_bpf *s, uint32_t slot, struct abi_counter
 	uint64_t *into = (uint64_t *)sum;
 
 	*sum = (struct abi_counters){0};
-	if (bpf_map_lookup_elem(bpf_map__fd(s->sampler->maps.counters), &slot, s->per_cpu))
+	if (bpf_map_lookup_elem(bpf_map__fd(s->programs.sampler->maps.counters), &slot, s->per_cpu))
 		return;
 	for (int cpu = 0; cpu < s->possible_cpus; cpu++) {
 		const uint64_t *from = (const uint64_t *)&s->per_cpu[cpu];
@@ -397,17 +359,6 @@ static void sum_counters(struct source_bpf *s, uint32_t slot, struct abi_counter
 	}
 }
 
-static void add_run_time(const struct bpf_program *program, struct source_counters *ret)
-{
-	struct bpf_prog_info info = {0};
-	uint32_t size = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
-		return;
-	ret->bpf_run_ns += info.run_time_ns;
-	ret->bpf_runs += info.run_cnt;
-}
-
 static void bpf_get_counters(struct source *source, struct source_counters *ret)
 {
 	struct source_bpf *s = self(source);
@@ -415,10 +366,7 @@ static void bpf_get_counters(struct source *source, struct source_counters *ret)
 	*ret = (struct source_counters){0};
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
 		sum_counters(s, slot, &ret->slot[slot]);
-	add_run_time(s->sampler->progs.cpu_sample, ret);
-	add_run_time(s->process->progs.process_fork, ret);
-	add_run_time(s->process->progs.process_exec, ret);
-	add_run_time(s->process->progs.process_exit, ret);
+	bpf_programs_run_time(&s->programs, &ret->bpf_run_ns, &ret->bpf_runs);
 	ret->sideband_lost = s->sideband_lost;
 	ret->cpus = (uint32_t)s->cpus.count;
 	ret->cpu_changes = s->cpu_changes;
@@ -447,9 +395,10 @@ static void bpf_destroy(struct source *source)
 	ring_buffer__free(s->rings);
 	for (uint32_t i = 0; i < s->ring_count; i++)
 		close(s->ring_fds[i]);
-	process_bpf__destroy(s->process);
-	cpu_bpf__destroy(s->sampler);
+	bpf_programs_destroy(&s->programs);
 	reorder_deinit(&s->reorder);
+	unwind_maps_deinit(&s->unwind);
+	vec_free(&s->tables);
 	free(s->per_cpu);
 	free(s);
 }
@@ -461,6 +410,12 @@ static const struct source_ops bpf_ops = {
 	.close_slot = bpf_close_slot,
 	.add_target = bpf_add_target,
 	.remove_target = bpf_remove_target,
+	.load_table = bpf_load_table,
+	.unload_table = bpf_unload_table,
+	.publish_set = bpf_publish_set,
+	.withdraw_set = bpf_withdraw_set,
+	.assign_set = bpf_assign_set,
+	.know_file = bpf_know_file,
 	.forget_stack = bpf_forget_stack,
 	.drain = bpf_drain,
 	.follow_cpus = bpf_follow_cpus,
@@ -470,65 +425,17 @@ static const struct source_ops bpf_ops = {
 	.destroy = bpf_destroy,
 };
 
-static int load_error(int code, const char *what, struct error *error)
+static int init_unwinding(struct source_bpf *s, const struct config *config, struct error *error)
 {
-	if (code == -EPERM || code == -EACCES)
-		return error_set(error, code,
-				 "no permission to load the %s program: perfd needs CAP_BPF and "
-				 "CAP_PERFMON; run it as root, or give it these capabilities",
-				 what);
-	return error_set(error, code,
-			 "the kernel refused the %s program: %s (Linux 5.17 or later with BTF is "
-			 "needed; log level debug shows the verifier's words)",
-			 what, strerror(-code));
-}
+	const struct unwind_map_fds fds = bpf_programs_unwind_fds(&s->programs);
+	int r = unwind_maps_init(&s->unwind, &fds, config->unwind_memory_bytes);
 
-static int load_sampler(struct source_bpf *s, const struct config *config, struct error *error)
-{
-	int r;
-
-	s->sampler = cpu_bpf__open();
-	if (!s->sampler)
-		return load_error(-errno, "sampling", error);
-	s->sampler->rodata->ring_count = s->ring_count;
-	s->sampler->rodata->ring_wake_bytes = config->ring_bytes / 4;
-	r = bpf_map__set_max_entries(s->sampler->maps.rings, s->ring_count);
-	if (!r)
-		r = bpf_map__set_max_entries(s->sampler->maps.stacks_sent, config->stacks_max);
-	if (!r)
-		r = bpf_map__set_max_entries(s->sampler->maps.targets, config->processes_max);
-	if (!r)
-		r = cpu_bpf__load(s->sampler);
-	return r ? load_error(r, "sampling", error) : 0;
-}
-
-/* The process programs use the sampler's maps: one of each name. */
-static int load_process(struct source_bpf *s, struct error *error)
-{
-	struct bpf_map *map;
-	int r = 0;
-
-	s->process = process_bpf__open();
-	if (!s->process)
-		return load_error(-errno, "process", error);
-	bpf_object__for_each_map(map, s->process->obj)
-	{
-		struct bpf_map *lent =
-			bpf_object__find_map_by_name(s->sampler->obj, bpf_map__name(map));
-
-		if (!r && lent && !bpf_map__is_internal(map))
-			r = bpf_map__reuse_fd(map, bpf_map__fd(lent));
-	}
-	if (!r)
-		r = process_bpf__load(s->process);
-	if (!r)
-		r = process_bpf__attach(s->process);
-	return r ? load_error(r, "process", error) : 0;
+	return r ? error_set(error, r, "cannot map the unwind tables: %s", strerror(-r)) : 0;
 }
 
 static int make_rings(struct source_bpf *s, const struct config *config, struct error *error)
 {
-	int outer = bpf_map__fd(s->sampler->maps.rings);
+	int outer = bpf_map__fd(s->programs.sampler->maps.rings);
 
 	for (uint32_t i = 0; i < s->ring_count; i++) {
 		int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "perfd_ring", 0, 0,
@@ -580,7 +487,7 @@ int source_bpf_create(const struct config *config, source_record_fn *on_record, 
 
 	if (!s)
 		return error_set(error, -ENOMEM, "out of memory");
-	libbpf_set_print(print_libbpf);
+	bpf_programs_log();
 	s->base = (struct source){.ops = &bpf_ops, .on_record = on_record, .context = context};
 	s->sideband_bytes = config->sideband_bytes;
 	s->possible_cpus = libbpf_num_possible_cpus();
@@ -592,9 +499,9 @@ int source_bpf_create(const struct config *config, source_record_fn *on_record, 
 	s->per_cpu = calloc((size_t)s->possible_cpus, sizeof(*s->per_cpu));
 	r = s->per_cpu ? 0 : error_set(error, -ENOMEM, "out of memory");
 	if (!r)
-		r = load_sampler(s, config, error);
+		r = bpf_programs_load(&s->programs, config, s->ring_count, error);
 	if (!r)
-		r = load_process(s, error);
+		r = init_unwinding(s, config, error);
 	if (!r)
 		r = make_rings(s, config, error);
 	if (!r)

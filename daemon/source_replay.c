@@ -158,6 +158,53 @@ static void replay_forget_stack(struct source *source, uint64_t id)
 	(void)id;
 }
 
+/* Walks have been made. */
+static int replay_load_table(struct source *source, uint32_t image,
+			     const struct unwind_table *table)
+{
+	(void)source;
+	(void)image;
+	(void)table;
+	return -EOPNOTSUPP;
+}
+
+static void replay_unload_table(struct source *source, uint32_t image)
+{
+	(void)source;
+	(void)image;
+}
+
+static int replay_publish_set(struct source *source, uint32_t number, const struct mapping_set *set)
+{
+	(void)source;
+	(void)number;
+	(void)set;
+	return 0;
+}
+
+static void replay_withdraw_set(struct source *source, uint32_t number)
+{
+	(void)source;
+	(void)number;
+}
+
+static void replay_assign_set(struct source *source, uint32_t pid, uint32_t number,
+			      uint32_t exec_id)
+{
+	(void)source;
+	(void)pid;
+	(void)number;
+	(void)exec_id;
+}
+
+static void replay_know_file(struct source *source, uint32_t device, uint64_t inode, uint32_t image)
+{
+	(void)source;
+	(void)device;
+	(void)inode;
+	(void)image;
+}
+
 static void replay_follow_cpus(struct source *source)
 {
 	(void)source;
@@ -198,6 +245,12 @@ static const struct source_ops replay_ops = {
 	.close_slot = replay_close_slot,
 	.add_target = replay_add_target,
 	.remove_target = replay_remove_target,
+	.load_table = replay_load_table,
+	.unload_table = replay_unload_table,
+	.publish_set = replay_publish_set,
+	.withdraw_set = replay_withdraw_set,
+	.assign_set = replay_assign_set,
+	.know_file = replay_know_file,
 	.forget_stack = replay_forget_stack,
 	.drain = replay_drain,
 	.follow_cpus = replay_follow_cpus,

@@ -93,15 +93,22 @@ static uint32_t frame_index(struct stack_table *table, uint32_t image, uint64_t 
 }
 
 /* A return address lies behind its call: the call's own place is asked for. The
- * leaf of a sample is the instruction itself. */
-static uint32_t resolve_address(struct stack_table *table, const struct mapping_set *maps,
-				uint64_t address, bool leaf, bool kernel)
+ * innermost is the instruction itself. */
+static uint32_t resolve_kernel(struct stack_table *table, uint64_t address, bool leaf)
 {
-	uint64_t at = leaf ? address : address - 1;
+	return frame_index(table, IMAGE_KERNEL, leaf ? address : address - 1);
+}
+
+/* The kernel side has done that for user frames, and turned all whose mapping it
+ * knew into places in files; what is left is looked up here. */
+static uint32_t resolve_user(struct stack_table *table, const struct mapping_set *maps,
+			     uint64_t word)
+{
+	uint64_t at = ABI_FRAME_OFFSET(word);
 	const struct mapping *mapping;
 
-	if (kernel)
-		return frame_index(table, IMAGE_KERNEL, at);
+	if (ABI_FRAME_IMAGE(word))
+		return frame_index(table, ABI_FRAME_IMAGE(word), at);
 	mapping = mapping_set_find(maps, at);
 	if (!mapping || mapping->image == IMAGE_NONE)
 		return frame_index(table, IMAGE_NONE, 0);
@@ -116,7 +123,8 @@ static void resolve(struct stack_table *table, struct stack *stack, const struct
 	if (vec_reserve(&table->frame_ids, first + count))
 		return;
 	for (size_t i = 0; i < count; i++) {
-		uint32_t frame = resolve_address(table, maps, addresses[i], i == 0, kernel);
+		uint32_t frame = kernel ? resolve_kernel(table, addresses[i], i == 0)
+					: resolve_user(table, maps, addresses[i]);
 
 		if (frame == UINT32_MAX)
 			break;

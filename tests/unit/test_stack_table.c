@@ -50,7 +50,7 @@ START_TEST(addresses_become_places_in_files)
 {
 	struct process_table processes;
 	struct stack_table table;
-	struct record r = record(11, ABI_SPACE_USER, 3, (uint64_t)0x1010, (uint64_t)0x2000,
+	struct record r = record(11, ABI_SPACE_USER, 3, (uint64_t)0x1010, (uint64_t)0x1fff,
 				 (uint64_t)0x9000);
 	uint32_t at;
 
@@ -59,7 +59,6 @@ START_TEST(addresses_become_places_in_files)
 	stack_table_put(&table, &r.stack, process(&processes, MAPS_KNOWN));
 	at = stack_table_index(&table, 11);
 	ck_assert_int_eq(table.stacks.items[at].state, STACK_READY);
-	/* The leaf is the instruction itself, a caller the call before it. */
 	ck_assert_uint_eq(frame_of(&table, at, 0)->image, 7);
 	ck_assert_uint_eq(frame_of(&table, at, 0)->offset, 0x410);
 	ck_assert_uint_eq(frame_of(&table, at, 1)->offset, 0x13ff);
@@ -69,6 +68,38 @@ START_TEST(addresses_become_places_in_files)
 	ck_assert_uint_eq(table.unresolved, 2);
 	stack_table_deinit(&table);
 	process_table_deinit(&processes);
+}
+END_TEST
+
+START_TEST(places_from_the_kernel_side_stay)
+{
+	struct stack_table table;
+	struct record r = record(11, ABI_SPACE_USER, 2, (uint64_t)ABI_FRAME(7, 0x410),
+				 (uint64_t)ABI_FRAME(9, 0x20));
+	uint32_t at;
+
+	stack_table_init(&table, 100);
+	stack_table_put(&table, &r.stack, NULL);
+	at = stack_table_index(&table, 11);
+	ck_assert_uint_eq(frame_of(&table, at, 0)->image, 7);
+	ck_assert_uint_eq(frame_of(&table, at, 0)->offset, 0x410);
+	ck_assert_uint_eq(frame_of(&table, at, 1)->image, 9);
+	stack_table_deinit(&table);
+}
+END_TEST
+
+/* A kernel stack's callers are return addresses. */
+START_TEST(callers_by_their_calls)
+{
+	struct stack_table table;
+	struct record r = record(11, ABI_SPACE_KERNEL, 2, (uint64_t)0xffffffff81000010,
+				 (uint64_t)0xffffffff81000020);
+
+	stack_table_init(&table, 100);
+	stack_table_put(&table, &r.stack, NULL);
+	ck_assert_uint_eq(frame_of(&table, 0, 0)->offset, 0xffffffff81000010);
+	ck_assert_uint_eq(frame_of(&table, 0, 1)->offset, 0xffffffff8100001f);
+	stack_table_deinit(&table);
 }
 END_TEST
 
@@ -180,6 +211,7 @@ int main(void)
 	Suite *suite = suite_create("stack_table");
 
 	SUITE_CASE(suite, "stacks", addresses_become_places_in_files,
+		   places_from_the_kernel_side_stay, callers_by_their_calls,
 		   a_sample_may_come_before_its_stack, raw_until_the_mappings_are_known,
 		   count_beyond_the_record_is_cut);
 	SUITE_CASE(suite, "names", names_come_once);

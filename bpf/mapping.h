@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Which file does a process address lie in? Two small searches: among the
+ * leaves of the process's mapping set, then within one leaf.
+ *
+ * A process that has just begun has no set yet: the daemon learns of its
+ * mappings a moment too late for one that lives some milliseconds. For such, the
+ * kernel's own mappings are asked (bpf_find_vma(), kernel 5.17) and remembered.
+ * In an interrupt that works once, for the lock is given back only after it.
+ */
+#pragma once
+
+#include "bpf/maps.h"
+
+/* The leaf that would hold the address: the last one that begins at or before
+ * it. 7 halvings for 128 leaves; unrolled, for the verifiers since 6.8 follow
+ * every turn of a loop with a variable bound. */
+static __always_inline __u32 find_leaf(const struct unwind_set *set, __u64 address)
+{
+	__u32 low = 0, high = set->leaf_count;
+
+#pragma unroll
+	for (int i = 0; i < 7; i++) {
+		__u32 middle = (low + high) / 2;
+
+		if (low + 1 >= high)
+			break;
+		if (set->first[middle & (UNWIND_LEAVES_MAX - 1)] <= address)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static __always_inline const struct unwind_mapping *find_in_leaf(const struct unwind_leaf *leaf,
+								 __u64 address)
+{
+	__u32 low = 0, high = leaf->count;
+	const struct unwind_mapping *mapping;
+
+#pragma unroll
+	for (int i = 0; i < 5; i++) {
+		__u32 middle = (low + high) / 2;
+
+		if (low + 1 >= high)
+			break;
+		if (leaf->mappings[middle & (UNWIND_LEAF_MAPPINGS - 1)].start <= address)
+			low = middle;
+		else
+			high = middle;
+	}
+	mapping = &leaf->mappings[low & (UNWIND_LEAF_MAPPINGS - 1)];
+	return address >= mapping->start && address < mapping->end ? mapping : NULL;
+}
+
+/* NULL: not in the published set. */
+static __always_inline const struct unwind_mapping *find_published(__u32 set_number, __u64 address)
+{
+	struct unwind_leaf_key key = {.set = set_number};
+	const struct unwind_set *set = bpf_map_lookup_elem(&unwind_sets, &set_number);
+	const struct unwind_leaf *leaf;
+
+	if (!set)
+		return NULL;
+	key.leaf = find_leaf(set, address);
+	leaf = bpf_map_lookup_elem(&unwind_leaves, &key);
+	return leaf ? find_in_leaf(leaf, address) : NULL;
+}
+
+/* ---- asking the kernel ---- */
+
+struct vma_search {
+	struct unwind_mapping mapping;
+	__u32 found;
+	__u32 pad;
+};
+
+static long on_vma(struct task_struct *task __attribute__((unused)), struct vm_area_struct *vma,
+		   void *context)
+{
+	struct vma_search *search = context;
+	struct unwind_inode key = {};
+	struct file *file = vma->vm_file;
+	__u32 *image;
+
+	if (!(vma->vm_flags & VM_EXEC))
+		return 0;
+	if (file) {
+		key.inode = BPF_CORE_READ(file, f_inode, i_ino);
+		key.device = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
+	} else if (vma->vm_start != (__u64)BPF_CORE_READ(vma, vm_mm, context.vdso)) {
+		return 0;
+	}
+	image = bpf_map_lookup_elem(&unwind_inodes, &key);
+	if (!image)
+		return 0; /* a file that the daemon has not seen yet */
+	search->mapping.start = vma->vm_start;
+	search->mapping.end = vma->vm_end;
+	search->mapping.offset = file ? (__u64)vma->vm_pgoff << 12 : 0;
+	search->mapping.image = *image;
+	search->found = 1;
+	return 0;
+}
+
+static __always_inline void remember(__u32 pid, __u32 exec_id, const struct unwind_mapping *mapping)
+{
+	struct unwind_found *found = bpf_map_lookup_elem(&unwind_founds, &pid);
+	struct unwind_found first = {.exec_id = exec_id, .count = 1};
+
+	if (found && found->exec_id == exec_id) {
+		__u32 at = found->count & (UNWIND_FOUND_MAX - 1);
+
+		found->mappings[at] = *mapping;
+		found->count++;
+		return;
+	}
+	first.mappings[0] = *mapping;
+	bpf_map_update_elem(&unwind_founds, &pid, &first, BPF_ANY);
+}
+
+/* Asks the current task's mappings and remembers the answer. */
+static __always_inline bool ask_kernel(__u32 pid, __u32 exec_id, __u64 address,
+				       struct unwind_mapping *ret)
+{
+	struct vma_search search = {};
+
+	bpf_find_vma(bpf_get_current_task_btf(), address, on_vma, &search, 0);
+	if (!search.found)
+		return false;
+	*ret = search.mapping;
+	remember(pid, exec_id, ret);
+	return true;
+}
+
+static __always_inline const struct unwind_mapping *find_remembered(__u32 pid, __u32 exec_id,
+								    __u64 address)
+{
+	struct unwind_found *found = bpf_map_lookup_elem(&unwind_founds, &pid);
+
+	if (!found || found->exec_id != exec_id)
+		return NULL;
+#pragma unroll
+	for (__u32 i = 0; i < UNWIND_FOUND_MAX; i++)
+		if (address >= found->mappings[i].start && address < found->mappings[i].end)
+			return &found->mappings[i];
+	return NULL;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/bpf_programs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/log.h"
+#include "daemon/source.h"
+
+#include "cpu.skel.h"
+#include "process.skel.h"
+
+/* Its warnings hold the verifier's words, which explain a refusal. */
+static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+{
+	_cleanup_free_ char *text = NULL;
+	char *rest = NULL;
+
+	if (level == LIBBPF_DEBUG || log_max_level() < LOG_LEVEL_DEBUG)
+		return 0;
+	if (vasprintf(&text, format, args) < 0) {
+		text = NULL;
+		return 0;
+	}
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		log_debug("%s", line);
+	return 0;
+}
+
+void bpf_programs_log(void)
+{
+	libbpf_set_print(print_libbpf);
+}
+
+static int load_error(int code, const char *what, struct error *error)
+{
+	/* The verifier's own refusals are EACCES too: root has the permission. */
+	if (code == -EPERM || (code == -EACCES && geteuid()))
+		return error_set(error, code,
+				 "no permission to load the %s program: perfd needs CAP_BPF and "
+				 "CAP_PERFMON; run it as root, or give it these capabilities",
+				 what);
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		return error_set(error, code,
+				 "the kernel refused the %s program: %s; it has no BTF "
+				 "(/sys/kernel/btf/vmlinux is missing: CONFIG_DEBUG_INFO_BTF)",
+				 what, strerror(-code));
+	return error_set(error, code,
+			 "the kernel refused the %s program: %s (Linux 5.17 or later is needed; "
+			 "log level debug shows the verifier's words)",
+			 what, strerror(-code));
+}
+
+static int load_sampler(struct bpf_programs *programs, const struct config *config,
+			uint32_t ring_count, struct error *error)
+{
+	struct cpu_bpf *sampler = cpu_bpf__open();
+	int r = 0;
+
+	if (!sampler)
+		return load_error(-errno, "sampling", error);
+	programs->sampler = sampler;
+	sampler->rodata->ring_count = ring_count;
+	sampler->rodata->ring_wake_bytes = config->ring_bytes / 4;
+	const struct {
+		struct bpf_map *map;
+		uint32_t entries;
+	} sizes[] = {
+		{sampler->maps.rings, ring_count},
+		{sampler->maps.stacks_sent, config->stacks_max},
+		{sampler->maps.targets, config->processes_max},
+		{sampler->maps.unwind_processes, config->processes_max},
+		{sampler->maps.unwind_sets, config->processes_max},
+		{sampler->maps.unwind_files, SOURCE_IMAGES_MAX + 1},
+	};
+	for (size_t i = 0; !r && i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		r = bpf_map__set_max_entries(sizes[i].map, sizes[i].entries);
+	if (!r)
+		r = cpu_bpf__load(sampler);
+	return r ? load_error(r, "sampling", error) : 0;
+}
+
+/* The process programs use the sampler's maps: one of each name. */
+static int load_process(struct bpf_programs *programs, struct error *error)
+{
+	struct process_bpf *process = process_bpf__open();
+	struct bpf_map *map;
+	int r = 0;
+
+	if (!process)
+		return load_error(-errno, "process", error);
+	programs->process = process;
+	bpf_object__for_each_map(map, process->obj)
+	{
+		struct bpf_map *lent =
+			bpf_object__find_map_by_name(programs->sampler->obj, bpf_map__name(map));
+
+		if (!r && lent && !bpf_map__is_internal(map))
+			r = bpf_map__reuse_fd(map, bpf_map__fd(lent));
+	}
+	if (!r)
+		r = process_bpf__load(process);
+	if (!r)
+		r = process_bpf__attach(process);
+	return r ? load_error(r, "process", error) : 0;
+}
+
+int bpf_programs_load(struct bpf_programs *programs, const struct config *config,
+		      uint32_t ring_count, struct error *error)
+{
+	int r = load_sampler(programs, config, ring_count, error);
+
+	if (!r)
+		r = load_process(programs, error);
+	if (r)
+		bpf_programs_destroy(programs);
+	return r;
+}
+
+void bpf_programs_destroy(struct bpf_programs *programs)
+{
+	process_bpf__destroy(programs->process);
+	cpu_bpf__destroy(programs->sampler);
+	*programs = (struct bpf_programs){0};
+}
+
+struct unwind_map_fds bpf_programs_unwind_fds(const struct bpf_programs *programs)
+{
+	const struct cpu_bpf *sampler = programs->sampler;
+
+	return (struct unwind_map_fds){
+		.chunks = bpf_map__fd(sampler->maps.unwind_chunks),
+		.rules = bpf_map__fd(sampler->maps.unwind_rules),
+		.files = bpf_map__fd(sampler->maps.unwind_files),
+		.processes = bpf_map__fd(sampler->maps.unwind_processes),
+		.sets = bpf_map__fd(sampler->maps.unwind_sets),
+		.leaves = bpf_map__fd(sampler->maps.unwind_leaves),
+		.inodes = bpf_map__fd(sampler->maps.unwind_inodes),
+	};
+}
+
+void bpf_programs_run_time(const struct bpf_programs *programs, uint64_t *ret_ns,
+			   uint64_t *ret_runs)
+{
+	const struct bpf_program *all[] = {
+		programs->sampler->progs.cpu_sample, programs->process->progs.process_fork,
+		programs->process->progs.process_exec, programs->process->progs.process_exit};
+
+	*ret_ns = *ret_runs = 0;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct bpf_prog_info info = {0};
+		uint32_t size = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(all[i]), &info, &size))
+			continue;
+		*ret_ns += info.run_time_ns;
+		*ret_runs += info.run_cnt;
+	}
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/table_memory.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "daemon/base/cleanup.h"
+
+#define CHUNK_BYTES (UNWIND_CHUNK_WORDS * sizeof(uint32_t))
+
+void table_memory_init(struct table_memory *memory, int outer_fd, uint64_t limit)
+{
+	uint64_t chunks = limit / CHUNK_BYTES;
+
+	*memory = (struct table_memory){.outer_fd = outer_fd};
+	memory->chunks_max = chunks < 1                   ? 1
+			     : chunks > UNWIND_CHUNKS_MAX ? UNWIND_CHUNKS_MAX
+							  : (uint32_t)chunks;
+}
+
+void table_memory_deinit(struct table_memory *memory)
+{
+	for (uint32_t i = 0; i < memory->chunk_count; i++)
+		munmap(memory->chunks[i], CHUNK_BYTES);
+	vec_free(&memory->free);
+}
+
+/* Puts a range back, joined with its neighbours. */
+static int put_free(struct table_memory *memory, uint32_t start, uint32_t count)
+{
+	struct table_range *ranges;
+	size_t at = 0, n;
+
+	if (vec_reserve(&memory->free, memory->free.count + 1))
+		return -ENOMEM;
+	ranges = memory->free.items;
+	n = memory->free.count;
+	while (at < n && ranges[at].start < start)
+		at++;
+	if (at && ranges[at - 1].start + ranges[at - 1].count == start) {
+		ranges[--at].count += count;
+	} else {
+		memmove(&ranges[at + 1], &ranges[at], (n - at) * sizeof(*ranges));
+		ranges[at] = (struct table_range){start, count};
+		memory->free.count = ++n;
+	}
+	if (at + 1 < n && ranges[at].start + ranges[at].count == ranges[at + 1].start) {
+		ranges[at].count += ranges[at + 1].count;
+		memmove(&ranges[at + 1], &ranges[at + 2], (n - at - 2) * sizeof(*ranges));
+		memory->free.count--;
+	}
+	return 0;
+}
+
+static int add_chunk(struct table_memory *memory)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+	_cleanup_close_ int fd = -1;
+	void *words;
+
+	if (memory->chunk_count >= memory->chunks_max)
+		return -ENOSPC;
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "perfd_table", sizeof(uint32_t), CHUNK_BYTES, 1,
+			    &options);
+	if (fd < 0)
+		return -errno;
+	words = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (words == MAP_FAILED)
+		return -errno;
+	/* The outer map holds the chunk from now on. */
+	if (bpf_map_update_elem(memory->outer_fd, &memory->chunk_count, &fd, BPF_ANY) ||
+	    put_free(memory, memory->chunk_count << UNWIND_CHUNK_SHIFT, UNWIND_CHUNK_WORDS)) {
+		munmap(words, CHUNK_BYTES);
+		return -ENOMEM;
+	}
+	memory->chunks[memory->chunk_count++] = words;
+	return 0;
+}
+
+/* First fit. */
+static int take(struct table_memory *memory, uint32_t count, uint32_t *ret_start)
+{
+	for (size_t i = 0; i < memory->free.count; i++) {
+		struct table_range *range = &memory->free.items[i];
+
+		if (range->count < count)
+			continue;
+		*ret_start = range->start;
+		range->start += count;
+		range->count -= count;
+		if (!range->count) {
+			memmove(range, range + 1, (memory->free.count - i - 1) * sizeof(*range));
+			memory->free.count--;
+		}
+		memory->used += count;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+int table_memory_alloc(struct table_memory *memory, uint32_t count, uint32_t *ret_start)
+{
+	if (!count || count > (uint64_t)memory->chunks_max * UNWIND_CHUNK_WORDS)
+		return -ENOSPC;
+	while (take(memory, count, ret_start)) {
+		int r = add_chunk(memory);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+void table_memory_free(struct table_memory *memory, uint32_t start, uint32_t count)
+{
+	memory->used -= count;
+	put_free(memory, start, count);
+}
+
+void table_memory_write(struct table_memory *memory, uint32_t start, const uint32_t *words,
+			uint32_t count)
+{
+	while (count) {
+		uint32_t at = start & (UNWIND_CHUNK_WORDS - 1), n = UNWIND_CHUNK_WORDS - at;
+
+		if (n > count)
+			n = count;
+		memcpy(memory->chunks[start >> UNWIND_CHUNK_SHIFT] + at, words, n * sizeof(*words));
+		start += n;
+		words += n;
+		count -= n;
+	}
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/unwind_maps.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <bpf/bpf.h>
+
+#include "daemon/base/cleanup.h"
+
+#define RULES_BYTES (UNWIND_RULES_MAX * sizeof(struct unwind_rule))
+
+int unwind_maps_init(struct unwind_maps *maps, const struct unwind_map_fds *fds,
+		     uint64_t memory_limit)
+{
+	void *rules = mmap(NULL, RULES_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fds->rules, 0);
+
+	if (rules == MAP_FAILED)
+		return -errno;
+	*maps = (struct unwind_maps){.fds = *fds, .rules = rules, .rule_count = 1};
+	table_memory_init(&maps->memory, fds->chunks, memory_limit);
+	return 0;
+}
+
+void unwind_maps_deinit(struct unwind_maps *maps)
+{
+	if (maps->rules)
+		munmap(maps->rules, RULES_BYTES);
+	table_memory_deinit(&maps->memory);
+	hashmap_deinit(&maps->rule_index);
+}
+
+/* The shared number of a rule. Another rule with the same hash would be taken for
+ * it: 64 bits make that unlikely, a comparison makes it harmless. */
+static uint32_t rule_number(struct unwind_maps *maps, const struct unwind_rule *rule)
+{
+	uint64_t hash = XXH3_64bits(rule, sizeof(*rule));
+	const uint64_t *known = hashmap_get(&maps->rule_index, hash);
+
+	if (known && !memcmp(&maps->rules[*known], rule, sizeof(*rule)))
+		return (uint32_t)*known;
+	if (known || maps->rule_count >= UNWIND_RULES_MAX ||
+	    hashmap_put(&maps->rule_index, hash, maps->rule_count)) {
+		maps->rules_refused++;
+		return 0;
+	}
+	maps->rules[maps->rule_count] = *rule;
+	return maps->rule_count++;
+}
+
+/* The rows with the shared numbers of their rules. */
+static uint32_t *renumber(struct unwind_maps *maps, const struct unwind_table *table)
+{
+	_cleanup_free_ uint32_t *numbers =
+		malloc((table->rule_count ? table->rule_count : 1) * sizeof(*numbers));
+	uint32_t *rows = malloc((table->row_count ? table->row_count : 1) * sizeof(*rows));
+
+	if (!numbers || !rows) {
+		free(rows);
+		return NULL;
+	}
+	for (uint32_t i = 0; i < table->rule_count; i++)
+		numbers[i] = rule_number(maps, &table->rules[i]);
+	for (uint32_t i = 0; i < table->row_count; i++)
+		rows[i] = (table->rows[i] & ~0xffffu) | numbers[UNWIND_ROW_RULE(table->rows[i])];
+	return rows;
+}
+
+int unwind_maps_load(struct unwind_maps *maps, uint32_t image, const struct unwind_table *table,
+		     struct loaded_table *ret)
+{
+	uint64_t words = (uint64_t)table->block_count + 1 + table->row_count;
+	struct loaded_table loaded = {.count = (uint32_t)words};
+	_cleanup_free_ uint32_t *rows = NULL;
+	struct unwind_file file;
+	int r;
+
+	if (words > UINT32_MAX)
+		return -ENOSPC;
+	r = table_memory_alloc(&maps->memory, loaded.count, &loaded.start);
+	if (r)
+		return r;
+	rows = renumber(maps, table);
+	if (!rows) {
+		table_memory_free(&maps->memory, loaded.start, loaded.count);
+		return -ENOMEM;
+	}
+	file = (struct unwind_file){.first_block = table->first_block,
+				    .block_count = table->block_count,
+				    .blocks = loaded.start,
+				    .rows = loaded.start + table->block_count + 1};
+	table_memory_write(&maps->memory, file.blocks, table->blocks, table->block_count + 1);
+	table_memory_write(&maps->memory, file.rows, rows, table->row_count);
+	/* Only now can the walk see it. */
+	if (bpf_map_update_elem(maps->fds.files, &image, &file, BPF_ANY)) {
+		r = -errno;
+		table_memory_free(&maps->memory, loaded.start, loaded.count);
+		return r;
+	}
+	*ret = loaded;
+	return 0;
+}
+
+void unwind_maps_unload(struct unwind_maps *maps, uint32_t image, struct loaded_table *loaded)
+{
+	const struct unwind_file none = {0};
+
+	if (!loaded->count)
+		return;
+	/* A walk under way may still read the words: they stay words, and a step by
+	 * a wrong rule ends in a check, at worst in one wrong stack. */
+	bpf_map_update_elem(maps->fds.files, &image, &none, BPF_ANY);
+	table_memory_free(&maps->memory, loaded->start, loaded->count);
+	*loaded = (struct loaded_table){0};
+}
+
+int unwind_maps_publish(struct unwind_maps *maps, uint32_t number, const struct mapping_set *set)
+{
+	struct unwind_leaf_key key = {.set = number};
+	struct unwind_leaf leaf = {0};
+	struct unwind_set header = {0};
+	size_t i = 0;
+
+	while (i < set->items.count && key.leaf < UNWIND_LEAVES_MAX) {
+		leaf.count = 0;
+		header.first[key.leaf] = set->items.items[i].start;
+		for (; leaf.count < UNWIND_LEAF_MAPPINGS && i < set->items.count; i++) {
+			const struct mapping *from = &set->items.items[i];
+
+			leaf.mappings[leaf.count++] = (struct unwind_mapping){
+				from->start, from->end, from->offset, from->image, 0};
+		}
+		if (bpf_map_update_elem(maps->fds.leaves, &key, &leaf, BPF_ANY))
+			return -errno;
+		key.leaf++;
+	}
+	header.leaf_count = key.leaf;
+	if (bpf_map_update_elem(maps->fds.sets, &number, &header, BPF_ANY))
+		return -errno;
+	return i < set->items.count ? -E2BIG : 0;
+}
+
+void unwind_maps_withdraw(struct unwind_maps *maps, uint32_t number)
+{
+	struct unwind_leaf_key key = {.set = number};
+	struct unwind_set header = {0};
+
+	bpf_map_lookup_elem(maps->fds.sets, &number, &header);
+	bpf_map_delete_elem(maps->fds.sets, &number);
+	for (key.leaf = 0; key.leaf < header.leaf_count; key.leaf++)
+		bpf_map_delete_elem(maps->fds.leaves, &key);
+}
+
+int unwind_maps_assign(struct unwind_maps *maps, uint32_t pid, uint32_t number, uint32_t exec_id)
+{
+	struct unwind_process process = {.set = number, .exec_id = exec_id};
+
+	return bpf_map_update_elem(maps->fds.processes, &pid, &process, BPF_ANY) ? -errno : 0;
+}
+
+int unwind_maps_know_file(struct unwind_maps *maps, uint32_t device, uint64_t inode, uint32_t image)
+{
+	struct unwind_inode key = {.inode = inode, .device = device};
+
+	return bpf_map_update_elem(maps->fds.inodes, &key, &image, BPF_ANY) ? -errno : 0;
+}

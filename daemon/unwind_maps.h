@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The daemon's hold on the BPF maps of unwinding: tables of files, the rules
+ * they share, mapping sets, and which process has which set.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "bpf/unwind.h"
+#include "daemon/base/hashmap.h"
+#include "daemon/mapping_set.h"
+#include "daemon/table_memory.h"
+#include "symbolizer/unwind_table.h"
+
+/* Borrowed descriptors of the maps in bpf/maps.h. */
+struct unwind_map_fds {
+	int chunks, rules, files, processes, sets, leaves, inodes;
+};
+
+/* A table in the kernel's memory. */
+struct loaded_table {
+	uint32_t start; /* first word */
+	uint32_t count; /* words; 0: none loaded */
+};
+
+struct unwind_maps {
+	struct unwind_map_fds fds;
+	struct table_memory memory;
+	struct unwind_rule *rules; /* mapped; number 0 is "none" */
+	uint32_t rule_count;
+	struct hashmap rule_index; /* hash of a rule -> number */
+	uint64_t rules_refused; /* rules above their limit, taken as "none" */
+};
+
+int unwind_maps_init(struct unwind_maps *maps, const struct unwind_map_fds *fds,
+		     uint64_t memory_limit);
+void unwind_maps_deinit(struct unwind_maps *maps);
+/* -ENOSPC: the memory is full, something has to be evicted first. */
+int unwind_maps_load(struct unwind_maps *maps, uint32_t image, const struct unwind_table *table,
+		     struct loaded_table *ret);
+void unwind_maps_unload(struct unwind_maps *maps, uint32_t image, struct loaded_table *loaded);
+/* Publishes a set under its number; -E2BIG: the rest of it was left out. */
+int unwind_maps_publish(struct unwind_maps *maps, uint32_t number, const struct mapping_set *set);
+void unwind_maps_withdraw(struct unwind_maps *maps, uint32_t number);
+int unwind_maps_assign(struct unwind_maps *maps, uint32_t pid, uint32_t number, uint32_t exec_id);
+int unwind_maps_know_file(struct unwind_maps *maps, uint32_t device, uint64_t inode,
+			  uint32_t image);

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/unwinder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/log.h"
+#include "symbolizer/unwind_table.h"
+
+void unwinder_init(struct unwinder *unwinder, struct source *source, struct resolver *resolver)
+{
+	*unwinder = (struct unwinder){.source = source, .resolver = resolver, .next_number = 1};
+}
+
+void unwinder_deinit(struct unwinder *unwinder)
+{
+	for (size_t i = 0; i < unwinder->published.count; i++)
+		mapping_set_unref(unwinder->published.items[i]);
+	for (size_t i = 0; i < unwinder->dirty.count; i++)
+		process_unref(unwinder->dirty.items[i]);
+	vec_free(&unwinder->published);
+	vec_free(&unwinder->dirty);
+	vec_free(&unwinder->tables);
+}
+
+/* ---- tables ---- */
+
+static struct unwinder_table *table_at(struct unwinder *unwinder, uint32_t image)
+{
+	size_t have = unwinder->tables.count;
+
+	if (image >= have) {
+		if (vec_reserve(&unwinder->tables, image + 1))
+			return NULL;
+		memset(&unwinder->tables.items[have], 0,
+		       (image + 1 - have) * sizeof(struct unwinder_table));
+		unwinder->tables.count = image + 1;
+	}
+	return &unwinder->tables.items[image];
+}
+
+/* True if something was evicted. */
+static bool evict_one(struct unwinder *unwinder, uint32_t but)
+{
+	struct unwinder_table *oldest = NULL;
+
+	for (size_t i = 0; i < unwinder->tables.count; i++) {
+		struct unwinder_table *table = &unwinder->tables.items[i];
+
+		if (i != but && table->state == TABLE_LOADED &&
+		    (!oldest || table->used < oldest->used))
+			oldest = table;
+	}
+	if (!oldest)
+		return false;
+	unwinder->source->ops->unload_table(unwinder->source,
+					    (uint32_t)(oldest - unwinder->tables.items));
+	oldest->state = TABLE_NONE;
+	unwinder->evicted++;
+	unwinder->rows -= oldest->rows;
+	unwinder->words -= oldest->words;
+	return true;
+}
+
+static int load(struct unwinder *unwinder, uint32_t image, const struct unwind_table *table)
+{
+	int r;
+
+	do {
+		r = unwinder->source->ops->load_table(unwinder->source, image, table);
+	} while (r == -ENOSPC && evict_one(unwinder, image));
+	return r;
+}
+
+static void on_table(void *context, uint32_t image, const char *text,
+		     const struct unwind_table *decoded)
+{
+	struct unwinder *unwinder = context;
+	struct unwinder_table *table = table_at(unwinder, image);
+	int r;
+
+	if (!table)
+		return;
+	table->state = TABLE_FAILED;
+	r = decoded ? load(unwinder, image, decoded) : -ENODATA;
+	if (r) {
+		unwinder->failed++;
+		log_debug("no unwind table for image %u: %s", image, text ? text : strerror(-r));
+		return;
+	}
+	table->state = TABLE_LOADED;
+	table->rows = decoded->row_count;
+	table->words = decoded->block_count + 1 + decoded->row_count;
+	unwinder->loaded++;
+	unwinder->rows += table->rows;
+	unwinder->words += table->words;
+}
+
+void unwinder_need(struct unwinder *unwinder, uint32_t image)
+{
+	struct unwinder_table *table;
+
+	if (image == IMAGE_NONE || image == IMAGE_KERNEL)
+		return;
+	table = table_at(unwinder, image);
+	if (!table || table->state != TABLE_NONE)
+		return;
+	table->state = TABLE_ASKED;
+	if (resolver_ask_table(unwinder->resolver, image, on_table, unwinder)) {
+		table->state = TABLE_FAILED;
+		unwinder->failed++;
+	}
+}
+
+void unwinder_need_all(struct unwinder *unwinder, const struct process *process)
+{
+	for (size_t i = 0; process->maps && i < process->maps->items.count; i++)
+		unwinder_need(unwinder, process->maps->items.items[i].image);
+}
+
+void unwinder_used(struct unwinder *unwinder, uint32_t image, uint64_t now)
+{
+	if (image < unwinder->tables.count)
+		unwinder->tables.items[image].used = now;
+}
+
+/* ---- mapping sets ---- */
+
+void unwinder_changed(struct unwinder *unwinder, struct process *process)
+{
+	size_t count = unwinder->dirty.count;
+
+	/* Mappings of one process mostly come in a row. */
+	if (process->kernel || (count && unwinder->dirty.items[count - 1] == process))
+		return;
+	if (!vec_push(&unwinder->dirty, process))
+		process_ref(process);
+}
+
+static void publish(struct unwinder *unwinder, struct process *process)
+{
+	struct mapping_set *set = process->maps;
+
+	if (process->end || !set || !process->exec_id_known)
+		return;
+	if (!set->number) {
+		int r = unwinder->source->ops->publish_set(unwinder->source, unwinder->next_number,
+							   set);
+
+		if (r) {
+			unwinder->sets_refused++;
+			if (r != -E2BIG)
+				return;
+		}
+		if (vec_push(&unwinder->published, set))
+			return;
+		mapping_set_ref(set);
+		set->number = unwinder->next_number++;
+	}
+	if (process->published == set->number)
+		return;
+	process->published = set->number;
+	unwinder->source->ops->assign_set(unwinder->source, process->pid, set->number,
+					  process->exec_id);
+}
+
+static void withdraw_unused(struct unwinder *unwinder)
+{
+	for (size_t i = unwinder->published.count; i-- > 0;) {
+		struct mapping_set *set = unwinder->published.items[i];
+
+		if (set->references > 1)
+			continue;
+		unwinder->source->ops->withdraw_set(unwinder->source, set->number);
+		mapping_set_unref(set);
+		unwinder->published.items[i] =
+			unwinder->published.items[--unwinder->published.count];
+	}
+}
+
+void unwinder_flush(struct unwinder *unwinder)
+{
+	for (size_t i = 0; i < unwinder->dirty.count; i++) {
+		publish(unwinder, unwinder->dirty.items[i]);
+		process_unref(unwinder->dirty.items[i]);
+	}
+	vec_clear(&unwinder->dirty);
+	withdraw_unused(unwinder);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the kernel side knows for its walks: which tables are loaded, and which
+ * mapping sets are published. Policy only; the maps are behind the source.
+ *
+ * A table is asked for when a walk missed it, or when somebody attaches to a
+ * process that maps its file; the least recently used one goes when the memory
+ * is full. A mapping set is published once and never changed: a process whose
+ * mappings change gets a new set, and the old one is withdrawn when nobody has
+ * it any more.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/process_table.h"
+#include "daemon/resolver.h"
+#include "daemon/source.h"
+
+enum table_state {
+	TABLE_NONE,
+	TABLE_ASKED,
+	TABLE_LOADED,
+	TABLE_FAILED, /* no call frame information, or damaged: by frame pointer */
+};
+
+struct unwinder_table {
+	enum table_state state;
+	uint32_t words; /* of kernel memory */
+	uint32_t rows;
+	uint64_t used; /* boot time, ns */
+};
+
+struct unwinder {
+	struct source *source;
+	struct resolver *resolver;
+	VEC(struct unwinder_table) tables; /* by image id */
+	VEC(struct mapping_set *) published; /* a reference each */
+	VEC(struct process *) dirty; /* references: their mappings changed */
+	uint32_t next_number;
+	uint64_t loaded, failed, evicted; /* tables, counted */
+	uint64_t rows; /* loaded now */
+	uint64_t words;
+	uint64_t sets_refused;
+};
+
+void unwinder_init(struct unwinder *unwinder, struct source *source, struct resolver *resolver);
+void unwinder_deinit(struct unwinder *unwinder);
+/* The process's mappings are other ones now. */
+void unwinder_changed(struct unwinder *unwinder, struct process *process);
+/* A walk ended for want of the table of this image, or somebody attaches. */
+void unwinder_need(struct unwinder *unwinder, uint32_t image);
+/* The tables of all that the process maps. */
+void unwinder_need_all(struct unwinder *unwinder, const struct process *process);
+/* A sample used the image's table. */
+void unwinder_used(struct unwinder *unwinder, uint32_t image, uint64_t now);
+/* Publishes what changed; withdraws what nobody has any more. */
+void unwinder_flush(struct unwinder *unwinder);

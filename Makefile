@@ -32,10 +32,12 @@ PYTHON ?= python3
 
 CSTD := -std=gnu17
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wmissing-prototypes -Wpointer-arith
-CPPFLAGS += -I. -I$(GEN) -D_GNU_SOURCE -DPERFD_VERSION='"$(VERSION)"'
+# Debian 12's libdwarf has no .pc file yet.
+DWARF_CFLAGS := $(shell pkg-config --cflags libdwarf 2>/dev/null || echo -I/usr/include/libdwarf)
+CPPFLAGS += -I. -I$(GEN) $(DWARF_CFLAGS) -D_GNU_SOURCE -DPERFD_VERSION='"$(VERSION)"'
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = $(CSTD) $(WARN) -fno-omit-frame-pointer $(CFLAGS)
-LIBS := -lbpf -lelf -levent_core -ljansson -lxxhash -lseccomp -lcap -lz
+LIBS := -lbpf -lelf -ldwarf -levent_core -ljansson -lxxhash -lseccomp -lcap -lz
 CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null || echo -lcheck -lsubunit -lrt -lm -lpthread)
 
 MACHINE := $(shell uname -m)

@@ -9,7 +9,7 @@ set -u
 PATH=$PATH:/usr/sbin:/sbin
 
 # need | the thing | Debian, Ubuntu | Fedora | Arch
-# "command:a,b" any of these, "header:x.h" includable by the compiler.
+# "command:a,b" any of these, "header:x.h,y.h" any of them includable by the compiler.
 # need: "must", or "may": the demo and some scenarios do with less.
 things() {
 	cat <<'TABLE'
@@ -22,6 +22,7 @@ must|header:stdio.h|libc6-dev|glibc-devel|glibc
 must|header:linux/perf_event.h|linux-libc-dev|kernel-headers|linux-api-headers
 must|header:bpf/libbpf.h|libbpf-dev|libbpf-devel|libbpf
 must|header:libelf.h|libelf-dev|elfutils-libelf-devel|libelf
+must|header:libdwarf/libdwarf.h,libdwarf-0/libdwarf.h,libdwarf-2/libdwarf.h|libdwarf-dev|libdwarf-devel|libdwarf
 must|header:zlib.h|zlib1g-dev|zlib-devel|zlib
 must|header:event2/event.h|libevent-dev|libevent-devel|libevent
 must|header:jansson.h|libjansson-dev|jansson-devel|jansson
@@ -44,8 +45,10 @@ there() {
 	header:*)
 		for cc in gcc clang cc; do
 			command -v $cc >/dev/null 2>&1 || continue
-			echo "#include <${1#header:}>" | $cc -E - >/dev/null 2>&1
-			return
+			for name in $(echo "${1#header:}" | tr ',' ' '); do
+				echo "#include <$name>" | $cc -E - >/dev/null 2>&1 && return 0
+			done
+			return 1
 		done
 		return 1
 		;;

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "symbolizer/cfi.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "symbolizer/cfi_frames.h"
+#include "symbolizer/cfi_program.h"
+#include "symbolizer/cfi_section.h"
+#include "symbolizer/unwind_build.h"
+
+enum { SOURCES = 2 }; /* .eh_frame, .debug_frame: the former goes first */
+
+struct source {
+	struct cfi_section section; /* bytes NULL: there is none */
+	struct cfi_frames frames;
+	VEC(struct cfi_state) starts; /* what each CIE's program leaves behind */
+};
+
+struct extent { /* code that one FDE speaks of */
+	uint64_t start, end; /* file offsets */
+	uint64_t bias; /* file offset less ELF address */
+	uint32_t fde;
+	uint32_t source;
+};
+typedef VEC(struct extent) extents_vec;
+
+struct cfi {
+	const struct elf_image *image;
+	struct source sources[SOURCES];
+	extents_vec extents; /* by offset, none overlap */
+	struct unwind_build build;
+	struct cfi_stats stats;
+	uint64_t bias; /* of the function under way */
+};
+
+static void source_deinit(struct source *source)
+{
+	cfi_section_deinit(&source->section);
+	cfi_frames_deinit(&source->frames);
+	vec_free(&source->starts);
+}
+
+static int run_cies(struct source *source, struct error *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < source->frames.cies.count && !r; i++) {
+		struct cfi_state state = {0};
+
+		r = cfi_program_start(&source->section, &source->frames.cies.items[i], error,
+				      &state);
+		if (!r && vec_push(&source->starts, state) < 0)
+			r = error_set(error, -ENOMEM, "out of memory for CIEs");
+	}
+	return r;
+}
+
+/* A file without the section is as good as one with an empty one. */
+static int source_init(struct source *source, const struct elf_image *image,
+		       enum cfi_section_kind kind, struct error *error)
+{
+	int r = cfi_section_read(image, kind, error, &source->section);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = cfi_section_check(&source->section, error);
+	if (!r)
+		r = cfi_frames_read(&source->section, error, &source->frames);
+	return r ? r : run_cies(source, error);
+}
+
+/* The part of a function that is in an executable segment, and in the file;
+ * false if it is not where it begins. */
+static bool place(const struct elf_image *image, const struct cfi_fde *fde, struct extent *ret)
+{
+	for (size_t i = 0; i < image->segments.count; i++) {
+		const struct elf_segment *segment = &image->segments.items[i];
+		uint64_t skipped = fde->start - segment->address;
+		uint64_t left;
+
+		if (!segment->executable || fde->start < segment->address ||
+		    skipped >= segment->file_size ||
+		    segment->offset + segment->file_size > image->file_size)
+			continue;
+		left = segment->file_size - skipped;
+		ret->start = segment->offset + skipped;
+		ret->end = ret->start + (fde->length < left ? fde->length : left);
+		ret->bias = segment->offset - segment->address;
+		return ret->end > ret->start;
+	}
+	return false;
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct extent *one = a, *other = b;
+
+	if (one->start != other->start)
+		return one->start < other->start ? -1 : 1;
+	return one->fde < other->fde ? -1 : one->fde > other->fde;
+}
+
+/* Addresses rise, but segments may lie in the file in another order. */
+static void sort(extents_vec *extents)
+{
+	for (size_t i = 1; i < extents->count; i++) {
+		if (by_start(&extents->items[i - 1], &extents->items[i]) > 0) {
+			qsort(extents->items, extents->count, sizeof(*extents->items), by_start);
+			return;
+		}
+	}
+}
+
+static int place_all(struct cfi *cfi, uint32_t number, extents_vec *ret)
+{
+	const struct cfi_frames *frames = &cfi->sources[number].frames;
+
+	if (vec_reserve(ret, frames->fdes.count) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < frames->fdes.count; i++) {
+		struct extent extent = {.fde = (uint32_t)i, .source = number};
+
+		if (!place(cfi->image, &frames->fdes.items[i], &extent))
+			cfi->stats.outside++;
+		else if (vec_push(ret, extent) < 0)
+			return -ENOMEM;
+	}
+	sort(ret);
+	return 0;
+}
+
+/* Of `from`, what those before in it and those of `first` leave of each: one
+ * piece, the first, so that no program has to be run more than once. The result
+ * has both, by offset. */
+static int merge(struct cfi *cfi, const extents_vec *first, const extents_vec *from,
+		 extents_vec *ret)
+{
+	uint64_t covered = 0;
+	size_t next = 0;
+
+	if (vec_reserve(ret, first->count + from->count) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->count; i++) {
+		struct extent extent = from->items[i];
+
+		if (extent.start < covered)
+			extent.start = covered;
+		/* Those of `first` that begin before: they may reach in here. */
+		while (next < first->count && first->items[next].start <= extent.start) {
+			const struct extent *other = &first->items[next++];
+
+			if (vec_push(ret, *other) < 0)
+				return -ENOMEM;
+			if (extent.start < other->end)
+				extent.start = other->end;
+		}
+		if (next && extent.start < first->items[next - 1].end)
+			extent.start = first->items[next - 1].end;
+		if (next < first->count && extent.end > first->items[next].start)
+			extent.end = first->items[next].start;
+		if (extent.start != from->items[i].start || extent.end != from->items[i].end)
+			cfi->stats.overlapped++;
+		if (extent.start >= extent.end)
+			continue;
+		covered = extent.end;
+		if (vec_push(ret, extent) < 0)
+			return -ENOMEM;
+	}
+	while (next < first->count) {
+		if (vec_push(ret, first->items[next++]) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int find_extents(struct cfi *cfi, struct error *error)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < SOURCES && !r; i++) {
+		extents_vec placed = {0}, merged = {0};
+
+		r = place_all(cfi, i, &placed);
+		if (!r)
+			r = merge(cfi, &cfi->extents, &placed, &merged);
+		vec_free(&placed);
+		vec_free(&cfi->extents);
+		cfi->extents = merged;
+	}
+	return r ? error_set(error, r, "out of memory for the list of functions") : 0;
+}
+
+static int add_row(void *context, uint64_t start, const struct unwind_rule *rule)
+{
+	struct cfi *cfi = context;
+
+	cfi->stats.unsupported += rule->cfa == UNWIND_CFA_UNSUPPORTED;
+	return unwind_build_add(&cfi->build, start + cfi->bias, rule);
+}
+
+/* The rows of one function, and one that ends it. */
+static int add_function(struct cfi *cfi, const struct extent *extent, struct error *error)
+{
+	static const struct unwind_rule none = {.cfa = UNWIND_CFA_NONE, .ra = UNWIND_AT_CFA};
+	const struct source *source = &cfi->sources[extent->source];
+	const struct cfi_fde *fde = &source->frames.fdes.items[extent->fde];
+	struct cfi_run run = {
+		.section = &source->section,
+		.cie = &source->frames.cies.items[fde->cie],
+		.fde = fde,
+		.start = &source->starts.items[fde->cie],
+		.from = extent->start - extent->bias,
+		.to = extent->end - extent->bias,
+		.row = add_row,
+		.context = cfi,
+	};
+	int r;
+
+	cfi->bias = extent->bias;
+	cfi->stats.functions++;
+	r = cfi_program_run(&run, error);
+	if (!r)
+		r = unwind_build_add(&cfi->build, extent->end, &none);
+	if (r == -E2BIG || r == -ENOMEM)
+		error_set(error, r, "section %s, offset 0x%x: %s (%zu rows, %zu rules so far)",
+			  source->section.name, fde->offset,
+			  r == -ENOMEM ? "out of memory" : "more than a table can hold",
+			  cfi->build.rows.count, cfi->build.rules.count);
+	return r;
+}
+
+static int build(struct cfi *cfi, struct error *error, struct unwind_table *ret)
+{
+	static const enum cfi_section_kind kinds[SOURCES] = {CFI_EH_FRAME, CFI_DEBUG_FRAME};
+	int r = 0;
+
+	for (size_t i = 0; i < SOURCES && !r; i++)
+		r = source_init(&cfi->sources[i], cfi->image, kinds[i], error);
+	if (!r)
+		r = find_extents(cfi, error);
+	if (!r && !cfi->extents.count)
+		return error_set(error, -ENODATA, "no call frame information of executable code");
+	for (size_t i = 0; i < cfi->extents.count && !r; i++)
+		r = add_function(cfi, &cfi->extents.items[i], error);
+	if (r < 0)
+		return r;
+	r = unwind_build_finish(&cfi->build, ret);
+	return r ? error_set(error, r, "out of memory for the unwind table") : 0;
+}
+
+int cfi_build(const struct elf_image *image, struct error *error, struct cfi_stats *stats,
+	      struct unwind_table *ret)
+{
+	struct cfi cfi = {.image = image};
+	int r;
+
+	if (image->machine != EM_X86_64 || gelf_getclass(image->elf) != ELFCLASS64)
+		return error_set(error, -ENOTSUP,
+				 "not for x86-64: only its unwind tables are made");
+	r = build(&cfi, error, ret);
+	if (!r && stats)
+		*stats = cfi.stats;
+	for (size_t i = 0; i < SOURCES; i++)
+		source_deinit(&cfi.sources[i]);
+	vec_free(&cfi.extents);
+	unwind_build_deinit(&cfi.build);
+	return r;
+}

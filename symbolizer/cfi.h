@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The unwind table of an ELF file, from its call frame information: .eh_frame,
+ * and .debug_frame for code of which that says nothing (Go's, in programs that
+ * have both). Foreign bytes: to be used in the worker only.
+ *
+ * Where functions overlap, the one that begins first keeps the addresses (of
+ * two that begin alike, the one that comes first in the section), and .eh_frame
+ * goes before .debug_frame. Functions outside executable segments, as a linker
+ * leaves behind for code that it has thrown away, are left out. Code between
+ * functions, and behind the last one, gets UNWIND_CFA_NONE.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "daemon/base/error.h"
+#include "symbolizer/elf_image.h"
+#include "symbolizer/unwind_table.h"
+
+struct cfi_stats {
+	uint32_t functions; /* FDEs that rows were made of */
+	uint32_t outside; /* FDEs left out: not in executable code */
+	uint32_t overlapped; /* FDEs left out or cut: the code is another one's */
+	uint32_t unsupported; /* rows (before they are merged) that no rule can say */
+};
+
+/* The image's file must still be open. -ENODATA: no call frame information at
+ * all, or none of executable code; -ENOTSUP: not for x86-64; -EINVAL: damaged,
+ * with section and offset; -E2BIG, -EIO, -ENOMEM. `stats` may be NULL. */
+int cfi_build(const struct elf_image *image, struct error *error, struct cfi_stats *stats,
+	      struct unwind_table *ret);

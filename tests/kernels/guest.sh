@@ -1,0 +1,317 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The guest's only process of ours: init of an initramfs that holds busybox, perfd,
+# perfctl and the programs to profile. Runs the cases of the boot that the kernel's
+# command line names (perfd_boot=plain|integrity|confidentiality, which the kernel
+# hands to init as a variable), prints TAP lines on the serial console, and
+# restarts the machine, which ends the emulator.
+#
+# A case is a function that returns non-zero on failure after a line that says why;
+# 77 skips. What it printed is shown when it fails.
+export PATH=/bin:/perfd HOME=/
+SOCKET=/run/perfd.sock
+HZ=199
+SKIPPED=77
+READY_SECONDS=60
+
+/bin/busybox mkdir -p /proc /sys /dev /tmp /run /var/empty
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs devtmpfs /dev
+/bin/busybox --install -s /bin
+mount -t tracefs tracefs /sys/kernel/tracing
+mount -t bpf bpffs /sys/fs/bpf
+mount -t securityfs securityfs /sys/kernel/security
+exec </dev/null >/dev/console 2>&1
+cd /tmp || exit 1
+
+say() {
+	echo "$*"
+}
+
+# what fails says its last line as the reason: so this one comes last.
+fail() {
+	echo "$*"
+	return 1
+}
+
+number=0
+# run NAME: the function NAME as a TAP line.
+run() {
+	number=$((number + 1))
+	( "$1" ) >/tmp/case.log 2>&1
+	code=$?
+	reason=$(tail -n 1 /tmp/case.log)
+	case $code in
+	0) echo "ok $number - $1" ;;
+	"$SKIPPED") echo "ok $number - $1 # SKIP $reason" ;;
+	*) echo "not ok $number - $1: ${reason:-code $code}" ;;
+	esac
+	# A hash at the head: nothing in it is taken for a result.
+	sed 's/^/# /' /tmp/case.log
+}
+
+# --- perfd ------------------------------------------------------------------------
+
+# start_perfd OPTIONS: leaves its process in $perfd; fails when it ended instead, with
+# its words in /tmp/perfd.log.
+start_perfd() {
+	perfd --config /dev/null --socket $SOCKET "$@" >/tmp/perfd.log 2>&1 &
+	perfd=$!
+	tries=$((READY_SECONDS * 10))
+	until perfctl status --socket $SOCKET >/dev/null 2>&1; do
+		kill -0 $perfd 2>/dev/null || return 1
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+		sleep 0.1
+	done
+}
+
+end_perfd() {
+	kill $perfd
+	wait $perfd
+	code=$?
+	[ $code = 0 ] || fail "perfd ended with code $code: $(tail -n 1 /tmp/perfd.log)"
+}
+
+# What the verifier said of the program it refused: the most useful lines there are.
+verifier_words() {
+	timeout 60 perfd --config /dev/null --socket $SOCKET --log-level debug \
+		>/tmp/debug.log 2>&1
+	grep -v '^perfd: CO-RE' /tmp/debug.log | tail -n 60
+}
+
+# refused_for WORDS OPTIONS: perfd does not start, and its error has one of the words
+# (an extended regular expression).
+refused_for() {
+	words=$1
+	shift
+	if start_perfd "$@"; then
+		end_perfd
+		fail "perfd started all the same"
+		return
+	fi
+	cat /tmp/perfd.log
+	grep -qiE "$words" /tmp/perfd.log || fail "the refusal names no cause ($words): $(
+		tail -n 1 /tmp/perfd.log)"
+}
+
+starts() {
+	start_perfd || {
+		said=$(tail -n 1 /tmp/perfd.log)
+		verifier_words
+		fail "perfd did not start: $said"
+		return
+	}
+	cat /tmp/perfd.log
+	perfctl status --socket $SOCKET
+	end_perfd
+}
+
+# --- folded files -------------------------------------------------------------------
+
+# sum FILE PATTERN: the weights of the stacks that match.
+sum() {
+	awk -v pattern="$2" '{ value = $NF; sub(/ [0-9]+$/, ""); if ($0 ~ pattern) s += value }
+		END { printf "%.0f\n", s }' "$1"
+}
+
+# between WHAT VALUE LOW HIGH
+between() {
+	awk -v v="$2" -v low="$3" -v high="$4" 'BEGIN { exit !(v >= low && v <= high) }' ||
+		fail "$1 is $2, expected $3 to $4"
+}
+
+percent() {
+	awk -v part="$1" -v all="$2" 'BEGIN { printf "%.1f\n", all ? 100 * part / all : 0 }'
+}
+
+# check_shares FILE JSON: what shares says of itself against its folded file. Emulation
+# is slow and its clock is not a steady one: wide bounds, but a lost half is seen.
+check_shares() {
+	cat "$1" "$2"
+	spent=$(sed 's/.*"cpu_ns": \([0-9]*\).*/\1/' "$2")
+	total=$(sum "$1" '^shares;')
+	between "total in percent of the program's own clock" \
+		"$(percent "$total" "$spent")" 85 115 || return
+	between "share of stacks with main" "$(percent "$(sum "$1" ';main(;|$)')" "$total")" \
+		90 100 || return
+	for part in 50 30 20; do
+		between "share of main;work_$part" \
+			"$(percent "$(sum "$1" ";main;work_$part(;|\$)")" "$total")" \
+			$((part - 10)) $((part + 10)) || return
+	done
+	say "whole to _start: $(percent "$(sum "$1" '^shares;_start;')" "$total") %"
+}
+
+# --- cases ------------------------------------------------------------------------------
+
+# By a perfd of its own, as a person with nothing running would.
+record_shares() {
+	perfctl record -F $HZ -o shares.folded -- shares 2 >shares.json ||
+		fail "perfctl record ended with code $?" || return
+	check_shares shares.folded shares.json
+}
+
+record_deep() {
+	perfctl record -F $HZ -o deep.folded -- deep 100 500 ||
+		fail "perfctl record ended with code $?" || return
+	awk '{ sub(/ [0-9]+$/, ""); print gsub(/;descend/, ""), $0 }' deep.folded
+	# Of what bottom burned: the loader's start takes its part of an emulated half second.
+	awk '{ value = $NF; sub(/ [0-9]+$/, ""); if ($0 !~ /;bottom(;|$)/) next
+		all += value; line = $0
+		if (gsub(/;descend/, "") == 100 && line ~ /;main;descend/) whole += value }
+		END { exit !(all > 250e6 && whole > 0.99 * all) }' deep.folded ||
+		fail "less than 99 % of the stacks with bottom have main and 100 times descend"
+}
+
+record_threads() {
+	perfctl record -F $HZ -o threads.folded -- threads 2 500 ||
+		fail "perfctl record ended with code $?" || return
+	cat threads.folded
+	for thread in 't-0;.*;even_work' 't-1;.*;odd_work'; do
+		between "nanoseconds of $thread" "$(sum threads.folded "^$thread(;|\$)")" \
+			400000000 600000000 || return
+	done
+}
+
+# What the task iterator lists: a process that was there before perfd.
+attach_earlier() {
+	shares 30 >/dev/null &
+	earlier=$!
+	start_perfd || fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
+	perfctl attach --socket $SOCKET --pid $earlier -F $HZ -d 1s -o earlier.folded
+	code=$?
+	kill $earlier
+	end_perfd || return
+	[ $code = 0 ] || fail "perfctl attach ended with code $code" || return
+	cat earlier.folded
+	between "stacks with main;work_50, nanoseconds" \
+		"$(sum earlier.folded ';main;work_50(;|$)')" 200000000 800000000
+}
+
+status_json() {
+	start_perfd --set cpu.frequency_hz=99 ||
+		fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
+	shares 1 >/dev/null
+	perfctl status --socket $SOCKET --json >status.json
+	code=$?
+	end_perfd || return
+	cat status.json
+	[ $code = 0 ] || fail "perfctl status ended with code $code" || return
+	grep -q '"schema": "perfd.status/1"' status.json || fail "no schema" || return
+	between "samples taken" "$(sed -n 's/.*"taken": \([0-9]*\).*/\1/p' status.json)" 50 100000 ||
+		return
+	between "samples lost" "$(sed -n 's/.*"lost_total": \([0-9]*\).*/\1/p' status.json)" 0 0
+}
+
+# Debian's own default; root may, and nobody is told what is missing.
+paranoid_3() {
+	echo 3 >/proc/sys/kernel/perf_event_paranoid
+	[ "$(cat /proc/sys/kernel/perf_event_paranoid)" = 3 ] || fail "paranoid is not 3" || return
+	perfctl record -F $HZ -o paranoid.folded -- shares 1 >paranoid.json ||
+		fail "perfctl record ended with code $?" || return
+	check_shares paranoid.folded paranoid.json || return
+	chmod 1777 /run
+	su nobody -s /bin/sh -c "perfd --config /dev/null --socket /run/nobody.sock" >nobody.log 2>&1
+	code=$?
+	cat nobody.log
+	[ $code = 1 ] || fail "perfd of nobody ended with code $code" || return
+	grep -q CAP_ nobody.log || fail "the refusal names no capability"
+}
+
+no_btf() {
+	mkdir -p /tmp/nothing
+	mount --bind /tmp/nothing /sys/kernel/btf || fail "cannot hide /sys/kernel/btf" || return
+	refused_for BTF
+	code=$?
+	umount /sys/kernel/btf
+	return $code
+}
+
+cpu1_online=/sys/devices/system/cpu/cpu1/online
+
+# What perfctl has of a second's work on cpu1, in percent.
+on_cpu1() {
+	perfctl record --socket $SOCKET -F $HZ -o cpu1.folded -- taskset 2 shares 1 >cpu1.json ||
+		fail "perfctl record ended with code $?" || return
+	got=$(percent "$(sum cpu1.folded ';main;work_')" \
+		"$(sed 's/.*"cpu_ns": \([0-9]*\).*/\1/' cpu1.json)")
+	say "cpu1: $got %"
+	between "work on cpu1, percent" "$got" 80 120
+}
+
+cpu_away_and_back() {
+	[ -e $cpu1_online ] || {
+		echo "cpu1 cannot be taken offline"
+		return $SKIPPED
+	}
+	start_perfd --set cpu.frequency_hz=99 ||
+		fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
+	on_cpu1 || return
+	echo 0 >$cpu1_online || fail "cpu1 does not go offline" || return
+	perfctl record --socket $SOCKET -F $HZ -o cpu0.folded -- shares 1 >cpu0.json ||
+		fail "perfctl record ended with code $? without cpu1" || return
+	check_shares cpu0.folded cpu0.json || return
+	echo 1 >$cpu1_online || fail "cpu1 does not come back" || return
+	# perfd looks for it once a second or so.
+	tries=20
+	until on_cpu1; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+	done
+	end_perfd
+}
+
+# Recording works, or is refused for a cause with a name.
+lockdown() {
+	cat /sys/kernel/security/lockdown
+	grep -q "\[$perfd_boot\]" /sys/kernel/security/lockdown || {
+		echo "this kernel does not know lockdown=$perfd_boot"
+		return $SKIPPED
+	}
+	if perfctl record -F $HZ -o locked.folded -- shares 1 >locked.json 2>locked.log; then
+		check_shares locked.folded locked.json
+		return
+	fi
+	cat locked.log
+	[ "$perfd_boot" = confidentiality ] || fail "not recorded: $(tail -n 1 locked.log)" || return
+	grep -qi lockdown locked.log || {
+		verifier_words
+		fail "the refusal does not name the lockdown: $(tail -n 1 locked.log)"
+	}
+}
+
+# A kernel that is too old: no crash, and the version or what it lacks by name.
+too_old() {
+	refused_for 'Linux 5\.17'
+}
+
+# After all of it.
+kernel_is_content() {
+	dmesg | grep -E 'WARNING:|BUG:|Oops|general protection|Call Trace|hung task|segfault' &&
+		fail "the kernel complains: $(dmesg | grep -m 1 -E 'WARNING:|BUG:|Oops|segfault')"
+	return 0
+}
+
+# older_than MAJOR MINOR
+older_than() {
+	uname -r | awk -F'[.-]' -v a="$1" -v b="$2" '{ exit !($1 < a || $1 == a && $2 < b) }'
+}
+
+echo "# $(uname -r), $(nproc) CPUs, $perfd_boot"
+if older_than 5 17; then
+	run too_old
+elif [ "$perfd_boot" = plain ]; then
+	for name in starts record_shares record_deep record_threads attach_earlier status_json \
+		paranoid_3 no_btf cpu_away_and_back; do
+		run $name
+	done
+else
+	run lockdown
+fi
+run kernel_is_content
+echo "1..$number"
+sync
+reboot -f

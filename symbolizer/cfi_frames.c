@@ -179,8 +179,8 @@ int cfi_frames_read(const struct cfi_section *section, struct error *error, stru
 	if (!r)
 		r = read_all(&listing, &frames, error);
 	if (listing.cie_count)
-		dwarf_fde_cie_list_dealloc(listing.object.debug, listing.cies, listing.cie_count,
-					   listing.fdes, listing.fde_count);
+		dwarf_object_free_frames(listing.object.debug, listing.cies, listing.cie_count,
+					 listing.fdes, listing.fde_count);
 	dwarf_object_close(&listing.object);
 	if (r < 0) {
 		cfi_frames_deinit(&frames);

@@ -21,12 +21,14 @@ typedef Dwarf_Obj_Access_Interface_a dwarf_object_interface;
 typedef Dwarf_Obj_Access_Methods_a dwarf_object_methods;
 typedef Dwarf_Obj_Access_Section_a dwarf_object_section;
 typedef Dwarf_Small *dwarf_bytes;
+#define dwarf_object_free_frames dwarf_dealloc_fde_cie_list
 #else
 #define DWARF_OBJECT_NEW 0
 typedef Dwarf_Obj_Access_Interface dwarf_object_interface;
 typedef Dwarf_Obj_Access_Methods dwarf_object_methods;
 typedef Dwarf_Obj_Access_Section dwarf_object_section;
 typedef Dwarf_Ptr dwarf_bytes;
+#define dwarf_object_free_frames dwarf_fde_cie_list_dealloc
 #endif
 
 struct dwarf_object {

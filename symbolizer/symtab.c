@@ -5,8 +5,12 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "symbolizer/plt.h"
+
 #define SYMBOLS_MAX (16U << 20)
 #define NAME_MAX_BYTES 4096 /* a longer name is cut */
+
+static const char plt_suffix[] = "@plt";
 
 struct candidate {
 	uint64_t address;
@@ -16,9 +20,17 @@ struct candidate {
 	uint16_t name_length;
 	uint8_t binding; /* 3 global, 2 weak, 1 local */
 	bool label; /* STT_NOTYPE */
+	bool stub; /* of the procedure linkage table: the name gets a suffix */
 };
 
 typedef VEC(struct candidate) candidates;
+
+struct collection {
+	const struct elf_image *file; /* that holds the symbols */
+	const struct elf_image *loaded; /* that holds the code: the same, or its debug file's */
+	candidates found;
+	size_t sorted; /* so many of them are in order */
+};
 
 struct table { /* one symbol section and its strings */
 	Elf_Data *symbols;
@@ -70,6 +82,16 @@ static int table_open(const struct elf_image *image, Elf_Scn *scn, const GElf_Sh
 	return ret->count <= INT32_MAX; /* gelf_getsym() counts in int */
 }
 
+/* The default version of a name, "memcpy@@GLIBC_2.14", is no part of it; another
+ * one, "memcpy@GLIBC_2.2.5", tells two functions apart. */
+static size_t name_length(const char *name, size_t max)
+{
+	size_t length = strnlen(name, max);
+	const char *version = memmem(name, length, "@@", 2);
+
+	return version && version > name ? (size_t)(version - name) : length;
+}
+
 static bool name_counts(const char *name, size_t length, bool label)
 {
 	if (!length)
@@ -96,13 +118,13 @@ static uint8_t binding_rank(uint8_t info)
 }
 
 /* Where the symbol must end at the latest; 0: it is not code. */
-static uint64_t code_limit(const struct elf_image *image, const GElf_Sym *symbol, bool label)
+static uint64_t code_limit(const struct collection *collection, const GElf_Sym *symbol, bool label)
 {
 	const struct elf_section *section = NULL;
-	uint64_t end = elf_image_code_end(image, symbol->st_value);
+	uint64_t end = elf_image_code_end(collection->loaded, symbol->st_value);
 
-	if (symbol->st_shndx < SHN_LORESERVE && symbol->st_shndx < image->sections.count)
-		section = &image->sections.items[symbol->st_shndx];
+	if (symbol->st_shndx < SHN_LORESERVE && symbol->st_shndx < collection->file->sections.count)
+		section = &collection->file->sections.items[symbol->st_shndx];
 	if (!end || (label && !(section && section->executable)))
 		return 0;
 	if (!section)
@@ -113,8 +135,8 @@ static uint64_t code_limit(const struct elf_image *image, const GElf_Sym *symbol
 	return section->address + section->size;
 }
 
-static bool candidate_of(const struct elf_image *image, const struct table *table, size_t index,
-			 struct candidate *ret)
+static bool candidate_of(const struct collection *collection, const struct table *table,
+			 size_t index, struct candidate *ret)
 {
 	GElf_Sym symbol;
 	uint8_t type;
@@ -130,10 +152,10 @@ static bool candidate_of(const struct elf_image *image, const struct table *tabl
 	    symbol.st_shndx == SHN_ABS || symbol.st_shndx == SHN_COMMON ||
 	    symbol.st_name >= table->strings_size)
 		return false;
-	length = strnlen(table->strings + symbol.st_name, table->strings_size - symbol.st_name);
+	length = name_length(table->strings + symbol.st_name, table->strings_size - symbol.st_name);
 	if (!name_counts(table->strings + symbol.st_name, length, label))
 		return false;
-	limit = code_limit(image, &symbol, label);
+	limit = code_limit(collection, &symbol, label);
 	if (!limit)
 		return false;
 	*ret = (struct candidate){
@@ -148,26 +170,27 @@ static bool candidate_of(const struct elf_image *image, const struct table *tabl
 	return true;
 }
 
-static int collect_table(const struct elf_image *image, const struct table *table,
-			 candidates *found, struct error *error)
+static int collect_table(struct collection *collection, const struct table *table,
+			 struct error *error)
 {
 	for (size_t i = 1; i < table->count; i++) {
 		struct candidate candidate;
 
-		if (!candidate_of(image, table, i, &candidate))
+		if (!candidate_of(collection, table, i, &candidate))
 			continue;
-		if (found->count >= SYMBOLS_MAX)
+		if (collection->found.count >= SYMBOLS_MAX)
 			return error_set(error, -E2BIG, "more than %u function symbols",
 					 SYMBOLS_MAX);
-		if (vec_push(found, candidate) < 0)
+		if (vec_push(&collection->found, candidate) < 0)
 			return error_set(error, -ENOMEM, "out of memory for %zu symbols",
 					 table->count);
 	}
 	return 0;
 }
 
-static int collect(const struct elf_image *image, candidates *found, struct error *error)
+static int collect(struct collection *collection, struct error *error)
 {
+	const struct elf_image *image = collection->file;
 	Elf_Scn *scn = NULL;
 
 	while ((scn = elf_nextscn(image->elf, scn))) {
@@ -183,7 +206,7 @@ static int collect(const struct elf_image *image, candidates *found, struct erro
 			return error_set(error, r, "out of memory for a symbol table of %llu bytes",
 					 (unsigned long long)header.sh_size);
 		if (r)
-			r = collect_table(image, &table, found, error);
+			r = collect_table(collection, &table, error);
 		if (r < 0)
 			return r;
 	}
@@ -206,6 +229,60 @@ static int compare(const void *left, const void *right)
 		return a->name_length < b->name_length ? -1 : 1;
 	c = memcmp(a->name, b->name, a->name_length);
 	return c ? c : (a->size > b->size) - (a->size < b->size);
+}
+
+/* A slot that the loader fills by asking an IFUNC's resolver has no name of its
+ * own; the resolver's symbol is the function's. */
+static const struct candidate *find_resolver(const struct collection *collection, uint64_t address)
+{
+	const struct candidate *items = collection->found.items;
+	size_t low = 0, high = collection->sorted;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (items[middle].address < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < collection->sorted && items[low].address == address ? &items[low] : NULL;
+}
+
+static int collect_stub(void *context, const struct plt_stub *stub)
+{
+	struct collection *collection = context;
+	uint64_t end = elf_image_code_end(collection->loaded, stub->address);
+	struct candidate candidate = {.address = stub->address,
+				      .size = stub->size,
+				      .limit = stub->address + stub->size,
+				      .binding = 1,
+				      .stub = true};
+	const struct candidate *resolver;
+	size_t length;
+
+	if (!end || end < candidate.limit || candidate.limit < candidate.address)
+		return 0;
+	if (stub->name) {
+		length = name_length(stub->name, NAME_MAX_BYTES);
+		candidate.name = stub->name;
+		candidate.name_length = (uint16_t)length;
+		return vec_push(&collection->found, candidate);
+	}
+	resolver = find_resolver(collection, stub->resolver);
+	if (!resolver || resolver->stub)
+		return 0;
+	candidate.name = resolver->name;
+	candidate.name_length = resolver->name_length;
+	return vec_push(&collection->found, candidate);
+}
+
+static void sort(struct collection *collection)
+{
+	if (collection->found.count > collection->sorted)
+		qsort(collection->found.items, collection->found.count,
+		      sizeof(*collection->found.items), compare);
+	collection->sorted = collection->found.count;
 }
 
 /* One candidate an address; the winner takes a size from a loser if it has
@@ -287,14 +364,15 @@ static int flatten_until(struct flattener *flat, uint64_t until)
 static int add_name(struct flattener *flat, const struct candidate *candidate)
 {
 	struct symtab *symtab = flat->symtab;
-	size_t offset = symtab->names.count;
+	const char *suffix = candidate->stub ? plt_suffix : "";
+	size_t offset = symtab->names.count, more = strlen(suffix) + 1;
 
-	if (offset + candidate->name_length + 1 > UINT32_MAX ||
-	    vec_reserve(&symtab->names, offset + candidate->name_length + 1u) < 0)
+	if (offset + candidate->name_length + more > UINT32_MAX ||
+	    vec_reserve(&symtab->names, offset + candidate->name_length + more) < 0)
 		return -ENOMEM;
 	memcpy(symtab->names.items + offset, candidate->name, candidate->name_length);
-	symtab->names.items[offset + candidate->name_length] = '\0';
-	symtab->names.count = offset + candidate->name_length + 1u;
+	memcpy(symtab->names.items + offset + candidate->name_length, suffix, more);
+	symtab->names.count = offset + candidate->name_length + more;
 	return vec_push(&flat->names, (uint32_t)offset);
 }
 
@@ -338,22 +416,26 @@ static void trim(struct symtab *symtab)
 	}
 }
 
-int symtab_init(struct symtab *ret, const struct elf_image *image, struct error *error)
+static int build(struct symtab *ret, struct collection *collection, struct error *error)
 {
 	struct symtab symtab = {0};
-	candidates found = {0};
-	int r = collect(image, &found, error);
+	int r = collect(collection, error);
 
 	if (!r) {
-		if (found.count)
-			qsort(found.items, found.count, sizeof(*found.items), compare);
-		select_best(&found);
-		symtab.symbols = (uint32_t)found.count;
-		r = flatten(&symtab, &found);
-		if (r < 0)
-			error_set(error, r, "out of memory for %zu symbols", found.count);
+		sort(collection);
+		/* A debug file has the sections' headers, not their bytes. */
+		if (collection->file == collection->loaded)
+			r = plt_stubs(collection->file, collect_stub, collection);
+		sort(collection);
 	}
-	vec_free(&found);
+	if (!r) {
+		select_best(&collection->found);
+		symtab.symbols = (uint32_t)collection->found.count;
+		r = flatten(&symtab, &collection->found);
+	}
+	if (r == -ENOMEM)
+		error_set(error, r, "out of memory for %zu symbols", collection->found.count);
+	vec_free(&collection->found);
 	if (r < 0) {
 		symtab_deinit(&symtab);
 		return r;
@@ -361,6 +443,21 @@ int symtab_init(struct symtab *ret, const struct elf_image *image, struct error 
 	trim(&symtab);
 	*ret = symtab;
 	return 0;
+}
+
+int symtab_init(struct symtab *ret, const struct elf_image *image, struct error *error)
+{
+	struct collection collection = {.file = image, .loaded = image};
+
+	return build(ret, &collection, error);
+}
+
+int symtab_init_debug(struct symtab *ret, const struct elf_image *debug,
+		      const struct elf_image *image, struct error *error)
+{
+	struct collection collection = {.file = debug, .loaded = image};
+
+	return build(ret, &collection, error);
 }
 
 void symtab_deinit(struct symtab *symtab)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The functions of one ELF file: from .symtab and .dynsym together, as
+ * The functions of one ELF file: from .symtab and .dynsym together, and of an
+ * x86-64 file the stubs by which it calls others ("malloc@plt", plt.h), as
  * disjoint ranges of ELF addresses sorted for a binary search.
  *
  * What counts: STT_FUNC and STT_GNU_IFUNC in an executable segment, STT_NOTYPE
@@ -9,8 +10,9 @@
  * of its section, or to the section's end; inside a sized one it is a label and
  * dropped. Of several at one address, global goes before weak before local,
  * then sized before unsized, then the shorter name, then the smaller one by
- * bytes. Where one range lies inside another the inner one names its addresses
- * and the outer one the rest. Addresses in no range have no name.
+ * bytes. A name's default version ("memcpy@@GLIBC_2.14") is cut off. Where one range lies inside
+ * another the inner one names its addresses and the outer one the rest. Addresses in no range have
+ * no name.
  *
  * Zero-initialised is empty.
  */
@@ -39,6 +41,10 @@ struct symtab {
  * damaged gives what can be read of it: no symbols at all is not an error. */
 int symtab_init(struct symtab *ret, const struct elf_image *image, struct error *error);
 void symtab_deinit(struct symtab *symtab);
+/* The symbols of the image's separate debug file, whose build id the caller has
+ * compared: the image's segments say what is code (its file may be closed). */
+int symtab_init_debug(struct symtab *ret, const struct elf_image *debug,
+		      const struct elf_image *image, struct error *error);
 /* The function that covers the ELF address, or NULL. Owned by the table. */
 const char *symtab_find(const struct symtab *symtab, uint64_t address);
 /* Bytes held. */

@@ -46,10 +46,18 @@ static void op_free(struct op *op)
 	free(op);
 }
 
-static void image_free(struct image *image)
+static void close_debug(struct symbolizer *s, struct image *image)
 {
-	if (!image)
+	if (image->debug_fd < 0)
 		return;
+	close(image->debug_fd);
+	image->debug_fd = -1;
+	s->stats.debug_files--;
+}
+
+static void image_free(struct symbolizer *s, struct image *image)
+{
+	close_debug(s, image);
 	if (image->fd >= 0)
 		close(image->fd);
 	free(image->failure_text);
@@ -69,11 +77,19 @@ void client_image_fail(struct symbolizer *s, struct image *image, const struct e
 	free(image->failure_text);
 	image->failure_text = strdup(error->text);
 	image->held = false;
+	close_debug(s, image);
 	if (image->fd >= 0) {
 		close(image->fd);
 		image->fd = -1;
 		s->stats.images--;
 	}
+}
+
+void client_debug_fail(struct symbolizer *s, struct image *image, const struct error *error)
+{
+	log_warning("symbolizer: image %u keeps its own symbols: %s", image->id, error->text);
+	close_debug(s, image);
+	s->stats.debug_refused++;
 }
 
 int symbolizer_create(const struct symbolizer_config *config, struct error *error,
@@ -116,7 +132,7 @@ void symbolizer_destroy(struct symbolizer *s)
 	queue_free(&s->failed);
 	op_free(s->current);
 	while (hashmap_next(&s->images, &at, &key, &value))
-		image_free((struct image *)(uintptr_t)value);
+		image_free(s, (struct image *)(uintptr_t)value);
 	hashmap_deinit(&s->images);
 	free(s);
 }
@@ -336,17 +352,18 @@ int symbolizer_add_image(struct symbolizer *s, uint32_t image, int fd, symbolize
 		return -ENOMEM;
 	entry->id = image;
 	entry->fd = -1;
+	entry->debug_fd = -1;
 	entry->used = ++s->uses;
 	r = hashmap_put(&s->images, image, (uintptr_t)entry);
 	if (r < 0) {
-		image_free(entry);
+		image_free(s, entry);
 		return r;
 	}
 	op.done.image = done;
 	r = submit(s, &op, NULL);
 	if (r < 0) {
 		hashmap_remove(&s->images, image);
-		image_free(entry);
+		image_free(s, entry);
 		return r;
 	}
 	entry->fd = TAKE_FD(owned);
@@ -367,7 +384,26 @@ void symbolizer_drop_image(struct symbolizer *s, uint32_t image)
 	/* If it cannot be told, the worker lets go of it when it needs the room. */
 	if (entry->held && submit(s, &op, NULL) < 0)
 		log_debug("symbolizer: image %u stays in the worker for a while", image);
-	image_free(entry);
+	image_free(s, entry);
+}
+
+int symbolizer_add_debug(struct symbolizer *s, uint32_t image, int fd)
+{
+	struct image *entry = client_image(s, image);
+	_cleanup_close_ int owned = fd;
+
+	if (fd < 0)
+		return -EINVAL;
+	if (!entry)
+		return -ENOENT;
+	if (entry->failure)
+		return entry->failure;
+	if (entry->debug_fd >= 0)
+		return -EEXIST;
+	entry->debug_fd = TAKE_FD(owned);
+	entry->debug_held = false;
+	s->stats.debug_files++;
+	return 0;
 }
 
 int symbolizer_names(struct symbolizer *s, uint32_t image, const uint64_t *offsets, size_t count,

@@ -54,6 +54,9 @@ struct symbolizer_frame {
 struct symbolizer_name {
 	const struct symbolizer_frame *frames; /* leaf first; NULL if there is none */
 	uint32_t frame_count; /* 0: no name for this address */
+	/* Where there is no name: the file offset at which the function begins that
+	 * covers the address, by the file's unwind tables; 0: not known. */
+	uint64_t start;
 };
 
 /* error: 0 or -errno with a sentence. names: one for each address asked for. */
@@ -85,6 +88,8 @@ struct symbolizer_stats {
 	uint32_t restarts; /* workers that had to be replaced */
 	uint32_t quarantined; /* images */
 	uint32_t images; /* open now */
+	uint32_t debug_files; /* kept now */
+	uint32_t debug_refused; /* of another build, damaged, or the worker died of it */
 	uint64_t requests, answers, failures;
 	uint64_t addresses, named;
 	int pid; /* the worker's; 0: none now */
@@ -115,6 +120,14 @@ void symbolizer_get_stats(const struct symbolizer *symbolizer, struct symbolizer
 int symbolizer_add_image(struct symbolizer *symbolizer, uint32_t image, int fd,
 			 symbolizer_image_fn *done, void *context);
 void symbolizer_drop_image(struct symbolizer *symbolizer, uint32_t image);
+/* Hands over the separate debug file of an image (debug_file.h finds it): its
+ * symbols go before the image's own from the next symbolizer_names() on, which
+ * is also when it is read. One whose build id is not the image's, that cannot be
+ * read or that kills the worker is closed, counted and logged; the image then
+ * keeps the names it had. The client keeps the descriptor beside the image's:
+ * there may be twice as many as images. -ENOENT: no such image; -EEXIST: it has
+ * one; or what its names fail with. */
+int symbolizer_add_debug(struct symbolizer *symbolizer, uint32_t image, int fd);
 /* All of symbolizer_names(), _kernel_names() and _maps() give 0 when the answer
  * will come by callback, or -errno at once and no callback: -ENOENT (no such
  * image), -EAGAIN, -E2BIG, -ENOMEM. */

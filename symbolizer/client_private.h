@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Shared by the halves of the client: client.c has the public face, requests
- * and images; link.c has the worker's life and what goes over the socket.
+ * and images; link.c has the worker's life and what goes over the socket,
+ * answer.c what comes back.
  *
  * One request is at the worker at a time ("current"). It may take several
  * steps, each one message and its answer: a file that the worker does not hold
@@ -10,16 +11,21 @@
  */
 #pragma once
 
+#include "daemon/base/clock.h"
 #include "daemon/base/hashmap.h"
 #include "symbolizer/channel.h"
 #include "symbolizer/client.h"
 #include "symbolizer/process.h"
+
+#define CLIENT_PATIENCE_FIRST_NS (5 * NSEC_PER_SEC)
 
 struct image {
 	uint32_t id;
 	int fd; /* -1: bad, or given up for want of descriptors */
 	uint64_t used;
 	bool held; /* the present worker has it */
+	int debug_fd; /* its debug file; -1: none */
+	bool debug_held; /* if held: with its debug file */
 	bool quarantined;
 	int failure; /* -errno that its names fail with; 0: good */
 	char *failure_text;
@@ -88,6 +94,8 @@ struct symbolizer {
 struct image *client_image(const struct symbolizer *s, uint32_t id);
 /* Marks the image bad: its descriptor goes, its names fail with this. */
 void client_image_fail(struct symbolizer *s, struct image *image, const struct error *error);
+/* The image is left with its own symbols. */
+void client_debug_fail(struct symbolizer *s, struct image *image, const struct error *error);
 /* Ends the current request; its callback is called before these return. */
 void client_finish_failed(struct symbolizer *s, const struct error *error);
 void client_finish_image(struct symbolizer *s, const struct symbolizer_image *image);
@@ -105,5 +113,10 @@ int link_init(struct symbolizer *s, struct error *error);
 void link_deinit(struct symbolizer *s);
 /* There is something new to do: have dispatch called. */
 void link_wake(struct symbolizer *s);
+/* The worker ended, or must be (`kill_it`), or could not be started. */
+void link_lost(struct symbolizer *s, bool kill_it, const char *why);
 /* Reads what came, sends what waits, minds deadlines and restarts. */
 void link_run(struct symbolizer *s);
+
+/* answer.c, for link.c: the answer to the step that was sent has come whole. */
+void answer_take(struct symbolizer *s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The client's link to its worker: start, the steps of the current request,
- * answers, deadlines, a worker's end and who is to blame for it.
+ * deadlines, a worker's end and who is to blame for it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,9 +23,6 @@
 #define DELAY_MAX_NS (5 * NSEC_PER_SEC)
 #define START_FAILURES_MAX 3 /* then who waits is told */
 #define TRIES_MAX 3 /* workers that may end in one request without its fault */
-#define HANDED_MAX 3
-#define PATIENCE_FIRST_NS (5 * NSEC_PER_SEC)
-#define PATIENCE_MAX_NS (600 * NSEC_PER_SEC)
 
 static void watch(struct symbolizer *s, int fd, uint32_t events, int operation)
 {
@@ -41,7 +38,7 @@ int link_init(struct symbolizer *s, struct error *error)
 {
 	s->process = (struct worker_process){.socket = -1};
 	channel_in_init(&s->in);
-	s->kernel_patience = PATIENCE_FIRST_NS;
+	s->kernel_patience = CLIENT_PATIENCE_FIRST_NS;
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	s->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -98,9 +95,6 @@ static void arm_timer(struct symbolizer *s)
 	timerfd_settime(s->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-/* The worker ended, or must be (`kill_it`), or could not be started. */
-static void lost(struct symbolizer *s, bool kill_it, const char *why);
-
 static void send_rest(struct symbolizer *s)
 {
 	int r = channel_send(s->process.socket, &s->out);
@@ -113,7 +107,7 @@ static void send_rest(struct symbolizer *s)
 	/* A broken pipe is seen when its end is read: what the worker said before
 	 * comes first. */
 	if (r < 0 && r != -EAGAIN && r != -EPIPE)
-		lost(s, true, strerror(-r));
+		link_lost(s, true, strerror(-r));
 }
 
 /* s->request holds the payload. */
@@ -148,7 +142,7 @@ static void start(struct symbolizer *s)
 
 	if (worker_process_start(&s->config, &error, &s->process) < 0) {
 		log_error("symbolizer: %s", error.text);
-		lost(s, false, error.text);
+		link_lost(s, false, error.text);
 		return;
 	}
 	s->state = LINK_STARTING;
@@ -175,6 +169,10 @@ static void step_image(struct symbolizer *s, struct op *op)
 	if (!image->held || op->kind == WIRE_IMAGE_OPEN) {
 		op->handed++;
 		send_step(s, WIRE_IMAGE_OPEN, image->fd);
+		return;
+	}
+	if (op->kind == WIRE_IMAGE_NAMES && image->debug_fd >= 0 && !image->debug_held) {
+		send_step(s, WIRE_IMAGE_DEBUG, image->debug_fd);
 		return;
 	}
 	for (size_t i = 0; i < op->count; i++)
@@ -242,14 +240,22 @@ static void quarantine(struct symbolizer *s, const struct op *op, const struct e
 	s->stats.quarantined++;
 }
 
-/* The worker ended over the current request: is it to blame? */
-static void judge_current(struct symbolizer *s, enum worker_end end, const char *why)
+/* The worker ended over the current request: is it to blame? `debug`: over the
+ * debug file, without which the request may go well. */
+static void judge_current(struct symbolizer *s, enum worker_end end, bool debug, const char *why)
 {
 	struct op *op = s->current;
+	struct image *image = debug ? client_image(s, op->image) : NULL;
 	struct error error = {0};
 
 	if (end != WORKER_END_FAULT && ++op->tries < TRIES_MAX)
 		return; /* it is sent again */
+	if (image) {
+		error_set(&error, -EFAULT, "the worker did not survive the debug file (%s)", why);
+		client_debug_fail(s, image, &error);
+		op->tries = 0;
+		return;
+	}
 	error_set(&error, -EFAULT,
 		  op->image ? "the symbolizer's worker did not survive this file (%s): it is "
 			      "left alone from now on"
@@ -294,8 +300,9 @@ static void start_failed(struct symbolizer *s, const char *why)
 	client_fail_all(s, &error);
 }
 
-static void lost(struct symbolizer *s, bool kill_it, const char *why)
+void link_lost(struct symbolizer *s, bool kill_it, const char *why)
 {
+	bool debug = s->step_deadline && s->step == WIRE_IMAGE_DEBUG;
 	enum link_state was = s->state;
 	enum worker_end end = WORKER_END_NOT_STARTED;
 	char how[256] = "", text[512];
@@ -319,7 +326,7 @@ static void lost(struct symbolizer *s, bool kill_it, const char *why)
 	}
 	log_warning("symbolizer: the worker is replaced: %s", text);
 	if (s->current)
-		judge_current(s, end, text);
+		judge_current(s, end, debug, text);
 }
 
 static void on_hello(struct symbolizer *s, const char *payload, size_t size)
@@ -335,7 +342,7 @@ static void on_hello(struct symbolizer *s, const char *payload, size_t size)
 	length = reader_left(&reader);
 	missing = reader_take(&reader, length);
 	if (s->in.header.error || version != WIRE_VERSION || !reader_ok(&reader)) {
-		lost(s, true, "the worker is of another version");
+		link_lost(s, true, "the worker is of another version");
 		return;
 	}
 	if (length && !s->warned)
@@ -345,182 +352,20 @@ static void on_hello(struct symbolizer *s, const char *payload, size_t size)
 	s->start_failures = 0;
 }
 
-/* An error that the worker told, its sentence made fit for a log. */
-static void told_error(const struct channel_in *in, struct error *error)
-{
-	error->code = in->header.error < 0 && in->header.error > -4096 ? in->header.error : -EPROTO;
-	snprintf(error->text, sizeof(error->text), "%.*s", (int)in->payload.length,
-		 strbuf_text(&in->payload));
-	for (char *c = error->text; *c; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
-	}
-}
-
-static void on_image(struct symbolizer *s, struct op *op)
-{
-	struct image *image = client_image(s, op->image);
-	struct symbolizer_image info = {0};
-	struct error error = {0};
-
-	if (!image) { /* dropped meanwhile, by a callback */
-		error_set(&error, -ENOENT, "the file was dropped");
-		client_finish_failed(s, &error);
-		return;
-	}
-	if (s->in.header.error) {
-		told_error(&s->in, &error);
-		client_image_fail(s, image, &error);
-		client_finish_failed(s, &error);
-		return;
-	}
-	if (wire_get_image(s->in.payload.data, s->in.payload.length, &error, &info) < 0) {
-		lost(s, true, error.text);
-		return;
-	}
-	image->held = true;
-	if (op->kind == WIRE_IMAGE_OPEN)
-		client_finish_image(s, &info);
-}
-
-static void on_kernel_loaded(struct symbolizer *s)
-{
-	struct error error = {0};
-	struct reader reader;
-
-	s->kernel_loaded_at = clock_boot_ns();
-	if (s->in.header.error) {
-		told_error(&s->in, &error);
-		error_prefix(&error, "/proc/kallsyms");
-		client_finish_failed(s, &error);
-		return;
-	}
-	reader_init(&reader, s->in.payload.data, s->in.payload.length);
-	s->kernel_restricted = reader_u8(&reader) != 0;
-	reader_u32(&reader);
-	if (!reader_ok(&reader)) {
-		lost(s, true, "a damaged answer");
-		return;
-	}
-	s->kernel_held = true;
-}
-
-static size_t nameless(const struct wire_names *names)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < names->names.count; i++)
-		count += names->names.items[i].frame_count == 0;
-	return count;
-}
-
-/* A module or a BPF program may have come since the list was read. Reading it
- * costs tens of milliseconds, so an address that stays nameless makes the next
- * attempt wait longer. */
-static bool kernel_wants_refresh(struct symbolizer *s, struct op *op,
-				 const struct wire_names *names)
-{
-	bool missing = nameless(names) > 0;
-
-	if (op->refreshed) {
-		s->kernel_patience = missing ? s->kernel_patience * 2 : PATIENCE_FIRST_NS;
-		if (s->kernel_patience > PATIENCE_MAX_NS)
-			s->kernel_patience = PATIENCE_MAX_NS;
-		return false;
-	}
-	if (!missing || clock_boot_ns() - s->kernel_loaded_at < s->kernel_patience)
-		return false;
-	op->refreshed = true;
-	s->kernel_held = false;
-	return true;
-}
-
-/* The worker had to let go of something it needs for this. */
-static bool handed_again(struct symbolizer *s, struct op *op)
-{
-	struct image *image = client_image(s, op->image);
-
-	if (s->in.header.error != -ESTALE || op->handed >= HANDED_MAX)
-		return false;
-	if (op->kind == WIRE_KERNEL_NAMES) {
-		op->handed++;
-		s->kernel_held = false;
-	} else if (image) {
-		image->held = false;
-	}
-	return true;
-}
-
-static void on_names(struct symbolizer *s, struct op *op)
-{
-	struct wire_names names;
-	struct error error = {0};
-
-	if (s->in.header.error) {
-		if (handed_again(s, op))
-			return;
-		told_error(&s->in, &error);
-		client_finish_failed(s, &error);
-		return;
-	}
-	if (wire_get_names(s->in.payload.data, s->in.payload.length, op->count, &error, &names) <
-	    0) {
-		lost(s, true, error.text);
-		return;
-	}
-	if (op->kind != WIRE_KERNEL_NAMES || !kernel_wants_refresh(s, op, &names))
-		client_finish_names(s, &names);
-	wire_names_deinit(&names);
-}
-
-static void on_maps(struct symbolizer *s)
-{
-	struct wire_mappings mappings;
-	struct error error = {0};
-
-	if (s->in.header.error) {
-		told_error(&s->in, &error);
-		client_finish_failed(s, &error);
-		return;
-	}
-	if (wire_get_mappings(s->in.payload.data, s->in.payload.length, &error, &mappings) < 0) {
-		lost(s, true, error.text);
-		return;
-	}
-	client_finish_maps(s, &mappings);
-	wire_mappings_deinit(&mappings);
-}
-
 static void on_answer(struct symbolizer *s)
 {
 	if (!s->step_deadline || s->sending || s->in.header.id != s->step_id ||
 	    s->in.header.kind != s->step) {
-		lost(s, true, "an answer to nothing that was asked");
+		link_lost(s, true, "an answer to nothing that was asked");
 		return;
 	}
 	s->step_deadline = 0;
 	if (s->step != WIRE_HELLO)
 		s->delay = 0;
-	switch (s->step) {
-	case WIRE_HELLO:
+	if (s->step == WIRE_HELLO)
 		on_hello(s, s->in.payload.data, s->in.payload.length);
-		break;
-	case WIRE_IMAGE_OPEN:
-		on_image(s, s->current);
-		break;
-	case WIRE_IMAGE_NAMES:
-	case WIRE_KERNEL_NAMES:
-		on_names(s, s->current);
-		break;
-	case WIRE_KERNEL_LOAD:
-		on_kernel_loaded(s);
-		break;
-	case WIRE_MAPS:
-		on_maps(s);
-		break;
-	default:
-		client_finish_plain(s);
-	}
+	else
+		answer_take(s);
 }
 
 /* False when there is nothing more to read for now. */
@@ -531,7 +376,7 @@ static bool receive(struct symbolizer *s)
 	if (r == 0)
 		return false;
 	if (r < 0) {
-		lost(s, r != -EPIPE, r == -EPIPE ? "" : "what it said could not be read");
+		link_lost(s, r != -EPIPE, r == -EPIPE ? "" : "what it said could not be read");
 		return false;
 	}
 	on_answer(s);
@@ -548,7 +393,7 @@ static void mind_time(struct symbolizer *s)
 	if (s->state == LINK_DOWN && now >= s->not_before)
 		start(s);
 	else if (s->state != LINK_DOWN && s->step_deadline && now >= s->step_deadline)
-		lost(s, true, "it gave no answer before the deadline");
+		link_lost(s, true, "it gave no answer before the deadline");
 }
 
 /* Gives the worker the next thing to do, if it has nothing to do. */

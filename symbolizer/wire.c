@@ -12,6 +12,7 @@ static const struct wire_kind_info kinds[] = {
 	[WIRE_HELLO] = {"hello", 8, 1024, false},
 	[WIRE_IMAGE_OPEN] = {"open a file", 4, 64, true},
 	[WIRE_IMAGE_DROP] = {"forget a file", 4, 0, false},
+	[WIRE_IMAGE_DEBUG] = {"add a debug file", 4, 64, true},
 	[WIRE_IMAGE_NAMES] = {"names of a file", 4 + 8 * WIRE_ADDRESSES_MAX, 64u << 20, false},
 	[WIRE_KERNEL_LOAD] = {"read the kernel's symbols", 0, 64, true},
 	[WIRE_KERNEL_NAMES] = {"names of the kernel", 8 * WIRE_ADDRESSES_MAX, 64u << 20, false},
@@ -74,6 +75,8 @@ int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, u
 {
 	int r = 0;
 
+	if (!count)
+		return wire_out_nameless(out, 0);
 	if (count > WIRE_FRAMES_MAX)
 		count = WIRE_FRAMES_MAX;
 	strbuf_u8(&out->records, (uint8_t)count);
@@ -88,6 +91,14 @@ int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, u
 	}
 	out->count++;
 	return r ? r : strbuf_error(&out->records);
+}
+
+int wire_out_nameless(struct wire_out *out, uint64_t start)
+{
+	strbuf_u8(&out->records, 0);
+	strbuf_u64(&out->records, start);
+	out->count++;
+	return strbuf_error(&out->records);
 }
 
 int wire_out_mapping(struct wire_out *out, const struct symbolizer_mapping *mapping)
@@ -197,11 +208,14 @@ static const char *string_at(struct reader *reader, const strings_vec *strings)
 
 static int get_frames(struct reader *reader, const strings_vec *strings, struct wire_names *names)
 {
-	uint8_t count = reader_u8(reader);
+	struct symbolizer_name name = {.frame_count = reader_u8(reader)};
+	uint32_t count = name.frame_count;
 
+	if (!count)
+		name.start = reader_u64(reader);
 	if (count > WIRE_FRAMES_MAX)
 		reader_fail(reader, "too many frames for one address");
-	for (uint8_t i = 0; i < count && reader_ok(reader); i++) {
+	for (uint32_t i = 0; i < count && reader_ok(reader); i++) {
 		struct symbolizer_frame frame = {0};
 
 		frame.name = string_at(reader, strings);
@@ -214,7 +228,7 @@ static int get_frames(struct reader *reader, const strings_vec *strings, struct 
 		if (vec_push(&names->frames, frame) < 0)
 			return -ENOMEM;
 	}
-	return vec_push(&names->names, (struct symbolizer_name){.frame_count = count});
+	return vec_push(&names->names, name);
 }
 
 static int read_names(struct reader *reader, char *payload, size_t expected,

@@ -12,6 +12,7 @@
  *   HELLO         u32 version, u32 images_max     u32 version, u32 sandbox bits, text
  *   IMAGE_OPEN    u32 image, and a descriptor     u8 build id[20], u8 its size, u32 symbols
  *   IMAGE_DROP    u32 image                       -
+ *   IMAGE_DEBUG   u32 image, and a descriptor     u32 symbols
  *   IMAGE_NAMES   u32 image, u64 offset[]         strings, names
  *   KERNEL_LOAD   -, and a descriptor             u8 restricted, u32 symbols
  *   KERNEL_NAMES  u64 address[]                   strings, names
@@ -20,7 +21,8 @@
  * An answer with an error has a sentence as its payload.
  *   strings   u32 count, then each: u32 length, bytes, NUL
  *   names     u32 count, then each: u8 frames, then each frame:
- *             u32 name, module, file (numbers of strings), u32 line, u8 inlined
+ *             u32 name, module, file (numbers of strings), u32 line, u8 inlined;
+ *             with no frames: u64 the function's beginning, 0 if not known
  *   mappings  u32 count, then each: u64 start, length, offset, inode,
  *             u32 major, minor, path (number of a string), u8 flags
  */
@@ -36,7 +38,7 @@
 #include "daemon/base/vec.h"
 #include "symbolizer/client.h"
 
-#define WIRE_VERSION 1u
+#define WIRE_VERSION 2u
 #define WIRE_HEADER_SIZE 16u
 #define WIRE_TEXT_MAX 512u /* of an error's sentence */
 #define WIRE_NAME_MAX 4096u /* bytes of a name, a module, a source file */
@@ -49,6 +51,7 @@ enum wire_kind {
 	WIRE_HELLO,
 	WIRE_IMAGE_OPEN,
 	WIRE_IMAGE_DROP,
+	WIRE_IMAGE_DEBUG,
 	WIRE_IMAGE_NAMES,
 	WIRE_KERNEL_LOAD,
 	WIRE_KERNEL_NAMES,
@@ -88,6 +91,8 @@ struct wire_out {
 };
 void wire_out_deinit(struct wire_out *out);
 int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, uint32_t count);
+/* An address without a name: the file offset where its function begins, or 0. */
+int wire_out_nameless(struct wire_out *out, uint64_t start);
 int wire_out_mapping(struct wire_out *out, const struct symbolizer_mapping *mapping);
 /* Appends strings, count and records; -ENOMEM. */
 int wire_out_finish(const struct wire_out *out, struct strbuf *ret);

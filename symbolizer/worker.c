@@ -15,6 +15,7 @@
 #include "symbolizer/channel.h"
 #include "symbolizer/client.h"
 #include "symbolizer/elf_image.h"
+#include "symbolizer/function_starts.h"
 #include "symbolizer/kallsyms.h"
 #include "symbolizer/proc_maps.h"
 #include "symbolizer/sandbox.h"
@@ -27,6 +28,8 @@ struct parsed { /* what stays of a file once it is read */
 	uint64_t used; /* the worker's count of requests when it was last asked */
 	struct elf_image image;
 	struct symtab symtab;
+	struct symtab debug; /* of its debug file; empty without one */
+	struct function_starts starts; /* of functions that symtab does not name */
 };
 
 struct worker {
@@ -58,6 +61,14 @@ static bool complete(const struct request *request)
 	return reader_ok(&request->reader) && !reader_left(&request->reader);
 }
 
+static void parsed_deinit(struct parsed *parsed)
+{
+	elf_image_deinit(&parsed->image);
+	symtab_deinit(&parsed->symtab);
+	symtab_deinit(&parsed->debug);
+	function_starts_deinit(&parsed->starts);
+}
+
 static void forget_at(struct worker *worker, size_t at)
 {
 	struct parsed *parsed = worker->images.items[at];
@@ -68,8 +79,7 @@ static void forget_at(struct worker *worker, size_t at)
 		worker->images.items[at] = last;
 		*hashmap_get(&worker->index, last->id) = at;
 	}
-	elf_image_deinit(&parsed->image);
-	symtab_deinit(&parsed->symtab);
+	parsed_deinit(parsed);
 	free(parsed);
 }
 
@@ -111,6 +121,10 @@ static int parse(int fd, struct parsed *parsed, struct error *error)
 	if (r < 0)
 		return r;
 	r = symtab_init(&parsed->symtab, &parsed->image, error);
+	if (!r && function_starts_init(&parsed->starts, &parsed->image, &parsed->symtab) < 0) {
+		r = error_set(error, -ENOMEM, "out of memory for the beginnings of functions");
+		symtab_deinit(&parsed->symtab);
+	}
 	if (r < 0)
 		elf_image_deinit(&parsed->image);
 	else
@@ -168,10 +182,8 @@ static int handle_image_open(struct worker *worker, struct request *request, str
 	r = parse_or_make_room(worker, request->fd, parsed, error);
 	if (!r) {
 		r = keep(worker, parsed, error);
-		if (r < 0) {
-			elf_image_deinit(&parsed->image);
-			symtab_deinit(&parsed->symtab);
-		}
+		if (r < 0)
+			parsed_deinit(parsed);
 	}
 	if (r < 0) {
 		free(parsed);
@@ -196,6 +208,73 @@ static int handle_image_drop(struct worker *worker, struct request *request, str
 	return 0;
 }
 
+static int parse_debug(int fd, struct parsed *parsed, struct error *error)
+{
+	const struct elf_image *image = &parsed->image;
+	struct elf_image debug;
+	struct symtab symtab;
+	int r = elf_image_init(&debug, fd, error);
+
+	if (r < 0)
+		return r;
+	if (!image->build_id_size || debug.build_id_size != image->build_id_size ||
+	    memcmp(debug.build_id, image->build_id, image->build_id_size))
+		r = error_set(error, -EBADMSG, "the debug file is of another build");
+	if (!r)
+		r = symtab_init_debug(&symtab, &debug, image, error);
+	elf_image_deinit(&debug);
+	if (r < 0)
+		return r;
+	symtab_deinit(&parsed->debug);
+	parsed->debug = symtab;
+	return 0;
+}
+
+static int handle_image_debug(struct worker *worker, struct request *request, struct strbuf *answer,
+			      struct error *error)
+{
+	uint64_t *at = hashmap_get(&worker->index, reader_u32(&request->reader));
+	struct parsed *parsed;
+	int r;
+
+	if (!complete(request) || request->fd < 0)
+		return malformed(error);
+	if (!at) /* the client hands it over again */
+		return error_set(error, -ESTALE, "the file is not open any more");
+	parsed = worker->images.items[*at];
+	parsed->used = worker->requests;
+	r = parse_debug(request->fd, parsed, error);
+	if (r == -ENOMEM) {
+		while (worker->images.count > 1)
+			forget_at(worker, worker->images.items[0] == parsed);
+		malloc_trim(0);
+		r = parse_debug(request->fd, parsed, error);
+	}
+	malloc_trim(0);
+	if (r < 0)
+		return r;
+	strbuf_u32(answer, parsed->debug.symbols);
+	return 0;
+}
+
+static int put_place(struct wire_out *out, const struct parsed *parsed, uint64_t offset)
+{
+	struct symbolizer_frame frame = {.module = "", .file = ""};
+	uint64_t address, start;
+
+	if (!elf_image_address(&parsed->image, offset, &address))
+		return wire_out_nameless(out, 0);
+	frame.name = symtab_find(&parsed->debug, address);
+	if (!frame.name)
+		frame.name = symtab_find(&parsed->symtab, address);
+	if (frame.name)
+		return wire_out_name(out, &frame, 1);
+	if (!function_starts_find(&parsed->starts, address, &start) ||
+	    !elf_image_offset(&parsed->image, start, &start))
+		start = 0;
+	return wire_out_nameless(out, start);
+}
+
 static int put_name(struct wire_out *out, const char *name, const char *module)
 {
 	struct symbolizer_frame frame = {.name = name, .module = module, .file = ""};
@@ -215,14 +294,8 @@ static int handle_image_names(struct worker *worker, struct request *request, st
 		return error_set(error, -ESTALE, "the file is not open any more");
 	parsed = worker->images.items[*at];
 	parsed->used = worker->requests;
-	while (reader_left(&request->reader) && !r) {
-		uint64_t offset = reader_u64(&request->reader), address;
-		const char *name = NULL;
-
-		if (elf_image_address(&parsed->image, offset, &address))
-			name = symtab_find(&parsed->symtab, address);
-		r = put_name(&out, name, "");
-	}
+	while (reader_left(&request->reader) && !r)
+		r = put_place(&out, parsed, reader_u64(&request->reader));
 	if (!r)
 		r = wire_out_finish(&out, answer);
 	wire_out_deinit(&out);
@@ -314,6 +387,7 @@ static handler *const handlers[] = {
 	[WIRE_HELLO] = handle_hello,
 	[WIRE_IMAGE_OPEN] = handle_image_open,
 	[WIRE_IMAGE_DROP] = handle_image_drop,
+	[WIRE_IMAGE_DEBUG] = handle_image_debug,
 	[WIRE_IMAGE_NAMES] = handle_image_names,
 	[WIRE_KERNEL_LOAD] = handle_kernel_load,
 	[WIRE_KERNEL_NAMES] = handle_kernel_names,

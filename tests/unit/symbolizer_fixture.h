@@ -42,6 +42,7 @@ struct answers {
 	int error;
 	char text[512], name[256], module[64];
 	size_t count, named;
+	uint64_t start; /* of the first address's function, if it has no name */
 	struct symbolizer_image image;
 };
 
@@ -72,6 +73,7 @@ static inline void on_names(void *context, int error, const char *text,
 	answers->count = count;
 	answers->named = 0;
 	answers->name[0] = answers->module[0] = '\0';
+	answers->start = count ? names[0].start : 0;
 	for (size_t i = 0; i < count; i++)
 		answers->named += names[i].frame_count > 0;
 	if (count && names[0].frame_count) {

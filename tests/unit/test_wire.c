@@ -68,6 +68,30 @@ START_TEST(no_names_at_all)
 }
 END_TEST
 
+START_TEST(no_name_but_a_beginning)
+{
+	struct symbolizer_frame frame = {.name = "f", .module = "", .file = ""};
+	struct strbuf payload = {0};
+	struct error error = {0};
+	struct wire_out out = {0};
+	struct wire_names names;
+
+	ck_assert_int_eq(wire_out_nameless(&out, 0x123456789a), 0);
+	ck_assert_int_eq(wire_out_name(&out, &frame, 1), 0);
+	ck_assert_int_eq(wire_out_nameless(&out, 0), 0);
+	ck_assert_int_eq(wire_out_finish(&out, &payload), 0);
+	ck_assert_int_eq(wire_get_names(payload.data, payload.length, 3, &error, &names), 0);
+	ck_assert_uint_eq(names.names.items[0].frame_count, 0);
+	ck_assert_uint_eq(names.names.items[0].start, 0x123456789a);
+	ck_assert_str_eq(names.names.items[1].frames[0].name, "f");
+	ck_assert_uint_eq(names.names.items[1].start, 0);
+	ck_assert_uint_eq(names.names.items[2].start, 0);
+	wire_names_deinit(&names);
+	wire_out_deinit(&out);
+	strbuf_deinit(&payload);
+}
+END_TEST
+
 START_TEST(long_names_are_cut)
 {
 	struct strbuf payload = {0};
@@ -320,6 +344,7 @@ int main(void)
 
 	tcase_add_test(tcase, names_round_trip);
 	tcase_add_test(tcase, no_names_at_all);
+	tcase_add_test(tcase, no_name_but_a_beginning);
 	tcase_add_test(tcase, long_names_are_cut);
 	tcase_add_test(tcase, damaged_names);
 	tcase_add_test(tcase, mappings_round_trip);

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The client's reading of its worker's answers: foreign bytes, for the worker
+ * may have been taken over by a file. What is damaged ends the worker.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "daemon/base/clock.h"
+#include "symbolizer/client_private.h"
+
+#define HANDED_MAX 3
+#define PATIENCE_MAX_NS (600 * NSEC_PER_SEC)
+
+/* An error that the worker told, its sentence made fit for a log. */
+static void told_error(const struct channel_in *in, struct error *error)
+{
+	error->code = in->header.error < 0 && in->header.error > -4096 ? in->header.error : -EPROTO;
+	snprintf(error->text, sizeof(error->text), "%.*s", (int)in->payload.length,
+		 strbuf_text(&in->payload));
+	for (char *c = error->text; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	}
+}
+
+static void on_image(struct symbolizer *s, struct op *op)
+{
+	struct image *image = client_image(s, op->image);
+	struct symbolizer_image info = {0};
+	struct error error = {0};
+
+	if (!image) { /* dropped meanwhile, by a callback */
+		error_set(&error, -ENOENT, "the file was dropped");
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (s->in.header.error) {
+		told_error(&s->in, &error);
+		client_image_fail(s, image, &error);
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (wire_get_image(s->in.payload.data, s->in.payload.length, &error, &info) < 0) {
+		link_lost(s, true, error.text);
+		return;
+	}
+	image->held = true;
+	image->debug_held = false;
+	if (op->kind == WIRE_IMAGE_OPEN)
+		client_finish_image(s, &info);
+}
+
+static void on_kernel_loaded(struct symbolizer *s)
+{
+	struct error error = {0};
+	struct reader reader;
+
+	s->kernel_loaded_at = clock_boot_ns();
+	if (s->in.header.error) {
+		told_error(&s->in, &error);
+		error_prefix(&error, "/proc/kallsyms");
+		client_finish_failed(s, &error);
+		return;
+	}
+	reader_init(&reader, s->in.payload.data, s->in.payload.length);
+	s->kernel_restricted = reader_u8(&reader) != 0;
+	reader_u32(&reader);
+	if (!reader_ok(&reader)) {
+		link_lost(s, true, "a damaged answer");
+		return;
+	}
+	s->kernel_held = true;
+}
+
+static size_t nameless(const struct wire_names *names)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < names->names.count; i++)
+		count += names->names.items[i].frame_count == 0;
+	return count;
+}
+
+/* A module or a BPF program may have come since the list was read. Reading it
+ * costs tens of milliseconds, so an address that stays nameless makes the next
+ * attempt wait longer. */
+static bool kernel_wants_refresh(struct symbolizer *s, struct op *op,
+				 const struct wire_names *names)
+{
+	bool missing = nameless(names) > 0;
+
+	if (op->refreshed) {
+		s->kernel_patience = missing ? s->kernel_patience * 2 : CLIENT_PATIENCE_FIRST_NS;
+		if (s->kernel_patience > PATIENCE_MAX_NS)
+			s->kernel_patience = PATIENCE_MAX_NS;
+		return false;
+	}
+	if (!missing || clock_boot_ns() - s->kernel_loaded_at < s->kernel_patience)
+		return false;
+	op->refreshed = true;
+	s->kernel_held = false;
+	return true;
+}
+
+/* The worker had to let go of something it needs for this. */
+static bool handed_again(struct symbolizer *s, struct op *op)
+{
+	struct image *image = client_image(s, op->image);
+
+	if (s->in.header.error != -ESTALE || op->handed >= HANDED_MAX)
+		return false;
+	if (op->kind == WIRE_KERNEL_NAMES) {
+		op->handed++;
+		s->kernel_held = false;
+	} else if (image) {
+		image->held = false;
+	}
+	return true;
+}
+
+static void on_names(struct symbolizer *s, struct op *op)
+{
+	struct wire_names names;
+	struct error error = {0};
+
+	if (s->in.header.error) {
+		if (handed_again(s, op))
+			return;
+		told_error(&s->in, &error);
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (wire_get_names(s->in.payload.data, s->in.payload.length, op->count, &error, &names) <
+	    0) {
+		link_lost(s, true, error.text);
+		return;
+	}
+	if (op->kind != WIRE_KERNEL_NAMES || !kernel_wants_refresh(s, op, &names))
+		client_finish_names(s, &names);
+	wire_names_deinit(&names);
+}
+
+static void on_debug(struct symbolizer *s, struct op *op)
+{
+	struct image *image = client_image(s, op->image);
+	struct error error = {0};
+	struct reader reader;
+
+	if (!image) /* dropped meanwhile: the next step says so */
+		return;
+	if (s->in.header.error) {
+		if (handed_again(s, op))
+			return;
+		told_error(&s->in, &error);
+		client_debug_fail(s, image, &error);
+		return;
+	}
+	reader_init(&reader, s->in.payload.data, s->in.payload.length);
+	reader_u32(&reader);
+	if (!reader_ok(&reader) || reader_left(&reader)) {
+		link_lost(s, true, "a damaged answer");
+		return;
+	}
+	image->debug_held = true;
+}
+
+static void on_maps(struct symbolizer *s)
+{
+	struct wire_mappings mappings;
+	struct error error = {0};
+
+	if (s->in.header.error) {
+		told_error(&s->in, &error);
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (wire_get_mappings(s->in.payload.data, s->in.payload.length, &error, &mappings) < 0) {
+		link_lost(s, true, error.text);
+		return;
+	}
+	client_finish_maps(s, &mappings);
+	wire_mappings_deinit(&mappings);
+}
+
+void answer_take(struct symbolizer *s)
+{
+	switch (s->step) {
+	case WIRE_IMAGE_OPEN:
+		on_image(s, s->current);
+		break;
+	case WIRE_IMAGE_DEBUG:
+		on_debug(s, s->current);
+		break;
+	case WIRE_IMAGE_NAMES:
+	case WIRE_KERNEL_NAMES:
+		on_names(s, s->current);
+		break;
+	case WIRE_KERNEL_LOAD:
+		on_kernel_loaded(s);
+		break;
+	case WIRE_MAPS:
+		on_maps(s);
+		break;
+	default:
+		client_finish_plain(s);
+	}
+}

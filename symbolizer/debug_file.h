@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Finds and opens a separate debug file by its build id, with the daemon's
+ * privileges, for the worker to read. Like the opener it never reads a byte:
+ * whether the file is what its name says is for the worker to check.
+ *
+ * The place is the one that gdb, elfutils and the distributions agree on (gdb
+ * manual, "Separate Debug Files"): .build-id/ab/cdef….debug below
+ * /usr/lib/debug, first in the process's own root, then in the daemon's.
+ * Symbolic links are followed, but never out of that root. Only regular files
+ * that are not empty are opened, after a look at them with O_PATH, so FIFOs and
+ * devices do not block.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct debug_file_places { /* folders, for tests to have their own */
+	const char *proc; /* "/proc" */
+	const char *host_root; /* "/" */
+	const char *folder; /* below either root: "usr/lib/debug/.build-id" */
+};
+
+/* pid 0: no process, the host's place only. *ret_fd is for reading,
+ * close-on-exec, the caller's. -ENOENT: there is none; -EINVAL: a build id of
+ * fewer than 2 or more than 64 bytes; -ENOEXEC: no regular file, or an empty
+ * one; -EACCES and the like from where it could not be reached. */
+int debug_file_open(pid_t pid, const uint8_t *build_id, size_t size, int *ret_fd);
+int debug_file_open_in(const struct debug_file_places *places, pid_t pid, const uint8_t *build_id,
+		       size_t size, int *ret_fd);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "symbolizer/elf_image.h"
+#include "symbolizer/function_starts.h"
 #include "symbolizer/symtab.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,6 +24,23 @@ static void check_symtab(const struct symtab *symtab)
 			abort();
 		end = range->address + range->size;
 	}
+}
+
+static void check_starts(const struct elf_image *image, const struct symtab *symtab)
+{
+	struct function_starts starts;
+	uint64_t end = 0;
+
+	if (function_starts_init(&starts, image, symtab))
+		return;
+	for (size_t i = 0; i < starts.items.count; i++) {
+		const struct function_start *start = &starts.items.items[i];
+
+		if (start->at < end || !start->size)
+			abort();
+		end = (uint64_t)start->at + start->size;
+	}
+	function_starts_deinit(&starts);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -45,8 +63,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (!symtab_init(&symtab, &image, &error)) {
 		check_symtab(&symtab);
+		check_starts(&image, &symtab);
 		symtab_deinit(&symtab);
 	}
+	if (!symtab_init_debug(&symtab, &image, &image, &error))
+		symtab_deinit(&symtab);
 	elf_image_close_file(&image);
 	for (uint64_t offset = 0; offset < size; offset += 61) {
 		uint64_t address, back;

@@ -156,6 +156,14 @@ static int each_section(struct search *search, uint32_t type, const char *prefix
 	return r;
 }
 
+static int seen(struct search *search, Elf_Scn *scn, const GElf_Shdr *header)
+{
+	(void)search;
+	(void)scn;
+	(void)header;
+	return 1;
+}
+
 int plt_stubs(const struct elf_image *image, plt_fn *add, void *context)
 {
 	struct search search = {.image = image, .add = add, .context = context};
@@ -163,7 +171,10 @@ int plt_stubs(const struct elf_image *image, plt_fn *add, void *context)
 
 	if (image->machine != EM_X86_64 || !image->elf)
 		return 0;
-	r = each_section(&search, SHT_RELA, "", add_slots);
+	r = each_section(&search, SHT_RELA, ".rela.plt", add_slots);
+	/* The others may be millions, and are wanted for this section alone. */
+	if (!r && each_section(&search, SHT_PROGBITS, ".plt.got", seen) == 1)
+		r = each_section(&search, SHT_RELA, ".rela.dyn", add_slots);
 	if (search.slots.count)
 		qsort(search.slots.items, search.slots.count, sizeof(*search.slots.items),
 		      by_address);

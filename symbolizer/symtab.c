@@ -368,7 +368,8 @@ static int add_name(struct flattener *flat, const struct candidate *candidate)
 	size_t offset = symtab->names.count, more = strlen(suffix) + 1;
 
 	if (offset + candidate->name_length + more > UINT32_MAX ||
-	    vec_reserve(&symtab->names, offset + candidate->name_length + more) < 0)
+	    vec_reserve(&symtab->names, offset + candidate->name_length + more) < 0 ||
+	    !symtab->names.items)
 		return -ENOMEM;
 	memcpy(symtab->names.items + offset, candidate->name, candidate->name_length);
 	memcpy(symtab->names.items + offset + candidate->name_length, suffix, more);

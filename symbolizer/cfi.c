@@ -221,6 +221,10 @@ static int add_function(struct cfi *cfi, const struct extent *extent, struct err
 	cfi->bias = extent->bias;
 	cfi->stats.functions++;
 	r = cfi_program_run(&run, error);
+	if (r == -EINVAL && extent->source && cfi->sources[0].frames.fdes.count) {
+		cfi->stats.debug_frame_damaged = true;
+		r = unwind_build_add(&cfi->build, cfi->build.offset, &none);
+	}
 	if (!r)
 		r = unwind_build_add(&cfi->build, extent->end, &none);
 	if (r == -E2BIG || r == -ENOMEM)
@@ -231,13 +235,26 @@ static int add_function(struct cfi *cfi, const struct extent *extent, struct err
 	return r;
 }
 
+static int read_sources(struct cfi *cfi, struct error *error)
+{
+	struct source *eh = &cfi->sources[0], *debug = &cfi->sources[1];
+	int r = source_init(eh, cfi->image, CFI_EH_FRAME, error);
+
+	if (r < 0)
+		return r;
+	r = source_init(debug, cfi->image, CFI_DEBUG_FRAME, error);
+	if (r < 0 && r != -ENOMEM && eh->frames.fdes.count) {
+		cfi->stats.debug_frame_damaged = true;
+		source_deinit(debug);
+		return 0;
+	}
+	return r;
+}
+
 static int build(struct cfi *cfi, struct error *error, struct unwind_table *ret)
 {
-	static const enum cfi_section_kind kinds[SOURCES] = {CFI_EH_FRAME, CFI_DEBUG_FRAME};
-	int r = 0;
+	int r = read_sources(cfi, error);
 
-	for (size_t i = 0; i < SOURCES && !r; i++)
-		r = source_init(&cfi->sources[i], cfi->image, kinds[i], error);
 	if (!r)
 		r = find_extents(cfi, error);
 	if (!r && !cfi->extents.count)

@@ -9,9 +9,13 @@
  * goes before .debug_frame. Functions outside executable segments, as a linker
  * leaves behind for code that it has thrown away, are left out. Code between
  * functions, and behind the last one, gets UNWIND_CFA_NONE.
+ *
+ * A .debug_frame that is damaged does no harm to an .eh_frame that is not: it is
+ * left out, and the statistics say so.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/base/error.h"
@@ -23,6 +27,7 @@ struct cfi_stats {
 	uint32_t outside; /* FDEs left out: not in executable code */
 	uint32_t overlapped; /* FDEs left out or cut: the code is another one's */
 	uint32_t unsupported; /* rows (before they are merged) that no rule can say */
+	bool debug_frame_damaged; /* left out, for .eh_frame was good */
 };
 
 /* The image's file must still be open. -ENODATA: no call frame information at

@@ -37,7 +37,8 @@
 	X(NO_MAPPING, "no_mapping", "[no mapping yet]", "address in no known mapping")             \
 	X(NO_ROW, "no_row", "[no unwind info]", "no unwind row for the address")                   \
 	X(UNSUPPORTED, "unsupported_rule", "[unsupported unwind rule]", "unwind rule unsupported") \
-	X(EVICTED, "evicted_table", "[evicted unwind table]", "unwind table not in memory")        \
+	X(EVICTED, "evicted_table", "[unwind table not loaded]",                                   \
+	  "unwind table not in memory: not loaded yet, or evicted")                                \
 	X(LOST_STACK, "lost_stack", "[lost stack]", "stack did not reach the daemon")              \
 	X(LOST_RING, "lost_ring", "", "ring buffer full: sample dropped")                          \
 	X(LOST_SIDEBAND, "lost_sideband", "", "process events dropped by the kernel")              \

@@ -140,11 +140,14 @@ static void on_exited(struct engine *engine, const struct abi_exit *ended)
 static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)
 {
 	struct process *process = find_process(engine, mmap->pid, mmap->hdr.time);
+	uint32_t image;
 
 	if (!process || process->kernel)
 		return;
-	resolver_map(&engine->resolver, process, mmap, false);
+	image = resolver_map(&engine->resolver, process, mmap, false);
 	unwinder_changed(&engine->unwinder, process);
+	if (process->slots) /* somebody looks at it: do not wait for a walk to miss it */
+		unwinder_need(&engine->unwinder, image);
 }
 
 static void on_task(struct engine *engine, const struct abi_task *task)
@@ -227,13 +230,27 @@ static uint64_t engine_time(const struct engine *engine)
 	return engine->source->ops->wake_fd(engine->source) < 0 ? engine->now : clock_boot_ns();
 }
 
+static int drain_interval_ms(const struct engine *engine)
+{
+	uint64_t now = clock_boot_ns();
+	int interval = DRAIN_IDLE_MS;
+
+	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
+		const struct session *session = engine->sessions[slot];
+
+		if (!session)
+			continue;
+		if (!session->first_sample && now - session->opened < DRAIN_FIRST_NS)
+			return DRAIN_FIRST_MS;
+		interval = DRAIN_SESSION_MS;
+	}
+	return interval;
+}
+
 static void schedule_drain(struct engine *engine)
 {
-	struct timeval delay = {.tv_usec = DRAIN_IDLE_MS * 1000};
+	struct timeval delay = {.tv_usec = drain_interval_ms(engine) * 1000};
 
-	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++)
-		if (engine->sessions[slot])
-			delay.tv_usec = DRAIN_SESSION_MS * 1000;
 	if (engine->source->ops->wake_fd(engine->source) < 0 &&
 	    !engine->source->ops->done(engine->source))
 		delay.tv_usec = 0;
@@ -331,9 +348,9 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	symbolizer_tick(engine->resolver.symbolizer);
 	process_table_expire(&engine->processes, now);
-	if (++engine->seconds % TICKS_PER_SECOND)
-		return;
 	engine->source->ops->follow_cpus(engine->source);
+	if (++engine->ticks % TICKS_PER_SECOND)
+		return;
 	if (engine->sessions[0] && now > engine->config.keep_ns)
 		session_expire(engine->sessions[0], now - engine->config.keep_ns);
 }

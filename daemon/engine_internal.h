@@ -5,9 +5,9 @@
  */
 #pragma once
 
+#include "daemon/capture.h"
 #include "daemon/engine.h"
 #include "daemon/process_table.h"
-#include "daemon/capture.h"
 #include "daemon/resolver.h"
 #include "daemon/session.h"
 #include "daemon/source.h"
@@ -15,7 +15,10 @@
 
 /* How long collecting waits for names before places stand in for them. */
 #define COLLECT_DEADLINE_NS 2000000000ULL
-/* How often the rings are looked at: while a session runs, and otherwise. */
+/* How often the rings are looked at: while somebody waits for a session's first
+ * sample (at most so long), while a session runs, and otherwise. */
+#define DRAIN_FIRST_MS 20
+#define DRAIN_FIRST_NS 2000000000ULL
 #define DRAIN_SESSION_MS 50
 #define DRAIN_IDLE_MS 250
 
@@ -36,7 +39,7 @@ struct engine {
 	uint64_t now; /* of the newest record */
 	uint64_t discovered; /* processes that no event had told of */
 	uint64_t records;
-	uint64_t seconds; /* of the slow tick */
+	uint64_t ticks; /* so far */
 	struct event *drain_timer;
 	struct event *tick_timer;
 	struct event *wake_event;

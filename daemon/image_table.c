@@ -165,7 +165,7 @@ void image_table_open(struct image_table *table, struct image *image)
 	int fd = -1, r;
 
 	if (image->anonymous || image->state == IMAGE_OPENED || image->state == IMAGE_HANDED ||
-	    image->attempts >= ATTEMPTS_MAX)
+	    image->state == IMAGE_READY || image->attempts >= ATTEMPTS_MAX)
 		return;
 	if (image->vdso) {
 		fd = vdso_image_open();
@@ -198,6 +198,23 @@ int image_table_hand_over(struct image_table *table, struct image *image)
 	image->state = IMAGE_HANDED;
 	table->held--;
 	return fd;
+}
+
+int image_table_ready(struct image_table *table, struct image *image, const uint8_t *build_id,
+		      uint8_t build_id_size)
+{
+	if (image->build_id_size && (build_id_size != image->build_id_size ||
+				     memcmp(build_id, image->build_id, build_id_size))) {
+		/* A file of the same name, but not the one that was mapped. */
+		image_table_fail(table, image, "the file has been replaced since it was mapped");
+		return -EINVAL;
+	}
+	if (build_id_size <= ABI_BUILD_ID_MAX) {
+		memcpy(image->build_id, build_id, build_id_size);
+		image->build_id_size = build_id_size;
+	}
+	image->state = IMAGE_READY;
+	return 0;
 }
 
 const char *image_module(const struct image *image)

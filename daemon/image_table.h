@@ -23,7 +23,8 @@
 enum image_state {
 	IMAGE_KNOWN, /* named by a mapping; nothing opened */
 	IMAGE_OPENED, /* fd held */
-	IMAGE_HANDED, /* with the symbolizer */
+	IMAGE_HANDED, /* with the symbolizer, which has not said yet what it is */
+	IMAGE_READY, /* likewise, and it has */
 	IMAGE_FAILED, /* could not be opened or parsed: `why` */
 };
 
@@ -73,6 +74,10 @@ struct image *image_table_get(const struct image_table *table, uint32_t id);
 void image_table_open(struct image_table *table, struct image *image);
 /* The descriptor, now the caller's; the image counts as handed over. -1: none. */
 int image_table_hand_over(struct image_table *table, struct image *image);
+/* What the symbolizer says of the file it was given. -EINVAL: it is not the one
+ * that was mapped (another build id), and fails. */
+int image_table_ready(struct image_table *table, struct image *image, const uint8_t *build_id,
+		      uint8_t build_id_size);
 void image_table_fail(struct image_table *table, struct image *image, const char *why);
 /* Last part of the path: "libc.so.6"; "[anon]" for memory. */
 const char *image_module(const struct image *image);

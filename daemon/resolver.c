@@ -10,6 +10,7 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "symbolizer/debug_file.h"
 
 #define NAMES_PER_REQUEST 4096u
 #define MAPS_UNDER_WAY_MAX 8u
@@ -94,7 +95,7 @@ static void name_frame(struct resolver *resolver, uint32_t frame,
 			.inlined = from->inlined,
 		};
 	}
-	stack_table_name(stacks, frame, names, count);
+	stack_table_name(stacks, frame, names, count, name->start);
 }
 
 /* The client had to close the file to stay within its limit: it is opened again
@@ -104,7 +105,7 @@ static bool ask_again(struct resolver_request *request, struct image *image)
 	struct resolver *resolver = request->resolver;
 	struct stack_table *stacks = resolver->stacks;
 
-	if (!image || image->state != IMAGE_HANDED || request->generation != stacks->generation)
+	if (!image || image->state != IMAGE_READY || request->generation != stacks->generation)
 		return false;
 	symbolizer_drop_image(resolver->symbolizer, image->id);
 	image->state = IMAGE_KNOWN;
@@ -141,48 +142,82 @@ static void on_names(void *context, int error, const char *text,
 	request_destroy(request);
 }
 
+/* The symbols that were cut off the file, if they are installed. */
+static void add_debug_file(struct resolver *resolver, const struct image *image)
+{
+	int fd;
+
+	if (!image->build_id_size || image->vdso ||
+	    debug_file_open((pid_t)image->use.pid, image->build_id, image->build_id_size, &fd))
+		return;
+	if (symbolizer_add_debug(resolver->symbolizer, image->id, fd))
+		log_debug("%s: its debug file was not taken", image->path);
+}
+
 static void on_image(void *context, int error, const char *text,
 		     const struct symbolizer_image *opened)
 {
 	struct resolver_request *request = context;
-	struct image *image = image_table_get(request->resolver->images, request->image);
+	struct resolver *resolver = request->resolver;
+	struct image *image = image_table_get(resolver->images, request->image);
 
-	(void)opened;
-	if (error && image) {
-		log_debug("%s: %s", image->path, text ? text : strerror(-error));
-		image_table_fail(request->resolver->images, image, text ? text : "refused");
-	}
 	request_destroy(request);
+	if (!image)
+		return;
+	if (error) {
+		log_debug("%s: %s", image->path, text ? text : strerror(-error));
+		image_table_fail(resolver->images, image, text ? text : "refused");
+	} else if (image_table_ready(resolver->images, image, opened->build_id,
+				     opened->build_id_size)) {
+		log_debug("%s: %s", image->path, image->why);
+		symbolizer_drop_image(resolver->symbolizer, image->id);
+	} else {
+		add_debug_file(resolver, image);
+	}
 }
 
-/* The symbolizer has the image, or gets it now. False: it never will. */
-static bool hand_over(struct resolver *resolver, struct image *image)
+/* The symbolizer has the image, or gets it now. -EAGAIN: it has not looked at it
+ * yet; -ENOENT: it never will. */
+static int hand_over(struct resolver *resolver, struct image *image)
 {
 	struct resolver_request *request;
 	int fd;
 
+	if (image->state == IMAGE_READY)
+		return 0;
 	if (image->state == IMAGE_HANDED)
-		return true;
+		return -EAGAIN;
 	image_table_open(resolver->images, image);
 	if (image->state != IMAGE_OPENED)
-		return false;
+		return -ENOENT;
 	request = request_create(resolver, 0);
 	if (!request)
-		return false;
+		return -ENOENT;
 	request->image = image->id;
 	fd = image_table_hand_over(resolver->images, image);
 	if (symbolizer_add_image(resolver->symbolizer, image->id, fd, on_image, request)) {
 		image_table_fail(resolver->images, image, "the symbolizer did not take it");
 		request_destroy(request);
-		return false;
+		return -ENOENT;
 	}
-	return true;
+	return -EAGAIN;
 }
 
 static void give_up(struct resolver *resolver, const uint32_t *frames, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		stack_table_name(resolver->stacks, frames[i], NULL, 0);
+		stack_table_name(resolver->stacks, frames[i], NULL, 0, 0);
+}
+
+/* Puts frames back on the list, for the next flush. */
+static int ask_later(struct stack_table *stacks, const uint32_t *frames, size_t count)
+{
+	if (vec_reserve(&stacks->new_frames, stacks->new_frames.count + count))
+		return -ENOMEM;
+	memcpy(&stacks->new_frames.items[stacks->new_frames.count], frames,
+	       count * sizeof(*frames));
+	stacks->new_frames.count += count;
+	return 0;
 }
 
 /* Asks for the names of frames that are all of one image. */
@@ -193,9 +228,13 @@ static void ask_names(struct resolver *resolver, uint32_t image, const uint32_t 
 	struct image *file = image_table_get(resolver->images, image);
 	_cleanup_free_ uint64_t *offsets = malloc(count * sizeof(*offsets));
 	struct resolver_request *request;
-	int r;
+	int r = !offsets || (image != IMAGE_KERNEL && !file) ? -ENOENT : 0;
 
-	if (!offsets || (image != IMAGE_KERNEL && (!file || !hand_over(resolver, file)))) {
+	if (!r && file)
+		r = hand_over(resolver, file);
+	if (r == -EAGAIN && !ask_later(stacks, frames, count))
+		return;
+	if (r) {
 		give_up(resolver, frames, count);
 		return;
 	}
@@ -298,7 +337,8 @@ uint32_t resolver_map(struct resolver *resolver, struct process *process,
 		return IMAGE_NONE;
 	mapping.image = image_table_add(resolver->images, mmap);
 	image = image_table_get(resolver->images, mapping.image);
-	if (image && !image->anonymous && image->state != IMAGE_HANDED) {
+	if (image && !image->anonymous && image->state != IMAGE_HANDED &&
+	    image->state != IMAGE_READY) {
 		image->use = (struct image_use){process->pid, mapping.start, mapping.end};
 		image_table_open(resolver->images, image);
 		announce(resolver, image);

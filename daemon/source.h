@@ -72,7 +72,7 @@ struct source_ops {
 	/* The daemon gave up a stack: send it anew when it comes again. */
 	void (*forget_stack)(struct source *source, uint64_t id);
 	int (*drain)(struct source *source, bool now);
-	/* CPUs that came or went since: at most once a second is enough. */
+	/* CPUs that came or went since: some four times a second. */
 	void (*follow_cpus)(struct source *source);
 	void (*get_counters)(struct source *source, struct source_counters *ret);
 	/* True when nothing will come any more (a recording's end). */

@@ -33,6 +33,7 @@ struct cpu {
 	struct sideband sideband;
 	struct sampling_event events[ABI_SLOTS_MAX];
 	uint64_t fired; /* of all slots, when last looked at */
+	uint32_t quiet; /* looks since it last grew */
 };
 
 struct source_bpf {
@@ -134,15 +135,22 @@ static void read_fired(const struct source_bpf *s, uint64_t *fired)
 	}
 }
 
-/* A clock that ticks even in idle but did not since the last look: its event
- * died because the CPU was away for a moment. */
-static bool stalled(const struct source_bpf *s, const struct cpu *cpu, uint64_t fired)
+/* Looks without a tick after which an event counts as dead. An idle virtual CPU
+ * may be without one for a second. */
+#define QUIET_LOOKS_MAX 12
+
+/* A clock that ticks even in idle but has not for long: its event died because
+ * the CPU was away for a moment between two looks. */
+static bool stalled(const struct source_bpf *s, struct cpu *cpu, uint64_t fired)
 {
+	bool clock = false;
+
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
-		if (s->open[slot] && s->slots[slot].source == ABI_SOURCE_CPU_CLOCK &&
-		    s->slots[slot].frequency_hz > 2)
-			return cpu->fired && cpu->fired == fired;
-	return false;
+		clock |= s->open[slot] && s->slots[slot].source == ABI_SOURCE_CPU_CLOCK &&
+			 s->slots[slot].frequency_hz > 2;
+	cpu->quiet = clock && cpu->fired && cpu->fired == fired ? cpu->quiet + 1 : 0;
+	cpu->fired = fired;
+	return cpu->quiet > QUIET_LOOKS_MAX;
 }
 
 static void bpf_follow_cpus(struct source *source)
@@ -161,7 +169,6 @@ static void bpf_follow_cpus(struct source *source)
 		uint64_t count = number < (uint32_t)s->possible_cpus ? fired[number] : 0;
 
 		if (cpus_has(&online, number) && !stalled(s, cpu, count)) {
-			cpu->fired = count;
 			have.bits[number / 64] |= 1ULL << (number % 64);
 			continue;
 		}

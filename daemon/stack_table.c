@@ -187,7 +187,7 @@ void stack_table_mapped(struct stack_table *table, const struct process *process
 }
 
 void stack_table_name(struct stack_table *table, uint32_t frame, const struct frame_name *names,
-		      size_t count)
+		      size_t count, uint64_t start)
 {
 	struct frame *at;
 
@@ -198,6 +198,7 @@ void stack_table_name(struct stack_table *table, uint32_t frame, const struct fr
 		return;
 	table->unresolved--;
 	at->state = FRAME_UNNAMED;
+	at->start = start;
 	if (!count || count > UINT16_MAX || vec_reserve(&table->names, table->names.count + count))
 		return;
 	at->first_name = table->names.count;

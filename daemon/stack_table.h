@@ -53,6 +53,7 @@ struct frame {
 	uint16_t name_count; /* functions that cover it, inlined ones too; leaf first */
 	uint64_t offset; /* in the image's file; a kernel or process address */
 	size_t first_name; /* index into names */
+	uint64_t start; /* UNNAMED: offset where its function begins, 0: unknown */
 };
 
 struct frame_name {
@@ -95,7 +96,7 @@ void stack_table_put(struct stack_table *table, const struct abi_stack *record,
 		     struct process *process);
 /* The process's mappings are known now: its RAW stacks become READY. */
 void stack_table_mapped(struct stack_table *table, const struct process *process);
-/* An answer for one frame; `count` 0: it has no name. */
+/* An answer for one frame; `count` 0: it has no name, but perhaps a beginning. */
 void stack_table_name(struct stack_table *table, uint32_t frame, const struct frame_name *names,
-		      size_t count);
+		      size_t count, uint64_t start);
 uint32_t stack_table_string(struct stack_table *table, const char *text);

@@ -139,9 +139,12 @@ static void push_unnamed(struct folding *f, const struct frame *at)
 		snprintf(name, sizeof(name), "[anon]");
 		frame.kind = FRAME_JIT;
 	} else {
-		snprintf(name, sizeof(name), "[%s+0x%" PRIx64 "]", image_module(image), at->offset);
+		/* One frame a function where its bounds are known, else one a place. */
+		uint64_t offset = at->start ? at->start : at->offset;
+
+		snprintf(name, sizeof(name), "[%s+0x%" PRIx64 "]", image_module(image), offset);
 		frame.module = profile_string(profile, image->path);
-		frame.address = at->offset;
+		frame.address = offset;
 	}
 	frame.name = profile_string(profile, name);
 	push(f, profile_frame(profile, &frame));

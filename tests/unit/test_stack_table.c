@@ -50,8 +50,8 @@ START_TEST(addresses_become_places_in_files)
 {
 	struct process_table processes;
 	struct stack_table table;
-	struct record r = record(11, ABI_SPACE_USER, 3, (uint64_t)0x1010, (uint64_t)0x1fff,
-				 (uint64_t)0x9000);
+	struct record r =
+		record(11, ABI_SPACE_USER, 3, (uint64_t)0x1010, (uint64_t)0x1fff, (uint64_t)0x9000);
 	uint32_t at;
 
 	process_table_init(&processes, 10, 0);
@@ -159,13 +159,14 @@ START_TEST(names_come_once)
 	stack_table_put(&table, &a.stack, NULL);
 	stack_table_put(&table, &b.stack, NULL);
 	ck_assert_uint_eq(table.new_frames.count, 1); /* one place, asked for once */
-	names[0] = (struct frame_name){.name = stack_table_string(&table, "inner"), .inlined = true};
+	names[0] =
+		(struct frame_name){.name = stack_table_string(&table, "inner"), .inlined = true};
 	names[1] = (struct frame_name){.name = stack_table_string(&table, "outer")};
-	stack_table_name(&table, 0, names, 2);
+	stack_table_name(&table, 0, names, 2, 0);
 	ck_assert_int_eq(table.frames.items[0].state, FRAME_NAMED);
 	ck_assert_uint_eq(table.frames.items[0].name_count, 2);
 	ck_assert_uint_eq(table.unresolved, 0);
-	stack_table_name(&table, 0, NULL, 0); /* a late answer changes nothing */
+	stack_table_name(&table, 0, NULL, 0, 0); /* a late answer changes nothing */
 	ck_assert_int_eq(table.frames.items[0].state, FRAME_NAMED);
 	stack_table_deinit(&table);
 }

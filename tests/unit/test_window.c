@@ -35,7 +35,7 @@ static void name(struct world *w, uint32_t stack, size_t i, const char *text)
 	const struct stack *at = &w->stacks.stacks.items[stack];
 	struct frame_name n = {.name = stack_table_string(&w->stacks, text)};
 
-	stack_table_name(&w->stacks, w->stacks.frame_ids.items[at->first + i], &n, 1);
+	stack_table_name(&w->stacks, w->stacks.frame_ids.items[at->first + i], &n, 1, 0);
 }
 
 static void world_init(struct world *w)
@@ -91,8 +91,8 @@ static uint32_t no_process(void *context, struct process *process)
 
 static struct profile *fold(struct world *w)
 {
-	struct window_fold how = {.stacks = &w->stacks, .images = &w->images,
-				  .process = no_process};
+	struct window_fold how = {
+		.stacks = &w->stacks, .images = &w->images, .process = no_process};
 
 	how.profile = profile_create();
 	profile_add_value_type(how.profile, "samples", "count");

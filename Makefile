@@ -153,6 +153,11 @@ unit: $(UNIT)
 scenario: all programs
 	$(Q)$(RUN) scenario
 
+# Debian's kernels in QEMU, by emulation: minutes, and the network the first time.
+.PHONY: test-kernels
+test-kernels: all $(addprefix $(B)/programs/,shares deep threads)
+	$(Q)B=$(B) $(PYTHON) tests/kernels/boot.py
+
 bench: all programs
 	$(Q)set -e; for bench in $(filter-out tests/bench/result.py,$(wildcard tests/bench/*.py)); do B=$(B) $(PYTHON) $$bench; done
 
@@ -230,6 +235,7 @@ help:
 	@echo 'make test      unit suites and scenarios (root; without BPF those are skipped)'
 	@echo 'make unit      only the unit suites: seconds, no root'
 	@echo 'make scenario  only the scenarios; make scenario ONLY=ctrl_c for one'
+	@echo 'make test-kernels  perfd under Debian'\''s kernels in QEMU; ONLY=sid or ONLY=bookworm/plain'
 	@echo 'make asan      unit suites under ASan and UBSan'
 	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make check     format, tidy, include directions, ABI, tree'

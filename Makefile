@@ -56,7 +56,7 @@ UNIT_OBJ := $(UNIT:$(B)/tests/%=$(B)/obj/tests/unit/%.o)
 FUZZ := $(patsubst tests/fuzz/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJ := $(FUZZ:$(B)/tests/%=$(B)/obj/tests/fuzz/%.o)
 PROGRAMS := $(patsubst tests/programs/%.c,$(B)/programs/%, \
-	$(filter-out tests/programs/lib%.c,$(wildcard tests/programs/*.c)))
+	$(filter-out tests/programs/lib%.c tests/programs/hard_%.c,$(wildcard tests/programs/*.c)))
 PLUGINS := $(patsubst tests/programs/%.c,$(B)/programs/%.so,$(wildcard tests/programs/lib*.c))
 BPF_SRC := $(wildcard bpf/*.bpf.c)
 SKELS := $(BPF_SRC:bpf/%.bpf.c=$(GEN)/%.skel.h)
@@ -133,8 +133,58 @@ $(B)/programs/lib%.so: tests/programs/lib%.c $(wildcard tests/programs/*.h) Make
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(PROGRAM_CFLAGS) -fPIC -shared $< -o $@
 
+# Hard stacks: the same cases in many builds, all without frame pointers but `fp`.
+# What a machine lacks (musl, clang, static C libraries) is left out by name.
+HARD_CFLAGS := $(CSTD) $(WARN) -I. -D_GNU_SOURCE -g -fomit-frame-pointer
+HARD_CXXFLAGS := -std=gnu++17 -Wall -Wextra -I. -D_GNU_SOURCE -g -fomit-frame-pointer
+hard_O0 := -O0 -fPIE -pie
+hard_O1 := -O1 -fPIE -pie
+hard_O2 := -O2 -fPIE -pie
+hard_O3 := -O3 -fPIE -pie
+hard_Os := -Os -fPIE -pie
+hard_fp := -O2 -fPIE -pie -fno-omit-frame-pointer -DHARD_FRAME_POINTER
+hard_nopie := -O2 -fno-pie -no-pie
+hard_static := -O2 -fno-pie -static -DHARD_STATIC
+hard_staticpie := -O2 -fPIE -static-pie -DHARD_STATIC
+hard_musl := -O2 -fno-pie -static -DHARD_STATIC
+hard_clang := -O2 -fPIE -pie
+hard_hardened := -O2 -fPIE -pie -fstack-clash-protection -fstack-protector-strong \
+	-fcf-protection -D_FORTIFY_SOURCE=2 -Wl,-z,now
+hard_debugframe := -O2 -fno-pie -no-pie -fno-asynchronous-unwind-tables -fno-unwind-tables
+hard_cxx_O0 := -O0
+hard_cxx_O2 := -O2
+hard_cxx_static := -O2 -static
+hard_cc_musl := musl-gcc
+hard_cc_clang := $(CLANG)
+HARD_BUILDS := O0 O1 O2 O3 Os fp nopie static staticpie hardened debugframe stripped \
+	$(if $(shell command -v musl-gcc),musl) $(if $(shell command -v $(CLANG)),clang)
+HARD := $(HARD_BUILDS:%=$(B)/programs/hard_%) $(B)/programs/libhard.so \
+	$(if $(shell command -v $(CXX)),$(addprefix $(B)/programs/hard_cxx_,O0 O2 static))
+HARD_SRC := $(addprefix tests/programs/hard_,main.c c.c frames.c flow.c process.c odd.S)
+
+$(B)/programs/hard_%: $(HARD_SRC) $(wildcard tests/programs/*.h) Makefile
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(or $(hard_cc_$*),$(CC)) $(HARD_CFLAGS) $(hard_$*) $(HARD_SRC) -o $@ -ldl -lpthread
+
+$(B)/programs/hard_stripped: $(B)/programs/hard_O2
+	$(say) STRIP $@
+	$(Q)strip $< -o $@
+
+$(B)/programs/hard_cxx_%: tests/programs/hard_cxx.cc tests/programs/hard_main.c \
+		$(wildcard tests/programs/*.h) Makefile
+	$(say) CXX $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HARD_CFLAGS) $(hard_cxx_$*) -fPIE -c tests/programs/hard_main.c -o $@.o
+	$(Q)$(CXX) $(HARD_CXXFLAGS) $(hard_cxx_$*) $< $@.o -o $@ -lpthread
+
+$(B)/programs/libhard.so: tests/programs/libhard.c $(wildcard tests/programs/*.h) Makefile
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HARD_CFLAGS) -O2 -fPIC -shared $< -o $@
+
 .PHONY: programs build-tests test unit scenario bench demo deps
-programs: $(PROGRAMS) $(PLUGINS)
+programs: $(PROGRAMS) $(PLUGINS) $(HARD)
 	@:
 build-tests: all programs $(UNIT)
 	@:

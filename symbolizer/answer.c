@@ -8,6 +8,7 @@
 
 #include "daemon/base/clock.h"
 #include "symbolizer/client_private.h"
+#include "symbolizer/unwind_table.h"
 
 #define HANDED_MAX 3
 #define PATIENCE_MAX_NS (600 * NSEC_PER_SEC)
@@ -183,6 +184,24 @@ static void on_maps(struct symbolizer *s)
 	wire_mappings_deinit(&mappings);
 }
 
+static void on_unwind(struct symbolizer *s)
+{
+	struct unwind_table table;
+	struct error error = {0};
+
+	if (s->in.header.error) {
+		told_error(&s->in, &error);
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (unwind_table_decode(s->in.payload.data, s->in.payload.length, &error, &table) < 0) {
+		link_lost(s, true, error.text);
+		return;
+	}
+	unwind_table_deinit(&table);
+	client_finish_unwind(s, s->in.payload.data, s->in.payload.length);
+}
+
 void answer_take(struct symbolizer *s)
 {
 	switch (s->step) {
@@ -201,6 +220,9 @@ void answer_take(struct symbolizer *s)
 		break;
 	case WIRE_MAPS:
 		on_maps(s);
+		break;
+	case WIRE_UNWIND:
+		on_unwind(s);
 		break;
 	default:
 		client_finish_plain(s);

@@ -206,6 +206,10 @@ static void call_failed(struct symbolizer *s, const struct op *op, const struct 
 		if (op->done.maps)
 			op->done.maps(op->context, error->code, error->text, NULL, 0);
 		break;
+	case WIRE_UNWIND:
+		if (op->done.unwind)
+			op->done.unwind(op->context, error->code, error->text, NULL, 0);
+		break;
 	default:
 		break;
 	}
@@ -250,6 +254,16 @@ void client_finish_maps(struct symbolizer *s, const struct wire_mappings *mappin
 	if (op->done.maps)
 		op->done.maps(op->context, 0, "", mappings->mappings.items,
 			      mappings->mappings.count);
+	op_free(op);
+}
+
+void client_finish_unwind(struct symbolizer *s, const void *table, size_t size)
+{
+	struct op *op = TAKE_PTR(s->current);
+
+	s->stats.answers++;
+	if (op->done.unwind)
+		op->done.unwind(op->context, 0, "", table, size);
 	op_free(op);
 }
 
@@ -451,4 +465,20 @@ int symbolizer_maps(struct symbolizer *s, int fd, symbolizer_maps_fn *done, void
 	if (r < 0)
 		close(fd);
 	return r;
+}
+
+int symbolizer_unwind(struct symbolizer *s, uint32_t image, symbolizer_unwind_fn *done,
+		      void *context)
+{
+	struct op op = {.kind = WIRE_UNWIND,
+			.image = image,
+			.fd = -1,
+			.done.unwind = done,
+			.context = context};
+	struct image *entry = client_image(s, image);
+
+	if (!entry)
+		return -ENOENT;
+	entry->used = ++s->uses;
+	return submit(s, &op, NULL);
 }

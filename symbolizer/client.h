@@ -146,6 +146,17 @@ bool symbolizer_kernel_restricted(const struct symbolizer *symbolizer);
 /* Parses the text of a /proc/PID/maps that the caller opened. */
 int symbolizer_maps(struct symbolizer *symbolizer, int fd, symbolizer_maps_fn *done, void *context);
 
+/* error: 0, or -errno with a sentence: -ENODATA where the file has no call frame
+ * information, -ENOTSUP where it is not for x86-64, others where it is damaged.
+ * table: encoded as symbolizer/unwind_table.h has it, and checked. */
+typedef void symbolizer_unwind_fn(void *context, int error, const char *text, const void *table,
+				  size_t size);
+/* The unwind table of an image's file. As symbolizer_names(): 0 and a callback,
+ * or -errno at once. A file that the worker does not survive here keeps its
+ * names; its table is not asked for again (-EFAULT, by callback). */
+int symbolizer_unwind(struct symbolizer *symbolizer, uint32_t image, symbolizer_unwind_fn *done,
+		      void *context);
+
 /* Has the worker read the kernel's symbols now, so that the first question for
  * them finds them there. */
 int symbolizer_preload_kernel(struct symbolizer *symbolizer);

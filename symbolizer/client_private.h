@@ -27,6 +27,7 @@ struct image {
 	int debug_fd; /* its debug file; -1: none */
 	bool debug_held; /* if held: with its debug file */
 	bool quarantined;
+	bool unwind_quarantined; /* a worker ended over its unwind table */
 	int failure; /* -errno that its names fail with; 0: good */
 	char *failure_text;
 };
@@ -43,6 +44,7 @@ struct op {
 		symbolizer_image_fn *image;
 		symbolizer_names_fn *names;
 		symbolizer_maps_fn *maps;
+		symbolizer_unwind_fn *unwind;
 	} done; /* may be NULL */
 	void *context;
 	uint32_t tries; /* workers it has seen end */
@@ -101,6 +103,7 @@ void client_finish_failed(struct symbolizer *s, const struct error *error);
 void client_finish_image(struct symbolizer *s, const struct symbolizer_image *image);
 void client_finish_names(struct symbolizer *s, const struct wire_names *names);
 void client_finish_maps(struct symbolizer *s, const struct wire_mappings *mappings);
+void client_finish_unwind(struct symbolizer *s, const void *table, size_t size);
 void client_finish_plain(struct symbolizer *s);
 /* The next waiting request becomes the current one; false if there is none. */
 bool client_next(struct symbolizer *s);

@@ -153,18 +153,45 @@ static void start(struct symbolizer *s)
 	send_step(s, WIRE_HELLO, -1);
 }
 
-static void step_image(struct symbolizer *s, struct op *op)
+/* The op's image, if it is good; else the op is over. */
+static struct image *good_image(struct symbolizer *s, const struct op *op)
 {
 	struct image *image = client_image(s, op->image);
 	struct error error = {.code = -ENOENT, .text = "the file was dropped"};
 
-	if (image && image->failure)
+	if (image && !image->failure)
+		return image;
+	if (image)
 		error_set(&error, image->failure, "%s",
 			  image->failure_text ? image->failure_text : "the file is bad");
-	if (!image || image->failure) {
+	client_finish_failed(s, &error);
+	return NULL;
+}
+
+/* The worker need not hold the file for this: it reads other parts of it. */
+static void step_unwind(struct symbolizer *s, struct op *op)
+{
+	struct image *image = good_image(s, op);
+	struct error error = {.code = -EFAULT,
+			      .text = "the symbolizer's worker did not survive this file's call "
+				      "frame information: it is left alone from now on"};
+
+	if (!image)
+		return;
+	if (image->unwind_quarantined) {
 		client_finish_failed(s, &error);
 		return;
 	}
+	strbuf_u32(&s->request, op->image);
+	send_step(s, WIRE_UNWIND, image->fd);
+}
+
+static void step_image(struct symbolizer *s, struct op *op)
+{
+	struct image *image = good_image(s, op);
+
+	if (!image)
+		return;
 	strbuf_u32(&s->request, op->image);
 	if (!image->held || op->kind == WIRE_IMAGE_OPEN) {
 		op->handed++;
@@ -224,6 +251,9 @@ static void advance(struct symbolizer *s)
 		lseek(op->fd, 0, SEEK_SET);
 		send_step(s, WIRE_MAPS, op->fd);
 		break;
+	case WIRE_UNWIND:
+		step_unwind(s, op);
+		break;
 	default:
 		client_finish_plain(s);
 	}
@@ -235,8 +265,12 @@ static void quarantine(struct symbolizer *s, const struct op *op, const struct e
 
 	if (!image)
 		return;
-	client_image_fail(s, image, error);
-	image->quarantined = true;
+	if (op->kind == WIRE_UNWIND) {
+		image->unwind_quarantined = true;
+	} else {
+		client_image_fail(s, image, error);
+		image->quarantined = true;
+	}
 	s->stats.quarantined++;
 }
 
@@ -256,11 +290,11 @@ static void judge_current(struct symbolizer *s, enum worker_end end, bool debug,
 		op->tries = 0;
 		return;
 	}
-	error_set(&error, -EFAULT,
-		  op->image ? "the symbolizer's worker did not survive this file (%s): it is "
-			      "left alone from now on"
-			    : "the symbolizer's worker did not survive this request (%s)",
-		  why);
+	error_set(&error, -EFAULT, "the symbolizer's worker did not survive this %s (%s)%s",
+		  op->kind == WIRE_UNWIND ? "file's call frame information"
+		  : op->image             ? "file"
+					  : "request",
+		  why, op->image ? ": it is left alone from now on" : "");
 	quarantine(s, op, &error);
 	log_warning("symbolizer: %s, image %u: %s", wire_kind_info(op->kind)->name, op->image,
 		    error.text);

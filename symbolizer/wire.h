@@ -17,6 +17,7 @@
  *   KERNEL_LOAD   -, and a descriptor             u8 restricted, u32 symbols
  *   KERNEL_NAMES  u64 address[]                   strings, names
  *   MAPS          -, and a descriptor             strings, mappings
+ *   UNWIND        u32 image, and a descriptor     an unwind table (unwind_table.h)
  *
  * An answer with an error has a sentence as its payload.
  *   strings   u32 count, then each: u32 length, bytes, NUL
@@ -56,6 +57,7 @@ enum wire_kind {
 	WIRE_KERNEL_LOAD,
 	WIRE_KERNEL_NAMES,
 	WIRE_MAPS,
+	WIRE_UNWIND,
 	WIRE_KIND_COUNT,
 };
 

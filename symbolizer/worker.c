@@ -12,6 +12,7 @@
 
 #include "daemon/base/hashmap.h"
 #include "daemon/base/log.h"
+#include "symbolizer/cfi.h"
 #include "symbolizer/channel.h"
 #include "symbolizer/client.h"
 #include "symbolizer/elf_image.h"
@@ -383,6 +384,43 @@ static int handle_maps(struct worker *worker, struct request *request, struct st
 	return r;
 }
 
+static int build_table(int fd, struct unwind_table *table, struct error *error)
+{
+	struct elf_image image;
+	int r = elf_image_init(&image, fd, error);
+
+	if (r < 0)
+		return r;
+	r = cfi_build(&image, error, NULL, table);
+	elf_image_deinit(&image);
+	return r;
+}
+
+/* The file need not be one that is held, and does not become one. */
+static int handle_unwind(struct worker *worker, struct request *request, struct strbuf *answer,
+			 struct error *error)
+{
+	struct unwind_table table;
+	int r;
+
+	reader_u32(&request->reader); /* its id, for the client's own use */
+	if (!complete(request) || request->fd < 0)
+		return malformed(error);
+	r = build_table(request->fd, &table, error);
+	if (r == -ENOMEM && worker->images.count) {
+		while (worker->images.count)
+			forget_at(worker, worker->images.count - 1);
+		malloc_trim(0);
+		r = build_table(request->fd, &table, error);
+	}
+	if (!r) {
+		unwind_table_encode(&table, answer);
+		unwind_table_deinit(&table);
+	}
+	malloc_trim(0);
+	return r;
+}
+
 static handler *const handlers[] = {
 	[WIRE_HELLO] = handle_hello,
 	[WIRE_IMAGE_OPEN] = handle_image_open,
@@ -392,6 +430,7 @@ static handler *const handlers[] = {
 	[WIRE_KERNEL_LOAD] = handle_kernel_load,
 	[WIRE_KERNEL_NAMES] = handle_kernel_names,
 	[WIRE_MAPS] = handle_maps,
+	[WIRE_UNWIND] = handle_unwind,
 };
 _Static_assert(sizeof(handlers) / sizeof(handlers[0]) == WIRE_KIND_COUNT,
 	       "a handler for each kind of request");

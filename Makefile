@@ -55,6 +55,9 @@ UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 UNIT_OBJ := $(UNIT:$(B)/tests/%=$(B)/obj/tests/unit/%.o)
 FUZZ := $(patsubst tests/fuzz/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJ := $(FUZZ:$(B)/tests/%=$(B)/obj/tests/fuzz/%.o)
+# Those in C, which the Python ones run.
+BENCH := $(patsubst tests/bench/%.c,$(B)/tests/bench_%,$(wildcard tests/bench/*.c))
+BENCH_OBJ := $(BENCH:$(B)/tests/bench_%=$(B)/obj/tests/bench/%.o)
 PROGRAMS := $(patsubst tests/programs/%.c,$(B)/programs/%, \
 	$(filter-out tests/programs/lib%.c tests/programs/hard_%.c,$(wildcard tests/programs/*.c)))
 PLUGINS := $(patsubst tests/programs/%.c,$(B)/programs/%.so,$(wildcard tests/programs/lib*.c))
@@ -108,7 +111,7 @@ $(B)/perfd $(B)/perfctl: $(B)/%: $(B)/obj/daemon/%.o $(B)/libperfd.a
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
 
--include $(patsubst %.o,%.d,$(LIB_OBJ) $(MAIN_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ))
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(MAIN_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ) $(BENCH_OBJ))
 
 # --- Tests ------------------------------------------------------------------
 
@@ -208,7 +211,12 @@ scenario: all programs
 test-kernels: all $(addprefix $(B)/programs/,shares deep threads)
 	$(Q)B=$(B) $(PYTHON) tests/kernels/boot.py
 
-bench: all programs
+$(B)/tests/bench_%: $(B)/obj/tests/bench/%.o $(B)/libperfd.a
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+
+bench: all programs $(BENCH)
 	$(Q)set -e; for bench in $(filter-out tests/bench/result.py,$(wildcard tests/bench/*.py)); do B=$(B) $(PYTHON) $$bench; done
 
 demo: deps

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What unwind tables cost: milliseconds to make one from a file's call frame
+information and to take one from the cache, and bytes a row with index and rules;
+beside it, how long readelf takes to expand the same rows. Writes
+build/bench/unwind_build.json."""
+
+import glob
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scenario"))
+import lib  # noqa: E402
+import result  # noqa: E402
+
+PATTERNS = ["/usr/lib/*/libLLVM-*.so*", "/usr/lib/*/libLLVM.so*", "/usr/lib/*/libc.so.6",
+            "/usr/lib/*/libcrypto.so.3", "/usr/bin/node", "/usr/bin/python3", "/usr/bin/redis-server"]
+
+
+def files():
+    """One file for each pattern, by its real name."""
+    found = [sorted(glob.glob(pattern)) for pattern in PATTERNS]
+    return list(dict.fromkeys(os.path.realpath(names[0]) for names in found if names))
+
+
+def readelf_ms(path):
+    if not lib.shutil.which("readelf"):
+        return None
+    started = time.monotonic()
+    subprocess.run(["readelf", "--debug-dump=frames-interp", path], stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, check=False)
+    return round((time.monotonic() - started) * 1000, 1)
+
+
+def main():
+    program = os.path.join(lib.BUILD, "tests", "bench_unwind_build")
+    if not os.access(program, os.X_OK):
+        raise lib.Skip(f"{os.path.relpath(program)} is not built: make bench")
+    rows = []
+    for path in files():
+        done = subprocess.run([program, path], capture_output=True, text=True)
+        if done.returncode:
+            print(done.stderr, end="", file=sys.stderr)
+            continue
+        row = json.loads(done.stdout)
+        row["readelf_ms"] = readelf_ms(path)
+        rows.append(row)
+    if not rows:
+        raise lib.Skip("none of the files it measures is here")
+    result.table(["file", "functions", "rows", "build ms", "cache ms", "bytes/row", "readelf ms"],
+                 [[os.path.basename(row["file"]), row["functions"], row["rows"], row["build_ms"],
+                   row["decode_ms"], row["bytes_a_row"], row["readelf_ms"]] for row in rows])
+    result.save("unwind_build", {"files": rows})
+
+
+if __name__ == "__main__":
+    result.run(main)

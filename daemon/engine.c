@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
@@ -146,8 +147,11 @@ static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)
 		return;
 	image = resolver_map(&engine->resolver, process, mmap, false);
 	unwinder_changed(&engine->unwinder, process);
-	if (process->slots) /* somebody looks at it: do not wait for a walk to miss it */
-		unwinder_need(&engine->unwinder, image);
+	if (!process->slots)
+		return;
+	/* Somebody looks at it: its next mappings and tables are wanted soon. */
+	unwinder_need(&engine->unwinder, image);
+	engine->hurry_until = clock_boot_ns() + DRAIN_HURRY_NS;
 }
 
 static void on_task(struct engine *engine, const struct abi_task *task)
@@ -218,7 +222,8 @@ static void on_mapped(void *context, struct process *process)
 	struct engine *engine = context;
 
 	unwinder_changed(&engine->unwinder, process);
-	if (process->slots)
+	/* What perfd itself maps, others do too: the C library and the loader first. */
+	if (process->slots || process->pid == (uint32_t)getpid())
 		unwinder_need_all(&engine->unwinder, process);
 }
 
@@ -235,6 +240,8 @@ static int drain_interval_ms(const struct engine *engine)
 	uint64_t now = clock_boot_ns();
 	int interval = DRAIN_IDLE_MS;
 
+	if (now < engine->hurry_until)
+		return DRAIN_HURRY_MS;
 	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
 		const struct session *session = engine->sessions[slot];
 
@@ -349,7 +356,10 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	symbolizer_tick(engine->resolver.symbolizer);
 	process_table_expire(&engine->processes, now);
 	engine->source->ops->follow_cpus(engine->source);
-	if (++engine->ticks % TICKS_PER_SECOND)
+	/* Not before: the first requests are for what a new process needs at once. */
+	if (++engine->ticks == 1)
+		symbolizer_preload_kernel(engine->resolver.symbolizer);
+	if (engine->ticks % TICKS_PER_SECOND)
 		return;
 	if (engine->sessions[0] && now > engine->config.keep_ns)
 		session_expire(engine->sessions[0], now - engine->config.keep_ns);
@@ -431,8 +441,6 @@ static int start(struct engine *engine, const struct engine_options *options, st
 		r = engine_open_system_session(engine, error);
 	if (!r)
 		r = start_clockwork(engine, error);
-	if (!r)
-		symbolizer_preload_kernel(engine->resolver.symbolizer);
 	return r;
 }
 

@@ -15,8 +15,11 @@
 
 /* How long collecting waits for names before places stand in for them. */
 #define COLLECT_DEADLINE_NS 2000000000ULL
-/* How often the rings are looked at: while somebody waits for a session's first
- * sample (at most so long), while a session runs, and otherwise. */
+/* How often the rings are looked at: while a session's process has just begun or
+ * maps files (and so long after), while somebody waits for a session's first sample
+ * (at most so long), while a session runs, and otherwise. */
+#define DRAIN_HURRY_MS 5
+#define DRAIN_HURRY_NS 100000000ULL
 #define DRAIN_FIRST_MS 20
 #define DRAIN_FIRST_NS 2000000000ULL
 #define DRAIN_SESSION_MS 50
@@ -40,6 +43,7 @@ struct engine {
 	uint64_t discovered; /* processes that no event had told of */
 	uint64_t records;
 	uint64_t ticks; /* so far */
+	uint64_t hurry_until; /* boot time, ns */
 	struct event *drain_timer;
 	struct event *tick_timer;
 	struct event *wake_event;

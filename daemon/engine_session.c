@@ -233,6 +233,7 @@ static int prepare(struct engine *engine, struct session *session, struct proces
 	if (session->request.duration_ns)
 		evtimer_add(session->timer, &duration);
 	/* The rings are read more often from now on. */
+	engine->hurry_until = clock_boot_ns() + DRAIN_HURRY_NS;
 	event_active(engine->drain_timer, EV_TIMEOUT, 0);
 	return 0;
 }

@@ -20,6 +20,8 @@ struct resolver_request {
 	struct resolver *resolver;
 	struct resolver_request *next, **link;
 	struct process *process; /* maps: a reference */
+	resolver_table_fn *on_table; /* tables */
+	void *table_context;
 	uint32_t generation; /* names: of the stack table */
 	uint32_t image;
 	size_t count;
@@ -306,14 +308,40 @@ static void ask_all_names(struct resolver *resolver)
 
 /* ---- unwind tables ---- */
 
+static void on_unwind(void *context, int error, const char *text, const void *bytes, size_t size)
+{
+	struct resolver_request *request = context;
+	struct unwind_table table = {0};
+	struct error problem = {0};
+
+	if (!error)
+		error = unwind_table_decode(bytes, size, &problem, &table);
+	request->on_table(request->table_context, request->image,
+			  problem.code ? problem.text : text, error ? NULL : &table);
+	unwind_table_deinit(&table);
+	request_destroy(request);
+}
+
 int resolver_ask_table(struct resolver *resolver, uint32_t image, resolver_table_fn *done,
 		       void *context)
 {
-	(void)resolver;
-	(void)image;
-	(void)done;
-	(void)context;
-	return -EOPNOTSUPP;
+	struct image *file = image_table_get(resolver->images, image);
+	struct resolver_request *request;
+	int r;
+
+	r = file ? hand_over(resolver, file) : -ENOENT;
+	if (r && r != -EAGAIN)
+		return r;
+	request = request_create(resolver, 0);
+	if (!request)
+		return -ENOMEM;
+	request->image = image;
+	request->on_table = done;
+	request->table_context = context;
+	r = symbolizer_unwind(resolver->symbolizer, image, on_unwind, request);
+	if (r)
+		request_destroy(request);
+	return r;
 }
 
 /* ---- mappings ---- */

@@ -84,17 +84,16 @@ static double median(const struct round *rounds, size_t member)
 static void print(const char *path, const struct round *rounds, const struct cfi_stats *stats,
 		  const struct unwind_table *table)
 {
-	uint64_t rows = table->row_count * sizeof(uint32_t);
-	uint64_t blocks = ((uint64_t)table->block_count + 1) * sizeof(uint32_t);
-	uint64_t rules = table->rule_count * sizeof(struct unwind_rule);
+	unsigned long long bytes = table->row_count * sizeof(uint32_t) +
+				   (table->block_count + 1ULL) * sizeof(uint32_t) +
+				   table->rule_count * sizeof(struct unwind_rule);
 
 	printf("{\"file\": \"%s\", \"functions\": %u, \"rows\": %u, \"blocks\": %u, \"rules\": %u, "
 	       "\"bytes\": %llu, \"bytes_a_row\": %.2f, \"unsupported_rows\": %u, "
 	       "\"build_ms\": %.2f, \"encode_ms\": %.2f, \"decode_ms\": %.2f}\n",
 	       path, stats->functions, table->row_count, table->block_count, table->rule_count,
-	       (unsigned long long)(rows + blocks + rules),
-	       (double)(rows + blocks + rules) / (table->row_count ? table->row_count : 1),
-	       stats->unsupported, median(rounds, offsetof(struct round, build_ms)),
+	       bytes, (double)bytes / (table->row_count ? table->row_count : 1), stats->unsupported,
+	       median(rounds, offsetof(struct round, build_ms)),
 	       median(rounds, offsetof(struct round, encode_ms)),
 	       median(rounds, offsetof(struct round, decode_ms)));
 }

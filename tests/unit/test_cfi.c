@@ -302,8 +302,7 @@ START_TEST(unknown_instruction)
 	struct file file;
 	char path[256];
 
-	workshop_build(&shop, "vendor", ".s", source, "-shared -nostdlib 2>/dev/null",
-		       path);
+	workshop_build(&shop, "vendor", ".s", source, "-shared -nostdlib 2>/dev/null", path);
 	open_file(path, &file);
 	expect(&file, "vendor", 0, RULE(REGISTER, .reg = UNWIND_RSP, .offset = 8));
 	expect(&file, "vendor1", 0, RULE(UNSUPPORTED, .extra = 0x3e));
@@ -712,7 +711,7 @@ static void lie(struct victim *victim, size_t at, uint32_t word, const char *exp
 {
 	uint8_t *place = victim->bytes + victim->at + at;
 	struct error error = {0};
-	uint32_t truth;
+	uint32_t truth = 0;
 
 	memcpy(&truth, place, 4);
 	memcpy(place, &word, 4);

@@ -611,6 +611,7 @@ static void take_victim(struct victim *victim)
 	Elf64_Shdr header, names;
 	char path[256];
 
+	*victim = (struct victim){0};
 	build_forms(path, "victim", "");
 	victim->bytes = workshop_read(path, &victim->size);
 	memcpy(&elf, victim->bytes, sizeof(elf));

@@ -36,7 +36,8 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wmissing-proto
 DWARF_CFLAGS := $(shell pkg-config --cflags libdwarf 2>/dev/null || echo -I/usr/include/libdwarf)
 CPPFLAGS += -I. -I$(GEN) $(DWARF_CFLAGS) -D_GNU_SOURCE -DPERFD_VERSION='"$(VERSION)"'
 CFLAGS ?= -O2 -g
-ALL_CFLAGS = $(CSTD) $(WARN) -fno-omit-frame-pointer $(CFLAGS)
+# Records are read where they lie, as __u64 and as uint64_t: two types to C.
+ALL_CFLAGS = $(CSTD) $(WARN) -fno-omit-frame-pointer -fno-strict-aliasing $(CFLAGS)
 LIBS := -lbpf -lelf -ldwarf -levent_core -ljansson -lxxhash -lseccomp -lcap -lz
 CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null || echo -lcheck -lsubunit -lrt -lm -lpthread)
 

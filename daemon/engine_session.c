@@ -279,8 +279,8 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 
 static void subtract(struct abi_counters *from, const struct abi_counters *what)
 {
-	uint64_t *into = (uint64_t *)from;
-	const uint64_t *less = (const uint64_t *)what;
+	__u64 *into = (__u64 *)from;
+	const __u64 *less = (const __u64 *)what;
 
 	for (size_t i = 0; i < sizeof(*from) / sizeof(*into); i++)
 		into[i] -= less[i];

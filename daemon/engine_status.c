@@ -58,10 +58,10 @@ static json_t *own_cost(const struct engine *engine, const struct source_counter
 static struct abi_counters totals(const struct source_counters *counters)
 {
 	struct abi_counters sum = {0};
-	uint64_t *into = (uint64_t *)&sum;
+	__u64 *into = (__u64 *)&sum;
 
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
-		const uint64_t *from = (const uint64_t *)&counters->slot[slot];
+		const __u64 *from = (const __u64 *)&counters->slot[slot];
 
 		for (size_t i = 0; i < sizeof(sum) / sizeof(*into); i++)
 			into[i] += from[i];

@@ -353,13 +353,13 @@ static int bpf_drain(struct source *source, bool now)
 
 static void sum_counters(struct source_bpf *s, uint32_t slot, struct abi_counters *sum)
 {
-	uint64_t *into = (uint64_t *)sum;
+	__u64 *into = (__u64 *)sum;
 
 	*sum = (struct abi_counters){0};
 	if (bpf_map_lookup_elem(bpf_map__fd(s->programs.sampler->maps.counters), &slot, s->per_cpu))
 		return;
 	for (int cpu = 0; cpu < s->possible_cpus; cpu++) {
-		const uint64_t *from = (const uint64_t *)&s->per_cpu[cpu];
+		const __u64 *from = (const __u64 *)&s->per_cpu[cpu];
 
 		for (size_t i = 0; i < sizeof(*sum) / sizeof(*into); i++)
 			into[i] += from[i];

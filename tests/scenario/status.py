@@ -43,6 +43,20 @@ def for_programs():
         lib.equal(status["pid"], perfd.process.pid, "pid")
 
 
+def every_firing_is_accounted_for():
+    lib.need_bpf()
+    with lib.Perfd() as perfd:
+        with lib.started(lib.program("shares"), 60, stdout=lib.subprocess.DEVNULL):
+            lib.wait_for(lambda: perfd.ctl_json("status")["samples"]["taken"] > 50, "samples")
+            status = perfd.ctl_json("status")
+        samples = status["samples"]
+        told = (samples["idle"] + samples["filtered"] + samples["taken"]
+                + samples["lost"]["lost_ring"])
+        # A program that runs on a CPU while the counters are read has not told yet.
+        lib.check(0 <= samples["fired"] - told <= status["source"]["cpus"],
+                  f"{samples['fired']} fired, {told} accounted for")
+
+
 def for_people():
     lib.need_bpf()
     with lib.Perfd() as perfd:
@@ -63,4 +77,4 @@ def as_nobody():
                                extra_groups=[]))
 
 
-lib.main(not_running, stale_socket, for_programs, for_people, as_nobody)
+lib.main(not_running, stale_socket, for_programs, every_firing_is_accounted_for, for_people, as_nobody)

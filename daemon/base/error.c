@@ -5,17 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
-int error_set(struct error *error, int code, const char *format, ...)
+void error_fill_(struct error *error, int code, const char *format, ...)
 {
 	va_list args;
 
 	if (!error)
-		return code;
+		return;
 	error->code = code;
 	va_start(args, format);
 	vsnprintf(error->text, sizeof(error->text), format, args);
 	va_end(args);
-	return code;
 }
 
 int error_prefix(struct error *error, const char *format, ...)

@@ -11,8 +11,15 @@ struct error {
 	char text[512];
 };
 
-/* Fills *error (if not NULL) and returns `code`. */
-int error_set(struct error *error, int code, const char *format, ...)
+/* Fills *error (if not NULL) and returns `code`: a macro, so that callers are
+ * compiled and analysed in the knowledge of what they return. */
+#define error_set(error, code, ...)                                                                \
+	({                                                                                         \
+		int code_ = (code);                                                                \
+		error_fill_((error), code_, __VA_ARGS__);                                          \
+		code_;                                                                             \
+	})
+void error_fill_(struct error *error, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Puts "prefix: " before the text that is there; returns error->code. */
 int error_prefix(struct error *error, const char *format, ...)

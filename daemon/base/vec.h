@@ -39,10 +39,11 @@ static inline void *vec_grow_(void *items, size_t *capacity, size_t want, size_t
 	return moved;
 }
 
+/* After 0, vec->items is there to be written to, even for a `want` of 0. */
 #define vec_reserve(vec, want)                                                                     \
 	({                                                                                         \
 		int r_ = 0;                                                                        \
-		if ((size_t)(want) > (vec)->capacity) {                                            \
+		if ((size_t)(want) > (vec)->capacity || !(vec)->items) {                           \
 			void *moved_ = vec_grow_((vec)->items, &(vec)->capacity, (want),           \
 						 sizeof(*(vec)->items));                           \
 			if (moved_)                                                                \

@@ -39,10 +39,19 @@ static int compare(const void *left, const void *right)
 	return a->order < b->order ? -1 : a->order > b->order;
 }
 
+/* The record of an entry, and its size in words. */
+static const uint64_t *record_of(const struct reorder *reorder, size_t entry, size_t *ret_words)
+{
+	const uint64_t *record = &reorder->words.items[reorder->entries.items[entry].at];
+
+	*ret_words = (((const struct abi_header *)record)->size + 7u) / 8u;
+	return record;
+}
+
 /* Drops the first `released` entries and the words that nobody needs. */
 static void compact(struct reorder *reorder, size_t released)
 {
-	size_t left = reorder->entries.count - released;
+	size_t left = reorder->entries.count - released, total = 0, n;
 	VEC(uint64_t) words = {0};
 
 	if (!left) {
@@ -53,22 +62,20 @@ static void compact(struct reorder *reorder, size_t released)
 	memmove(reorder->entries.items, reorder->entries.items + released,
 		left * sizeof(*reorder->entries.items));
 	reorder->entries.count = left;
-	/* A copy of what is left; on failure the old words just stay. */
 	for (size_t i = 0; i < left; i++) {
-		const uint64_t *from = &reorder->words.items[reorder->entries.items[i].at];
-		size_t n = (((const struct abi_header *)from)->size + 7u) / 8u;
-
-		if (vec_reserve(&words, words.count + n)) {
-			vec_free(&words);
-			return;
-		}
-		memcpy(&words.items[words.count], from, n * sizeof(*from));
-		words.count += n;
+		record_of(reorder, i, &n);
+		total += n;
 	}
-	for (size_t i = 0, at = 0; i < left; i++) {
-		reorder->entries.items[i].at = (uint32_t)at;
+	/* A copy of what is left; on failure the old words just stay. */
+	if (vec_reserve(&words, total))
+		return;
+	for (size_t i = 0; i < left; i++) {
+		const uint64_t *record = record_of(reorder, i, &n);
+
+		memcpy(&words.items[words.count], record, n * sizeof(*record));
+		reorder->entries.items[i].at = (uint32_t)words.count;
 		reorder->entries.items[i].order = (uint32_t)i;
-		at += (((const struct abi_header *)&words.items[at])->size + 7u) / 8u;
+		words.count += n;
 	}
 	free(reorder->words.items);
 	reorder->words.items = words.items;

@@ -46,6 +46,16 @@ def bad_set():
               "section.key=value", "perfd")
 
 
+def bad_together():
+    """Each setting is good by itself; the check comes after the last --set, not between."""
+    lib.fails(perfd("--config", "/dev/null", "--set", "cpu.frequency_hz=5000",
+                    "--set", "cpu.frequency_max_hz=1000"), 1,
+              "frequency_hz = 5000: expected at most frequency_max_hz = 1000", "perfd")
+    lib.succeeds(perfd("--config", "/dev/null", "--set", "cpu.frequency_max_hz=10",
+                       "--set", "cpu.frequency_hz=10", "--set", "cpu.session_frequency_hz=10",
+                       "--check-config"), "perfd --check-config")
+
+
 def shipped_file():
     path = os.path.join(lib.ROOT, "configs", "perfd.conf")
     lib.succeeds(perfd("--config", path, "--check-config"), "perfd --check-config")
@@ -67,5 +77,5 @@ def usage():
     lib.succeeds(perfd("--version"), "perfd --version")
 
 
-lib.main(unknown_key, unknown_section, bad_value, missing_file, bad_set, shipped_file, in_force,
-         usage)
+lib.main(unknown_key, unknown_section, bad_value, missing_file, bad_set, bad_together, shipped_file,
+         in_force, usage)

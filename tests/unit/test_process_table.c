@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/process_table.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/suite.h"
@@ -28,7 +29,7 @@ static struct process *exec(struct process_table *table, uint32_t pid, const cha
 {
 	struct abi_exec exec = {.pid = pid, .tid = pid};
 
-	strcpy(exec.comm, comm);
+	snprintf(exec.comm, sizeof(exec.comm), "%s", comm);
 	return process_table_exec(table, &exec);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/window.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/reason.h"
@@ -105,15 +106,16 @@ static struct profile *fold(struct world *w)
 static const char *stack_text(const struct profile *profile, size_t sample)
 {
 	static char text[1024];
-	size_t count;
+	size_t count, at = 0;
 	const uint32_t *frames =
 		profile_stack_frames(profile, profile->samples.items[sample].stack, &count);
 
 	text[0] = '\0';
 	for (size_t i = 0; i < count; i++) {
-		if (i)
-			strcat(text, ";");
-		strcat(text, profile_text(profile, profile->frames.items[frames[i]].name));
+		at += (size_t)snprintf(
+			text + at, sizeof(text) - at, "%s%s", i ? ";" : "",
+			profile_text(profile, profile->frames.items[frames[i]].name));
+		ck_assert_uint_lt(at, sizeof(text));
 	}
 	return text;
 }

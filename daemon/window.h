@@ -50,6 +50,6 @@ struct window_fold {
 	uint32_t (*process)(void *context, struct process *process);
 	void *context;
 };
-/* Adds all samples to fold->profile, whose value types are 0: samples (count),
+/* Adds all samples to how->profile, whose value types are 0: samples (count),
  * 1: weight. What has no name yet is named by its place. -ENOMEM. */
-int window_fold(const struct window *window, const struct window_fold *fold);
+int window_fold(const struct window *window, const struct window_fold *how);

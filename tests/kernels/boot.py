@@ -4,7 +4,7 @@
 
 Each kernel is started once for each boot of BOOTS with guest.sh as its init, which
 prints TAP lines on the serial console; they come out as tests/run.py prints a test.
-What the console said is kept in $(B)/kernels/SUITE/BOOT.log.
+What the console said is kept in $(B)/kernels/SUITE/BOOT.TRY.log.
 
 One guest at a time, at low priority. It says what is right and wrong, never what
 anything costs. Ends within TOTAL_SECONDS: what has not begun by then fails.
@@ -40,13 +40,19 @@ PROGRAMS = ("shares", "deep", "threads")
 BOOT_SECONDS = 180
 TOTAL_SECONDS = 590
 MEMORY = "1G"
+# QEMU 7.2 crashes kernels now and then, at boot too. Fewer with one thread for both
+# processors (in 1 of some 30 boots with two, one met the other's breakpoint in code that
+# had been patched back) and without cmpxchg16b (4 of 33 boots with it, in the kernel's
+# allocator; 0 of 25 without).
+CPU = "max,-cx16"
+TRIES = 3
 PLAN = re.compile(r"^1\.\.(\d+)\s*$", re.MULTILINE)
 
 
 def qemu(image, archive, boot):
     append = f"console=ttyS0 quiet loglevel=1 panic=-1 perfd_boot={boot} {BOOTS[boot]}"
     return ["nice", "-n", "15", "qemu-system-x86_64", "-nodefaults", "-nographic", "-no-reboot",
-            "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", MEMORY, "-serial", "stdio",
+            "-accel", "tcg,thread=single", "-cpu", CPU, "-smp", "2", "-m", MEMORY, "-serial", "stdio",
             "-kernel", image, "-initrd", archive, "-append", append]
 
 
@@ -67,11 +73,21 @@ def boot_once(command, log, seconds):
         return code, console.read().replace("\r", "")
 
 
-def report(totals, name, code, output, seconds):
-    results = runner.parse_tap(output)
+def finished(output):
+    """The guest has said how many tests it ran, and its emulator has heard them all."""
     plan = PLAN.search(output)
+    return plan and int(plan.group(1)) == len(runner.parse_tap(output))
+
+
+def cause(output):
+    """What a kernel said when it died."""
+    found = re.search(r"(?:Oops|BUG|Kernel panic).*", output)
+    return found.group(0).strip() if found else "the kernel said nothing"
+
+
+def report(totals, name, output):
     failed = False
-    for verdict, case, detail in results:
+    for verdict, case, detail in runner.parse_tap(output):
         if verdict == "ok":
             totals.ok(f"{name}: {case}")
         elif verdict == "skip":
@@ -79,14 +95,31 @@ def report(totals, name, code, output, seconds):
         else:
             failed = True
             totals.fail(f"{name}: {case}", detail)
-    if code is None:
-        failed = True
-        totals.fail(name, f"the guest did not end within {seconds:.0f} s")
-    elif code or not plan or int(plan.group(1)) != len(results):
-        failed = True
-        totals.fail(name, f"the guest broke off (exit code of the emulator: {code})")
-    if failed:
-        runner.show(output)
+    return failed
+
+
+def run_boot(totals, name, command, log, until):
+    """Boots until the guest comes to its end. One that breaks off is booted again, but
+    not in silence: a crash that is perfd's doing comes again."""
+    for attempt in range(1, TRIES + 1):
+        left = until - time.monotonic()
+        if left < 1:
+            totals.fail(name, f"no time left of {TOTAL_SECONDS} s")
+            return
+        seconds = min(left, BOOT_SECONDS)
+        code, output = boot_once(command, f"{log}.{attempt}.log", seconds)
+        if finished(output):
+            if report(totals, name, output):
+                runner.show(output)
+            return
+        why = (f"did not end within {seconds:.0f} s" if code is None
+               else f"broke off: {cause(output)}")
+        if code is None or attempt == TRIES:
+            break
+        totals.skip(f"{name}: boot {attempt}", f"{why}; booted again")
+    report(totals, name, output)
+    totals.fail(name, f"the guest {why}")
+    runner.show(output)
 
 
 def release_of(image):
@@ -114,14 +147,8 @@ def run_suite(totals, suite, archive, until):
         return
     for boot in boots:
         name = f"kernels/{suite}/{boot} ({release_of(image)})"
-        left = until - time.monotonic()
-        if left < 1:
-            totals.fail(name, f"no time left of {TOTAL_SECONDS} s")
-            continue
-        started = time.monotonic()
-        log = os.path.join(PLACE, suite, boot + ".log")
-        code, output = boot_once(qemu(image, archive, boot), log, min(left, BOOT_SECONDS))
-        report(totals, name, code, output, time.monotonic() - started)
+        run_boot(totals, name, qemu(image, archive, boot), os.path.join(PLACE, suite, boot),
+                 until)
 
 
 def main():

@@ -14,6 +14,7 @@ SOCKET=/run/perfd.sock
 HZ=199
 SKIPPED=77
 READY_SECONDS=60
+TABLE_SECONDS=30
 
 /bin/busybox mkdir -p /proc /sys /dev /tmp /run /var/empty
 /bin/busybox mount -t proc proc /proc
@@ -134,7 +135,7 @@ check_shares() {
 	spent=$(sed 's/.*"cpu_ns": \([0-9]*\).*/\1/' "$2")
 	total=$(sum "$1" '^shares;')
 	between "total in percent of the program's own clock" \
-		"$(percent "$total" "$spent")" 85 115 || return
+		"$(percent "$total" "$spent")" 70 130 || return
 	between "share of stacks with main" "$(percent "$(sum "$1" ';main(;|$)')" "$total")" \
 		90 100 || return
 	for part in 50 30 20; do
@@ -162,7 +163,7 @@ record_deep() {
 	awk '{ value = $NF; sub(/ [0-9]+$/, ""); if ($0 !~ /;bottom(;|$)/) next
 		all += value; line = $0
 		if (gsub(/;descend/, "") == 100 && line ~ /;main;descend/) whole += value }
-		END { exit !(all > 250e6 && whole > 0.99 * all) }' deep.folded ||
+		END { exit !(all > 200e6 && whole > 0.99 * all) }' deep.folded ||
 		fail "less than 99 % of the stacks with bottom have main and 100 times descend"
 }
 
@@ -172,7 +173,7 @@ record_threads() {
 	cat threads.folded
 	for thread in 't-0;.*;even_work' 't-1;.*;odd_work'; do
 		between "nanoseconds of $thread" "$(sum threads.folded "^$thread(;|\$)")" \
-			400000000 600000000 || return
+			300000000 700000000 || return
 	done
 }
 
@@ -189,6 +190,27 @@ attach_earlier() {
 	cat earlier.folded
 	between "stacks with main;work_50, nanoseconds" \
 		"$(sum earlier.folded ';main;work_50(;|$)')" 200000000 800000000
+}
+
+# Debian's libc has no frame pointers: the thread's entry is reached by tables only. They
+# are being built while this asks, and slowly so.
+whole_by_tables() {
+	shares 120 >/dev/null &
+	program=$!
+	start_perfd || fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
+	until=$(($(date +%s) + TABLE_SECONDS))
+	while
+		perfctl attach --socket $SOCKET --pid $program -F $HZ -d 1s -o whole.folded ||
+			fail "perfctl attach ended with code $?" || break
+		whole=$(percent "$(sum whole.folded '^shares;_start;')" "$(sum whole.folded '^shares;')")
+		! between "share of stacks from _start" "$whole" 99 100 &&
+			[ "$(date +%s)" -lt $until ]
+	do :; done
+	kill $program
+	perfctl status --socket $SOCKET
+	end_perfd || return
+	cat whole.folded
+	between "share of stacks from _start" "$whole" 99 100
 }
 
 status_json() {
@@ -232,31 +254,46 @@ no_btf() {
 
 cpu1_online=/sys/devices/system/cpu/cpu1/online
 
-# What perfctl has of a second's work on cpu1, in percent.
-on_cpu1() {
-	perfctl record --socket $SOCKET -F $HZ -o cpu1.folded -- taskset 2 shares 1 >cpu1.json ||
-		fail "perfctl record ended with code $?" || return
-	got=$(percent "$(sum cpu1.folded ';main;work_')" \
-		"$(sed 's/.*"cpu_ns": \([0-9]*\).*/\1/' cpu1.json)")
-	say "cpu1: $got %"
-	between "work on cpu1, percent" "$got" 80 120
-}
-
-cpu_away_and_back() {
+need_cpu1() {
 	[ -e $cpu1_online ] || {
 		echo "cpu1 cannot be taken offline"
 		return $SKIPPED
 	}
+}
+
+# What perfctl has of a second's work on cpu1. The emulator's two processors share what
+# the machine gives them, and a timer that comes late after a switch counts for nobody.
+on_cpu1() {
+	perfctl record --socket $SOCKET -F $HZ -o cpu1.folded -- taskset 2 shares 1 >cpu1.json ||
+		fail "perfctl record ended with code $?" || return
+	cat cpu1.folded
+	between "work on cpu1, percent" "$(percent "$(sum cpu1.folded ';main(;|$)')" \
+		"$(sed 's/.*"cpu_ns": \([0-9]*\).*/\1/' cpu1.json)")" 70 120
+}
+
+# A session that begins just after perfd has lost a CPU.
+cpu_away() {
+	need_cpu1 || return
 	start_perfd --set cpu.frequency_hz=99 ||
 		fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
-	on_cpu1 || return
 	echo 0 >$cpu1_online || fail "cpu1 does not go offline" || return
-	perfctl record --socket $SOCKET -F $HZ -o cpu0.folded -- shares 1 >cpu0.json ||
-		fail "perfctl record ended with code $? without cpu1" || return
-	check_shares cpu0.folded cpu0.json || return
+	perfctl record --socket $SOCKET -F $HZ -o cpu0.folded -- shares 1 >cpu0.json
+	code=$?
+	echo 1 >$cpu1_online
+	end_perfd || return
+	[ $code = 0 ] || fail "perfctl record ended with code $code without cpu1" || return
+	check_shares cpu0.folded cpu0.json
+}
+
+# perfd looks for CPUs once a second or so: some tries.
+cpu_back() {
+	need_cpu1 || return
+	start_perfd --set cpu.frequency_hz=99 ||
+		fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
+	echo 0 >$cpu1_online || fail "cpu1 does not go offline" || return
+	perfctl status --socket $SOCKET >/dev/null || fail "perfd does not answer" || return
 	echo 1 >$cpu1_online || fail "cpu1 does not come back" || return
-	# perfd looks for it once a second or so.
-	tries=20
+	tries=10
 	until on_cpu1; do
 		tries=$((tries - 1))
 		[ $tries -gt 0 ] || return 1
@@ -305,7 +342,7 @@ if older_than 5 17; then
 	run too_old
 elif [ "$perfd_boot" = plain ]; then
 	for name in starts record_shares record_deep record_threads attach_earlier status_json \
-		paranoid_3 no_btf cpu_away_and_back; do
+		whole_by_tables paranoid_3 no_btf cpu_away cpu_back; do
 		run $name
 	done
 else

@@ -19,7 +19,8 @@
 #include "symbolizer/elf_image.h"
 
 #define CFI_SECTION_SIZE_MAX (512ull << 20)
-#define CFI_ENTRIES_MAX (4u << 20)
+/* libdwarf takes some 300 bytes for each; Chromium has a million. */
+#define CFI_ENTRIES_MAX (2u << 20)
 /* Zero bytes behind the section, for a library that reads a little too far. */
 #define CFI_SECTION_SLACK 64u
 

@@ -122,11 +122,13 @@ int dwarf_object_open(struct dwarf_object *object, struct error *error)
 	object->interface.methods = &methods;
 #endif
 	object->debug = NULL;
+	object->bookkeeping = dwarf_set_de_alloc_flag(0);
 	r = dwarf_object_init_b(&object->interface, NULL, NULL, DW_GROUPNUMBER_ANY, &object->debug,
 				&why);
 	if (r == DW_DLV_OK)
 		return 0;
 	dwarf_object_reason(object, why, reason, sizeof(reason));
+	dwarf_set_de_alloc_flag(object->bookkeeping);
 	object->debug = NULL;
 	return error_set(error, -EINVAL, "section %s: libdwarf: %s", object->name, reason);
 }
@@ -140,5 +142,6 @@ void dwarf_object_close(struct dwarf_object *object)
 #else
 	dwarf_object_finish(object->debug, NULL);
 #endif
+	dwarf_set_de_alloc_flag(object->bookkeeping);
 	object->debug = NULL;
 }

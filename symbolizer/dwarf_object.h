@@ -38,10 +38,15 @@ struct dwarf_object {
 	uint64_t address;
 	dwarf_object_interface interface;
 	Dwarf_Debug debug;
+	int bookkeeping; /* libdwarf's setting as it was before */
 };
 
 /* Name, bytes, size and address are set; the object must not move. -EINVAL with
- * libdwarf's reason, -ENOMEM. */
+ * libdwarf's reason.
+ *
+ * As long as it is open libdwarf notes no allocations (a setting of the whole
+ * library), which takes it as long as all the rest: so what it gives out must be
+ * given back, and some bytes are lost with each error. */
 int dwarf_object_open(struct dwarf_object *object, struct error *error);
 void dwarf_object_close(struct dwarf_object *object);
 /* libdwarf's words for an error, copied to `ret`; the error is given back. */

@@ -230,6 +230,17 @@ __noinline int walk_by_rule(struct walk *walk, __u32 number)
 	return true;
 }
 
+/* The kernel "returns" to the very beginning of the signal trampoline: nobody
+ * called it, so the frame is the address itself. */
+static __always_inline void name_trampoline(const struct walk *walk)
+{
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &walk->scratch);
+	__u32 at = walk->count - 1;
+
+	if (scratch && !walk->exact && at < ABI_FRAMES_MAX)
+		scratch->frames[at]++;
+}
+
 /* From a frame whose place is (image, offset) to its caller. */
 __noinline int walk_to_caller(struct walk *walk, __u64 offset)
 {
@@ -255,6 +266,7 @@ __noinline int walk_to_caller(struct walk *walk, __u64 offset)
 		walk->reason = ABI_REASON_COMPLETE;
 		return false;
 	case UNWIND_CFA_SIGNAL:
+		name_trampoline(walk);
 		return walk_out_of_signal(walk);
 	default:
 		return walk_by_rule(walk, number);

@@ -3,15 +3,57 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "daemon/base/cleanup.h"
 
-/* Runs in the child; only async-signal-safe calls. */
+/* Maps the program as code, as its exec will: perfd learns of the file from the
+ * kernel, with this user's rights, and can make its tables before it runs. What
+ * fails here will be told by the exec itself. */
+static void map_program(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0)
+		(void)!mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	close(fd);
+}
+
+/* Where execvp() will find it: the first executable of that name in $PATH. */
+static void announce_program(const char *name)
+{
+	const char *folders = getenv("PATH");
+	char path[PATH_MAX];
+
+	if (strchr(name, '/')) {
+		map_program(name);
+		return;
+	}
+	while (folders && *folders) {
+		size_t n = strcspn(folders, ":");
+
+		if (snprintf(path, sizeof(path), "%.*s/%s", (int)n, folders, name) <
+			    (int)sizeof(path) &&
+		    !access(path, X_OK)) {
+			map_program(path);
+			return;
+		}
+		folders += n + (folders[n] == ':');
+	}
+}
+
+/* Runs in the child. perfctl has one thread, so any call is safe here. */
 static _Noreturn void hold_and_run(char **argv, const sigset_t *mask, int go_fd, int error_fd)
 {
 	ssize_t n;
@@ -50,6 +92,7 @@ int child_spawn(char **argv, const sigset_t *mask, struct error *error, struct c
 		return error_set(error, -errno, "cannot start a process: %s", strerror(errno));
 	if (!pid) {
 		close(go_write); /* or it would never see perfctl's end */
+		announce_program(argv[0]);
 		hold_and_run(argv, mask, go_read, error_write);
 	}
 	pidfd = pidfd_open(pid, 0);

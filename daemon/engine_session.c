@@ -5,7 +5,7 @@
 #include "daemon/engine_internal.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +14,9 @@
 #include "daemon/base/log.h"
 
 #define SESSION_WINDOW_NS NSEC_PER_SEC
+/* At most so long, and looking so often, if nothing wakes it. */
+#define TABLES_WAIT_NS (200 * NSEC_PER_MSEC)
+#define TABLES_POLL_MS 5
 
 static const char *const end_names[] = {
 	[SESSION_RUNNING] = "running",       [SESSION_END_STOPPED] = "stopped",
@@ -120,8 +123,22 @@ static void add_target(struct engine *engine, struct session *session, struct pr
 		process->slots |= bit;
 	session_member(session, process);
 	resolver_want_maps(&engine->resolver, process, true);
-	if (!at_exec)
-		unwinder_need_all(&engine->unwinder, process);
+	unwinder_need_all(&engine->unwinder, process);
+}
+
+/* A command is held until its tables are there, that its first samples be whole.
+ * The loop waits with it, for a moment: nothing is lost meanwhile, rings wait. */
+static void wait_for_tables(struct engine *engine, const struct process *target)
+{
+	uint64_t until = clock_boot_ns() + TABLES_WAIT_NS;
+	struct pollfd ready = {.fd = symbolizer_fd(engine->resolver.symbolizer), .events = POLLIN};
+
+	while (unwinder_waits(&engine->unwinder, target) && clock_boot_ns() < until) {
+		poll(&ready, 1, TABLES_POLL_MS);
+		symbolizer_dispatch(engine->resolver.symbolizer);
+		unwinder_need_all(&engine->unwinder, target);
+	}
+	unwinder_flush(&engine->unwinder);
 }
 
 /* All that descends from the target; the kernel side follows later ones itself. */
@@ -227,7 +244,9 @@ static int prepare(struct engine *engine, struct session *session, struct proces
 		add_target(engine, session, target);
 		/* Children born before the kernel side knew of the target. */
 		engine_drain(engine, true);
-		if (!session->request.wait_exec)
+		if (session->request.wait_exec)
+			wait_for_tables(engine, target);
+		else
 			add_descendants(engine, session, target->pid);
 	}
 	if (session->request.duration_ns)

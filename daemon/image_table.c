@@ -46,23 +46,41 @@ static bool is_anonymous(const char *path)
 	       !strncmp(path, "/memfd:", 7) || !strncmp(path, "/dev/zero", 9);
 }
 
+static uint64_t build_id_key(const uint8_t *build_id, uint8_t size)
+{
+	return XXH3_64bits_withSeed(build_id, size, 3);
+}
+
+static uint64_t inode_key(uint32_t dev_major, uint32_t dev_minor, uint64_t inode)
+{
+	struct {
+		uint64_t inode;
+		uint32_t dev_major, dev_minor;
+	} place = {inode, dev_major, dev_minor};
+
+	return XXH3_64bits_withSeed(&place, sizeof(place), 4);
+}
+
+/* Another way to know a file: /proc tells its inode, an event its build id. */
+static void also_known_as(struct image_table *table, const struct image *image, uint64_t key)
+{
+	if (!hashmap_get(&table->index, key))
+		hashmap_put(&table->index, key, image->id);
+}
+
 /* All memory without a file is one image, so is the vDSO; a file is told by its
  * build id, else by device and inode (and its path, where those are unknown). */
 static uint64_t identity(const struct abi_mmap *mmap)
 {
-	struct {
-		uint64_t inode;
-		uint32_t major, minor;
-	} place = {mmap->inode, mmap->dev_major, mmap->dev_minor};
 
 	if (is_anonymous(mmap->path))
 		return 1;
 	if (!strcmp(mmap->path, "[vdso]"))
 		return 2;
 	if (mmap->build_id_size)
-		return XXH3_64bits_withSeed(mmap->build_id, mmap->build_id_size, 3);
+		return build_id_key(mmap->build_id, mmap->build_id_size);
 	if (mmap->inode)
-		return XXH3_64bits_withSeed(&place, sizeof(place), 4);
+		return inode_key(mmap->dev_major, mmap->dev_minor, mmap->inode);
 	return XXH3_64bits_withSeed(mmap->path, strlen(mmap->path), 5);
 }
 
@@ -146,7 +164,7 @@ void image_table_fail(struct image_table *table, struct image *image, const char
 }
 
 /* The kernel's own number of a device is not the one stat(2) gives. */
-static void note_file(struct image *image, int fd)
+static void note_file(struct image_table *table, struct image *image, int fd)
 {
 	struct stat st;
 
@@ -154,6 +172,7 @@ static void note_file(struct image *image, int fd)
 		return;
 	image->file_device = major(st.st_dev) << 20 | minor(st.st_dev);
 	image->file_inode = st.st_ino;
+	also_known_as(table, image, inode_key(major(st.st_dev), minor(st.st_dev), st.st_ino));
 }
 
 void image_table_open(struct image_table *table, struct image *image)
@@ -181,7 +200,7 @@ void image_table_open(struct image_table *table, struct image *image)
 	}
 	if (table->held >= table->held_max)
 		close_one(table);
-	note_file(image, fd);
+	note_file(table, image, fd);
 	image->fd = fd;
 	image->state = IMAGE_OPENED;
 	image->attempts = 0;
@@ -213,6 +232,8 @@ int image_table_ready(struct image_table *table, struct image *image, const uint
 		memcpy(image->build_id, build_id, build_id_size);
 		image->build_id_size = build_id_size;
 	}
+	if (image->build_id_size)
+		also_known_as(table, image, build_id_key(build_id, build_id_size));
 	image->state = IMAGE_READY;
 	return 0;
 }

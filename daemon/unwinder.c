@@ -119,6 +119,18 @@ void unwinder_need_all(struct unwinder *unwinder, const struct process *process)
 		unwinder_need(unwinder, process->maps->items.items[i].image);
 }
 
+bool unwinder_waits(const struct unwinder *unwinder, const struct process *process)
+{
+	for (size_t i = 0; process->maps && i < process->maps->items.count; i++) {
+		uint32_t image = process->maps->items.items[i].image;
+
+		if (image < unwinder->tables.count &&
+		    unwinder->tables.items[image].state == TABLE_ASKED)
+			return true;
+	}
+	return process->maps_state == MAPS_ASKED;
+}
+
 void unwinder_used(struct unwinder *unwinder, uint32_t image, uint64_t now)
 {
 	if (image < unwinder->tables.count)

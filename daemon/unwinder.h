@@ -53,6 +53,8 @@ void unwinder_changed(struct unwinder *unwinder, struct process *process);
 void unwinder_need(struct unwinder *unwinder, uint32_t image);
 /* The tables of all that the process maps. */
 void unwinder_need_all(struct unwinder *unwinder, const struct process *process);
+/* True while a table of the process's mappings is being made. */
+bool unwinder_waits(const struct unwinder *unwinder, const struct process *process);
 /* A sample used the image's table. */
 void unwinder_used(struct unwinder *unwinder, uint32_t image, uint64_t now);
 /* Publishes what changed; withdraws what nobody has any more. */

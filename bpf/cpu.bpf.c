@@ -79,31 +79,50 @@ static __always_inline long kernel_stack(struct bpf_perf_event_data *ctx, struct
 	return emit_stack(scratch, ABI_FRAME_ADDRESS, hash, count) ? -1 : (long)hash;
 }
 
+/* In DWARF's order (System V ABI, AMD64 supplement, figure 3.36). A macro, for the
+ * source may be the context, which has to be read field by field. */
+#define KEEP_REGISTERS(to, regs)                                                                   \
+	do {                                                                                       \
+		(to)[0] = (regs)->rax;                                                             \
+		(to)[1] = (regs)->rdx;                                                             \
+		(to)[2] = (regs)->rcx;                                                             \
+		(to)[3] = (regs)->rbx;                                                             \
+		(to)[4] = (regs)->rsi;                                                             \
+		(to)[5] = (regs)->rdi;                                                             \
+		(to)[6] = (regs)->rbp;                                                             \
+		(to)[7] = (regs)->rsp;                                                             \
+		(to)[8] = (regs)->r8;                                                              \
+		(to)[9] = (regs)->r9;                                                              \
+		(to)[10] = (regs)->r10;                                                            \
+		(to)[11] = (regs)->r11;                                                            \
+		(to)[12] = (regs)->r12;                                                            \
+		(to)[13] = (regs)->r13;                                                            \
+		(to)[14] = (regs)->r14;                                                            \
+		(to)[15] = (regs)->r15;                                                            \
+	} while (0)
+
 /* The registers with which the thread entered the kernel, or those of the
- * sample itself when it hit user code. False: there is no user side. */
-static __always_inline bool user_registers(struct bpf_perf_event_data *ctx,
+ * sample itself when it hit user code. False: there is no user side. (A system call
+ * leaves its own address in rcx and r11: no rule uses those across one.) */
+static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, struct scratch *scratch,
 					   struct task_struct *task, struct walk *walk)
 {
-	struct pt_regs *regs;
+	struct pt_regs *saved, regs;
 
-	if (PT_REGS_IP(&ctx->regs) >> 63 == 0 && (ctx->regs.cs & 3) == 3) {
+	if (ctx->regs.rip >> 63 == 0 && (ctx->regs.cs & 3) == 3) {
+		KEEP_REGISTERS(scratch->registers, &ctx->regs);
 		walk->ip = ctx->regs.rip;
-		walk->sp = ctx->regs.rsp;
-		walk->bp = ctx->regs.rbp;
-		walk->rbx = ctx->regs.rbx;
-		walk->r10 = ctx->regs.r10;
-		walk->r13 = ctx->regs.r13;
-		return true;
+	} else {
+		if (BPF_CORE_READ(task, flags) & PF_KTHREAD || !BPF_CORE_READ(task, mm))
+			return false;
+		saved = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+		if (bpf_probe_read_kernel(&regs, sizeof(regs), saved))
+			return false;
+		KEEP_REGISTERS(scratch->registers, &regs);
+		walk->ip = regs.rip;
 	}
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD || !BPF_CORE_READ(task, mm))
-		return false;
-	regs = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
-	if (bpf_probe_read_kernel(&walk->ip, sizeof(walk->ip), &regs->rip) ||
-	    bpf_probe_read_kernel(&walk->sp, sizeof(walk->sp), &regs->rsp) ||
-	    bpf_probe_read_kernel(&walk->bp, sizeof(walk->bp), &regs->rbp))
-		return false;
-	/* r10 and the registers a system call clobbers mean nothing there; what the
-	 * C library keeps across its system calls is found by rsp and rbp. */
+	walk->sp = scratch->registers[UNWIND_RSP];
+	walk->bp = scratch->registers[UNWIND_RBP];
 	/* Between fork and the first return to user space there is nothing yet. */
 	return walk->ip != 0;
 }
@@ -116,7 +135,7 @@ static __always_inline long user_stack(struct bpf_perf_event_data *ctx, struct s
 	struct walk walk = {.scratch = SCRATCH_SAMPLE};
 	struct unwind_process *maps = bpf_map_lookup_elem(&unwind_processes, &pid);
 
-	if (!user_registers(ctx, task, &walk)) {
+	if (!user_registers(ctx, scratch, task, &walk)) {
 		*reason = ABI_REASON_NO_USER;
 		return 0;
 	}

@@ -88,6 +88,7 @@ enum scratch_context { SCRATCH_SAMPLE, SCRATCH_PROBE, SCRATCH_COUNT };
 struct scratch {
 	struct abi_stack stack;
 	__u64 frames[ABI_FRAMES_MAX];
+	__u64 registers[16]; /* of the innermost frame, by DWARF number */
 };
 
 struct {

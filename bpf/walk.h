@@ -32,9 +32,6 @@ struct walk {
 	__u64 ip; /* process addresses */
 	__u64 sp;
 	__u64 bp;
-	__u64 rbx; /* known at the innermost frame only */
-	__u64 r10;
-	__u64 r13;
 	__u64 hash;
 	/* The mapping of the last address: most frames are in their caller's. */
 	__u64 start, end, offset;
@@ -146,23 +143,25 @@ __noinline int walk_out_of_signal(struct walk *walk)
 	return true;
 }
 
-/* A register by its DWARF number; false: not known here. */
+/* A register by its DWARF number; false: not known here. All are known at the
+ * innermost frame, where rules use nearly all of them; further up the walk
+ * follows rsp and rbp only. */
 static __always_inline bool walk_register(const struct walk *walk, __u8 number, __u64 *value)
 {
-	if (number == UNWIND_RSP)
+	const struct scratch *scratch;
+
+	if (number == UNWIND_RSP) {
 		*value = walk->sp;
-	else if (number == UNWIND_RBP)
+		return true;
+	}
+	if (number == UNWIND_RBP) {
 		*value = walk->bp;
-	else if (!walk->leaf)
+		return true;
+	}
+	scratch = bpf_map_lookup_elem(&scratches, &walk->scratch);
+	if (!walk->leaf || !scratch || number > 15)
 		return false;
-	else if (number == UNWIND_RBX)
-		*value = walk->rbx;
-	else if (number == UNWIND_R10)
-		*value = walk->r10;
-	else if (number == 13)
-		*value = walk->r13;
-	else
-		return false;
+	*value = scratch->registers[number & 15];
 	return true;
 }
 

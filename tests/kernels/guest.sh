@@ -72,8 +72,8 @@ start_perfd() {
 end_perfd() {
 	kill $perfd
 	wait $perfd
-	code=$?
-	[ $code = 0 ] || fail "perfd ended with code $code: $(tail -n 1 /tmp/perfd.log)"
+	ended=$?
+	[ $ended = 0 ] || fail "perfd ended with code $ended: $(tail -n 1 /tmp/perfd.log)"
 }
 
 # What the verifier said of the program it refused: the most useful lines there are.
@@ -137,7 +137,7 @@ check_shares() {
 	between "total in percent of the program's own clock" \
 		"$(percent "$total" "$spent")" 70 130 || return
 	between "share of stacks with main" "$(percent "$(sum "$1" ';main(;|$)')" "$total")" \
-		90 100 || return
+		80 100 || return
 	for part in 50 30 20; do
 		between "share of main;work_$part" \
 			"$(percent "$(sum "$1" ";main;work_$part(;|\$)")" "$total")" \
@@ -177,24 +177,10 @@ record_threads() {
 	done
 }
 
-# What the task iterator lists: a process that was there before perfd.
+# A process that was there before perfd: the task iterator lists it. Debian's libc has no
+# frame pointers, so the thread's entry is reached by tables only; they are being built,
+# slowly, while this asks.
 attach_earlier() {
-	shares 30 >/dev/null &
-	earlier=$!
-	start_perfd || fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
-	perfctl attach --socket $SOCKET --pid $earlier -F $HZ -d 1s -o earlier.folded
-	code=$?
-	kill $earlier
-	end_perfd || return
-	[ $code = 0 ] || fail "perfctl attach ended with code $code" || return
-	cat earlier.folded
-	between "stacks with main;work_50, nanoseconds" \
-		"$(sum earlier.folded ';main;work_50(;|$)')" 200000000 800000000
-}
-
-# Debian's libc has no frame pointers: the thread's entry is reached by tables only. They
-# are being built while this asks, and slowly so.
-whole_by_tables() {
 	shares 120 >/dev/null &
 	program=$!
 	start_perfd || fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
@@ -210,7 +196,9 @@ whole_by_tables() {
 	perfctl status --socket $SOCKET
 	end_perfd || return
 	cat whole.folded
-	between "share of stacks from _start" "$whole" 99 100
+	between "share of stacks from _start" "$whole" 99 100 || return
+	between "stacks with main;work_50, nanoseconds" \
+		"$(sum whole.folded ';main;work_50(;|$)')" 200000000 800000000
 }
 
 status_json() {
@@ -342,7 +330,7 @@ if older_than 5 17; then
 	run too_old
 elif [ "$perfd_boot" = plain ]; then
 	for name in starts record_shares record_deep record_threads attach_earlier status_json \
-		whole_by_tables paranoid_3 no_btf cpu_away cpu_back; do
+		paranoid_3 no_btf cpu_away cpu_back; do
 		run $name
 	done
 else

@@ -22,22 +22,9 @@
 		size_t capacity;                                                                   \
 	}
 
-/* Room for `want` elements in all; gives the (perhaps moved) array or NULL. */
-static inline void *vec_grow_(void *items, size_t *capacity, size_t want, size_t size)
-{
-	size_t grown = *capacity ? *capacity : 8;
-	void *moved;
-
-	while (grown < want) {
-		if (grown > SIZE_MAX / 2 / size)
-			return NULL;
-		grown *= 2;
-	}
-	moved = realloc(items, grown * size);
-	if (moved)
-		*capacity = grown;
-	return moved;
-}
+/* Room for `want` elements of `size` bytes in all; gives the (perhaps moved) array
+ * or NULL. */
+void *vec_grow_(void *items, size_t *capacity, size_t want, size_t size);
 
 /* After 0, vec->items is there to be written to, even for a `want` of 0. */
 #define vec_reserve(vec, want)                                                                     \

@@ -20,7 +20,6 @@ typedef Dwarf_Endianness byte_order;
 #define LITTLE_ENDIAN_ORDER DW_OBJECT_LSB
 #endif
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): the type is libdwarf's. */
 static int section_info(void *context, section_index index, dwarf_object_section *ret, int *error)
 {
 	const struct dwarf_object *object = context;
@@ -61,7 +60,6 @@ static Dwarf_Unsigned section_count(void *context)
 	return SECTIONS;
 }
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): the type is libdwarf's. */
 static int load(void *context, section_index index, Dwarf_Small **ret, int *error)
 {
 	const struct dwarf_object *object = context;

@@ -187,7 +187,7 @@ $(B)/programs/libhard.so: tests/programs/libhard.c $(wildcard tests/programs/*.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HARD_CFLAGS) -O2 -fPIC -shared $< -o $@
 
-.PHONY: programs build-tests test unit scenario bench demo deps
+.PHONY: programs build-tests test unit scenario bench bench-unwind demo deps
 programs: $(PROGRAMS) $(PLUGINS) $(HARD)
 	@:
 build-tests: all programs $(UNIT)
@@ -218,7 +218,11 @@ $(B)/tests/bench_%: $(B)/obj/tests/bench/%.o $(B)/libperfd.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
 
 bench: all programs $(BENCH)
-	$(Q)set -e; for bench in $(filter-out tests/bench/result.py,$(wildcard tests/bench/*.py)); do B=$(B) $(PYTHON) $$bench; done
+	$(Q)set -e; for bench in $(filter-out tests/bench/result.py tests/bench/unwind.py,$(wildcard tests/bench/*.py)); do B=$(B) $(PYTHON) $$bench; done
+
+# Minutes, and better with the peers there: see docs/unwinding.md.
+bench-unwind: all programs
+	$(Q)B=$(B) $(PYTHON) tests/bench/unwind.py
 
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all programs
@@ -299,6 +303,7 @@ help:
 	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make check     format, tidy, include directions, ABI, tree'
 	@echo 'make bench     latency and idle cost, to $(B)/bench/*.json'
+	@echo 'make bench-unwind  how whole stacks are, and their cost, beside perf and bpftrace'
 	@echo 'make config    write configs/perfd.conf anew from the table in daemon/config.c'
 	@echo 'make clean     remove $(B)'
 	@echo 'V=1 shows the commands; CC=clang compiles user space by clang.'

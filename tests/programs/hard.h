@@ -2,12 +2,13 @@
  *
  * Programs that are hard to unwind, with the truth about their stacks:
  *
- *	hard_X CASE [CPU_MS]	burns CPU_MS at the bottom of the case's chain of calls
+ *	hard_X CASE [CPU_MS]	burns CPU_MS at the bottom of the case's chain of calls,
+ *				under the name of the case
  *	hard_X --list		"CASE<tab>LEAF<tab>PATTERN" of each case, a line each
  *
- * A sample that has LEAF in its stack must match PATTERN from the root on; what
- * follows behind the pattern is free (libc, the vDSO, the kernel). Words of a
- * pattern, a frame each where nothing else is said:
+ * A sample that has LEAF (a|b: one of them) in its stack must match PATTERN from
+ * the root on; what follows behind the pattern is free (libc, the vDSO, the kernel).
+ * Words of a pattern, a frame each where nothing else is said:
  *
  *	name	this function	a|b	one of these	150:name	as often
  *	?	any one frame	*	any frames, or none

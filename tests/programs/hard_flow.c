@@ -52,7 +52,7 @@ KEEP static void signal_middle(uint64_t ns)
 	AFTER_CALL();
 }
 
-static void with_handler(uint64_t ns, int flags)
+KEEP static void with_handler(uint64_t ns, int flags)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags};
 
@@ -65,6 +65,7 @@ static void with_handler(uint64_t ns, int flags)
 KEEP static void run_signal(uint64_t ns)
 {
 	with_handler(ns, 0);
+	AFTER_CALL();
 }
 
 KEEP static void run_altstack(uint64_t ns)
@@ -74,6 +75,7 @@ KEEP static void run_altstack(uint64_t ns)
 
 	sigaltstack(&stack, NULL);
 	with_handler(ns, SA_ONSTACK);
+	AFTER_CALL();
 }
 
 #ifdef __x86_64__
@@ -332,11 +334,11 @@ KEEP static void run_odd_no_rule(uint64_t ns)
 }
 #define ODD_CASE(kind)                                                                             \
 	{                                                                                          \
-#kind, run_##kind, #kind, "@main run_" #kind " " #kind                             \
+#kind, run_##kind, #kind "|run_" #kind, "@main run_" #kind                         \
 	}
 #endif
 
-#define HANDLED " signal_middle interrupted * on_signal bottom"
+#define HANDLED " with_handler signal_middle interrupted * on_signal bottom"
 
 const struct hard_case hard_flow[] = {
 	{"signal", run_signal, "bottom", "@main run_signal" HANDLED},

@@ -4,6 +4,8 @@
  */
 #include "tests/programs/hard.h"
 
+#include <sys/prctl.h>
+
 void bottom(uint64_t ns)
 {
 	BURN(ns);
@@ -20,6 +22,7 @@ int hard_main(int argc, char **argv, const struct hard_case *const *tables)
 				printf("%s\t%s\t%s\n", one->name, one->leaf, one->pattern);
 			if (strcmp(one->name, wanted) != 0)
 				continue;
+			prctl(PR_SET_NAME, one->name); /* its samples by this name */
 			one->run(number(argc, argv, 2, 500) * MS);
 			AFTER_CALL();
 			return 0;

@@ -25,7 +25,7 @@ void table_memory_init(struct table_memory *memory, int outer_fd, uint64_t limit
 void table_memory_deinit(struct table_memory *memory)
 {
 	for (uint32_t i = 0; i < memory->chunk_count; i++)
-		munmap(memory->chunks[i], CHUNK_BYTES);
+		close(memory->chunks[i]);
 	vec_free(&memory->free);
 }
 
@@ -60,7 +60,6 @@ static int add_chunk(struct table_memory *memory)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
 	_cleanup_close_ int fd = -1;
-	void *words;
 
 	if (memory->chunk_count >= memory->chunks_max)
 		return -ENOSPC;
@@ -68,16 +67,11 @@ static int add_chunk(struct table_memory *memory)
 			    &options);
 	if (fd < 0)
 		return -errno;
-	words = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (words == MAP_FAILED)
+	if (bpf_map_update_elem(memory->outer_fd, &memory->chunk_count, &fd, BPF_ANY))
 		return -errno;
-	/* The outer map holds the chunk from now on. */
-	if (bpf_map_update_elem(memory->outer_fd, &memory->chunk_count, &fd, BPF_ANY) ||
-	    put_free(memory, memory->chunk_count << UNWIND_CHUNK_SHIFT, UNWIND_CHUNK_WORDS)) {
-		munmap(words, CHUNK_BYTES);
+	if (put_free(memory, memory->chunk_count << UNWIND_CHUNK_SHIFT, UNWIND_CHUNK_WORDS))
 		return -ENOMEM;
-	}
-	memory->chunks[memory->chunk_count++] = words;
+	memory->chunks[memory->chunk_count++] = TAKE_FD(fd);
 	return 0;
 }
 
@@ -121,17 +115,23 @@ void table_memory_free(struct table_memory *memory, uint32_t start, uint32_t cou
 	put_free(memory, start, count);
 }
 
-void table_memory_write(struct table_memory *memory, uint32_t start, const uint32_t *words,
-			uint32_t count)
+int table_memory_write(struct table_memory *memory, uint32_t start, const uint32_t *words,
+		       uint32_t count)
 {
 	while (count) {
 		uint32_t at = start & (UNWIND_CHUNK_WORDS - 1), n = UNWIND_CHUNK_WORDS - at;
+		uint32_t *chunk = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+				       memory->chunks[start >> UNWIND_CHUNK_SHIFT], 0);
 
+		if (chunk == MAP_FAILED)
+			return -errno;
 		if (n > count)
 			n = count;
-		memcpy(memory->chunks[start >> UNWIND_CHUNK_SHIFT] + at, words, n * sizeof(*words));
+		memcpy(chunk + at, words, n * sizeof(*words));
+		munmap(chunk, CHUNK_BYTES);
 		start += n;
 		words += n;
 		count -= n;
 	}
+	return 0;
 }

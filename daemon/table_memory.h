@@ -2,7 +2,8 @@
  *
  * The memory of the unwind tables: words that the BPF side reads, in chunks of
  * 1 MiB that are made when they are needed, up to a hard limit. The daemon maps
- * each chunk and writes straight into it. Ranges may cross chunks.
+ * a chunk while it writes to it, and no longer: the memory is the kernel's, and
+ * need not be counted twice. Ranges may cross chunks.
  */
 #pragma once
 
@@ -15,7 +16,7 @@ struct table_memory {
 	int outer_fd; /* the array of chunks; borrowed */
 	uint32_t chunks_max;
 	uint32_t chunk_count;
-	uint32_t *chunks[UNWIND_CHUNKS_MAX]; /* mapped */
+	int chunks[UNWIND_CHUNKS_MAX]; /* descriptors */
 	/* Free ranges, sorted, never touching one another. */
 	VEC(struct table_range {
 		uint32_t start;
@@ -31,5 +32,6 @@ void table_memory_deinit(struct table_memory *memory);
 /* Number of the first of `count` words; -ENOSPC at the limit, or -errno. */
 int table_memory_alloc(struct table_memory *memory, uint32_t count, uint32_t *ret_start);
 void table_memory_free(struct table_memory *memory, uint32_t start, uint32_t count);
-void table_memory_write(struct table_memory *memory, uint32_t start, const uint32_t *words,
-			uint32_t count);
+/* 0, or -errno when a chunk cannot be mapped. */
+int table_memory_write(struct table_memory *memory, uint32_t start, const uint32_t *words,
+		       uint32_t count);

@@ -93,11 +93,13 @@ int unwind_maps_load(struct unwind_maps *maps, uint32_t image, const struct unwi
 				    .block_count = table->block_count,
 				    .blocks = loaded.start,
 				    .rows = loaded.start + table->block_count + 1};
-	table_memory_write(&maps->memory, file.blocks, table->blocks, table->block_count + 1);
-	table_memory_write(&maps->memory, file.rows, rows, table->row_count);
+	r = table_memory_write(&maps->memory, file.blocks, table->blocks, table->block_count + 1);
+	if (!r)
+		r = table_memory_write(&maps->memory, file.rows, rows, table->row_count);
 	/* Only now can the walk see it. */
-	if (bpf_map_update_elem(maps->fds.files, &image, &file, BPF_ANY)) {
+	if (!r && bpf_map_update_elem(maps->fds.files, &image, &file, BPF_ANY))
 		r = -errno;
+	if (r) {
 		table_memory_free(&maps->memory, loaded.start, loaded.count);
 		return r;
 	}

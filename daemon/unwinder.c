@@ -100,6 +100,7 @@ static void on_table(void *context, uint32_t image, const char *text,
 void unwinder_need(struct unwinder *unwinder, uint32_t image)
 {
 	struct unwinder_table *table;
+	int r;
 
 	if (image == IMAGE_NONE || image == IMAGE_KERNEL)
 		return;
@@ -107,10 +108,13 @@ void unwinder_need(struct unwinder *unwinder, uint32_t image)
 	if (!table || table->state != TABLE_NONE)
 		return;
 	table->state = TABLE_ASKED;
-	if (resolver_ask_table(unwinder->resolver, image, on_table, unwinder)) {
-		table->state = TABLE_FAILED;
-		unwinder->failed++;
-	}
+	r = resolver_ask_table(unwinder->resolver, image, on_table, unwinder);
+	if (!r)
+		return;
+	/* Too many requests just now, or a file that cannot be reached by way of this
+	 * process: the next walk that misses it asks again. */
+	table->state = r == -EAGAIN || r == -ENOENT ? TABLE_NONE : TABLE_FAILED;
+	unwinder->failed += table->state == TABLE_FAILED;
 }
 
 void unwinder_need_all(struct unwinder *unwinder, const struct process *process)

@@ -15,7 +15,8 @@ struct mapping {
 	uint64_t start; /* process address */
 	uint64_t end; /* first address behind */
 	uint64_t offset; /* in the file, bytes */
-	uint32_t image; /* id in the image table; 0: none (anonymous memory) */
+	uint32_t image; /* id in the image table; 0: none */
+	bool memory; /* without a file: code that its own process wrote */
 };
 
 struct mapping_set {

@@ -365,6 +365,7 @@ uint32_t resolver_map(struct resolver *resolver, struct process *process,
 		return IMAGE_NONE;
 	mapping.image = image_table_add(resolver->images, mmap);
 	image = image_table_get(resolver->images, mapping.image);
+	mapping.memory = image && image->anonymous;
 	if (image && !image->anonymous && image->state != IMAGE_HANDED &&
 	    image->state != IMAGE_READY) {
 		image->use = (struct image_use){process->pid, mapping.start, mapping.end};

@@ -133,8 +133,10 @@ int unwind_maps_publish(struct unwind_maps *maps, uint32_t number, const struct 
 		for (; leaf.count < UNWIND_LEAF_MAPPINGS && i < set->items.count; i++) {
 			const struct mapping *from = &set->items.items[i];
 
-			leaf.mappings[leaf.count++] = (struct unwind_mapping){
-				from->start, from->end, from->offset, from->image, 0};
+			/* Memory has no table: its frames stay addresses. */
+			leaf.mappings[leaf.count++] =
+				(struct unwind_mapping){from->start, from->end, from->offset,
+							from->memory ? 0 : from->image, 0};
 		}
 		if (bpf_map_update_elem(maps->fds.leaves, &key, &leaf, BPF_ANY))
 			return -errno;

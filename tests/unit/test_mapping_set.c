@@ -9,7 +9,7 @@
 
 static struct mapping map(uint64_t start, uint64_t end, uint64_t offset, uint32_t image)
 {
-	return (struct mapping){start, end, offset, image};
+	return (struct mapping){start, end, offset, image, false};
 }
 
 static void check_invariants(const struct mapping_set *set)

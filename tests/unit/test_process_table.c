@@ -94,7 +94,7 @@ START_TEST(child_inherits_name_mappings_and_sessions)
 {
 	struct process_table table;
 	struct process *parent, *child;
-	struct mapping mapping = {0x1000, 0x2000, 0, 7};
+	struct mapping mapping = {0x1000, 0x2000, 0, 7, false};
 
 	process_table_init(&table, 100, 1000);
 	parent = forked(&table, 1, 50, 10);

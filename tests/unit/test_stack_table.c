@@ -33,7 +33,7 @@ static struct process *process(struct process_table *table, enum maps_state stat
 
 	p->maps_state = state;
 	if (state == MAPS_KNOWN) {
-		struct mapping m = {0x1000, 0x3000, 0x400, 7};
+		struct mapping m = {0x1000, 0x3000, 0x400, 7, false};
 
 		ck_assert_int_eq(mapping_set_own(&p->maps), 0);
 		mapping_set_insert(p->maps, &m);
@@ -125,7 +125,7 @@ START_TEST(raw_until_the_mappings_are_known)
 	struct process_table processes;
 	struct stack_table table;
 	struct record r = record(11, ABI_SPACE_USER, 1, (uint64_t)0x1010);
-	struct mapping m = {0x1000, 0x3000, 0, 9};
+	struct mapping m = {0x1000, 0x3000, 0, 9, false};
 	struct process *p;
 	uint32_t at;
 

@@ -46,7 +46,7 @@ static void world_init(struct world *w)
 		char path[16];
 	} file = {.mmap = {.inode = 5}, .path = "/usr/bin/prog"};
 	const uint64_t user[] = {0x1010, 0x1100}, kernel[] = {0xffffffff81000010};
-	struct mapping mapping = {0x1000, 0x3000, 0, 0};
+	struct mapping mapping = {0x1000, 0x3000, 0, 0, false};
 
 	memset(w, 0, sizeof(*w));
 	process_table_init(&w->processes, 10, 0);

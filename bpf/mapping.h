@@ -89,16 +89,17 @@ static long on_vma(struct task_struct *task __attribute__((unused)), struct vm_a
 	if (file) {
 		key.inode = BPF_CORE_READ(file, f_inode, i_ino);
 		key.device = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
-	} else if (vma->vm_start != (__u64)BPF_CORE_READ(vma, vm_mm, context.vdso)) {
-		return 0;
 	}
-	image = bpf_map_lookup_elem(&unwind_inodes, &key);
-	if (!image)
-		return 0; /* a file that the daemon has not seen yet */
+	/* Memory without a file is code that the process wrote, or the vDSO. */
+	if (file || vma->vm_start == (__u64)BPF_CORE_READ(vma, vm_mm, context.vdso)) {
+		image = bpf_map_lookup_elem(&unwind_inodes, &key);
+		if (!image)
+			return 0; /* a file that the daemon has not seen yet */
+		search->mapping.image = *image;
+	}
 	search->mapping.start = vma->vm_start;
 	search->mapping.end = vma->vm_end;
 	search->mapping.offset = file ? (__u64)vma->vm_pgoff << 12 : 0;
-	search->mapping.image = *image;
 	search->found = 1;
 	return 0;
 }

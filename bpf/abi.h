@@ -185,7 +185,7 @@ struct abi_counters {
 	__u64 idle; /* of these: the idle task */
 	__u64 filtered; /* of these: not a target of the session */
 	__u64 late; /* periods that passed without firing and went into a later weight */
-	__u64 missed; /* likewise, but nobody can say whose they were: in no weight */
+	__u64 missed; /* likewise, but nobody's for sure (stolen, or idle): in no weight */
 	__u64 samples[ABI_REASON_COUNT]; /* of these: by result */
 	__u64 weight[ABI_REASON_COUNT];
 };

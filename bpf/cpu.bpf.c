@@ -12,38 +12,66 @@ char LICENSE[] SEC("license") = "GPL";
 /* A gap longer than this is a suspended or stopped machine, not late ticks. */
 #define LATE_MAX_NS 1000000000ULL
 
+/* Periods of the timer's grid that ended since the last firing: mostly one. A
+ * firing that is late does not move the grid: the next one is due a period after
+ * this one was. One that comes before it is due shows that all firings so far were
+ * late, and sets the grid anew. */
+static __always_inline __u64 periods_since(struct slot_state *state, __u64 period, __u64 now)
+{
+	__u64 periods;
+
+	if (now < state->due + period) {
+		state->due = now;
+		return 1;
+	}
+	periods = (now - state->due) / period;
+	state->due += periods * period;
+	return periods;
+}
+
 /*
- * What this firing stands for. The timer behind cpu-clock skips the periods
- * that pass while interrupts are off or the virtual CPU is not run
- * (perf_swevent_hrtimer() forwards it and forgets the overruns). If the thread
- * has not been switched out since the last firing, they were its own, and this
- * firing stands for them too: or busy time would be lost. Otherwise (mostly a
- * timer that came late out of a deep idle) they are only counted.
+ * What this firing stands for. The timer behind cpu-clock skips the periods that
+ * pass while interrupts are off or the virtual CPU is not run
+ * (perf_swevent_hrtimer() forwards it and forgets the overruns). They are a debt:
+ * if the thread has not been switched out since the last firing, and the scheduler
+ * says that it really had that much CPU time (time stolen from a virtual CPU is
+ * nobody's), a later firing of the same run stands for them too. The scheduler's
+ * figure may lag by a tick, so the debt is kept until the run ends; what is left
+ * then is only counted.
  */
 static __always_inline __u64 weigh(const struct abi_slot *slot, struct slot_state *state,
 				   struct abi_counters *count, __u32 tid, __u64 period, __u64 now)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct slot_state before = *state;
-	__u64 periods;
+	__u64 switches = BPF_CORE_READ(task, nvcsw) + BPF_CORE_READ(task, nivcsw);
+	__u64 runtime = BPF_CORE_READ(task, se.sum_exec_runtime), periods, paid, had;
 
-	state->last = now;
-	state->switches = BPF_CORE_READ(task, nvcsw) + BPF_CORE_READ(task, nivcsw);
-	state->tid = tid;
-	state->generation = slot->generation;
-	if (slot->source != ABI_SOURCE_CPU_CLOCK || !period || !before.last ||
-	    before.generation != state->generation)
+	if (slot->source != ABI_SOURCE_CPU_CLOCK || !period)
 		return period;
-	periods = (now - before.last + period / 2) / period;
-	if (periods <= 1)
-		return period;
-	if (before.tid != tid || before.switches != state->switches ||
-	    now - before.last > LATE_MAX_NS) {
-		count->missed += periods - 1;
+	if (state->generation != slot->generation || now - state->due > LATE_MAX_NS) {
+		*state = (struct slot_state){.due = now, .generation = slot->generation};
+		periods = 1;
+	} else {
+		periods = periods_since(state, period, now);
+	}
+	if (state->tid != tid || state->switches != switches) {
+		count->missed += state->debt + periods - 1;
+		state->tid = tid;
+		state->switches = switches;
+		state->runtime = runtime;
+		state->weight = state->debt = 0;
 		return period;
 	}
-	count->late += periods - 1;
-	return periods * period;
+	state->debt += periods - 1;
+	state->weight += period;
+	had = runtime - state->runtime;
+	paid = had > state->weight ? (had - state->weight) / period : 0;
+	if (paid > state->debt)
+		paid = state->debt;
+	state->debt -= paid;
+	state->weight += paid * period;
+	count->late += paid;
+	return period + paid * period;
 }
 
 static __always_inline bool is_target(const struct abi_slot *slot, __u32 index, __u32 pid)

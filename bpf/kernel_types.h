@@ -56,6 +56,10 @@ struct signal_struct {
 	atomic_t live; /* threads that have not begun to exit */
 };
 
+struct sched_entity {
+	__u64 sum_exec_runtime; /* CPU time, ns; brought up to date some hundred times a second */
+};
+
 struct task_struct {
 	unsigned int flags;
 	int exit_state;
@@ -65,6 +69,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct mm_struct *mm;
 	struct signal_struct *signal;
+	struct sched_entity se;
 	unsigned long nvcsw; /* context switches, voluntary and not */
 	unsigned long nivcsw;
 	__u64 start_boottime;

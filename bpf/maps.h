@@ -64,10 +64,14 @@ struct {
 	__type(value, struct abi_counters);
 } counters SEC(".maps");
 
-/* Per CPU and slot: when the event fired last, and on whom. */
+/* Per CPU and slot: when the event was last due, and the thread it fired on, as
+ * long as that runs on without being switched out. */
 struct slot_state {
-	__u64 last; /* ns */
+	__u64 due; /* ns, on the timer's grid */
 	__u64 switches; /* context switches of the thread */
+	__u64 runtime; /* its CPU time when the run was first hit */
+	__u64 weight; /* given to samples of the run since then */
+	__u64 debt; /* periods that passed without firing, not given to any sample yet */
 	__u32 tid;
 	__u32 generation; /* of the slot */
 };

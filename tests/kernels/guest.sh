@@ -128,14 +128,19 @@ percent() {
 	awk -v part="$1" -v all="$2" 'BEGIN { printf "%.1f\n", all ? 100 * part / all : 0 }'
 }
 
-# check_shares FILE JSON: what shares says of itself against its folded file. Emulation
-# is slow and its clock is not a steady one: wide bounds, but a lost half is seen.
-check_shares() {
+# check_total FILE JSON: what shares says of itself against its folded file. Emulation is
+# slow and its clock is not a steady one: wide bounds, but a lost half is seen.
+check_total() {
 	cat "$1" "$2"
 	spent=$(sed 's/.*"cpu_ns": \([0-9]*\).*/\1/' "$2")
-	total=$(sum "$1" '^shares;')
 	between "total in percent of the program's own clock" \
-		"$(percent "$total" "$spent")" 70 130 || return
+		"$(percent "$(sum "$1" '^shares;')" "$spent")" 70 130
+}
+
+# Likewise, and by function.
+check_shares() {
+	check_total "$1" "$2" || return
+	total=$(sum "$1" '^shares;')
 	between "share of stacks with main" "$(percent "$(sum "$1" ';main(;|$)')" "$total")" \
 		80 100 || return
 	for part in 50 30 20; do
@@ -249,14 +254,11 @@ need_cpu1() {
 	}
 }
 
-# What perfctl has of a second's work on cpu1. The emulator's two processors share what
-# the machine gives them, and a timer that comes late after a switch counts for nobody.
+# A second's work on cpu1.
 on_cpu1() {
 	perfctl record --socket $SOCKET -F $HZ -o cpu1.folded -- taskset 2 shares 1 >cpu1.json ||
 		fail "perfctl record ended with code $?" || return
-	cat cpu1.folded
-	between "work on cpu1, percent" "$(percent "$(sum cpu1.folded ';main(;|$)')" \
-		"$(sed 's/.*"cpu_ns": \([0-9]*\).*/\1/' cpu1.json)")" 70 120
+	check_total cpu1.folded cpu1.json
 }
 
 # A session that begins just after perfd has lost a CPU.
@@ -270,7 +272,7 @@ cpu_away() {
 	echo 1 >$cpu1_online
 	end_perfd || return
 	[ $code = 0 ] || fail "perfctl record ended with code $code without cpu1" || return
-	check_shares cpu0.folded cpu0.json
+	check_total cpu0.folded cpu0.json
 }
 
 # perfd looks for CPUs once a second or so: some tries.

@@ -52,7 +52,9 @@ class Suite:
     def __init__(self, name, place):
         self.name, self.place = name, place
 
-    def options(self):
+    def write_settings(self):
+        """Read after the machine's own (its proxies and such hold), so that what the
+        machine does after an update can be struck out."""
         place = self.place
         settings = {"Dir::State": place, "Dir::State::lists": f"{place}/lists",
                     "Dir::State::status": "/dev/null", "Dir::Cache": f"{place}/cache",
@@ -60,12 +62,14 @@ class Suite:
                     "Dir::Etc::sourceparts": "/dev/null",
                     "Dir::Etc::preferences": "/dev/null",
                     "Dir::Etc::preferencesparts": "/dev/null",
-                    "Acquire::Languages": "none", "APT::Sandbox::User": "",
-                    "APT::Update::Post-Invoke-Success": ""}
-        return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+                    "Acquire::Languages": "none", "APT::Sandbox::User": ""}
+        with open(os.path.join(place, "apt.conf"), "w") as file:
+            file.write("#clear APT::Update;\n#clear DPkg::Post-Invoke;\n")
+            file.writelines(f'{key} "{value}";\n' for key, value in settings.items())
 
     def apt(self, tool, *arguments):
-        return command(tool, *self.options(), *arguments, cwd=self.place)
+        return command(tool, "-c", os.path.join(self.place, "apt.conf"), *arguments,
+                       cwd=self.place)
 
     def write_sources(self):
         keys = f"signed-by={KEYS} " if os.path.exists(KEYS) else ""
@@ -81,6 +85,7 @@ class Suite:
     def download(self):
         for folder in ("lists/partial", "cache/archives/partial"):
             os.makedirs(os.path.join(self.place, folder), exist_ok=True)
+        self.write_settings()
         self.write_sources()
         self.apt("apt-get", "-q", "update")
         packages, wanted = [], self.parts(META)

@@ -364,6 +364,17 @@ def marker(frame):
             and not frame.startswith("[vd"))
 
 
+# Where a thread begins. A walk that says "complete" at another name has lost its way.
+BEGINNINGS = {"_start", "_dl_start_user", "clone", "__clone", "clone3", "__clone3", "goexit",
+              "rt0_go", "mstart", "_rt0_amd64_linux"}
+
+
+def ends_early(root):
+    """A place without a name may be a stripped program's _start: no telling."""
+    name = root.removeprefix("runtime.").removesuffix(".abi0")
+    return name not in BEGINNINGS and not root.startswith("[") or root.endswith("_[j]")
+
+
 def wholeness(folded):
     """{"samples_ns", "whole", "reasons": {marker: share}, "roots": {first frame: share}} of
     the stacks that have a user side."""
@@ -374,6 +385,8 @@ def wholeness(folded):
             continue
         total += value
         found = next((frame for frame in user if marker(frame)), None)
+        if not found and ends_early(user[0]):
+            found = "[ends early]"
         if found:
             reasons[found] = reasons.get(found, 0) + value
             last = next((frame for frame in user if not marker(frame)), "")
@@ -403,17 +416,20 @@ def observed(perfd, place, subject, hz=HZ):
 
 
 def one_program(name, start):
-    # Always on: perfd is there before the program is.
+    """perfd is there before the program, and looks twice: the first time it meets the
+    program's files, the second time it knows them."""
     with lib.folder() as place, lib.Perfd("--set", "cpu.frequency_hz=0") as perfd, \
             start(place) as subject:
+        first = wholeness(observed(perfd, place, subject))
         before = unwinding(perfd)
         row = wholeness(observed(perfd, place, subject))
         row["by_reason"] = {key: count - before.get(key, 0)
                             for key, count in unwinding(perfd).items()}
         row["tables"] = perfd.ctl_json("status")["unwinder"]
     row["samples"] = sum(row["by_reason"].values())
-    print(f"| {name} | {row['samples']} | {row['whole']:.2%} | {reasons_text(row['reasons'])} |",
-          flush=True)
+    row["first"] = first
+    print(f"| {name} | {row['samples']} | {row['whole']:.2%} | {reasons_text(row['reasons'])} "
+          f"| {first['whole']:.2%} |", flush=True)
     return row
 
 
@@ -422,7 +438,8 @@ def reasons_text(reasons):
 
 
 def part_programs():
-    print("| program | samples | whole | the rest, by reason |\n|---|--:|--:|---|")
+    print("| program | samples | whole | the rest, by reason | whole at first sight |\n"
+          "|---|--:|--:|---|--:|")
     rows = {}
     for name, start in PROGRAMS:
         if ONLY not in name:
@@ -431,10 +448,10 @@ def part_programs():
             rows[name] = one_program(name, start)
         except lib.Skip as reason:
             rows[name] = {"skipped": str(reason)}
-            print(f"| {name} | | | skipped: {reason} |", flush=True)
+            print(f"| {name} | | | skipped: {reason} | |", flush=True)
         except (AssertionError, subprocess.SubprocessError, OSError) as error:
             rows[name] = {"failed": lib.one_line(error)}
-            print(f"| {name} | | | failed: {lib.one_line(error)} |", flush=True)
+            print(f"| {name} | | | failed: {lib.one_line(error)} | |", flush=True)
     print()
     for name, row in rows.items():
         if row.get("whole", 1) < 0.995:
@@ -525,16 +542,12 @@ def recorder_ns(perfd):
     return sum(cpu_ns(pid) for pid in pids)
 
 
-def by_perfd(place, pid, capture):
-    """CPU: perfd, its worker and perfctl, from request to file, with the names in it;
-    bytes: what the kernel side hands over, the side band with it."""
-    recording = os.path.join(place, "capture")
-    options = ["--capture", recording] if capture else []
-    with lib.Perfd("--set", "cpu.frequency_hz=0", *options) as perfd:
+def by_perfd(place, pid):
+    """CPU: perfd, its worker and perfctl, from request to file, with the names in it."""
+    with lib.Perfd("--set", "cpu.frequency_hz=0") as perfd:
         # It is always there, and has met the program before: as with perf, what is
         # asked is what goes on, not the first acquaintance.
         observed(perfd, place, pid)
-        at_first = os.path.getsize(recording) if capture else 0
         before, sampled = recorder_ns(perfd), sum(unwinding(perfd).values())
         children = os.times()
         row = wholeness(observed(perfd, place, pid))
@@ -543,12 +556,19 @@ def by_perfd(place, pid, capture):
             used.children_user + used.children_system
             - children.children_user - children.children_system)
         samples = sum(unwinding(perfd).values()) - sampled
-    found = {"samples": samples, "lost": 0, "whole": row["whole"], "reasons": row["reasons"],
-             "cpu_s": cpu, "cpu_us_a_sample": cpu * 1e6 / max(samples, 1)}
-    if capture:
-        found["bytes"] = os.path.getsize(recording) - at_first
-        found["bytes_a_sample"] = found["bytes"] / max(samples, 1)
-    return found
+    return {"samples": samples, "lost": 0, "whole": row["whole"], "reasons": row["reasons"],
+            "cpu_s": cpu, "cpu_us_a_sample": cpu * 1e6 / max(samples, 1),
+            "bytes_a_sample": captured_bytes(place)}
+
+
+def captured_bytes(place):
+    """What the kernel side hands over, a sample: of the whole machine, with all stacks
+    and process events, for captures hold the system-wide view."""
+    recording = os.path.join(place, "capture")
+    with lib.Perfd("--set", f"cpu.frequency_hz={HZ}", "--capture", recording) as perfd:
+        time.sleep(SECONDS)
+        samples = perfd.ctl_json("status")["samples"]["taken"]
+    return os.path.getsize(recording) / max(samples, 1)
 
 
 def part_peers():
@@ -565,10 +585,7 @@ def part_peers():
           "|---|---|--:|--:|--:|--:|--:|--:|--:|")
     for name, start in (("redis", redis), ("150-deep recursion", deep)):
         with lib.folder() as place, start(place) as pid:
-            mine = by_perfd(place, pid, False)
-            kept = by_perfd(place, pid, True)
-            mine["bytes_a_sample"] = kept["bytes_a_sample"]
-            mine["bytes"] = kept["bytes"]
+            mine = by_perfd(place, pid)
             theirs = by_perf(place, pid)
         rows[name] = {"perfd": mine, "perf dwarf,65528": theirs,
                       "bytes_ratio": mine["bytes_a_sample"] / theirs["bytes_a_sample"],
@@ -628,9 +645,21 @@ def on_every_cpu(*command):
     """So that no sample hits an idle CPU, and few hit anybody else."""
     with contextlib.ExitStack() as stack:
         for cpu in sorted(os.sched_getaffinity(0)):
-            stack.enter_context(lib.started("nice", "-n", -10, "taskset", "-c", cpu,
+            stack.enter_context(lib.started("nice", "-n", -5, "taskset", "-c", cpu,
                                             *command, **QUIET))
         yield
+
+
+def wait_for_tables(perfd):
+    """Until what is sampled has its tables (other programs that come and go may not)."""
+    def nearly_all():
+        before = unwinding(perfd)
+        time.sleep(0.5)
+        after = unwinding(perfd)
+        taken = sum(after.values()) - sum(before.values())
+        return after["complete"] - before["complete"] > 0.9 * taken
+    with contextlib.suppress(AssertionError):
+        lib.wait_for(nearly_all, "whole stacks", 15)
 
 
 def perfd_ns(place, program, frames, seconds):
@@ -640,7 +669,7 @@ def perfd_ns(place, program, frames, seconds):
             lib.Perfd("--set", "cpu.frequency_hz=0") as perfd, \
             perfd.start_ctl("record", "-a", "-F", 999, "-o", path) as ctl:
         perfd.wait_session(samples=True)
-        time.sleep(2)  # tables, names
+        wait_for_tables(perfd)
         before = unwinding(perfd)
         ns = ns_a_sample(perfd.process.pid, seconds)
         after = unwinding(perfd)

@@ -135,7 +135,7 @@ static __always_inline long kernel_stack(struct bpf_perf_event_data *ctx, struct
 static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, struct scratch *scratch,
 					   struct task_struct *task, struct walk *walk)
 {
-	struct pt_regs *saved, regs;
+	struct pt_regs *saved;
 
 	if (ctx->regs.rip >> 63 == 0 && (ctx->regs.cs & 3) == 3) {
 		KEEP_REGISTERS(scratch->registers, &ctx->regs);
@@ -144,10 +144,10 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, stru
 		if (BPF_CORE_READ(task, flags) & PF_KTHREAD || !BPF_CORE_READ(task, mm))
 			return false;
 		saved = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
-		if (bpf_probe_read_kernel(&regs, sizeof(regs), saved))
+		if (bpf_probe_read_kernel(&scratch->saved, sizeof(scratch->saved), saved))
 			return false;
-		KEEP_REGISTERS(scratch->registers, &regs);
-		walk->ip = regs.rip;
+		KEEP_REGISTERS(scratch->registers, &scratch->saved);
+		walk->ip = scratch->saved.rip;
 	}
 	walk->sp = scratch->registers[UNWIND_RSP];
 	walk->bp = scratch->registers[UNWIND_RBP];
@@ -160,28 +160,30 @@ static __always_inline long user_stack(struct bpf_perf_event_data *ctx, struct s
 				       __u32 pid, __u8 *reason)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct walk walk = {.scratch = SCRATCH_SAMPLE};
+	struct walk *walk = &scratch->walk;
 	struct unwind_process *maps = bpf_map_lookup_elem(&unwind_processes, &pid);
 
-	if (!user_registers(ctx, scratch, task, &walk)) {
+	__builtin_memset(walk, 0, sizeof(*walk));
+	walk->scratch = SCRATCH_SAMPLE;
+	if (!user_registers(ctx, scratch, task, walk)) {
 		*reason = ABI_REASON_NO_USER;
 		return 0;
 	}
 	/* Addresses mean something only in their process: its birth and number go
 	 * into the id. */
-	walk.hash = hash_step(ABI_SPACE_USER, pid);
-	walk.hash = hash_step(walk.hash, BPF_CORE_READ(task, group_leader, start_boottime));
-	walk.pid = pid;
-	walk.exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
-	if (maps && maps->exec_id == walk.exec_id)
-		walk.set = maps->set;
-	walk_user(&walk);
-	*reason = (__u8)walk.reason;
-	walk.hash = hash_step(walk.hash, walk.reason) | 1;
+	walk->hash = hash_step(ABI_SPACE_USER, pid);
+	walk->hash = hash_step(walk->hash, BPF_CORE_READ(task, group_leader, start_boottime));
+	walk->pid = pid;
+	walk->exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
+	if (maps && maps->exec_id == walk->exec_id)
+		walk->set = maps->set;
+	walk_user(walk);
+	*reason = (__u8)walk->reason;
+	walk->hash = hash_step(walk->hash, walk->reason) | 1;
 	scratch->stack.space = ABI_SPACE_USER;
 	scratch->stack.pid = pid;
 	scratch->stack.hdr.reason = *reason;
-	return emit_stack(scratch, ABI_FRAME_FILE, walk.hash, walk.count) ? -1 : (long)walk.hash;
+	return emit_stack(scratch, ABI_FRAME_FILE, walk->hash, walk->count) ? -1 : (long)walk->hash;
 }
 
 static __always_inline void account(struct abi_counters *count, __u32 reason, __u64 weight)

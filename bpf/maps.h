@@ -87,12 +87,36 @@ struct {
  * another on the same CPU: a CPU sample may hit while some other probe walks. */
 enum scratch_context { SCRATCH_SAMPLE, SCRATCH_PROBE, SCRATCH_COUNT };
 
+/* Not on the stack: all calls together have 512 bytes there, and before 6.8 each call's
+ * part is rounded up to 32. */
+struct walk {
+	__u64 ip; /* process addresses */
+	__u64 sp;
+	__u64 bp;
+	__u64 hash;
+	/* The mapping of the last address: most frames are in their caller's. */
+	__u64 start, end, offset;
+	__u32 image;
+	__u32 set; /* number of the process's mapping set; 0: none */
+	__u32 pid;
+	__u32 exec_id;
+	__u32 count;
+	__u32 scratch; /* enum scratch_context */
+	__u32 reason;
+	__u8 exact; /* ip is an interrupted instruction, not a return address */
+	__u8 leaf; /* still at the innermost frame */
+	__u8 ended;
+	__u8 asked; /* the kernel's mappings: once in a walk */
+};
+
 /* The frames lie right behind the record's head, as they are sent. */
 #pragma clang diagnostic ignored "-Wgnu-variable-sized-type-not-at-end"
 struct scratch {
 	struct abi_stack stack;
 	__u64 frames[ABI_FRAMES_MAX];
 	__u64 registers[16]; /* of the innermost frame, by DWARF number */
+	struct pt_regs saved; /* as the kernel has them */
+	struct walk walk;
 };
 
 struct {

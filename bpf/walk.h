@@ -28,26 +28,6 @@
 #define SIGNAL_RSP 160
 #define SIGNAL_RIP 168
 
-struct walk {
-	__u64 ip; /* process addresses */
-	__u64 sp;
-	__u64 bp;
-	__u64 hash;
-	/* The mapping of the last address: most frames are in their caller's. */
-	__u64 start, end, offset;
-	__u32 image;
-	__u32 set; /* number of the process's mapping set; 0: none */
-	__u32 pid;
-	__u32 exec_id;
-	__u32 count;
-	__u32 scratch; /* enum scratch_context */
-	__u32 reason;
-	__u8 exact; /* ip is an interrupted instruction, not a return address */
-	__u8 leaf; /* still at the innermost frame */
-	__u8 ended;
-	__u8 asked; /* the kernel's mappings: once in a walk */
-};
-
 static __always_inline __u64 hash_step(__u64 hash, __u64 word)
 {
 	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
@@ -148,6 +128,8 @@ __noinline int walk_out_of_signal(struct walk *walk)
  * follows rsp and rbp only. */
 static __always_inline bool walk_register(const struct walk *walk, __u8 number, __u64 *value)
 {
+	/* A key in memory of a caller (PTR_TO_MEM) is nothing 6.1 takes: a copy. */
+	__u32 context = walk->scratch;
 	const struct scratch *scratch;
 
 	if (number == UNWIND_RSP) {
@@ -158,7 +140,7 @@ static __always_inline bool walk_register(const struct walk *walk, __u8 number, 
 		*value = walk->bp;
 		return true;
 	}
-	scratch = bpf_map_lookup_elem(&scratches, &walk->scratch);
+	scratch = bpf_map_lookup_elem(&scratches, &context);
 	if (!walk->leaf || !scratch || number > 15)
 		return false;
 	*value = scratch->registers[number & 15];
@@ -194,7 +176,8 @@ static __always_inline __u64 walk_cfa(struct walk *walk, const struct unwind_rul
 __noinline int walk_by_rule(struct walk *walk, __u32 number)
 {
 	const struct unwind_rule *rule = bpf_map_lookup_elem(&unwind_rules, &number);
-	__u64 cfa, bp, link[2], at;
+	/* Cleared: link[0] is read on paths where 6.1 has not seen it written. */
+	__u64 cfa, bp, link[2] = {}, at;
 
 	if (!walk || !rule)
 		return false;
@@ -233,7 +216,8 @@ __noinline int walk_by_rule(struct walk *walk, __u32 number)
  * called it, so the frame is the address itself. */
 static __always_inline void name_trampoline(const struct walk *walk)
 {
-	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &walk->scratch);
+	__u32 context = walk->scratch; /* see walk_register() */
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
 	__u32 at = walk->count - 1;
 
 	if (scratch && !walk->exact && at < ABI_FRAMES_MAX)
@@ -292,13 +276,14 @@ static __always_inline bool walk_record(struct walk *walk, struct scratch *scrat
 /* One frame; 1 ends the loop. */
 static long walk_step(__u32 index, void *context)
 {
-	struct walk *walk = context;
-	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &walk->scratch);
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, context);
+	struct walk *walk;
 	__u64 offset = 0;
 	bool on;
 
 	if (!scratch || index >= ABI_FRAMES_MAX)
 		return 1;
+	walk = &scratch->walk;
 	if (walk_record(walk, scratch, index, &offset))
 		on = walk_to_caller(walk, offset);
 	else
@@ -309,9 +294,12 @@ static long walk_step(__u32 index, void *context)
 
 static __always_inline void walk_user(struct walk *walk)
 {
+	__u32 scratch = walk->scratch;
+
 	walk->exact = 1;
 	walk->leaf = 1;
-	bpf_loop(ABI_FRAMES_MAX, walk_step, walk, 0);
+	/* Its context must lie on the stack: the number of the scratch record does. */
+	bpf_loop(ABI_FRAMES_MAX, walk_step, &scratch, 0);
 	if (!walk->ended)
 		walk->reason = ABI_REASON_TRUNCATED;
 }

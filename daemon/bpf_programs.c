@@ -2,6 +2,7 @@
 #include "daemon/bpf_programs.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +40,23 @@ void bpf_programs_log(void)
 	libbpf_set_print(print_libbpf);
 }
 
+/* Lockdown in its strict form forbids to read kernel memory: nothing works then. */
+static bool kernel_is_confidential(void)
+{
+	_cleanup_fclose_ FILE *file = fopen("/sys/kernel/security/lockdown", "re");
+	char line[128] = "";
+
+	return file && fgets(line, sizeof(line), file) && strstr(line, "[confidentiality]");
+}
+
 static int load_error(int code, const char *what, struct error *error)
 {
+	if (kernel_is_confidential())
+		return error_set(
+			error, code,
+			"the kernel refused the %s program: lockdown=confidentiality forbids "
+			"to read kernel memory, which perfd needs; lockdown=integrity does not",
+			what);
 	/* The verifier's own refusals are EACCES too: root has the permission. */
 	if (code == -EPERM || (code == -EACCES && geteuid()))
 		return error_set(error, code,

@@ -120,18 +120,20 @@ static void cpu_remove(struct source_bpf *s, size_t at)
 	*cpu = s->cpus.items[--s->cpus.count];
 }
 
-/* How often each CPU's programs ran, over all slots by time. */
+/* How often each CPU's programs ran for the clock that was opened first: events of
+ * a younger session would hide that an older one's are dead. */
 static void read_fired(const struct source_bpf *s, uint64_t *fired)
 {
 	int map = bpf_map__fd(s->programs.sampler->maps.counters);
 
 	memset(fired, 0, (size_t)s->possible_cpus * sizeof(*fired));
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
-		if (!s->open[slot] || s->slots[slot].source != ABI_SOURCE_CPU_CLOCK ||
-		    bpf_map_lookup_elem(map, &slot, s->per_cpu))
+		if (!s->open[slot] || s->slots[slot].source != ABI_SOURCE_CPU_CLOCK)
 			continue;
-		for (int i = 0; i < s->possible_cpus; i++)
-			fired[i] += s->per_cpu[i].fired;
+		if (!bpf_map_lookup_elem(map, &slot, s->per_cpu))
+			for (int i = 0; i < s->possible_cpus; i++)
+				fired[i] = s->per_cpu[i].fired;
+		return;
 	}
 }
 
@@ -226,8 +228,11 @@ static int bpf_open_slot(struct source *source, uint32_t slot, const struct sour
 	if (write_slot(s, slot, true))
 		return error_set(error, -errno, "cannot write the slot map: %s", strerror(errno));
 	s->open[slot] = true;
-	for (size_t i = 0; !r && i < s->cpus.count; i++)
+	for (size_t i = 0; !r && i < s->cpus.count; i++) {
 		r = open_event(s, &s->cpus.items[i], slot, error);
+		if (r == -ENODEV)
+			r = 0; /* the CPU has just left: follow_cpus() will see it */
+	}
 	if (r)
 		bpf_close_slot(source, slot);
 	return r;

@@ -20,6 +20,18 @@ import lib
 
 HZ = 997
 WHOLE = 0.995
+SLACK = 6  # samples: a case has some hundred, and half a per cent of them is few
+
+# What is known not to reach WHOLE, why, and how far it must get all the same. See
+# docs/unwinding.md, "What is not".
+KNOWN = {
+    "context": (0.0, "glibc's __start_context has no end marker in its call frame information"),
+    "jit": (0.80, "the kernel side learns of new code in memory a moment late"),
+    "throws": (0.60, "first mappings; stubs without call frame information"),
+    "forks": (0.95, "first mappings of many short processes"),
+    "vfork": (0.95, "first mappings of many short processes"),
+}
+KNOWN_BUILDS = {"musl": (0.0, "Debian's musl has no call frame information")}
 FIRST_SIGHT = 0.95
 LEAVES = 0.7  # of the samples; else the case has not shown what it is for
 ALL_MS, FEW_MS = 700, 500
@@ -214,6 +226,11 @@ def verdicts(build, names, ms):
     return [(name, Verdict(stacks[name], build, *cases[name])) for name in names]
 
 
+def missed(verdict):
+    """Samples that are not whole."""
+    return (1 - verdict.share) * verdict.total * HZ / 1e9
+
+
 def judge(build, names, ms):
     """Asserts that all of these cases are whole."""
     lib.need_bpf()
@@ -221,7 +238,11 @@ def judge(build, names, ms):
     for name, verdict in verdicts(build, names, ms):
         if verdict.leaves < LEAVES * verdict.total or not verdict.total:
             wrong.append(f"{name}: only {verdict.leaves}/{verdict.total} in it")
-        elif verdict.share < WHOLE:
+        elif verdict.share < WHOLE and missed(verdict) > SLACK:
+            floor, why = KNOWN_BUILDS.get(build) or KNOWN.get(name) or (WHOLE, "")
+            if verdict.share >= floor and why:
+                print(f"{build} {name}: known gap, {verdict.share:.1%}: {why}")
+                continue
             wrong.append(f"{name} {verdict.share:.1%} ({verdict.reasons()})")
             for weight, why, stack in verdict.worst():
                 print(f"{build} {name}: {weight} {why}: {shorten(stack)}")

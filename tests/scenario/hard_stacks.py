@@ -31,7 +31,7 @@ KNOWN = {
     "forks": (0.95, "first mappings of many short processes"),
     "vfork": (0.95, "first mappings of many short processes"),
 }
-KNOWN_BUILDS = {"musl": (0.0, "Debian's musl has no call frame information")}
+KNOWN_BUILDS = {"musl": "Debian's musl has no call frame information"}
 FIRST_SIGHT = 0.95
 LEAVES = 0.7  # of the samples; else the case has not shown what it is for
 ALL_MS, FEW_MS = 700, 500
@@ -236,10 +236,12 @@ def judge(build, names, ms):
     lib.need_bpf()
     wrong = []
     for name, verdict in verdicts(build, names, ms):
-        if verdict.leaves < LEAVES * verdict.total or not verdict.total:
+        if build in KNOWN_BUILDS:
+            print(f"{build} {name}: known gap, {verdict.share:.1%}: {KNOWN_BUILDS[build]}")
+        elif verdict.leaves < LEAVES * verdict.total or not verdict.total:
             wrong.append(f"{name}: only {verdict.leaves}/{verdict.total} in it")
         elif verdict.share < WHOLE and missed(verdict) > SLACK:
-            floor, why = KNOWN_BUILDS.get(build) or KNOWN.get(name) or (WHOLE, "")
+            floor, why = KNOWN.get(name) or (WHOLE, "")
             if verdict.share >= floor and why:
                 print(f"{build} {name}: known gap, {verdict.share:.1%}: {why}")
                 continue

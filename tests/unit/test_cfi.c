@@ -831,6 +831,15 @@ static void add_comparisons(Suite *suite, bool compiler)
 	suite_add_tcase(suite, tcase);
 }
 
+/* libdwarf (20210528) drops one error of 40 bytes when it finds a second one in a
+ * damaged section (dwarf_object.h): the library's own, in a worker with a memory
+ * limit. Leaks of our code have other frames and are found as before. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libdwarf.so\n";
+}
+
 int main(void)
 {
 	Suite *suite = suite_create("cfi");

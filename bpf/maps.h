@@ -87,6 +87,8 @@ struct {
  * another on the same CPU: a CPU sample may hit while some other probe walks. */
 enum scratch_context { SCRATCH_SAMPLE, SCRATCH_PROBE, SCRATCH_COUNT };
 
+#define WALK_LOST 1 /* no address: a frame whose rule does not say */
+
 /* Not on the stack: all calls together have 512 bytes there, and before 6.8 each call's
  * part is rounded up to 32. */
 struct walk {
@@ -94,6 +96,10 @@ struct walk {
 	__u64 sp;
 	__u64 bp;
 	__u64 hash;
+	/* Where the present frame's caller-owned registers were saved further down, in
+	 * the order of UNWIND_SAVED_*: 0: still in the register; WALK_LOST. Read only
+	 * when a rule asks for one. */
+	__u64 saved[UNWIND_SAVED_COUNT];
 	/* The mapping of the last address: most frames are in their caller's. */
 	__u64 start, end, offset;
 	__u32 image;

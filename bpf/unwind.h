@@ -31,7 +31,17 @@
 #define UNWIND_ROW_RULE(row) ((row)&0xffff)
 
 /* DWARF register numbers (System V ABI, AMD64 supplement, figure 3.36). */
-enum { UNWIND_RBX = 3, UNWIND_RBP = 6, UNWIND_RSP = 7, UNWIND_R10 = 10, UNWIND_REGISTERS = 17 };
+enum {
+	UNWIND_RBX = 3,
+	UNWIND_RBP = 6,
+	UNWIND_RSP = 7,
+	UNWIND_R10 = 10,
+	UNWIND_R12 = 12,
+	UNWIND_R13,
+	UNWIND_R14,
+	UNWIND_R15,
+	UNWIND_REGISTERS = 17
+};
 
 /* The canonical frame address: the stack pointer before the call. */
 enum unwind_cfa {
@@ -54,14 +64,25 @@ enum unwind_register {
 	UNWIND_REGISTER_COUNT
 };
 
+/* The other registers that a function gives back as they were: rbx, r12 to r15, in
+ * this order. Where each was saved is six bits of a rule's `saved`: 0: not at all,
+ * 1 to 62: so many words below the CFA (below rbp, where rbp itself is
+ * UNWIND_AT_RBP), UNWIND_SAVED_UNKNOWN: the rule cannot say. */
+#define UNWIND_SAVED_COUNT 5u
+#define UNWIND_SAVED_BITS 6u
+#define UNWIND_SAVED_UNKNOWN 63u
+#define UNWIND_SAVED(index, words) ((__u32)(words) << UNWIND_SAVED_BITS * (index))
+#define UNWIND_SAVED_WORDS(saved, index) ((saved) >> UNWIND_SAVED_BITS * (index)&63)
+
 struct unwind_rule {
 	__u8 cfa; /* enum unwind_cfa */
-	__u8 reg; /* DWARF number: rsp, rbp, or another one that a leaf knows */
+	__u8 reg; /* DWARF number: rsp, rbp, a saved one, or another one that a leaf knows */
 	__u8 rbp; /* enum unwind_register: how the caller's rbp is found */
 	__u8 ra; /* UNWIND_AT_CFA (at CFA - 8) or UNWIND_IN_REGISTER */
 	__s32 offset;
-	__s32 rbp_offset;
-	__s32 extra; /* CFA_DEREF, CFA_PLT, CFA_UNSUPPORTED; else: ra's register */
+	__s16 rbp_offset;
+	__s16 extra; /* CFA_DEREF, CFA_PLT, CFA_UNSUPPORTED; else: ra's register */
+	__u32 saved; /* UNWIND_SAVED_WORDS() */
 };
 
 /* ---- where the BPF side finds them ---- */

@@ -24,7 +24,9 @@
 /* Offsets from rsp in the frame of a signal handler's return trampoline: the
  * saved registers within struct ucontext (arch/x86/include/uapi/asm/
  * sigcontext.h, struct sigcontext_64 behind uc_flags, uc_link and uc_stack). */
+#define SIGNAL_R12 72 /* to r15: 8 bytes each */
 #define SIGNAL_RBP 120
+#define SIGNAL_RBX 128
 #define SIGNAL_RSP 160
 #define SIGNAL_RIP 168
 
@@ -103,6 +105,10 @@ __noinline int walk_by_frame_pointer(struct walk *walk, __u32 reason)
 	if (walk->set && !walk_map(walk, link[1] - 1))
 		return false;
 	walk_to(walk, link[1], walk->bp + 16, link[0]);
+	/* What such code saved, nobody says. */
+#pragma unroll
+	for (__u32 i = 0; i < UNWIND_SAVED_COUNT; i++)
+		walk->saved[i] = WALK_LOST;
 	return true;
 }
 
@@ -118,19 +124,42 @@ __noinline int walk_out_of_signal(struct walk *walk)
 		walk->reason = ABI_REASON_UNREADABLE;
 		return false;
 	}
+	walk->saved[0] = walk->sp + SIGNAL_RBX;
+#pragma unroll
+	for (__u32 i = 1; i < UNWIND_SAVED_COUNT; i++)
+		walk->saved[i] = walk->sp + SIGNAL_R12 + (i - 1) * 8;
 	walk_to(walk, ip, sp, bp);
 	walk->exact = 1; /* the interrupted instruction itself */
 	return true;
 }
 
+/* Where a saved register is noted; WALK_LOST for the others. */
+static __always_inline __u64 walk_saved(const struct walk *walk, __u8 number)
+{
+	switch (number) {
+	case UNWIND_RBX:
+		return walk->saved[0];
+	case UNWIND_R12:
+		return walk->saved[1];
+	case UNWIND_R13:
+		return walk->saved[2];
+	case UNWIND_R14:
+		return walk->saved[3];
+	case UNWIND_R15:
+		return walk->saved[4];
+	default:
+		return WALK_LOST;
+	}
+}
+
 /* A register by its DWARF number; false: not known here. All are known at the
- * innermost frame, where rules use nearly all of them; further up the walk
- * follows rsp and rbp only. */
+ * innermost frame; further up those that a function has to give back. */
 static __always_inline bool walk_register(const struct walk *walk, __u8 number, __u64 *value)
 {
 	/* A key in memory of a caller (PTR_TO_MEM) is nothing 6.1 takes: a copy. */
 	__u32 context = walk->scratch;
 	const struct scratch *scratch;
+	__u64 at;
 
 	if (number == UNWIND_RSP) {
 		*value = walk->sp;
@@ -140,8 +169,11 @@ static __always_inline bool walk_register(const struct walk *walk, __u8 number, 
 		*value = walk->bp;
 		return true;
 	}
+	at = walk_saved(walk, number);
+	if (at > WALK_LOST)
+		return !bpf_probe_read_user(value, sizeof(*value), (const void *)at);
 	scratch = bpf_map_lookup_elem(&scratches, &context);
-	if (!walk->leaf || !scratch || number > 15)
+	if ((at && !walk->leaf) || !scratch || number > 15)
 		return false;
 	*value = scratch->registers[number & 15];
 	return true;
@@ -169,6 +201,25 @@ static __always_inline __u64 walk_cfa(struct walk *walk, const struct unwind_rul
 		return cfa + (__s64)rule->extra;
 	default:
 		return 0;
+	}
+}
+
+/* Notes where this frame saved its caller's registers. */
+static __always_inline void walk_note_saved(struct walk *walk, const struct unwind_rule *rule,
+					    __u64 cfa)
+{
+	__u64 base = rule->rbp == UNWIND_AT_RBP ? walk->bp : cfa;
+	__u32 saved = rule->saved;
+
+	if (!saved) /* leaves, prologues, frames that save nothing: no work */
+		return;
+#pragma unroll
+	for (__u32 i = 0; i < UNWIND_SAVED_COUNT; i++) {
+		__u32 words = UNWIND_SAVED_WORDS(saved, i);
+
+		if (words)
+			walk->saved[i] =
+				words == UNWIND_SAVED_UNKNOWN ? WALK_LOST : base - words * 8;
 	}
 }
 
@@ -208,6 +259,7 @@ __noinline int walk_by_rule(struct walk *walk, __u32 number)
 		walk->reason = ABI_REASON_COMPLETE;
 		return false;
 	}
+	walk_note_saved(walk, rule, cfa);
 	walk_to(walk, link[1], cfa, bp);
 	return true;
 }

@@ -47,16 +47,26 @@ static void init(struct machine *machine, const struct cfi_section *section,
 }
 
 /* Where the register's value is noted; NULL for one that is of no interest. */
-static struct cfi_value *column(struct machine *machine, struct cfi_state *state, uint64_t reg)
+static const struct cfi_value *column(const struct machine *machine, const struct cfi_state *state,
+				      uint64_t reg)
 {
 	if (reg == machine->cie->ra_register)
 		return &state->ra;
-	return reg == UNWIND_RBP ? &state->rbp : NULL;
+	if (reg == UNWIND_RBP)
+		return &state->rbp;
+	if (reg == UNWIND_RBX)
+		return &state->saved[0];
+	return reg >= UNWIND_R12 && reg <= UNWIND_R15 ? &state->saved[reg - UNWIND_R12 + 1] : NULL;
+}
+
+static struct cfi_value *own_column(struct machine *machine, uint64_t reg)
+{
+	return (struct cfi_value *)column(machine, &machine->state, reg);
 }
 
 static void set(struct machine *machine, uint64_t reg, struct cfi_value value)
 {
-	struct cfi_value *place = column(machine, &machine->state, reg);
+	struct cfi_value *place = own_column(machine, reg);
 
 	if (place)
 		*place = value;
@@ -81,14 +91,14 @@ static void set_offset(struct machine *machine, uint64_t reg, enum cfi_value_kin
 
 static void restore(struct machine *machine, uint64_t reg)
 {
-	struct cfi_value *place = column(machine, &machine->state, reg);
+	struct cfi_value *place = own_column(machine, reg);
 
 	if (!place)
 		return;
 	if (!machine->initial)
 		place->kind = CFI_UNSET;
 	else
-		*place = place == &machine->state.ra ? machine->initial->ra : machine->initial->rbp;
+		*place = *column(machine, machine->initial, reg);
 }
 
 static struct cfi_bytes read_block(struct machine *machine)

@@ -12,7 +12,7 @@
 #define UCONTEXT_RSP 160
 #define UCONTEXT_RIP 168
 
-struct unwind_rule cfi_rule_plain(enum unwind_cfa cfa, int32_t extra)
+struct unwind_rule cfi_rule_plain(enum unwind_cfa cfa, int16_t extra)
 {
 	return (struct unwind_rule){.cfa = (uint8_t)cfa, .ra = UNWIND_AT_CFA, .extra = extra};
 }
@@ -30,6 +30,11 @@ static struct cfi_expression read_expression(const struct cfi_section *section,
 static bool fits(int64_t value)
 {
 	return value == (int32_t)value;
+}
+
+static bool fits_short(int64_t value)
+{
+	return value == (int16_t)value;
 }
 
 static bool is_place_on_stack(const struct cfi_expression *expression, int64_t offset)
@@ -68,11 +73,11 @@ static bool set_cfa(const struct cfi_state *state, const struct cfi_expression *
 	case CFI_EXPRESSION:
 		rule->extra = expression->first_opcode;
 		if (expression->form == CFI_EXPRESSION_OTHER || !fits(expression->offset) ||
-		    !fits(expression->extra) || expression->reg >= UNWIND_REGISTERS - 1)
+		    !fits_short(expression->extra) || expression->reg >= UNWIND_REGISTERS - 1)
 			return false;
 		rule->reg = expression->reg;
 		rule->offset = (int32_t)expression->offset;
-		rule->extra = (int32_t)expression->extra;
+		rule->extra = (int16_t)expression->extra;
 		rule->cfa = expression->form == CFI_EXPRESSION_LINEAR  ? UNWIND_CFA_REGISTER
 			    : expression->form == CFI_EXPRESSION_DEREF ? UNWIND_CFA_DEREF
 								       : UNWIND_CFA_PLT;
@@ -111,16 +116,16 @@ static void set_rbp(const struct cfi_section *section, const struct cfi_value *r
 		return;
 	case CFI_OFFSET:
 		offset = rbp->number;
-		if (fits(offset))
+		if (fits_short(offset))
 			rule->rbp = UNWIND_AT_CFA;
 		break;
 	case CFI_EXPRESSION:
 		place = read_expression(section, rbp);
 		if (place.form == CFI_EXPRESSION_LINEAR && place.reg == UNWIND_RBP &&
-		    fits(place.offset)) {
+		    fits_short(place.offset)) {
 			rule->rbp = UNWIND_AT_RBP;
 			offset = place.offset;
-		} else if (place_from_cfa(rule, &place, &offset) && fits(offset)) {
+		} else if (place_from_cfa(rule, &place, &offset) && fits_short(offset)) {
 			rule->rbp = UNWIND_AT_CFA;
 		}
 		break;
@@ -128,7 +133,39 @@ static void set_rbp(const struct cfi_section *section, const struct cfi_value *r
 		return;
 	}
 	if (rule->rbp != UNWIND_UNDEFINED)
-		rule->rbp_offset = (int32_t)offset;
+		rule->rbp_offset = (int16_t)offset;
+}
+
+/* How many words below the rule's base a register was saved; see unwind.h. */
+static uint32_t saved_words(const struct cfi_section *section, const struct cfi_value *value,
+			    const struct unwind_rule *rule)
+{
+	bool from_rbp = rule->rbp == UNWIND_AT_RBP;
+	struct cfi_expression place;
+	int64_t offset = 0;
+
+	switch (value->kind) {
+	case CFI_UNSET:
+	case CFI_SAME:
+		return 0;
+	case CFI_OFFSET:
+		if (from_rbp)
+			return UNWIND_SAVED_UNKNOWN;
+		offset = value->number;
+		break;
+	case CFI_EXPRESSION:
+		place = read_expression(section, value);
+		if (from_rbp && place.form == CFI_EXPRESSION_LINEAR && place.reg == UNWIND_RBP)
+			offset = place.offset;
+		else if (from_rbp || !place_from_cfa(rule, &place, &offset))
+			return UNWIND_SAVED_UNKNOWN;
+		break;
+	default:
+		return UNWIND_SAVED_UNKNOWN;
+	}
+	if (offset % 8 || offset >= 0 || offset <= -8 * (int64_t)UNWIND_SAVED_UNKNOWN)
+		return UNWIND_SAVED_UNKNOWN;
+	return (uint32_t)(-offset / 8);
 }
 
 /* False as set_cfa(). */
@@ -151,7 +188,7 @@ static bool set_ra(const struct cfi_section *section, const struct cfi_value *ra
 			return false;
 		}
 		rule->ra = UNWIND_IN_REGISTER;
-		rule->extra = (int32_t)ra->reg;
+		rule->extra = (int16_t)ra->reg;
 		return true;
 	case CFI_EXPRESSION:
 		place = read_expression(section, ra);
@@ -199,5 +236,7 @@ void cfi_rule_of_state(const struct cfi_section *section, const struct cfi_state
 		return;
 	}
 	set_rbp(section, &state->rbp, &rule);
+	for (uint32_t i = 0; i < UNWIND_SAVED_COUNT; i++)
+		rule.saved |= UNWIND_SAVED(i, saved_words(section, &state->saved[i], &rule));
 	*ret = rule;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * From what call frame information says of the three columns that unwinding
- * needs (the CFA, rbp and the return address) to a rule of an unwind table. What
- * no rule can say becomes UNWIND_CFA_UNSUPPORTED with the opcode that was in the
- * way, or, of rbp alone, UNWIND_UNDEFINED.
+ * From what call frame information says of the columns that unwinding needs (the
+ * CFA, the return address, rbp and the other registers that a function gives back
+ * as they were) to a rule of an unwind table. What no rule can say becomes
+ * UNWIND_CFA_UNSUPPORTED with the opcode that was in the way, or, of a register
+ * alone, UNWIND_UNDEFINED or UNWIND_SAVED_UNKNOWN.
  */
 #pragma once
 
@@ -39,10 +40,11 @@ struct cfi_value {
 
 struct cfi_state {
 	struct cfi_value cfa, rbp, ra;
+	struct cfi_value saved[UNWIND_SAVED_COUNT]; /* rbx, r12 to r15 */
 };
 
 /* `signal`: the CIE is one of signal frames. All bytes of the rule are set. */
 void cfi_rule_of_state(const struct cfi_section *section, const struct cfi_state *state,
 		       bool signal, struct unwind_rule *ret);
 /* A rule without offsets: NONE, END, UNSUPPORTED with the opcode as `extra`. */
-struct unwind_rule cfi_rule_plain(enum unwind_cfa cfa, int32_t extra);
+struct unwind_rule cfi_rule_plain(enum unwind_cfa cfa, int16_t extra);

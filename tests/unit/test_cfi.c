@@ -62,6 +62,16 @@ static const char forms[] =
 	".globl after\n"
 	"after: .cfi_startproc\n .cfi_escape 0x2e,0x10\n .cfi_escape 0x2f,0x06,0x02\n nop\n"
 	".cfi_endproc\n"
+	/* rbx and r13 pushed, r14 given back, r15 too far off for a rule, r12 lost. */
+	".globl saves, saves1\n"
+	"saves: .cfi_startproc\n .cfi_offset rbx, -24\n .cfi_offset r13, -32\n nop\n"
+	"saves1: .cfi_restore r13\n .cfi_same_value r14\n .cfi_offset r15, -1024\n"
+	".cfi_undefined r12\n nop\n .cfi_endproc\n"
+	/* As drap, with rbx at rbp - 8 and r12 at CFA - 8. */
+	".globl drap_saves\n"
+	"drap_saves: .cfi_startproc\n .cfi_escape 0x0f,0x03,0x76,0x78,0x06\n"
+	".cfi_escape 0x10,0x06,0x02,0x76,0x00\n .cfi_escape 0x10,0x03,0x02,0x76,0x78\n"
+	".cfi_offset r12, -8\n nop\n .cfi_endproc\n"
 	".section .note.GNU-stack,\"\",@progbits\n";
 
 struct file {
@@ -199,7 +209,17 @@ START_TEST(every_form)
 	expect(&file, "after", 0,
 	       RULE(REGISTER, .reg = UNWIND_RSP, .offset = 8, .rbp = UNWIND_AT_CFA,
 		    .rbp_offset = 16));
-	ck_assert_uint_eq(file.stats.functions, 11);
+	expect(&file, "saves", 0,
+	       RULE(REGISTER, .reg = UNWIND_RSP, .offset = 8,
+		    .saved = UNWIND_SAVED(0, 3) | UNWIND_SAVED(2, 4)));
+	expect(&file, "saves1", 0,
+	       RULE(REGISTER, .reg = UNWIND_RSP, .offset = 8,
+		    .saved = UNWIND_SAVED(0, 3) | UNWIND_SAVED(1, UNWIND_SAVED_UNKNOWN) |
+			     UNWIND_SAVED(4, UNWIND_SAVED_UNKNOWN)));
+	expect(&file, "drap_saves", 0,
+	       RULE(DEREF, .reg = UNWIND_RBP, .offset = -8, .rbp = UNWIND_AT_RBP,
+		    .saved = UNWIND_SAVED(0, 1) | UNWIND_SAVED(1, UNWIND_SAVED_UNKNOWN)));
+	ck_assert_uint_eq(file.stats.functions, 13);
 	ck_assert_uint_eq(file.stats.unsupported, 2);
 	close_file(&file);
 }
@@ -250,7 +270,7 @@ START_TEST(debug_frame_where_there_is_nothing_else)
 		open_file(path, &file);
 		check_frames(&file);
 		expect(&file, "plt", 0, RULE(PLT, .reg = UNWIND_RSP, .offset = 8, .extra = 11));
-		ck_assert_uint_eq(file.stats.functions, 11);
+		ck_assert_uint_eq(file.stats.functions, 13);
 		close_file(&file);
 	}
 	strbuf_deinit(&source);
@@ -366,15 +386,18 @@ END_TEST
 
 struct witness { /* a row as readelf sees it */
 	uint64_t address; /* ELF address */
-	char cfa[32], rbp[16], ra[16];
+	char cfa[32], rbp[16], ra[16], saved[UNWIND_SAVED_COUNT][16];
 };
+
+static const char *const saved_names[UNWIND_SAVED_COUNT] = {"rbx", "r12", "r13", "r14", "r15"};
 
 struct interview {
 	const struct file *file;
 	const char *path;
 	struct witness last; /* address UINT64_MAX: none in this function */
 	uint64_t end; /* of the function */
-	int rbp_column, ra_column; /* words in a row; -1: there is none */
+	int rbp_column, ra_column,
+		saved_columns[UNWIND_SAVED_COUNT]; /* words in a row; -1: there is none */
 	uint64_t rows;
 };
 
@@ -432,6 +455,20 @@ static bool rbp_agrees(const struct unwind_rule *rule, const struct witness *wit
 	return rule->rbp == UNWIND_SAME || rule->rbp == UNWIND_UNDEFINED;
 }
 
+static bool saved_agrees(const struct unwind_rule *rule, const char *said, uint32_t index)
+{
+	uint32_t words = UNWIND_SAVED_WORDS(rule->saved, index);
+	int64_t number = 0;
+	char name[8];
+
+	if (rule->cfa == UNWIND_CFA_SIGNAL || rule->cfa == UNWIND_CFA_UNSUPPORTED)
+		return true;
+	if (!split(said, name, &number)) /* "u" as of rbp, "exp" */
+		return !strcmp(said, "exp") || !words || words == UNWIND_SAVED_UNKNOWN;
+	return !strcmp(name, "c") &&
+	       (words == UNWIND_SAVED_UNKNOWN || number == -(int64_t)words * 8);
+}
+
 static bool row_agrees(const struct unwind_rule *rule, const struct witness *witness)
 {
 	if (!strcmp(witness->ra, "u"))
@@ -442,6 +479,9 @@ static bool row_agrees(const struct unwind_rule *rule, const struct witness *wit
 		return false;
 	if (dwarf_register(witness->ra) >= 0)
 		return rule->ra == UNWIND_IN_REGISTER && rule->extra == dwarf_register(witness->ra);
+	for (uint32_t i = 0; i < UNWIND_SAVED_COUNT; i++)
+		if (!saved_agrees(rule, witness->saved[i], i))
+			return false;
 	return cfa_agrees(rule, witness) && rbp_agrees(rule, witness);
 }
 
@@ -455,10 +495,11 @@ static void confront(struct interview *interview, uint64_t address)
 	rule = unwind_table_find(&interview->file->table, offset);
 	ck_assert_msg(
 		rule && row_agrees(rule, witness),
-		"%s at 0x%llx: readelf says %s %s %s; cfa %d reg %d offset %d rbp %d %d ra %d",
+		"%s at 0x%llx: readelf says %s %s %s; cfa %d reg %d offset %d rbp %d %d ra %d 0x%x",
 		interview->path, (unsigned long long)address, witness->cfa, witness->rbp,
 		witness->ra, rule ? rule->cfa : -1, rule ? rule->reg : 0, rule ? rule->offset : 0,
-		rule ? rule->rbp : 0, rule ? rule->rbp_offset : 0, rule ? rule->ra : 0);
+		rule ? rule->rbp : 0, rule ? rule->rbp_offset : 0, rule ? rule->ra : 0,
+		rule ? rule->saved : 0);
 }
 
 /* The row ends here: its first and its last byte are asked for. */
@@ -482,18 +523,23 @@ static void read_columns(struct interview *interview, char *line)
 	int at = 0;
 
 	interview->rbp_column = interview->ra_column = -1;
+	for (uint32_t i = 0; i < UNWIND_SAVED_COUNT; i++)
+		interview->saved_columns[i] = -1;
 	for (char *word = strtok_r(line, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
 		if (!strcmp(word, "rbp"))
 			interview->rbp_column = at;
 		else if (!strcmp(word, "ra"))
 			interview->ra_column = at;
+		for (uint32_t i = 0; i < UNWIND_SAVED_COUNT; i++)
+			if (!strcmp(word, saved_names[i]))
+				interview->saved_columns[i] = at;
 		at++;
 	}
 }
 
 static void read_row(struct interview *interview, char *line)
 {
-	struct witness row = {.rbp = "u", .ra = "c-8"};
+	struct witness row = {.rbp = "u", .ra = "c-8", .saved = {"u", "u", "u", "u", "u"}};
 	char *rest = NULL;
 	int at = 0;
 
@@ -508,6 +554,9 @@ static void read_row(struct interview *interview, char *line)
 			snprintf(row.rbp, sizeof(row.rbp), "%s", word);
 		else if (at == interview->ra_column)
 			snprintf(row.ra, sizeof(row.ra), "%s", word);
+		for (uint32_t i = 0; i < UNWIND_SAVED_COUNT; i++)
+			if (at == interview->saved_columns[i])
+				snprintf(row.saved[i], sizeof(row.saved[i]), "%s", word);
 		at++;
 	}
 	end_row(interview, row.address);
@@ -763,7 +812,7 @@ START_TEST(without_section_headers)
 	ck_assert_int_eq(elf_image_init_memory(&image, victim.bytes, victim.size, &error), 0);
 	ck_assert_msg(!cfi_build(&image, &error, &stats, &bare), "%s", error.text);
 	elf_image_deinit(&image);
-	ck_assert_uint_eq(stats.functions, 11);
+	ck_assert_uint_eq(stats.functions, 13);
 	ck_assert_uint_eq(bare.row_count, table.row_count);
 	ck_assert_mem_eq(bare.rows, table.rows, table.row_count * sizeof(*table.rows));
 	unwind_table_deinit(&table);

@@ -235,7 +235,7 @@ START_TEST(lies_under_a_good_checksum)
 	ck_assert_int_eq(decode_with(HEADER, &rule, sizeof(rule), "a rule"), -EBADMSG);
 	rule.extra = 16;
 	ck_assert_int_eq(decode_with(HEADER, &rule, sizeof(rule), ""), 0);
-	word = htole32(2); /* of another version */
+	word = htole32(UNWIND_TABLE_VERSION + 1);
 	ck_assert_int_eq(decode_with(16, &word, 4, "version"), -EBADMSG);
 	word = htole32(1); /* a block that begins behind the next one's rows */
 	ck_assert_int_eq(decode_with(blocks, &word, 4, "blocks"), -EBADMSG);

@@ -131,9 +131,9 @@ static int check_orders(const struct config *config, const unsigned *lines, unsi
 
 			*ret_line = a > b ? a : b;
 		}
-		strbuf_printf(&text, "%s = ", lower->name);
+		strbuf_printf(&text, "%s.%s = ", lower->section, lower->name);
 		config_key_put_value(lower, config, &text);
-		strbuf_printf(&text, ": expected at most %s = ", upper->name);
+		strbuf_printf(&text, ": expected at most %s.%s = ", upper->section, upper->name);
 		config_key_put_value(upper, config, &text);
 		return error_set(error, -EINVAL, "%s", strbuf_text(&text));
 	}

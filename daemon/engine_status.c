@@ -121,14 +121,14 @@ static json_t *symbols(const struct engine *engine)
 			 symbolizer_kernel_restricted(engine->resolver.symbolizer));
 }
 
-static json_t *unwinder(const struct engine *engine)
+static json_t *unwinder(const struct engine *engine, const struct source_counters *counters)
 {
 	const struct unwinder *u = &engine->unwinder;
 
 	return json_pack(
 		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tables_loaded", number(u->loaded),
 		"tables_failed", number(u->failed), "tables_evicted", number(u->evicted), "rows",
-		number(u->rows), "memory_bytes", number(u->words * sizeof(uint32_t)),
+		number(u->rows), "memory_bytes", number(counters->unwind_bytes),
 		"memory_limit_bytes", number(engine->config.unwind_memory_bytes), "mapping_sets",
 		number(u->published.count), "mapping_sets_refused", number(u->sets_refused));
 }
@@ -174,8 +174,8 @@ json_t *engine_status(struct engine *engine)
 		(int)engine->config.frequency_hz, "records", number(engine->records), "cpus",
 		(int)counters->cpus, "cpu_changes", number(counters->cpu_changes), "samples",
 		samples(engine, counters), "processes", processes(engine), "symbols",
-		symbols(engine), "tables", tables(engine), "unwinder", unwinder(engine), "cost",
-		own_cost(engine, counters), "sessions", sessions);
+		symbols(engine), "tables", tables(engine), "unwinder", unwinder(engine, counters),
+		"cost", own_cost(engine, counters), "sessions", sessions);
 	free(counters);
 	return status;
 }

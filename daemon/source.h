@@ -44,6 +44,7 @@ struct source_counters {
 	uint64_t sideband_lost;
 	uint64_t bpf_run_ns; /* BPF run time, 0 unless kernel.bpf_stats_enabled */
 	uint64_t bpf_runs;
+	uint64_t unwind_bytes; /* of kernel memory: unwind tables and the rules they share */
 	uint32_t cpus; /* that are sampled now */
 	uint32_t cpu_changes; /* CPUs that came or went */
 };

@@ -380,6 +380,7 @@ static void bpf_get_counters(struct source *source, struct source_counters *ret)
 		sum_counters(s, slot, &ret->slot[slot]);
 	bpf_programs_run_time(&s->programs, &ret->bpf_run_ns, &ret->bpf_runs);
 	ret->sideband_lost = s->sideband_lost;
+	ret->unwind_bytes = unwind_maps_bytes(&s->unwind);
 	ret->cpus = (uint32_t)s->cpus.count;
 	ret->cpu_changes = s->cpu_changes;
 }

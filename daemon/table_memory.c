@@ -29,16 +29,20 @@ void table_memory_deinit(struct table_memory *memory)
 	vec_free(&memory->free);
 }
 
-/* Puts a range back, joined with its neighbours. */
-static int put_free(struct table_memory *memory, uint32_t start, uint32_t count)
+/* Between the ranges in use, before the first and behind the last: there can be
+ * no more free ones than that. Room for all of them is taken before a range is
+ * given out, so that it can be put back when memory is short. */
+static int reserve_free(struct table_memory *memory)
 {
-	struct table_range *ranges;
-	size_t at = 0, n;
+	return vec_reserve(&memory->free, memory->in_use + 2);
+}
 
-	if (vec_reserve(&memory->free, memory->free.count + 1))
-		return -ENOMEM;
-	ranges = memory->free.items;
-	n = memory->free.count;
+/* Puts a range back, joined with its neighbours. */
+static void put_free(struct table_memory *memory, uint32_t start, uint32_t count)
+{
+	struct table_range *ranges = memory->free.items;
+	size_t at = 0, n = memory->free.count;
+
 	while (at < n && ranges[at].start < start)
 		at++;
 	if (at && ranges[at - 1].start + ranges[at - 1].count == start) {
@@ -53,7 +57,6 @@ static int put_free(struct table_memory *memory, uint32_t start, uint32_t count)
 		memmove(&ranges[at + 1], &ranges[at + 2], (n - at - 2) * sizeof(*ranges));
 		memory->free.count--;
 	}
-	return 0;
 }
 
 static int add_chunk(struct table_memory *memory)
@@ -69,8 +72,7 @@ static int add_chunk(struct table_memory *memory)
 		return -errno;
 	if (bpf_map_update_elem(memory->outer_fd, &memory->chunk_count, &fd, BPF_ANY))
 		return -errno;
-	if (put_free(memory, memory->chunk_count << UNWIND_CHUNK_SHIFT, UNWIND_CHUNK_WORDS))
-		return -ENOMEM;
+	put_free(memory, memory->chunk_count << UNWIND_CHUNK_SHIFT, UNWIND_CHUNK_WORDS);
 	memory->chunks[memory->chunk_count++] = TAKE_FD(fd);
 	return 0;
 }
@@ -91,6 +93,7 @@ static int take(struct table_memory *memory, uint32_t count, uint32_t *ret_start
 			memory->free.count--;
 		}
 		memory->used += count;
+		memory->in_use++;
 		return 0;
 	}
 	return -ENOSPC;
@@ -100,6 +103,8 @@ int table_memory_alloc(struct table_memory *memory, uint32_t count, uint32_t *re
 {
 	if (!count || count > (uint64_t)memory->chunks_max * UNWIND_CHUNK_WORDS)
 		return -ENOSPC;
+	if (reserve_free(memory))
+		return -ENOMEM;
 	while (take(memory, count, ret_start)) {
 		int r = add_chunk(memory);
 
@@ -112,6 +117,7 @@ int table_memory_alloc(struct table_memory *memory, uint32_t count, uint32_t *re
 void table_memory_free(struct table_memory *memory, uint32_t start, uint32_t count)
 {
 	memory->used -= count;
+	memory->in_use--;
 	put_free(memory, start, count);
 }
 

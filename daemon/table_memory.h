@@ -23,7 +23,8 @@ struct table_memory {
 		uint32_t count;
 	})
 	free;
-	uint64_t used; /* words */
+	size_t in_use; /* ranges given out */
+	uint64_t used; /* their words */
 };
 
 /* limit: bytes; at least one chunk. */
@@ -31,6 +32,7 @@ void table_memory_init(struct table_memory *memory, int outer_fd, uint64_t limit
 void table_memory_deinit(struct table_memory *memory);
 /* Number of the first of `count` words; -ENOSPC at the limit, or -errno. */
 int table_memory_alloc(struct table_memory *memory, uint32_t count, uint32_t *ret_start);
+/* A range as it was given out. Never fails. */
 void table_memory_free(struct table_memory *memory, uint32_t start, uint32_t count);
 /* 0, or -errno when a chunk cannot be mapped. */
 int table_memory_write(struct table_memory *memory, uint32_t start, const uint32_t *words,

@@ -120,6 +120,12 @@ void unwind_maps_unload(struct unwind_maps *maps, uint32_t image, struct loaded_
 	*loaded = (struct loaded_table){0};
 }
 
+uint64_t unwind_maps_bytes(const struct unwind_maps *maps)
+{
+	return maps->memory.used * sizeof(uint32_t) +
+	       (uint64_t)maps->rule_count * sizeof(struct unwind_rule);
+}
+
 int unwind_maps_publish(struct unwind_maps *maps, uint32_t number, const struct mapping_set *set)
 {
 	struct unwind_leaf_key key = {.set = number};

@@ -40,6 +40,8 @@ void unwind_maps_deinit(struct unwind_maps *maps);
 int unwind_maps_load(struct unwind_maps *maps, uint32_t image, const struct unwind_table *table,
 		     struct loaded_table *ret);
 void unwind_maps_unload(struct unwind_maps *maps, uint32_t image, struct loaded_table *loaded);
+/* Kernel memory in use: tables, and the rules that they share. */
+uint64_t unwind_maps_bytes(const struct unwind_maps *maps);
 /* Publishes a set under its number; -E2BIG: the rest of it was left out. */
 int unwind_maps_publish(struct unwind_maps *maps, uint32_t number, const struct mapping_set *set);
 void unwind_maps_withdraw(struct unwind_maps *maps, uint32_t number);

@@ -59,7 +59,6 @@ static bool evict_one(struct unwinder *unwinder, uint32_t but)
 	oldest->state = TABLE_NONE;
 	unwinder->evicted++;
 	unwinder->rows -= oldest->rows;
-	unwinder->words -= oldest->words;
 	return true;
 }
 
@@ -91,10 +90,8 @@ static void on_table(void *context, uint32_t image, const char *text,
 	}
 	table->state = TABLE_LOADED;
 	table->rows = decoded->row_count;
-	table->words = decoded->block_count + 1 + decoded->row_count;
 	unwinder->loaded++;
 	unwinder->rows += table->rows;
-	unwinder->words += table->words;
 }
 
 void unwinder_need(struct unwinder *unwinder, uint32_t image)

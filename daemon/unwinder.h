@@ -27,7 +27,6 @@ enum table_state {
 
 struct unwinder_table {
 	enum table_state state;
-	uint32_t words; /* of kernel memory */
 	uint32_t rows;
 	uint64_t used; /* boot time, ns */
 };
@@ -41,7 +40,6 @@ struct unwinder {
 	uint32_t next_number;
 	uint64_t loaded, failed, evicted; /* tables, counted */
 	uint64_t rows; /* loaded now */
-	uint64_t words;
 	uint64_t sets_refused;
 };
 

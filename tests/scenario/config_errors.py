@@ -50,7 +50,7 @@ def bad_together():
     """Each setting is good by itself; the check comes after the last --set, not between."""
     lib.fails(perfd("--config", "/dev/null", "--set", "cpu.frequency_hz=5000",
                     "--set", "cpu.frequency_max_hz=1000"), 1,
-              "frequency_hz = 5000: expected at most frequency_max_hz = 1000", "perfd")
+              "cpu.frequency_hz = 5000: expected at most cpu.frequency_max_hz = 1000", "perfd")
     lib.succeeds(perfd("--config", "/dev/null", "--set", "cpu.frequency_max_hz=10",
                        "--set", "cpu.frequency_hz=10", "--set", "cpu.session_frequency_hz=10",
                        "--check-config"), "perfd --check-config")

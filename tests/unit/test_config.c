@@ -187,12 +187,12 @@ END_TEST
 START_TEST(values_that_cross)
 {
 	refuses("[cpu]\nfrequency_max_hz = 50\nsession_frequency_hz = 40\n\n",
-		"x.conf:2: frequency_hz = 99: expected at most frequency_max_hz = 50");
+		"x.conf:2: cpu.frequency_hz = 99: expected at most cpu.frequency_max_hz = 50");
 	refuses("[history]\nkeep = 2m\nwindow = 3m\n",
-		"x.conf:3: window = 3m: expected at most keep = 2m");
+		"x.conf:3: history.window = 3m: expected at most history.keep = 2m");
 	ck_assert_int_eq(config_set(&config, "history.window", "10m", &error), 0);
 	ck_assert_int_eq(config_check(&config, &error), -EINVAL);
-	ck_assert_str_eq(error.text, "window = 10m: expected at most keep = 5m");
+	ck_assert_str_eq(error.text, "history.window = 10m: expected at most history.keep = 5m");
 }
 END_TEST
 

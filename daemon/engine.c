@@ -75,7 +75,7 @@ static void note_tables(struct engine *engine, const struct abi_stack *stack)
 			unwinder_used(&engine->unwinder, image, stack->hdr.time);
 	}
 	if (stack->hdr.reason == ABI_REASON_EVICTED)
-		unwinder_need(&engine->unwinder, image);
+		unwinder_missed(&engine->unwinder, image);
 }
 
 static void on_stack(struct engine *engine, const struct abi_stack *stack)
@@ -150,7 +150,7 @@ static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)
 	if (!process->slots)
 		return;
 	/* Somebody looks at it: its next mappings and tables are wanted soon. */
-	unwinder_need(&engine->unwinder, image);
+	unwinder_need(&engine->unwinder, process, image);
 	engine->hurry_until = clock_boot_ns() + DRAIN_HURRY_NS;
 }
 

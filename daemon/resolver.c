@@ -322,8 +322,8 @@ static void on_unwind(void *context, int error, const char *text, const void *by
 	request_destroy(request);
 }
 
-int resolver_ask_table(struct resolver *resolver, uint32_t image, resolver_table_fn *done,
-		       void *context)
+int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgency,
+		       resolver_table_fn *done, void *context)
 {
 	struct image *file = image_table_get(resolver->images, image);
 	struct resolver_request *request;
@@ -338,7 +338,7 @@ int resolver_ask_table(struct resolver *resolver, uint32_t image, resolver_table
 	request->image = image;
 	request->on_table = done;
 	request->table_context = context;
-	r = symbolizer_unwind(resolver->symbolizer, image, on_unwind, request);
+	r = symbolizer_unwind(resolver->symbolizer, image, urgency, on_unwind, request);
 	if (r)
 		request_destroy(request);
 	return r;

@@ -51,6 +51,7 @@ void resolver_flush(struct resolver *resolver);
 /* A new mapping: its image is opened while the process lives. */
 uint32_t resolver_map(struct resolver *resolver, struct process *process,
 		      const struct abi_mmap *mmap, bool fill);
-/* Asks for an image's unwind table; 0, or -errno and no callback. */
-int resolver_ask_table(struct resolver *resolver, uint32_t image, resolver_table_fn *done,
-		       void *context);
+/* Asks for an image's unwind table (urgency: as symbolizer_unwind() has it); 0, or
+ * -errno and no callback. */
+int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgency,
+		       resolver_table_fn *done, void *context);

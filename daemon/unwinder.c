@@ -89,23 +89,18 @@ static void on_table(void *context, uint32_t image, const char *text,
 		return;
 	}
 	table->state = TABLE_LOADED;
+	table->urgency = 0;
 	table->rows = decoded->row_count;
 	unwinder->loaded++;
 	unwinder->rows += table->rows;
 }
 
-void unwinder_need(struct unwinder *unwinder, uint32_t image)
+static void ask(struct unwinder *unwinder, struct unwinder_table *table, uint32_t image)
 {
-	struct unwinder_table *table;
 	int r;
 
-	if (image == IMAGE_NONE || image == IMAGE_KERNEL)
-		return;
-	table = table_at(unwinder, image);
-	if (!table || table->state != TABLE_NONE)
-		return;
 	table->state = TABLE_ASKED;
-	r = resolver_ask_table(unwinder->resolver, image, on_table, unwinder);
+	r = resolver_ask_table(unwinder->resolver, image, table->urgency, on_table, unwinder);
 	if (!r)
 		return;
 	/* Too many requests just now, or a file that cannot be reached by way of this
@@ -114,10 +109,57 @@ void unwinder_need(struct unwinder *unwinder, uint32_t image)
 	unwinder->failed += table->state == TABLE_FAILED;
 }
 
+/* `least`: at least so urgent from now on; each time is one more. */
+static void need(struct unwinder *unwinder, uint32_t image, uint32_t least)
+{
+	struct unwinder_table *table;
+
+	if (image == IMAGE_NONE || image == IMAGE_KERNEL)
+		return;
+	table = table_at(unwinder, image);
+	if (!table || table->state == TABLE_LOADED || table->state == TABLE_FAILED)
+		return;
+	if (table->urgency < UNWINDER_WANTED - 1)
+		table->urgency++;
+	if (table->urgency < least)
+		table->urgency = least;
+	if (table->state == TABLE_NONE)
+		ask(unwinder, table, image);
+	else
+		symbolizer_hurry(unwinder->resolver->symbolizer, image, table->urgency);
+}
+
+void unwinder_missed(struct unwinder *unwinder, uint32_t image)
+{
+	need(unwinder, image, 0);
+}
+
+/* The program is what its address space begins with. */
+static bool is_first_needed(const struct unwinder *unwinder, const struct process *process,
+			    uint32_t image)
+{
+	static const char *const names[] = {"libc.so", "libc-", "libc.musl", "ld-"};
+	const struct image *file = image_table_get(unwinder->resolver->images, image);
+
+	if (process->maps && process->maps->items.count &&
+	    process->maps->items.items[0].image == image)
+		return true;
+	for (size_t i = 0; file && i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strncmp(image_module(file), names[i], strlen(names[i])))
+			return true;
+	return false;
+}
+
+void unwinder_need(struct unwinder *unwinder, const struct process *process, uint32_t image)
+{
+	need(unwinder, image,
+	     is_first_needed(unwinder, process, image) ? UNWINDER_URGENT : UNWINDER_WANTED);
+}
+
 void unwinder_need_all(struct unwinder *unwinder, const struct process *process)
 {
 	for (size_t i = 0; process->maps && i < process->maps->items.count; i++)
-		unwinder_need(unwinder, process->maps->items.items[i].image);
+		unwinder_need(unwinder, process, process->maps->items.items[i].image);
 }
 
 bool unwinder_waits(const struct unwinder *unwinder, const struct process *process)

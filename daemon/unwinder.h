@@ -25,8 +25,15 @@ enum table_state {
 	TABLE_FAILED, /* no call frame information, or damaged: by frame pointer */
 };
 
+/* Whose table is made first (symbolizer/client.h): that of the program, the C
+ * library and the loader of a process that somebody attached to; of its other
+ * files; then those that most walks missed. */
+#define UNWINDER_URGENT UINT32_MAX
+#define UNWINDER_WANTED (UINT32_MAX / 2)
+
 struct unwinder_table {
 	enum table_state state;
+	uint32_t urgency; /* walks that missed it, or one of the above */
 	uint32_t rows;
 	uint64_t used; /* boot time, ns */
 };
@@ -47,9 +54,11 @@ void unwinder_init(struct unwinder *unwinder, struct source *source, struct reso
 void unwinder_deinit(struct unwinder *unwinder);
 /* The process's mappings are other ones now. */
 void unwinder_changed(struct unwinder *unwinder, struct process *process);
-/* A walk ended for want of the table of this image, or somebody attaches. */
-void unwinder_need(struct unwinder *unwinder, uint32_t image);
-/* The tables of all that the process maps. */
+/* A walk ended for want of the table of this image. */
+void unwinder_missed(struct unwinder *unwinder, uint32_t image);
+/* Somebody attached to the process: the table of what it maps (just now). */
+void unwinder_need(struct unwinder *unwinder, const struct process *process, uint32_t image);
+/* The tables of all that it maps. */
 void unwinder_need_all(struct unwinder *unwinder, const struct process *process);
 /* True while a table of the process's mappings is being made. */
 bool unwinder_waits(const struct unwinder *unwinder, const struct process *process);

@@ -129,6 +129,7 @@ void symbolizer_destroy(struct symbolizer *s)
 		return;
 	link_deinit(s);
 	queue_free(&s->queue);
+	queue_free(&s->tables);
 	queue_free(&s->failed);
 	op_free(s->current);
 	while (hashmap_next(&s->images, &at, &key, &value))
@@ -168,7 +169,7 @@ void symbolizer_tick(struct symbolizer *s)
 
 size_t symbolizer_pending(const struct symbolizer *s)
 {
-	return s->queue.count + s->failed.count + (s->current ? 1 : 0);
+	return s->queue.count + s->tables.count + s->failed.count + (s->current ? 1 : 0);
 }
 
 void symbolizer_get_stats(const struct symbolizer *s, struct symbolizer_stats *ret)
@@ -182,9 +183,33 @@ bool symbolizer_kernel_restricted(const struct symbolizer *s)
 	return s->kernel_restricted;
 }
 
+/* The most urgent, of those the first. */
+static struct op *pop_table(struct op_queue *queue)
+{
+	struct op *before = NULL, *best_before = NULL, *best = queue->first;
+
+	for (struct op *op = queue->first; op; before = op, op = op->next) {
+		if (op->urgency > best->urgency) {
+			best = op;
+			best_before = before;
+		}
+	}
+	if (!best_before)
+		return queue_pop(queue);
+	best_before->next = best->next;
+	if (queue->last == best)
+		queue->last = best_before;
+	queue->count--;
+	return best;
+}
+
 bool client_next(struct symbolizer *s)
 {
-	s->current = queue_pop(&s->queue);
+	bool table =
+		s->tables.count && (!s->queue.count || s->overtaken >= SYMBOLIZER_OVERTAKEN_MAX);
+
+	s->current = table ? pop_table(&s->tables) : queue_pop(&s->queue);
+	s->overtaken = table || !s->tables.count ? 0 : s->overtaken + 1;
 	return s->current;
 }
 
@@ -277,7 +302,7 @@ void client_fail_all(struct symbolizer *s, const struct error *error)
 {
 	struct op *op;
 
-	while ((op = queue_pop(&s->queue))) {
+	while ((op = queue_pop(&s->queue)) || (op = queue_pop(&s->tables))) {
 		op->failure = *error;
 		queue_push(&s->failed, op);
 	}
@@ -318,7 +343,7 @@ static int submit(struct symbolizer *s, const struct op *template, const uint64_
 		memcpy(op->addresses, addresses, op->count * sizeof(*addresses));
 	}
 	s->stats.requests++;
-	queue_push(&s->queue, op);
+	queue_push(op->kind == WIRE_UNWIND ? &s->tables : &s->queue, op);
 	link_wake(s);
 	return 0;
 }
@@ -467,11 +492,12 @@ int symbolizer_maps(struct symbolizer *s, int fd, symbolizer_maps_fn *done, void
 	return r;
 }
 
-int symbolizer_unwind(struct symbolizer *s, uint32_t image, symbolizer_unwind_fn *done,
-		      void *context)
+int symbolizer_unwind(struct symbolizer *s, uint32_t image, uint32_t urgency,
+		      symbolizer_unwind_fn *done, void *context)
 {
 	struct op op = {.kind = WIRE_UNWIND,
 			.image = image,
+			.urgency = urgency,
 			.fd = -1,
 			.done.unwind = done,
 			.context = context};
@@ -481,4 +507,11 @@ int symbolizer_unwind(struct symbolizer *s, uint32_t image, symbolizer_unwind_fn
 		return -ENOENT;
 	entry->used = ++s->uses;
 	return submit(s, &op, NULL);
+}
+
+void symbolizer_hurry(struct symbolizer *s, uint32_t image, uint32_t urgency)
+{
+	for (struct op *op = s->tables.first; op; op = op->next)
+		if (op->image == image && op->urgency < urgency)
+			op->urgency = urgency;
 }

@@ -24,6 +24,8 @@ struct symbolizer;
 
 /* At most so many requests wait at a time; one more is refused with -EAGAIN. */
 #define SYMBOLIZER_PENDING_MAX 16384
+/* Requests that go before a table which came before them. */
+#define SYMBOLIZER_OVERTAKEN_MAX 64
 /* Addresses in one request; more are refused with -E2BIG. */
 #define SYMBOLIZER_ADDRESSES_MAX (1u << 20)
 
@@ -152,10 +154,14 @@ int symbolizer_maps(struct symbolizer *symbolizer, int fd, symbolizer_maps_fn *d
 typedef void symbolizer_unwind_fn(void *context, int error, const char *text, const void *table,
 				  size_t size);
 /* The unwind table of an image's file. As symbolizer_names(): 0 and a callback,
- * or -errno at once. A file that the worker does not survive here keeps its
- * names; its table is not asked for again (-EFAULT, by callback). */
-int symbolizer_unwind(struct symbolizer *symbolizer, uint32_t image, symbolizer_unwind_fn *done,
-		      void *context);
+ * or -errno at once. Tables take longest, so all else that waits goes first (but
+ * for one table after SYMBOLIZER_OVERTAKEN_MAX others, that none waits for ever),
+ * and of tables the most urgent, of those the first that was asked for. A file that the worker does
+ * not survive here keeps its names; its table is not asked for again (-EFAULT, by callback). */
+int symbolizer_unwind(struct symbolizer *symbolizer, uint32_t image, uint32_t urgency,
+		      symbolizer_unwind_fn *done, void *context);
+/* Makes the image's table at least so urgent, if it still waits. */
+void symbolizer_hurry(struct symbolizer *symbolizer, uint32_t image, uint32_t urgency);
 
 /* Has the worker read the kernel's symbols now, so that the first question for
  * them finds them there. */

@@ -37,6 +37,7 @@ struct op {
 	struct op *next;
 	enum wire_kind kind;
 	uint32_t image;
+	uint32_t urgency; /* of an unwind table */
 	uint64_t *addresses; /* or offsets */
 	size_t count;
 	int fd; /* of maps; -1 */
@@ -62,7 +63,9 @@ enum link_state { LINK_DOWN, LINK_STARTING, LINK_READY };
 
 struct symbolizer {
 	struct symbolizer_config config;
-	struct op_queue queue; /* waiting, in order */
+	struct op_queue queue; /* waiting, in order: names, mappings, files */
+	struct op_queue tables; /* waiting behind those: unwind tables, as they came */
+	uint32_t overtaken; /* requests since a table has been waiting */
 	struct op_queue failed; /* their callbacks are owed */
 	struct op *current;
 	struct hashmap images; /* id to struct image * */

@@ -32,7 +32,7 @@ static void on_table(void *context, int error, const char *text, const void *tab
 
 static int ask(struct symbolizer *symbolizer, uint32_t image, struct tables *tables)
 {
-	ck_assert_int_eq(symbolizer_unwind(symbolizer, image, on_table, tables), 0);
+	ck_assert_int_eq(symbolizer_unwind(symbolizer, image, 0, on_table, tables), 0);
 	wait_for(symbolizer, &tables->answers, tables->answers.total + 1);
 	return tables->answers.error;
 }
@@ -111,7 +111,7 @@ START_TEST(files_that_have_none)
 	struct tables tables = {0};
 	char path[256];
 
-	ck_assert_int_eq(symbolizer_unwind(symbolizer, 1, on_table, &tables), -ENOENT);
+	ck_assert_int_eq(symbolizer_unwind(symbolizer, 1, 0, on_table, &tables), -ENOENT);
 	workshop_build(&shop, "bare", ".s", "ret\n.section .note.GNU-stack,\"\",@progbits\n",
 		       "-shared -nostdlib", path);
 	ck_assert_int_eq(add(symbolizer, 1, open(path, O_RDONLY | O_CLOEXEC), NULL), 0);
@@ -120,7 +120,7 @@ START_TEST(files_that_have_none)
 	ck_assert_uint_eq(tables.bytes.length, 0);
 	ck_assert_uint_eq(stats_of(symbolizer).restarts, 0);
 	/* Dropped before its turn comes. */
-	ck_assert_int_eq(symbolizer_unwind(symbolizer, 1, on_table, &tables), 0);
+	ck_assert_int_eq(symbolizer_unwind(symbolizer, 1, 0, on_table, &tables), 0);
 	symbolizer_drop_image(symbolizer, 1);
 	wait_for(symbolizer, &tables.answers, 2);
 	ck_assert_int_eq(tables.answers.error, -ENOENT);
@@ -169,6 +169,119 @@ START_TEST(a_worker_that_is_killed)
 }
 END_TEST
 
+/* Who was answered when: each request has a letter. */
+struct turn {
+	struct strbuf *order;
+	char letter;
+};
+
+static void table_came(void *context, int error, const char *text, const void *table, size_t size)
+{
+	const struct turn *turn = context;
+
+	(void)text;
+	(void)table;
+	ck_assert_int_eq(error, 0);
+	ck_assert_uint_gt(size, 0);
+	strbuf_putc(turn->order, turn->letter);
+}
+
+static void names_came(void *context, int error, const char *text,
+		       const struct symbolizer_name *names, size_t count)
+{
+	const struct turn *turn = context;
+
+	(void)text;
+	(void)names;
+	(void)count;
+	ck_assert_int_eq(error, 0);
+	strbuf_putc(turn->order, turn->letter);
+}
+
+static void ask_table(struct symbolizer *symbolizer, uint32_t image, uint32_t urgency,
+		      struct turn *turn)
+{
+	ck_assert_int_eq(symbolizer_unwind(symbolizer, image, urgency, table_came, turn), 0);
+}
+
+static void ask_name(struct symbolizer *symbolizer, struct turn *turn)
+{
+	uint64_t offset = 0;
+
+	ck_assert_int_eq(symbolizer_names(symbolizer, 1, &offset, 1, names_came, turn), 0);
+}
+
+static void wait_turns(struct symbolizer *symbolizer, const struct strbuf *order, size_t count)
+{
+	uint64_t until = clock_boot_ns() + PATIENCE_NS;
+
+	while (order->length < count) {
+		struct pollfd ready = {.fd = symbolizer_fd(symbolizer), .events = POLLIN};
+
+		ck_assert_msg(clock_boot_ns() < until, "only %s came", strbuf_text(order));
+		poll(&ready, 1, 250);
+		symbolizer_dispatch(symbolizer);
+	}
+	ck_assert_uint_eq(symbolizer_pending(symbolizer), 0);
+}
+
+static struct symbolizer *with_images(uint32_t count)
+{
+	struct symbolizer *symbolizer = create(&plain);
+
+	for (uint32_t id = 1; id <= count; id++)
+		ck_assert_int_eq(add(symbolizer, id, vdso_image_open(), NULL), 0);
+	return symbolizer;
+}
+
+/* Names before tables, urgent tables before others, equals as they came. */
+START_TEST(the_order_of_requests)
+{
+	struct symbolizer *symbolizer = with_images(6);
+	struct strbuf order = {0};
+	struct turn turns[] = {{&order, 'a'}, {&order, 'b'}, {&order, 'c'}, {&order, 'd'},
+			       {&order, 'e'}, {&order, 'f'}, {&order, 'n'}};
+
+	ask_table(symbolizer, 1, 1, &turns[0]);
+	ask_table(symbolizer, 2, 5, &turns[1]);
+	ask_table(symbolizer, 3, UINT32_MAX, &turns[2]);
+	ask_name(symbolizer, &turns[6]);
+	ask_table(symbolizer, 4, 5, &turns[3]);
+	ask_table(symbolizer, 5, 0, &turns[4]);
+	ask_table(symbolizer, 6, 0, &turns[5]);
+	ask_name(symbolizer, &turns[6]);
+	ck_assert_uint_eq(symbolizer_pending(symbolizer), 8);
+	symbolizer_hurry(symbolizer, 6, 7);
+	symbolizer_hurry(symbolizer, 3, 0); /* never less than before */
+	wait_turns(symbolizer, &order, 8);
+	ck_assert_str_eq(strbuf_text(&order), "nncfbdae");
+	strbuf_deinit(&order);
+	symbolizer_destroy(symbolizer);
+}
+END_TEST
+
+/* A stream of names does not keep a table waiting for ever. */
+START_TEST(a_table_among_many_names)
+{
+	struct symbolizer *symbolizer = with_images(1);
+	struct strbuf order = {0};
+	struct turn name = {&order, 'n'}, table = {&order, 't'};
+	const char *at;
+
+	ask_table(symbolizer, 1, 0, &table);
+	ask_table(symbolizer, 1, 0, &table);
+	for (int i = 0; i < 3 * SYMBOLIZER_OVERTAKEN_MAX; i++)
+		ask_name(symbolizer, &name);
+	wait_turns(symbolizer, &order, 3 * SYMBOLIZER_OVERTAKEN_MAX + 2);
+	at = strchr(strbuf_text(&order), 't');
+	ck_assert_int_eq(at - order.data, SYMBOLIZER_OVERTAKEN_MAX);
+	at = strchr(at + 1, 't');
+	ck_assert_int_eq(at - order.data, 2 * SYMBOLIZER_OVERTAKEN_MAX + 1);
+	strbuf_deinit(&order);
+	symbolizer_destroy(symbolizer);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("symbolizer_unwind");
@@ -187,6 +300,8 @@ int main(int argc, char **argv)
 	workshop_add(tcase, compiler, "needs gcc", files_that_have_none);
 	tcase_add_test(tcase, a_worker_that_hangs);
 	tcase_add_test(tcase, a_worker_that_is_killed);
+	tcase_add_test(tcase, the_order_of_requests);
+	tcase_add_test(tcase, a_table_among_many_names);
 	suite_add_tcase(suite, tcase);
 	r = suite_main(suite);
 	workshop_close(&shop);

@@ -158,6 +158,23 @@ START_TEST(holes_are_filled_and_join)
 }
 END_TEST
 
+/* Every other range comes back: the list has its room from when they were taken. */
+START_TEST(there_is_room_to_put_all_back)
+{
+	enum { RANGES = 1000 };
+	uint32_t starts[RANGES];
+
+	for (int i = 0; i < RANGES; i++)
+		starts[i] = alloc(3);
+	ck_assert_uint_ge(memory.free.capacity, RANGES / 2 + 1);
+	for (int i = 0; i < RANGES; i += 2)
+		table_memory_free(&memory, starts[i], 3);
+	ck_assert_uint_eq(memory.free.count, RANGES / 2 + 1);
+	ck_assert_uint_le(memory.free.count, memory.free.capacity);
+	check_free();
+}
+END_TEST
+
 /* Any order of taking and giving back: ranges never overlap, and giving back
  * needs no memory of its own (the list does not move). */
 START_TEST(in_any_order)
@@ -233,6 +250,7 @@ int main(void)
 	tcase_add_test(tcase, a_limit_below_one_chunk_is_one_chunk);
 	tcase_add_test(tcase, no_map_to_be_had);
 	tcase_add_test(tcase, holes_are_filled_and_join);
+	tcase_add_test(tcase, there_is_room_to_put_all_back);
 	tcase_add_test(tcase, in_any_order);
 	tcase_add_test(tcase, words_across_chunks);
 	suite_add_tcase(suite, tcase);

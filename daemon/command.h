@@ -30,9 +30,11 @@ struct command {
 	uint32_t options; /* OPTION_BIT()s */
 	command_fn *run;
 	const char *more; /* further lines of --help, or NULL */
+	int operands; /* arguments that are no options, at most; record's are a command */
 };
 
 command_fn cmd_record, cmd_attach, cmd_detach, cmd_sessions, cmd_status, cmd_report, cmd_version;
+command_fn cmd_convert, cmd_flamegraph;
 
 /* --- shared by the commands (command.c) --- */
 

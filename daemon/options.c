@@ -36,7 +36,8 @@ static const struct option_row {
 			     "stop after this time: 500ms, 10s, 2m, 1h (default: until Ctrl-C, or "
 			     "the process ends)"},
 	[OPTION_EVENT] = {'e', "event", VALUE_TEXT, "EVENT", offsetof(struct options, event), NULL,
-			  "cpu-clock or cycles (default: cpu.event of the config)"},
+			  "cpu-clock or cycles (default: cpu.event of the config); of a file: the "
+			  "one to read"},
 	[OPTION_FORMAT] = {'f', "format", VALUE_TEXT, "FORMAT", offsetof(struct options, format),
 			   NULL, "output format (default: by the extension of -o); see below"},
 	[OPTION_OUTPUT] = {'o', "output", VALUE_TEXT, "FILE", offsetof(struct options, output),
@@ -54,6 +55,14 @@ static const struct option_row {
 		{0, "top", VALUE_U32, "N", offsetof(struct options, top),
 		 "a number of lines, from 1 on",
 		 "lines of the table (default: 40 on standard output, all with -f, -o or --json)"},
+	[OPTION_VALUE] = {0, "value", VALUE_TEXT, "NAME", offsetof(struct options, value), NULL,
+			  "which of the profile's values (default: the one it was taken for)"},
+	[OPTION_FROM] = {0, "from", VALUE_TEXT, "FORMAT", offsetof(struct options, from), NULL,
+			 "the input's format (default: recognised by its content)"},
+	[OPTION_ANNOTATE] =
+		{0, "annotate", VALUE_TEXT, "LIST", offsetof(struct options, annotate), NULL,
+		 "of perf's text: pid, tid, kernel, jit, inline, address, with commas; all or none "
+		 "(default: kernel,jit,inline)"},
 	[OPTION_JSON] = {0, "json", VALUE_NONE, NULL, 0, NULL, "JSON, for programs"},
 	[OPTION_SOCKET] = {'s', "socket", VALUE_TEXT, "PATH", offsetof(struct options, socket),
 			   NULL, "perfd's control socket (default: daemon.socket of the config)"},
@@ -207,7 +216,8 @@ static int bad_option(int kind, int which, const char *argument, uint32_t allowe
 /* The two tables of getopt_long(3), of the options that are allowed. */
 static void getopt_tables(uint32_t allowed, struct option *longs, char *shorts)
 {
-	*shorts++ = '+'; /* stop at the first argument that is no option */
+	if (!(allowed & OPTIONS_MIXED))
+		*shorts++ = '+'; /* stop at the first argument that is no option */
 	*shorts++ = ':'; /* tell a missing value from an unknown option */
 	for (int i = 0; i < OPTION_COUNT; i++) {
 		const struct option_row *row = &rows[i];

@@ -25,6 +25,9 @@
 	X(SESSION)                                                                                 \
 	X(LAST)                                                                                    \
 	X(TOP)                                                                                     \
+	X(VALUE)                                                                                   \
+	X(FROM)                                                                                    \
+	X(ANNOTATE)                                                                                \
 	X(JSON)                                                                                    \
 	X(SOCKET)                                                                                  \
 	X(CONFIG)                                                                                  \
@@ -37,6 +40,8 @@ enum option_id {
 		OPTION_COUNT
 };
 #define OPTION_BIT(name) (1u << OPTION_##name)
+/* With the options allowed: they may stand behind arguments that are none, too. */
+#define OPTIONS_MIXED (1u << 31)
 
 struct options {
 	uint32_t given; /* OPTION_BIT()s */
@@ -49,6 +54,9 @@ struct options {
 	const char *event; /* "": the default */
 	const char *format; /* NULL: by the file's extension */
 	const char *output; /* NULL: the command's default */
+	const char *value; /* NULL: the profile's default */
+	const char *from; /* NULL: by content */
+	const char *annotate; /* NULL: the default */
 	const char *socket; /* NULL: the config's */
 	const char *config; /* NULL: /etc/perfd/perfd.conf */
 	char **rest; /* arguments that are no options, NULL-terminated */
@@ -60,7 +68,8 @@ static inline bool option_given(const struct options *options, enum option_id id
 	return options->given >> id & 1;
 }
 
-/* Reads argv[1…] up to the first argument that is no option, or past "--".
+/* Reads argv[1…] up to the first argument that is no option, or past "--";
+ * with OPTIONS_MIXED all of argv, which is put in another order: the rest last.
  * -EINVAL with what was expected. Strings stay argv's. */
 int options_parse(int argc, char **argv, uint32_t allowed, struct options *ret,
 		  struct error *error);

@@ -2,6 +2,7 @@
  *
  * perfctl: its commands, one row each.
  */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #define WHERE (OPTION_BIT(SOCKET) | OPTION_BIT(CONFIG))
 #define RESULT (OPTION_BIT(FORMAT) | OPTION_BIT(OUTPUT))
+#define READING (OPTION_BIT(FROM) | OPTION_BIT(ANNOTATE) | OPTION_BIT(EVENT) | OPTIONS_MIXED)
 #define SAMPLING (OPTION_BIT(FREQUENCY) | OPTION_BIT(DURATION) | OPTION_BIT(EVENT))
 
 static const char record_more[] =
@@ -33,23 +35,37 @@ static const char report_more[] =
 	"\nNeeds a running perfd, and root or its group. Without -o it goes to standard\n"
 	"output, without -f as \"report\".\n";
 
+static const char convert_more[] =
+	"\nIN is a file in any format that can be read, also with gzip around it; - or none is\n"
+	"standard input. What it is, is recognised. Without -o the result goes to standard "
+	"output,\n"
+	"without -f as \"folded\".\n";
+static const char flamegraph_more[] =
+	"\nAs convert, but to a picture: without -f and a telling name, svg. Without -o it is\n"
+	"perfd-NAME.svg in this directory, or standard output if IN is standard input.\n";
+
 static const struct command commands[] = {
 	{"record", "(-p PID | -a | -- CMD ARGS...) [options]", "profile, and write the result",
-	 OPTION_BIT(PID) | OPTION_BIT(ALL) | SAMPLING | RESULT | WHERE, cmd_record, record_more},
+	 OPTION_BIT(PID) | OPTION_BIT(ALL) | SAMPLING | RESULT | WHERE, cmd_record, record_more,
+	 INT_MAX},
 	{"attach", "--pid PID [options]", "look closely at a process through the running perfd",
 	 OPTION_BIT(PID) | SAMPLING | RESULT | OPTION_BIT(BACKGROUND) | WHERE, cmd_attach,
-	 attach_more},
+	 attach_more, 0},
 	{"detach", "(--session ID | --pid PID) [options]",
 	 "end a background session, and write its result",
-	 OPTION_BIT(SESSION) | OPTION_BIT(PID) | RESULT | WHERE, cmd_detach, detach_more},
-	{"sessions", "[options]", "list the sessions", OPTION_BIT(JSON) | WHERE, cmd_sessions,
-	 NULL},
+	 OPTION_BIT(SESSION) | OPTION_BIT(PID) | RESULT | WHERE, cmd_detach, detach_more, 0},
+	{"sessions", "[options]", "list the sessions", OPTION_BIT(JSON) | WHERE, cmd_sessions, NULL,
+	 0},
 	{"status", "[options]", "how perfd is: rates, samples, losses, its own cost",
-	 OPTION_BIT(JSON) | WHERE, cmd_status, status_more},
+	 OPTION_BIT(JSON) | WHERE, cmd_status, status_more, 0},
 	{"report", "[options]", "what the machine did lately, as a table of functions",
 	 OPTION_BIT(LAST) | OPTION_BIT(TOP) | OPTION_BIT(JSON) | RESULT | WHERE, cmd_report,
-	 report_more},
-	{"version", "", "print the version", 0, cmd_version, NULL},
+	 report_more, 0},
+	{"convert", "[IN] [-f FORMAT] [-o OUT] [options]", "a profile of any format in another one",
+	 RESULT | READING | OPTION_BIT(VALUE) | OPTION_BIT(TOP), cmd_convert, convert_more, 1},
+	{"flamegraph", "[IN] [-o OUT] [options]", "the flame graph of a profile of any format",
+	 RESULT | READING | OPTION_BIT(VALUE), cmd_flamegraph, flamegraph_more, 1},
+	{"version", "", "print the version", 0, cmd_version, NULL, 0},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -142,7 +158,8 @@ int main(int argc, char **argv)
 	}
 	if (option_given(&options, OPTION_HELP))
 		return help_command(command);
-	if (options.rest_count && command->run != cmd_record)
-		return command_usage("%s takes no argument \"%s\"", command->name, options.rest[0]);
+	if (options.rest_count > command->operands)
+		return command_usage("%s takes no argument \"%s\"", command->name,
+				     options.rest[command->operands]);
 	return command->run(&options);
 }

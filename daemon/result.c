@@ -55,7 +55,7 @@ static void default_path(const char *subject, const struct format *format, char 
 int result_init(const struct options *options, const char *subject, const char *stdout_format,
 		struct error *error, struct result *ret)
 {
-	struct result result = {.top = options->top};
+	struct result result = {.top = options->top, .value = options->value};
 	const char *path = options->output;
 	int r;
 
@@ -81,7 +81,7 @@ int result_init(const struct options *options, const char *subject, const char *
 int result_write(const struct result *result, const struct profile *profile, struct error *error,
 		 size_t *ret_bytes)
 {
-	struct format_options options = {.top = result->top};
+	struct format_options options = {.top = result->top, .value = result->value};
 	_cleanup_free_ char *bytes = NULL;
 	size_t size = 0;
 	FILE *stream = open_memstream(&bytes, &size);
@@ -104,6 +104,6 @@ void result_help(void)
 {
 	puts("\nFormats, with the extensions that choose them:");
 	for (size_t i = 0; i < format_count; i++)
-		printf("  %-8s %-20s %s\n", formats[i].name, formats[i].extensions,
+		printf("  %-10s %-20s %s\n", formats[i].name, formats[i].extensions,
 		       formats[i].help);
 }

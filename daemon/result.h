@@ -16,6 +16,7 @@ struct result {
 	const struct format *format;
 	char path[4096]; /* "-": standard output */
 	uint32_t top; /* rows of a table; 0: all */
+	const char *value; /* NULL: the profile's default */
 };
 
 /* `subject`: for the default file name, "perfd-SUBJECT.svg"; NULL: the default is

@@ -6,15 +6,20 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/strbuf.h"
+#include "flamegraph/import.h"
+#include "flamegraph/input.h"
 #include "flamegraph/report.h"
 #include "flamegraph/text.h"
 
 const struct format formats[] = {
-	{"svg", ".svg", "interactive flame graph, one file for any browser", format_svg_write},
+	{"svg", ".svg", "interactive flame graph, one file for any browser", format_svg_write, NULL,
+	 NULL},
 	{"folded", ".folded .collapsed", "a line a stack: comm;root;...;leaf VALUE",
-	 format_folded_write},
-	{"report", ".txt", "table of functions: self, total, percent", format_report_write},
-	{"json", ".json", "the table and everything counted, for programs", format_json_write},
+	 format_folded_write, format_folded_read, format_folded_recognises},
+	{"report", ".txt", "table of functions: self, total, percent", format_report_write, NULL,
+	 NULL},
+	{"json", ".json", "the table and everything counted, for programs", format_json_write, NULL,
+	 NULL},
 };
 const size_t format_count = sizeof(formats) / sizeof(*formats);
 
@@ -56,17 +61,29 @@ const struct format *format_for_path(const char *path)
 	return best;
 }
 
-char *format_names(void)
+static char *join_names(bool readable)
 {
 	struct strbuf names = {0};
 
 	for (size_t i = 0; i < format_count; i++) {
-		strbuf_puts(&names, i ? ", " : "");
+		if (readable && !formats[i].read)
+			continue;
+		strbuf_puts(&names, names.length ? ", " : "");
 		strbuf_puts(&names, formats[i].name);
 	}
 	if (strbuf_error(&names))
 		strbuf_deinit(&names);
 	return names.data;
+}
+
+char *format_names(void)
+{
+	return join_names(false);
+}
+
+char *format_read_names(void)
+{
+	return join_names(true);
 }
 
 static int unknown_value(const struct profile *profile, const char *name, struct error *error)
@@ -149,5 +166,82 @@ int format_write(const struct format *format, const struct profile *profile,
 		r = errno ? -errno : -EIO;
 	if (r)
 		return error_set(error, r, "cannot write %s: %s", format->name, strerror(-r));
+	return 0;
+}
+
+static const struct format *recognise(struct input *input)
+{
+	size_t n;
+	const char *head = input_peek(input, &n);
+
+	for (size_t i = 0; n && i < format_count; i++) {
+		if (formats[i].recognises && formats[i].recognises(head, n))
+			return &formats[i];
+	}
+	return NULL;
+}
+
+static int not_recognised(struct input *input, struct error *error)
+{
+	_cleanup_free_ char *names = format_read_names();
+	size_t n;
+
+	input_peek(input, &n);
+	if (input->error.code)
+		return error_set(error, input->error.code, "%s", input->error.text);
+	if (!n)
+		return error_set(error, -ENODATA, "it is empty");
+	return error_set(error, -EBADMSG, "none of the formats that can be read (%s)",
+			 names ? names : "");
+}
+
+/* Is there a sample that weighs anything? */
+static bool has_data(const struct profile *profile)
+{
+	for (size_t i = 0; i < profile->values.count; i++) {
+		if (profile->values.items[i])
+			return true;
+	}
+	return false;
+}
+
+static int nothing_read(const struct format *format, const struct profile *profile,
+			struct error *error)
+{
+	for (size_t i = 0; i < profile->counts.count; i++) {
+		const struct profile_count *count = &profile->counts.items[i];
+
+		if (!strcmp(profile_text(profile, count->key), IMPORT_MALFORMED_KEY))
+			return error_set(error, -EBADMSG, "no stack in it, as %s; %s", format->name,
+					 profile_text(profile, count->text));
+	}
+	return error_set(error, -ENODATA, "no stack in it, as %s", format->name);
+}
+
+int format_read(const struct format *format, struct input *input,
+		const struct format_read_options *options, struct error *error,
+		struct profile **ret)
+{
+	static const struct format_read_options defaults = {.annotate = FORMAT_ANNOTATE_DEFAULT};
+	_cleanup_profile_ struct profile *profile = profile_create();
+	int r;
+
+	if (!profile)
+		return error_set(error, -ENOMEM, "no memory for a profile");
+	if (!format)
+		format = recognise(input);
+	if (!format)
+		return not_recognised(input, error);
+	if (!format->read)
+		return error_set(error, -EINVAL, "%s can be written, not read", format->name);
+	r = format->read(input, options ? options : &defaults, profile);
+	if (input->error.code)
+		return error_set(error, input->error.code, "%s: %s", format->name,
+				 input->error.text);
+	if (r)
+		return error_set(error, r, "cannot read it as %s: %s", format->name, strerror(-r));
+	if (!has_data(profile))
+		return nothing_read(format, profile, error);
+	*ret = TAKE_PTR(profile);
 	return 0;
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Output formats, as one table: a format is one file with a write function, and
- * one row in format.c. No format is known by name anywhere else.
+ * Formats of profiles, as one table: a format is one file with a write function
+ * (format_*.c), where it can be read one more (read_*.c), and one row in format.c. No
+ * format is known by name anywhere else.
  *
  * A writer gets a profile that has something to draw (format_write() sees to
  * that) and writes to a stream; it need not look at the stream's errors.
+ *
+ * A reader gets an input and an empty profile to fill; its bytes may be anybody's.
+ * Those that can be recognised are, by the first bytes, in the order of the table.
  */
 #pragma once
 
@@ -14,6 +18,8 @@
 
 #include "daemon/base/error.h"
 #include "flamegraph/profile.h"
+
+struct input;
 
 /* All zero is the default. */
 struct format_options {
@@ -37,11 +43,31 @@ struct format_job {
 	bool without_comm;
 };
 
+/* What the reader of perf's text puts into names, as bits. */
+#define FORMAT_ANNOTATE_PID (1U << 0) /* comm-PID */
+#define FORMAT_ANNOTATE_TID (1U << 1) /* comm-PID/TID */
+#define FORMAT_ANNOTATE_KERNEL (1U << 2) /* the kernel's frames are of its kind: _[k] */
+#define FORMAT_ANNOTATE_JIT (1U << 3) /* _[j] */
+#define FORMAT_ANNOTATE_INLINE (1U << 4) /* _[i] */
+#define FORMAT_ANNOTATE_ADDRESS (1U << 5) /* unknown frames by their address */
+#define FORMAT_ANNOTATE_DEFAULT                                                                    \
+	(FORMAT_ANNOTATE_KERNEL | FORMAT_ANNOTATE_JIT | FORMAT_ANNOTATE_INLINE)
+
+struct format_read_options {
+	uint32_t annotate; /* FORMAT_ANNOTATE_*, all of them: 0 is none */
+	const char *event; /* of several in one file; NULL: the first that comes */
+};
+
 struct format {
 	const char *name;
 	const char *extensions; /* ".svg", or several with a space between */
 	const char *help; /* one line */
 	int (*write)(const struct format_job *job, FILE *out);
+	/* NULL: cannot be read. Fills an empty profile; 0, -ENOMEM, -EBADMSG with the
+	 * reason in input->error. */
+	int (*read)(struct input *input, const struct format_read_options *options,
+		    struct profile *profile);
+	bool (*recognises)(const char *head, size_t n);
 };
 
 extern const struct format formats[];
@@ -61,6 +87,21 @@ char *format_names(void);
  * flushed, and stays the caller's. */
 int format_write(const struct format *format, const struct profile *profile,
 		 const struct format_options *options, FILE *out, struct error *error);
+
+/* "folded, perf, …": those that can be read. As format_names(). */
+char *format_read_names(void);
+
+/* Reads what `format` names, or what is recognised (NULL). A new profile with samples,
+ * or -EBADMSG (malformed; not recognised), -ENODATA (nothing in it), -ENOMEM, or what
+ * reading gave. `options`: NULL for the defaults. */
+int format_read(const struct format *format, struct input *input,
+		const struct format_read_options *options, struct error *error,
+		struct profile **ret);
+
+/* The readers, for the table only. */
+int format_folded_read(struct input *input, const struct format_read_options *options,
+		       struct profile *profile);
+bool format_folded_recognises(const char *head, size_t n);
 
 /* The writers, for the table only. */
 int format_svg_write(const struct format_job *job, FILE *out);

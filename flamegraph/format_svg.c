@@ -15,6 +15,7 @@
  */
 #include "flamegraph/format.h"
 
+#include <math.h>
 #include <string.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -58,46 +59,27 @@ struct svg {
 	struct tree tree;
 	struct strbuf out;
 	struct strbuf scratch;
-	VEC(uint64_t) next_x; /* by depth: where the next box of that depth begins */
-	uint32_t depth; /* of the highest box that is drawn */
-	size_t thin; /* boxes left out, */
-	uint64_t thin_value; /* and what they hold */
 	bool kinds[FRAME_KIND_COUNT + 1]; /* which are drawn */
 };
 
-static bool is_thin(const struct svg *svg, const struct tree_node *node)
-{
-	return (double)node->total < LEAST_SHARE * (double)svg->tree.nodes.items[0].total;
-}
-
-/* Finds out what will be drawn, before anything is: the height comes first. */
+/* Finds out which kinds are drawn, before they are: the legend comes first. */
 static void survey(struct svg *svg)
 {
-	for (uint32_t i = 0; i < svg->tree.nodes.count;) {
-		const struct tree_node *node = &svg->tree.nodes.items[i];
+	for (uint32_t i = 1; i < svg->tree.nodes.count; i++) {
+		uint32_t label = svg->tree.nodes.items[i].label;
 
-		if (is_thin(svg, node)) {
-			svg->thin += node->end - i;
-			svg->thin_value = profile_sum(svg->thin_value, node->total);
-			i = node->end;
-			continue;
-		}
-		if (node->depth > svg->depth)
-			svg->depth = node->depth;
-		if (node->label != PROFILE_NONE)
-			svg->kinds[svg->tree.labels.items.items[node->label].kind] = true;
-		i++;
+		svg->kinds[svg->tree.labels.items.items[label].kind] = true;
 	}
 }
 
 static size_t boxes_height(const struct svg *svg)
 {
-	return ((size_t)svg->depth + 1) * ROW;
+	return ((size_t)svg->tree.depth + 1) * ROW;
 }
 
 static size_t foot_lines(const struct svg *svg)
 {
-	return svg->job->profile->counts.count + (svg->thin ? 1 : 0);
+	return svg->job->profile->counts.count + (svg->tree.thin ? 1 : 0);
 }
 
 static size_t height(const struct svg *svg)
@@ -206,12 +188,12 @@ static void put_class(struct svg *svg, const struct tree_node *node, const char 
 	strbuf_printf(&svg->out, "<g class=\"%c%u%s\">", letter, shade, pixels < 3 ? " n" : "");
 }
 
-static void put_box(struct svg *svg, const struct tree_node *node, uint64_t begin)
+static void put_box(struct svg *svg, const struct tree_node *node)
 {
 	double all = (double)svg->tree.nodes.items[0].total;
-	double x = 100 * (double)begin / all, wide = 100 * (double)node->total / all;
+	double x = 100 * (double)node->begin / all, wide = 100 * (double)node->total / all;
 	double pixels = wide / 100 * 0.98 * svg->job->width;
-	size_t y = (size_t)(svg->depth - node->depth) * ROW;
+	size_t y = (size_t)(svg->tree.depth - node->depth) * ROW;
 	size_t length = 3, cells = pixels > 7 ? (size_t)((pixels - 7) / CELL) : 0;
 	const char *name = "all";
 
@@ -241,36 +223,17 @@ static void flush(struct svg *svg, FILE *out)
 	strbuf_clear(&svg->out);
 }
 
-static int put_boxes(struct svg *svg, FILE *out)
+static void put_boxes(struct svg *svg, FILE *out)
 {
-	if (vec_reserve(&svg->next_x, (size_t)svg->depth + 2))
-		return -ENOMEM;
-	svg->next_x.items[0] = 0;
 	strbuf_printf(&svg->out,
 		      "<svg id=\"frames\" x=\"1%%\" y=\"%d\" width=\"98%%\" height=\"%zu\">\n",
 		      HEAD, boxes_height(svg));
-	for (uint32_t i = 0; i < svg->tree.nodes.count;) {
-		const struct tree_node *node = &svg->tree.nodes.items[i];
-		uint64_t begin;
-
-		/* Children begin where their parent does; what is left of it is self. A
-		 * thin one leaves its room empty: nothing moves into its place. */
-		if (is_thin(svg, node)) {
-			svg->next_x.items[node->depth] =
-				profile_sum(svg->next_x.items[node->depth], node->total);
-			i = node->end;
-			continue;
-		}
-		begin = svg->next_x.items[node->depth];
-		svg->next_x.items[node->depth + 1] = begin;
-		svg->next_x.items[node->depth] = profile_sum(begin, node->total);
-		put_box(svg, node, begin);
+	for (uint32_t i = 0; i < svg->tree.nodes.count; i++) {
+		put_box(svg, &svg->tree.nodes.items[i]);
 		if (svg->out.length > 65536)
 			flush(svg, out);
-		i++;
 	}
 	strbuf_puts(&svg->out, "</svg>\n");
-	return 0;
 }
 
 static void put_foot(struct svg *svg)
@@ -285,15 +248,15 @@ static void put_foot(struct svg *svg)
 		summary_put_count(&text, profile, &profile->counts.items[i]);
 		put_text(svg, " class=\"soft\"", y, TEXT_CELL, &text);
 	}
-	if (svg->thin) {
+	if (svg->tree.thin) {
 		strbuf_clear(&text);
 		strbuf_puts(&text, "not drawn: ");
-		text_put_count(&text, svg->thin);
-		strbuf_puts(&text, svg->thin == 1 ? " box" : " boxes");
+		text_put_count(&text, svg->tree.thin);
+		strbuf_puts(&text, svg->tree.thin == 1 ? " box" : " boxes");
 		strbuf_puts(&text, " too thin to see, together ");
-		text_put_value(&text, svg->thin_value, svg->job->value_unit);
+		text_put_value(&text, svg->tree.thin_value, svg->job->value_unit);
 		strbuf_puts(&text, " (");
-		text_put_percent(&text, svg->thin_value, svg->job->total);
+		text_put_percent(&text, svg->tree.thin_value, svg->job->total);
 		strbuf_putc(&text, ')');
 		put_text(svg, " class=\"soft\"", y, TEXT_CELL, &text);
 	}
@@ -307,6 +270,7 @@ int format_svg_write(const struct format_job *job, FILE *out)
 	struct tree_options options = {
 		.value_type = job->value_type,
 		.without_comm = job->without_comm,
+		.least = (uint64_t)ceil(LEAST_SHARE * (double)job->total),
 	};
 	struct svg svg = {.job = job};
 	int r = tree_init(&svg.tree, job->profile, &options);
@@ -315,14 +279,12 @@ int format_svg_write(const struct format_job *job, FILE *out)
 		return r;
 	survey(&svg);
 	put_head(&svg);
-	r = put_boxes(&svg, out);
+	put_boxes(&svg, out);
 	put_foot(&svg);
 	flush(&svg, out);
-	if (!r)
-		r = strbuf_error(&svg.out);
+	r = strbuf_error(&svg.out);
 	strbuf_deinit(&svg.out);
 	strbuf_deinit(&svg.scratch);
-	vec_free(&svg.next_x);
 	tree_deinit(&svg.tree);
 	return r;
 }

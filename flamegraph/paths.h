@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Paths: the samples of a profile summed by (comm, stack) for one value type,
- * in the order of their labels. Sorted once, the tree and the folded lines come
+ * in the order of their labels. Neighbours may be alike in their labels, and are then
+ * one path to whoever walks them. Sorted once, the tree and the folded lines come
  * out in one pass: what two neighbours share lies at their beginning.
  */
 #pragma once
@@ -21,7 +22,7 @@ struct path {
 
 struct paths {
 	const struct labels *labels; /* the caller's; outlives the paths */
-	bool with_comm; /* the comm is the first element of each path */
+	bool with_comm; /* the comm is the first element of each path (if any sample has one) */
 	VEC(struct path) items;
 };
 

@@ -9,7 +9,9 @@
  * still get children. */
 struct builder {
 	struct tree *tree;
+	uint64_t least;
 	uint32_t at; /* where the last path ended; PROFILE_NONE: nothing is open */
+	VEC(uint64_t) next_begin; /* by depth: where the next box of that depth begins */
 };
 
 static int push_node(struct builder *builder, uint32_t label)
@@ -21,28 +23,41 @@ static int push_node(struct builder *builder, uint32_t label)
 		node.depth = tree->nodes.items[node.parent].depth + 1;
 	if (tree->nodes.count >= PROFILE_NONE - 1)
 		return -E2BIG;
+	if (vec_reserve(&builder->next_begin, (size_t)node.depth + 2))
+		return -ENOMEM;
+	if (node.depth)
+		node.begin = builder->next_begin.items[node.depth];
+	builder->next_begin.items[node.depth + 1] = node.begin;
 	if (vec_push(&tree->nodes, node))
 		return -ENOMEM;
 	builder->at = (uint32_t)tree->nodes.count - 1;
-	if (node.depth > tree->depth)
-		tree->depth = node.depth;
 	return 0;
 }
 
-/* Closes the open nodes from `depth` down; a closed one is complete. */
+/* Closes the open nodes from `depth` down; a closed one is complete. A thin one goes,
+ * after all below it, which are as thin. */
 static void close_nodes(struct builder *builder, size_t depth)
 {
-	struct tree_node *nodes = builder->tree->nodes.items;
+	struct tree *tree = builder->tree;
+	struct tree_node *nodes = tree->nodes.items;
 
 	while (builder->at != PROFILE_NONE && nodes[builder->at].depth >= depth) {
 		struct tree_node *node = &nodes[builder->at];
 
-		node->end = (uint32_t)builder->tree->nodes.count;
+		node->end = (uint32_t)tree->nodes.count;
 		node->total = profile_sum(node->total, node->self);
+		builder->next_begin.items[node->depth] = profile_sum(node->begin, node->total);
 		if (node->parent != PROFILE_NONE)
 			nodes[node->parent].total =
 				profile_sum(nodes[node->parent].total, node->total);
 		builder->at = node->parent;
+		if (node->total < builder->least && node->depth) {
+			tree->thin++;
+			tree->thin_value = profile_sum(tree->thin_value, node->self);
+			tree->nodes.count--;
+		} else if (node->depth > tree->depth) {
+			tree->depth = node->depth;
+		}
 	}
 }
 
@@ -73,7 +88,7 @@ static int build(struct builder *builder, const struct paths *paths)
 
 int tree_init(struct tree *tree, const struct profile *profile, const struct tree_options *options)
 {
-	struct builder builder = {.tree = tree, .at = PROFILE_NONE};
+	struct builder builder = {.tree = tree, .least = options->least, .at = PROFILE_NONE};
 	_cleanup_free_ uint32_t *rank = NULL;
 	struct paths paths;
 	int r;
@@ -92,6 +107,7 @@ int tree_init(struct tree *tree, const struct profile *profile, const struct tre
 		r = build(&builder, &paths);
 		paths_deinit(&paths);
 	}
+	vec_free(&builder.next_begin);
 	if (r)
 		tree_deinit(tree);
 	return r;

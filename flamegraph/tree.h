@@ -23,6 +23,7 @@
 struct tree_options {
 	uint32_t value_type;
 	bool without_comm;
+	uint64_t least; /* nodes of a smaller total are left out: see tree.thin; 0: none */
 };
 
 struct tree_node {
@@ -30,6 +31,7 @@ struct tree_node {
 	uint32_t parent; /* index; PROFILE_NONE: the root */
 	uint32_t depth; /* the root's is 0 */
 	uint32_t end; /* index behind the last descendant */
+	uint64_t begin; /* of its box: where the parent's begins, and the siblings before it */
 	uint64_t self; /* value of the samples that end here */
 	uint64_t total; /* self and all descendants */
 };
@@ -38,6 +40,8 @@ struct tree {
 	struct labels labels;
 	VEC(struct tree_node) nodes;
 	uint32_t depth; /* of the deepest node */
+	size_t thin; /* nodes left out, with all below them; their room stays empty, */
+	uint64_t thin_value; /* and what they hold, which their parents' totals have too */
 };
 
 /* 0, -EINVAL (no such value type), -ENOMEM, -E2BIG (more than 2^32 - 2 nodes);

@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define ABI_VERSION 2
+#define ABI_VERSION 3
 
 #define ABI_COMM_MAX 16 /* TASK_COMM_LEN, NUL included */
 #define ABI_PATH_MAX 4096 /* PATH_MAX, NUL included */
@@ -32,11 +32,15 @@
 	X(COMPLETE, "complete", "", "whole stack")                                                 \
 	X(NO_USER, "no_user", "", "no user side (kernel thread or exiting task)")                  \
 	X(TRUNCATED, "truncated", "[truncated]", "stack deeper than the frame limit")              \
+	X(RAW, "kept_raw", "[not unwound yet]", "kept as it was, to be unwound later")             \
 	X(BROKEN_CHAIN, "broken_chain", "[no unwind info]", "frame-pointer chain broken off")      \
 	X(UNREADABLE, "unreadable", "[unreadable stack]", "stack memory could not be read")        \
 	X(NO_MAPPING, "no_mapping", "[no mapping yet]", "address in no known mapping")             \
 	X(NO_ROW, "no_row", "[no unwind info]", "no unwind row for the address")                   \
-	X(UNSUPPORTED, "unsupported_rule", "[unsupported unwind rule]", "unwind rule unsupported") \
+	X(UNSUPPORTED, "unsupported_expression", "[unsupported unwind expression]",                \
+	  "unwind rule unsupported: an expression")                                                \
+	X(UNKNOWN_REGISTER, "unsupported_register", "[unknown unwind register]",                   \
+	  "unwind rule unsupported: by a register that is not known there")                        \
 	X(EVICTED, "evicted_table", "[unwind table not loaded]",                                   \
 	  "unwind table not in memory: not loaded yet, or evicted")                                \
 	X(LOST_STACK, "lost_stack", "[lost stack]", "stack did not reach the daemon")              \
@@ -62,6 +66,7 @@ enum abi_type {
 	ABI_EXIT,
 	ABI_MMAP,
 	ABI_LOST,
+	ABI_RAW,
 	ABI_TYPE_COUNT
 };
 
@@ -110,6 +115,20 @@ struct abi_stack {
 	__u8 space; /* enum abi_space */
 	__u8 form; /* enum abi_frame_form */
 	__u64 frames[]; /* count of them */
+};
+
+/* A stack as it lies in memory, to be walked by the daemon once it knows the files
+ * and their tables; then an ABI_STACK takes its place under the same id. */
+#define ABI_RAW_BYTES_MAX 61440u
+struct abi_raw {
+	struct abi_header hdr; /* reason: why it was not walked */
+	__u64 id;
+	__u32 pid;
+	__u32 bytes; /* of the stack */
+	__u64 address; /* of the first of them */
+	__u64 ip;
+	__u64 registers[16]; /* by DWARF number */
+	__u8 stack[];
 };
 
 struct abi_task {
@@ -214,6 +233,8 @@ struct abi_target {
 ABI_ASSERT(sizeof(struct abi_header) == 16, "abi_header");
 ABI_ASSERT(sizeof(struct abi_sample) == 56, "abi_sample");
 ABI_ASSERT(sizeof(struct abi_stack) == 32, "abi_stack");
+ABI_ASSERT(sizeof(struct abi_raw) == 176, "abi_raw");
+ABI_ASSERT(sizeof(struct abi_raw) + ABI_RAW_BYTES_MAX < 65536, "abi_header.size");
 ABI_ASSERT(sizeof(struct abi_task) == 64, "abi_task");
 ABI_ASSERT(sizeof(struct abi_fork) == 32, "abi_fork");
 ABI_ASSERT(sizeof(struct abi_exec) == 40, "abi_exec");

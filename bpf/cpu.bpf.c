@@ -5,6 +5,7 @@
  */
 #include "bpf/emit.h"
 #include "bpf/maps.h"
+#include "bpf/raw.h"
 #include "bpf/walk.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -129,6 +130,12 @@ static __always_inline long kernel_stack(struct bpf_perf_event_data *ctx, struct
 		(to)[15] = (regs)->r15;                                                            \
 	} while (0)
 
+static __always_inline bool in_exec(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->in_execve) &&
+	       BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
+}
+
 /* The registers with which the thread entered the kernel, or those of the
  * sample itself when it hit user code. False: there is no user side. (A system call
  * leaves its own address in rcx and r11: no rule uses those across one.) */
@@ -151,8 +158,9 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, stru
 	}
 	walk->sp = scratch->registers[UNWIND_RSP];
 	walk->bp = scratch->registers[UNWIND_RBP];
-	/* Between fork and the first return to user space there is nothing yet. */
-	return walk->ip != 0;
+	/* Between fork and the first return to user space there is nothing yet; in
+	 * exec the registers are those of a program that is gone. */
+	return walk->ip != 0 && !in_exec(task);
 }
 
 /* Likewise for the user stack; `reason` says how the walk ended. */
@@ -162,6 +170,7 @@ static __always_inline long user_stack(struct bpf_perf_event_data *ctx, struct s
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct walk *walk = &scratch->walk;
 	struct unwind_process *maps = bpf_map_lookup_elem(&unwind_processes, &pid);
+	__u64 ip, raw;
 
 	__builtin_memset(walk, 0, sizeof(*walk));
 	walk->scratch = SCRATCH_SAMPLE;
@@ -177,7 +186,16 @@ static __always_inline long user_stack(struct bpf_perf_event_data *ctx, struct s
 	walk->exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
 	if (maps && maps->exec_id == walk->exec_id)
 		walk->set = maps->set;
+	walk->early = 1;
+	ip = walk->ip;
 	walk_user(walk);
+	if (walk_came_early(walk)) {
+		raw = emit_raw(scratch, ip, pid);
+		if (raw) {
+			*reason = ABI_REASON_RAW;
+			return (long)raw;
+		}
+	}
 	*reason = (__u8)walk->reason;
 	walk->hash = hash_step(walk->hash, walk->reason) | 1;
 	scratch->stack.space = ABI_SPACE_USER;

@@ -13,7 +13,9 @@
 #include <linux/bpf_perf_event.h>
 #include <linux/ptrace.h>
 
+#ifdef __bpf__
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+#endif
 
 typedef int pid_t;
 
@@ -70,6 +72,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct signal_struct *signal;
 	struct sched_entity se;
+	unsigned int in_execve : 1;
 	unsigned long nvcsw; /* context switches, voluntary and not */
 	unsigned long nivcsw;
 	__u64 start_boottime;
@@ -88,7 +91,9 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+#ifdef __bpf__
 #pragma clang attribute pop
+#endif
 
 #define VM_EXEC 0x00000004 /* include/linux/mm.h */
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */

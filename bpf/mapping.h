@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <linux/errno.h>
+
 #include "bpf/maps.h"
 
 /* The leaf that would hold the address: the last one that begins at or before
@@ -19,7 +21,7 @@ static __always_inline __u32 find_leaf(const struct unwind_set *set, __u64 addre
 {
 	__u32 low = 0, high = set->leaf_count;
 
-#pragma unroll
+	UNROLL
 	for (int i = 0; i < 7; i++) {
 		__u32 middle = (low + high) / 2;
 
@@ -39,7 +41,7 @@ static __always_inline const struct unwind_mapping *find_in_leaf(const struct un
 	__u32 low = 0, high = leaf->count;
 	const struct unwind_mapping *mapping;
 
-#pragma unroll
+	UNROLL
 	for (int i = 0; i < 5; i++) {
 		__u32 middle = (low + high) / 2;
 
@@ -70,9 +72,15 @@ static __always_inline const struct unwind_mapping *find_published(__u32 set_num
 
 /* ---- asking the kernel ---- */
 
+enum vma_found {
+	VMA_UNKNOWN, /* the lock was taken, or the file has no number yet */
+	VMA_NONE, /* no code there */
+	VMA_FOUND,
+};
+
 struct vma_search {
 	struct unwind_mapping mapping;
-	__u32 found;
+	__u32 found; /* enum vma_found */
 	__u32 pad;
 };
 
@@ -84,6 +92,7 @@ static long on_vma(struct task_struct *task __attribute__((unused)), struct vm_a
 	struct file *file = vma->vm_file;
 	__u32 *image;
 
+	search->found = VMA_NONE;
 	if (!(vma->vm_flags & VM_EXEC))
 		return 0;
 	if (file) {
@@ -93,14 +102,16 @@ static long on_vma(struct task_struct *task __attribute__((unused)), struct vm_a
 	/* Memory without a file is code that the process wrote, or the vDSO. */
 	if (file || vma->vm_start == (__u64)BPF_CORE_READ(vma, vm_mm, context.vdso)) {
 		image = bpf_map_lookup_elem(&unwind_inodes, &key);
-		if (!image)
-			return 0; /* a file that the daemon has not seen yet */
+		if (!image) {
+			search->found = VMA_UNKNOWN; /* a file that the daemon has not seen yet */
+			return 0;
+		}
 		search->mapping.image = *image;
 	}
 	search->mapping.start = vma->vm_start;
 	search->mapping.end = vma->vm_end;
 	search->mapping.offset = file ? (__u64)vma->vm_pgoff << 12 : 0;
-	search->found = 1;
+	search->found = VMA_FOUND;
 	return 0;
 }
 
@@ -126,17 +137,18 @@ static __always_inline void remember(__u32 pid, __u32 exec_id, const struct unwi
 }
 
 /* Asks the current task's mappings and remembers the answer. */
-static __always_inline bool ask_kernel(__u32 pid, __u32 exec_id, __u64 address,
-				       struct unwind_mapping *ret)
+static __always_inline enum vma_found ask_kernel(__u32 pid, __u32 exec_id, __u64 address,
+						 struct unwind_mapping *ret)
 {
 	struct vma_search search = {};
 
-	bpf_find_vma(bpf_get_current_task_btf(), address, on_vma, &search, 0);
-	if (!search.found)
-		return false;
+	if (bpf_find_vma(bpf_get_current_task_btf(), address, on_vma, &search, 0) == -ENOENT)
+		return VMA_NONE;
+	if (search.found != VMA_FOUND)
+		return search.found;
 	*ret = search.mapping;
 	remember(pid, exec_id, ret);
-	return true;
+	return VMA_FOUND;
 }
 
 static __always_inline const struct unwind_mapping *find_remembered(__u32 pid, __u32 exec_id,
@@ -146,7 +158,7 @@ static __always_inline const struct unwind_mapping *find_remembered(__u32 pid, _
 
 	if (!found || found->exec_id != exec_id)
 		return NULL;
-#pragma unroll
+	UNROLL
 	for (__u32 i = 0; i < UNWIND_FOUND_MAX; i++)
 		if (address >= found->mappings[i].start && address < found->mappings[i].end)
 			return &found->mappings[i];

@@ -10,9 +10,15 @@
 #include "bpf/kernel_types.h"
 #include "bpf/unwind.h"
 
+#ifdef __bpf__
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+
+#define UNROLL _Pragma("unroll")
+#else
+#include "bpf/host.h"
+#endif
 
 /* Set by the daemon before loading. */
 const volatile __u32 ring_count = 1; /* entries of `rings` */
@@ -112,11 +118,16 @@ struct walk {
 	__u8 exact; /* ip is an interrupted instruction, not a return address */
 	__u8 leaf; /* still at the innermost frame */
 	__u8 ended;
+	__u8 linked; /* the last step went by the frame pointer */
 	__u8 asked; /* the kernel's mappings: once in a walk */
+	__u8 early; /* what it lacks may be known soon: do not guess */
+	__u8 unsure; /* the kernel's mappings could not be asked, or the file is new */
 };
 
 /* The frames lie right behind the record's head, as they are sent. */
+#ifdef __clang__
 #pragma clang diagnostic ignored "-Wgnu-variable-sized-type-not-at-end"
+#endif
 struct scratch {
 	struct abi_stack stack;
 	__u64 frames[ABI_FRAMES_MAX];
@@ -131,6 +142,32 @@ struct {
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
+
+/* Where a raw stack is put together, one place for each possible CPU: too large for
+ * a per-CPU map. */
+struct raw_space {
+	struct abi_raw raw;
+	__u8 bytes[ABI_RAW_BYTES_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct raw_space);
+} raw_spaces SEC(".maps");
+
+struct raw_budget {
+	__u64 since;
+	__u64 used;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct raw_budget);
+} raw_budgets SEC(".maps");
 
 /* ---- unwinding ---- */
 

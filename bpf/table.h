@@ -32,7 +32,7 @@ static __always_inline bool find_row(const struct unwind_file *file, __u64 offse
 	 * beginning. */
 	low = table_word(file->blocks + (__u32)block, 0);
 	high = table_word(file->blocks + (__u32)block + 1, 0);
-#pragma unroll
+	UNROLL
 	for (int i = 0; i < 9; i++) {
 		__u32 middle = (low + high) / 2;
 
@@ -60,7 +60,7 @@ __noinline int find_rule(__u32 image, __u64 offset)
 	__u32 row = 0;
 
 	if (!file || !file->block_count)
-		return -ABI_REASON_EVICTED;
+		return file && file->none ? -ABI_REASON_NO_ROW : -ABI_REASON_EVICTED;
 	if (!find_row(file, offset, &row))
 		return -ABI_REASON_NO_ROW;
 	return (int)UNWIND_ROW_RULE(row);

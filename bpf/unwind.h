@@ -93,13 +93,14 @@ struct unwind_rule {
 #define UNWIND_CHUNK_WORDS (1u << UNWIND_CHUNK_SHIFT)
 #define UNWIND_CHUNKS_MAX 1024u
 
-/* The table of one file, by image id; block_count 0: none is loaded. */
+/* The table of one file, by image id; block_count 0: none is loaded (now, or ever:
+ * `none`). */
 struct unwind_file {
 	__u64 first_block; /* file offset >> UNWIND_BLOCK_SHIFT */
 	__u32 block_count;
 	__u32 blocks; /* number of the word where they begin */
 	__u32 rows; /* likewise; their rules are numbers in the shared rule map */
-	__u32 pad;
+	__u32 none; /* 1: the file has no table, or none that can be used */
 };
 
 /* An executable mapping, as the walk wants it. */

@@ -54,10 +54,15 @@ __noinline int walk_map(struct walk *walk, __u64 address)
 	mapping = walk->set ? find_published(walk->set, address) : NULL;
 	if (!mapping)
 		mapping = find_remembered(walk->pid, walk->exec_id, address);
-	if (!mapping && !walk->asked) {
+	if (!mapping) {
+		enum vma_found found = VMA_UNKNOWN;
+
+		if (!walk->asked)
+			found = ask_kernel(walk->pid, walk->exec_id, address, &asked);
 		walk->asked = 1;
-		if (ask_kernel(walk->pid, walk->exec_id, address, &asked))
+		if (found == VMA_FOUND)
 			mapping = &asked;
+		walk->unsure = found == VMA_UNKNOWN;
 	}
 	if (!mapping)
 		return false;
@@ -75,6 +80,7 @@ static __always_inline void walk_to(struct walk *walk, __u64 ip, __u64 sp, __u64
 	walk->bp = bp;
 	walk->exact = 0;
 	walk->leaf = 0;
+	walk->linked = 0;
 }
 
 /* False: the walk ends here, with `reason` (or COMPLETE, or UNREADABLE). */
@@ -86,8 +92,9 @@ __noinline int walk_by_frame_pointer(struct walk *walk, __u32 reason)
 		return false;
 	walk->reason = reason;
 	if (!walk->bp) {
-		/* Innermost, the register may just hold something else. */
-		if (!walk->leaf || !walk->set)
+		/* The end, if it is a link of the chain; else the register may just
+		 * hold something else. */
+		if (walk->linked)
 			walk->reason = ABI_REASON_COMPLETE;
 		return false;
 	}
@@ -105,8 +112,9 @@ __noinline int walk_by_frame_pointer(struct walk *walk, __u32 reason)
 	if (walk->set && !walk_map(walk, link[1] - 1))
 		return false;
 	walk_to(walk, link[1], walk->bp + 16, link[0]);
+	walk->linked = 1;
 	/* What such code saved, nobody says. */
-#pragma unroll
+	UNROLL
 	for (__u32 i = 0; i < UNWIND_SAVED_COUNT; i++)
 		walk->saved[i] = WALK_LOST;
 	return true;
@@ -125,7 +133,7 @@ __noinline int walk_out_of_signal(struct walk *walk)
 		return false;
 	}
 	walk->saved[0] = walk->sp + SIGNAL_RBX;
-#pragma unroll
+	UNROLL
 	for (__u32 i = 1; i < UNWIND_SAVED_COUNT; i++)
 		walk->saved[i] = walk->sp + SIGNAL_R12 + (i - 1) * 8;
 	walk_to(walk, ip, sp, bp);
@@ -185,6 +193,9 @@ static __always_inline __u64 walk_cfa(struct walk *walk, const struct unwind_rul
 	__u64 base, cfa;
 
 	walk->reason = ABI_REASON_UNSUPPORTED;
+	if (rule->cfa == UNWIND_CFA_UNSUPPORTED)
+		return 0;
+	walk->reason = ABI_REASON_UNKNOWN_REGISTER;
 	if (!walk_register(walk, rule->reg, &base))
 		return 0;
 	switch (rule->cfa) {
@@ -213,7 +224,7 @@ static __always_inline void walk_note_saved(struct walk *walk, const struct unwi
 
 	if (!saved) /* leaves, prologues, frames that save nothing: no work */
 		return;
-#pragma unroll
+	UNROLL
 	for (__u32 i = 0; i < UNWIND_SAVED_COUNT; i++) {
 		__u32 words = UNWIND_SAVED_WORDS(saved, i);
 
@@ -238,7 +249,7 @@ __noinline int walk_by_rule(struct walk *walk, __u32 number)
 		return false;
 	walk->reason = ABI_REASON_UNREADABLE;
 	if (rule->ra == UNWIND_IN_REGISTER) {
-		walk->reason = ABI_REASON_UNSUPPORTED;
+		walk->reason = ABI_REASON_UNKNOWN_REGISTER;
 		if (!walk_register(walk, (__u8)rule->extra, &link[1]))
 			return false;
 	} else if (bpf_probe_read_user(link, sizeof(link), (const void *)(cfa - 16))) {
@@ -288,6 +299,10 @@ __noinline int walk_to_caller(struct walk *walk, __u64 offset)
 	if (!walk->image) /* memory without a file: JIT code */
 		return walk_by_frame_pointer(walk, ABI_REASON_NO_ROW);
 	found = find_rule(walk->image, offset);
+	if (found == -ABI_REASON_EVICTED && walk->early) {
+		walk->reason = ABI_REASON_EVICTED;
+		return false;
+	}
 	if (found < 0)
 		return walk_by_frame_pointer(walk, (__u32)-found);
 	number = (__u32)found;
@@ -325,6 +340,23 @@ static __always_inline bool walk_record(struct walk *walk, struct scratch *scrat
 	return mapped;
 }
 
+/* No guess at the caller as long as the address may get its file yet. */
+static __always_inline bool walk_without_mapping(struct walk *walk)
+{
+	if (walk->early && walk->unsure) {
+		walk->reason = ABI_REASON_NO_MAPPING;
+		return false;
+	}
+	return walk_by_frame_pointer(walk, ABI_REASON_NO_MAPPING);
+}
+
+/* Can it be walked later, when the daemon knows more? */
+static __always_inline bool walk_came_early(const struct walk *walk)
+{
+	return walk->early && (walk->reason == ABI_REASON_EVICTED ||
+			       (walk->reason == ABI_REASON_NO_MAPPING && walk->unsure));
+}
+
 /* One frame; 1 ends the loop. */
 static long walk_step(__u32 index, void *context)
 {
@@ -339,7 +371,7 @@ static long walk_step(__u32 index, void *context)
 	if (walk_record(walk, scratch, index, &offset))
 		on = walk_to_caller(walk, offset);
 	else
-		on = walk_by_frame_pointer(walk, ABI_REASON_NO_MAPPING);
+		on = walk_without_mapping(walk);
 	walk->ended = !on;
 	return !on;
 }

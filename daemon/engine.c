@@ -90,6 +90,41 @@ static void on_stack(struct engine *engine, const struct abi_stack *stack)
 	stack_table_put(&engine->stacks, stack, process);
 }
 
+/* A stack that was kept raw has been walked: from here on it is one like others. */
+static void on_walked(void *context, struct process *process, const struct abi_stack *stack)
+{
+	struct engine *engine = context;
+
+	capture_write(&engine->capture, &stack->hdr);
+	note_tables(engine, stack);
+	stack_table_put(&engine->stacks, stack, process);
+}
+
+static void walk_raw(struct engine *engine, bool last)
+{
+	const struct raw_stacks_walk how = {.source = engine->source,
+					    .unwinder = &engine->unwinder,
+					    .now = clock_boot_ns(),
+					    .last = last,
+					    .done = on_walked,
+					    .context = engine};
+
+	raw_stacks_walk(&engine->raw, &how);
+}
+
+static void on_raw(struct engine *engine, const struct abi_raw *raw)
+{
+	struct process *process = find_process(engine, raw->pid, raw->hdr.time);
+
+	if (!process || !stack_table_expect(&engine->stacks, raw->id))
+		return;
+	resolver_want_maps(&engine->resolver, process, true);
+	if (raw_stacks_put(&engine->raw, raw, process, clock_boot_ns()) != -ENOSPC)
+		return;
+	walk_raw(engine, true);
+	raw_stacks_put(&engine->raw, raw, process, clock_boot_ns());
+}
+
 static void on_fork(struct engine *engine, const struct abi_fork *fork)
 {
 	bool is_new;
@@ -169,7 +204,9 @@ static void on_record(void *context, const struct abi_header *record)
 	engine->records++;
 	if (record->time > engine->now)
 		engine->now = record->time;
-	capture_write(&engine->capture, record);
+	/* Of a raw stack the capture gets what the walk makes of it. */
+	if (record->type != ABI_RAW)
+		capture_write(&engine->capture, record);
 	switch ((enum abi_type)record->type) {
 	case ABI_SAMPLE:
 		on_sample(engine, (const struct abi_sample *)record);
@@ -194,6 +231,9 @@ static void on_record(void *context, const struct abi_header *record)
 		break;
 	case ABI_MMAP:
 		on_mmap(engine, (const struct abi_mmap *)record);
+		break;
+	case ABI_RAW:
+		on_raw(engine, (const struct abi_raw *)record);
 		break;
 	case ABI_LOST:
 	case ABI_TYPE_COUNT:
@@ -283,6 +323,7 @@ static void empty_stacks(struct engine *engine)
 {
 	struct session_tables tables = engine_tables(engine);
 
+	walk_raw(engine, true);
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
 		if (!engine->sessions[slot])
 			continue;
@@ -310,6 +351,7 @@ void engine_drain(struct engine *engine, bool now)
 		if (slot && session && session->end == SESSION_END_EXIT)
 			engine_end_session(engine, session, SESSION_END_EXIT);
 	}
+	walk_raw(engine, false);
 	resolver_flush(&engine->resolver);
 	unwinder_flush(&engine->unwinder);
 	if (stack_table_full(&engine->stacks))
@@ -341,6 +383,7 @@ static void on_symbolizer(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	symbolizer_dispatch(engine->resolver.symbolizer);
+	walk_raw(engine, false);
 	resolver_flush(&engine->resolver);
 	unwinder_flush(&engine->unwinder);
 	engine_fold(engine);
@@ -499,6 +542,7 @@ void engine_destroy(struct engine *engine)
 		event_free(engine->wake_event);
 	if (engine->symbolizer_event)
 		event_free(engine->symbolizer_event);
+	raw_stacks_deinit(&engine->raw);
 	unwinder_deinit(&engine->unwinder);
 	resolver_deinit(&engine->resolver);
 	stack_table_deinit(&engine->stacks);

@@ -8,6 +8,7 @@
 #include "daemon/capture.h"
 #include "daemon/engine.h"
 #include "daemon/process_table.h"
+#include "daemon/raw_stacks.h"
 #include "daemon/resolver.h"
 #include "daemon/session.h"
 #include "daemon/source.h"
@@ -34,6 +35,7 @@ struct engine {
 	struct process_table processes;
 	struct image_table images;
 	struct stack_table stacks;
+	struct raw_stacks raw;
 	struct capture capture;
 	struct session *sessions[ABI_SLOTS_MAX]; /* live ones by slot; 0: system-wide */
 	VEC(struct session *) ended; /* sampled no more, not yet closed */

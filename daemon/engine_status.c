@@ -73,11 +73,15 @@ static json_t *samples(const struct engine *engine, const struct source_counters
 {
 	struct abi_counters sum = totals(counters);
 	json_t *unwinding = json_object(), *lost = json_object();
-	uint64_t taken = 0, lost_total = 0;
+	uint64_t taken = 0, lost_total = 0, walked = 0;
 
+	for (unsigned int reason = 0; reason < ABI_REASON_COUNT; reason++)
+		walked += engine->raw.results[reason];
 	for (unsigned int reason = 0; reason < ABI_REASON_COUNT; reason++) {
-		uint64_t count = sum.samples[reason];
+		uint64_t count = sum.samples[reason] + engine->raw.results[reason];
 
+		if (reason == ABI_REASON_RAW) /* those that still wait */
+			count -= walked < count ? walked : count;
 		if (reason == ABI_REASON_LOST_SIDEBAND)
 			count += counters->sideband_lost;
 		if (reason_is_loss(reason)) {

@@ -227,6 +227,7 @@ static void fold_one(struct session *session, const struct session_tables *table
 		session->limited += window->samples.count;
 		return;
 	}
+	window_settle(window, tables->stacks, session->reasons);
 	how.profile = session->profile;
 	if (session->id)
 		how.bucket = (uint32_t)((window->start - session->opened) / session->window_ns);

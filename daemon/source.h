@@ -25,6 +25,7 @@
 /* Image ids stay at or below this. */
 #define SOURCE_IMAGES_MAX 16384u
 
+struct host_stack;
 struct mapping_set;
 struct source;
 struct unwind_table;
@@ -65,6 +66,12 @@ struct source_ops {
 	 * set a process has, valid for its image of that exec_id. */
 	int (*load_table)(struct source *source, uint32_t image, const struct unwind_table *table);
 	void (*unload_table)(struct source *source, uint32_t image);
+	/* The image has no table and will not have one. */
+	void (*no_table)(struct source *source, uint32_t image);
+	/* host_walk() with the tables that are loaded. */
+	bool (*walk)(struct source *source, const struct abi_raw *raw,
+		     const struct mapping_set *maps, bool last, struct host_stack *ret,
+		     uint32_t *ret_lacks);
 	int (*publish_set)(struct source *source, uint32_t number, const struct mapping_set *set);
 	void (*withdraw_set)(struct source *source, uint32_t number);
 	void (*assign_set)(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id);

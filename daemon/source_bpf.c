@@ -297,6 +297,18 @@ static void bpf_unload_table(struct source *source, uint32_t image)
 		unwind_maps_unload(&s->unwind, image, &s->tables.items[image]);
 }
 
+static void bpf_no_table(struct source *source, uint32_t image)
+{
+	unwind_maps_none(&self(source)->unwind, image);
+}
+
+static bool bpf_walk(struct source *source, const struct abi_raw *raw,
+		     const struct mapping_set *maps, bool last, struct host_stack *ret,
+		     uint32_t *ret_lacks)
+{
+	return unwind_maps_walk(&self(source)->unwind, raw, maps, last, ret, ret_lacks);
+}
+
 static int bpf_publish_set(struct source *source, uint32_t number, const struct mapping_set *set)
 {
 	return unwind_maps_publish(&self(source)->unwind, number, set);
@@ -425,6 +437,8 @@ static const struct source_ops bpf_ops = {
 	.remove_target = bpf_remove_target,
 	.load_table = bpf_load_table,
 	.unload_table = bpf_unload_table,
+	.no_table = bpf_no_table,
+	.walk = bpf_walk,
 	.publish_set = bpf_publish_set,
 	.withdraw_set = bpf_withdraw_set,
 	.assign_set = bpf_assign_set,

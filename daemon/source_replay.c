@@ -10,6 +10,7 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/capture.h"
+#include "daemon/host_walk.h"
 #include "daemon/source.h"
 
 #define RECORDS_PER_DRAIN 65536
@@ -168,6 +169,27 @@ static int replay_load_table(struct source *source, uint32_t image,
 	return -EOPNOTSUPP;
 }
 
+static void replay_no_table(struct source *source, uint32_t image)
+{
+	(void)source;
+	(void)image;
+}
+
+/* A capture holds no raw stacks. */
+static bool replay_walk(struct source *source, const struct abi_raw *raw,
+			const struct mapping_set *maps, bool last, struct host_stack *ret,
+			uint32_t *ret_lacks)
+{
+	(void)source;
+	(void)last;
+	(void)maps;
+	(void)ret_lacks;
+	ret->stack = (struct abi_stack){
+		.hdr = raw->hdr, .id = raw->id, .pid = raw->pid, .space = ABI_SPACE_USER};
+	ret->stack.hdr.size = sizeof(ret->stack);
+	return true;
+}
+
 static void replay_unload_table(struct source *source, uint32_t image)
 {
 	(void)source;
@@ -247,6 +269,8 @@ static const struct source_ops replay_ops = {
 	.remove_target = replay_remove_target,
 	.load_table = replay_load_table,
 	.unload_table = replay_unload_table,
+	.no_table = replay_no_table,
+	.walk = replay_walk,
 	.publish_set = replay_publish_set,
 	.withdraw_set = replay_withdraw_set,
 	.assign_set = replay_assign_set,

@@ -160,6 +160,10 @@ void stack_table_put(struct stack_table *table, const struct abi_stack *record,
 	if (index == STACK_NONE || record->hdr.size < sizeof(*record))
 		return;
 	stack = &table->stacks.items[index];
+	if (stack->state == STACK_LATE) {
+		stack->state = STACK_AWAITED;
+		table->raw--;
+	}
 	if (stack->state != STACK_AWAITED)
 		return; /* sent again: the kernel's own table had dropped it */
 	stack->reason = record->hdr.reason;
@@ -168,6 +172,17 @@ void stack_table_put(struct stack_table *table, const struct abi_stack *record,
 	else
 		resolve(table, stack, process ? process->maps : NULL,
 			(const uint64_t *)record->frames, count, kernel);
+}
+
+bool stack_table_expect(struct stack_table *table, uint64_t id)
+{
+	uint32_t index = stack_table_index(table, id);
+
+	if (index == STACK_NONE || table->stacks.items[index].state != STACK_AWAITED)
+		return false;
+	table->stacks.items[index].state = STACK_LATE;
+	table->raw++;
+	return true;
 }
 
 void stack_table_mapped(struct stack_table *table, const struct process *process)

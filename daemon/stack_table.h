@@ -5,9 +5,9 @@
  * names, as far as they are known.
  *
  * A stack is AWAITED when a sample named it before it came (rings are read one
- * after another), RAW while its process's mappings are still being read, and
- * READY once it is frames. A frame is asked for once; until the answer is
- * there, or if there is none, it is "[module+0xoffset]".
+ * after another), RAW while its process's mappings are still being read, LATE while
+ * it is bytes that were not walked yet (raw_stacks.h), and READY once it is frames. A frame is
+ * asked for once; until the answer is there, or if there is none, it is "[module+0xoffset]".
  *
  * Bounded: beyond its limit the whole table is emptied (stack_table_reset()) at
  * a moment when nobody holds an index; the kernel then sends stacks anew.
@@ -26,7 +26,7 @@
 
 #define STACK_NONE UINT32_MAX
 
-enum stack_state { STACK_AWAITED, STACK_RAW, STACK_READY };
+enum stack_state { STACK_AWAITED, STACK_RAW, STACK_LATE, STACK_READY };
 
 struct stack {
 	uint64_t id; /* the ABI's */
@@ -72,7 +72,7 @@ struct stack_table {
 	struct strtab strings;
 	VEC(uint32_t) new_frames; /* FRAME_NEW: to be asked for */
 	size_t unresolved; /* frames NEW or ASKED */
-	size_t raw; /* stacks RAW */
+	size_t raw; /* stacks RAW or LATE */
 	uint32_t max;
 	uint32_t generation; /* of indexes: changes with every reset */
 	uint64_t refused; /* stacks above four times the limit */
@@ -94,6 +94,9 @@ uint32_t stack_table_index(struct stack_table *table, uint64_t id);
  * unknown); its mappings must be those of the record's time. */
 void stack_table_put(struct stack_table *table, const struct abi_stack *record,
 		     struct process *process);
+/* The stack with this id will be put when it has been walked. False: there is no room
+ * for it, or it is there. */
+bool stack_table_expect(struct stack_table *table, uint64_t id);
 /* The process's mappings are known now: its RAW stacks become READY. */
 void stack_table_mapped(struct stack_table *table, const struct process *process);
 /* An answer for one frame; `count` 0: it has no name, but perhaps a beginning. */

@@ -24,6 +24,7 @@ void table_memory_init(struct table_memory *memory, int outer_fd, uint64_t limit
 
 void table_memory_deinit(struct table_memory *memory)
 {
+	table_memory_unview(memory);
 	for (uint32_t i = 0; i < memory->chunk_count; i++)
 		close(memory->chunks[i]);
 	vec_free(&memory->free);
@@ -140,4 +141,28 @@ int table_memory_write(struct table_memory *memory, uint32_t start, const uint32
 		count -= n;
 	}
 	return 0;
+}
+
+void table_memory_unview(struct table_memory *memory)
+{
+	if (memory->view)
+		munmap((void *)memory->view, CHUNK_BYTES);
+	memory->view = NULL;
+}
+
+const uint32_t *table_memory_view(struct table_memory *memory, uint32_t chunk)
+{
+	void *view;
+
+	if (memory->view && memory->viewed == chunk)
+		return memory->view;
+	table_memory_unview(memory);
+	if (chunk >= memory->chunk_count)
+		return NULL;
+	view = mmap(NULL, CHUNK_BYTES, PROT_READ, MAP_SHARED, memory->chunks[chunk], 0);
+	if (view == MAP_FAILED)
+		return NULL;
+	memory->view = view;
+	memory->viewed = chunk;
+	return view;
 }

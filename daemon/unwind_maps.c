@@ -32,6 +32,7 @@ void unwind_maps_deinit(struct unwind_maps *maps)
 		munmap(maps->rules, RULES_BYTES);
 	table_memory_deinit(&maps->memory);
 	hashmap_deinit(&maps->rule_index);
+	vec_free(&maps->files);
 }
 
 /* The shared number of a rule. Another rule with the same hash would be taken for
@@ -70,6 +71,18 @@ static uint32_t *renumber(struct unwind_maps *maps, const struct unwind_table *t
 	return rows;
 }
 
+/* For both sides; a failure leaves them as they were. */
+static int write_file(struct unwind_maps *maps, uint32_t image, const struct unwind_file *file)
+{
+	while (maps->files.count <= image)
+		if (vec_push(&maps->files, (struct unwind_file){0}))
+			return -ENOMEM;
+	if (bpf_map_update_elem(maps->fds.files, &image, file, BPF_ANY))
+		return -errno;
+	maps->files.items[image] = *file;
+	return 0;
+}
+
 int unwind_maps_load(struct unwind_maps *maps, uint32_t image, const struct unwind_table *table,
 		     struct loaded_table *ret)
 {
@@ -97,8 +110,8 @@ int unwind_maps_load(struct unwind_maps *maps, uint32_t image, const struct unwi
 	if (!r)
 		r = table_memory_write(&maps->memory, file.rows, rows, table->row_count);
 	/* Only now can the walk see it. */
-	if (!r && bpf_map_update_elem(maps->fds.files, &image, &file, BPF_ANY))
-		r = -errno;
+	if (!r)
+		r = write_file(maps, image, &file);
 	if (r) {
 		table_memory_free(&maps->memory, loaded.start, loaded.count);
 		return r;
@@ -115,7 +128,7 @@ void unwind_maps_unload(struct unwind_maps *maps, uint32_t image, struct loaded_
 		return;
 	/* A walk under way may still read the words: they stay words, and a step by
 	 * a wrong rule ends in a check, at worst in one wrong stack. */
-	bpf_map_update_elem(maps->fds.files, &image, &none, BPF_ANY);
+	write_file(maps, image, &none);
 	table_memory_free(&maps->memory, loaded->start, loaded->count);
 	*loaded = (struct loaded_table){0};
 }
@@ -124,6 +137,43 @@ uint64_t unwind_maps_bytes(const struct unwind_maps *maps)
 {
 	return maps->memory.used * sizeof(uint32_t) +
 	       (uint64_t)maps->rule_count * sizeof(struct unwind_rule);
+}
+
+void unwind_maps_none(struct unwind_maps *maps, uint32_t image)
+{
+	const struct unwind_file none = {.none = 1};
+
+	write_file(maps, image, &none);
+}
+
+static const struct unwind_file *file_of(void *context, uint32_t image)
+{
+	const struct unwind_maps *maps = context;
+
+	return image < maps->files.count ? &maps->files.items[image] : NULL;
+}
+
+static const uint32_t *chunk_of(void *context, uint32_t number)
+{
+	struct unwind_maps *maps = context;
+
+	return table_memory_view(&maps->memory, number);
+}
+
+static const struct unwind_rule *rule_of(void *context, uint32_t number)
+{
+	const struct unwind_maps *maps = context;
+
+	return number < maps->rule_count ? &maps->rules[number] : NULL;
+}
+
+bool unwind_maps_walk(struct unwind_maps *maps, const struct abi_raw *raw,
+		      const struct mapping_set *set, bool last, struct host_stack *ret,
+		      uint32_t *ret_lacks)
+{
+	const struct host_tables tables = {file_of, chunk_of, rule_of, maps};
+
+	return host_walk(raw, set, &tables, last, ret, ret_lacks);
 }
 
 int unwind_maps_publish(struct unwind_maps *maps, uint32_t number, const struct mapping_set *set)

@@ -9,6 +9,8 @@
 
 #include "bpf/unwind.h"
 #include "daemon/base/hashmap.h"
+#include "daemon/base/vec.h"
+#include "daemon/host_walk.h"
 #include "daemon/mapping_set.h"
 #include "daemon/table_memory.h"
 #include "symbolizer/unwind_table.h"
@@ -30,6 +32,7 @@ struct unwind_maps {
 	struct unwind_rule *rules; /* mapped; number 0 is "none" */
 	uint32_t rule_count;
 	struct hashmap rule_index; /* hash of a rule -> number */
+	VEC(struct unwind_file) files; /* by image id: as the kernel side has them */
 	uint64_t rules_refused; /* rules above their limit, taken as "none" */
 };
 
@@ -42,6 +45,13 @@ int unwind_maps_load(struct unwind_maps *maps, uint32_t image, const struct unwi
 void unwind_maps_unload(struct unwind_maps *maps, uint32_t image, struct loaded_table *loaded);
 /* Kernel memory in use: tables, and the rules that they share. */
 uint64_t unwind_maps_bytes(const struct unwind_maps *maps);
+/* The file has no table and will not have one: its code is walked by the frame
+ * pointer, and no stack waits for it. */
+void unwind_maps_none(struct unwind_maps *maps, uint32_t image);
+/* host_walk() with these tables. */
+bool unwind_maps_walk(struct unwind_maps *maps, const struct abi_raw *raw,
+		      const struct mapping_set *set, bool last, struct host_stack *ret,
+		      uint32_t *ret_lacks);
 /* Publishes a set under its number; -E2BIG: the rest of it was left out. */
 int unwind_maps_publish(struct unwind_maps *maps, uint32_t number, const struct mapping_set *set);
 void unwind_maps_withdraw(struct unwind_maps *maps, uint32_t number);

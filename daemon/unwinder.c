@@ -85,6 +85,7 @@ static void on_table(void *context, uint32_t image, const char *text,
 	r = decoded ? load(unwinder, image, decoded) : -ENODATA;
 	if (r) {
 		unwinder->failed++;
+		unwinder->source->ops->no_table(unwinder->source, image);
 		log_debug("no unwind table for image %u: %s", image, text ? text : strerror(-r));
 		return;
 	}
@@ -106,7 +107,10 @@ static void ask(struct unwinder *unwinder, struct unwinder_table *table, uint32_
 	/* Too many requests just now, or a file that cannot be reached by way of this
 	 * process: the next walk that misses it asks again. */
 	table->state = r == -EAGAIN || r == -ENOENT ? TABLE_NONE : TABLE_FAILED;
-	unwinder->failed += table->state == TABLE_FAILED;
+	if (table->state == TABLE_FAILED) {
+		unwinder->failed++;
+		unwinder->source->ops->no_table(unwinder->source, image);
+	}
 }
 
 /* `least`: at least so urgent from now on; each time is one more. */
@@ -162,13 +166,21 @@ void unwinder_need_all(struct unwinder *unwinder, const struct process *process)
 		unwinder_need(unwinder, process, process->maps->items.items[i].image);
 }
 
+bool unwinder_has(const struct unwinder *unwinder, uint32_t image)
+{
+	return image < unwinder->tables.count &&
+	       unwinder->tables.items[image].state == TABLE_LOADED;
+}
+
+bool unwinder_awaits(const struct unwinder *unwinder, uint32_t image)
+{
+	return image < unwinder->tables.count && unwinder->tables.items[image].state == TABLE_ASKED;
+}
+
 bool unwinder_waits(const struct unwinder *unwinder, const struct process *process)
 {
 	for (size_t i = 0; process->maps && i < process->maps->items.count; i++) {
-		uint32_t image = process->maps->items.items[i].image;
-
-		if (image < unwinder->tables.count &&
-		    unwinder->tables.items[image].state == TABLE_ASKED)
+		if (unwinder_awaits(unwinder, process->maps->items.items[i].image))
 			return true;
 	}
 	return process->maps_state == MAPS_ASKED;

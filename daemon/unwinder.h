@@ -60,6 +60,10 @@ void unwinder_missed(struct unwinder *unwinder, uint32_t image);
 void unwinder_need(struct unwinder *unwinder, const struct process *process, uint32_t image);
 /* The tables of all that it maps. */
 void unwinder_need_all(struct unwinder *unwinder, const struct process *process);
+/* True while the image's table is loaded. */
+bool unwinder_has(const struct unwinder *unwinder, uint32_t image);
+/* True while the image's table is being made. */
+bool unwinder_awaits(const struct unwinder *unwinder, uint32_t image);
 /* True while a table of the process's mappings is being made. */
 bool unwinder_waits(const struct unwinder *unwinder, const struct process *process);
 /* A sample used the image's table. */

@@ -84,6 +84,23 @@ static bool stack_resolved(const struct stack_table *stacks, uint32_t index)
 	return true;
 }
 
+void window_settle(struct window *window, const struct stack_table *stacks, uint64_t *reasons)
+{
+	for (size_t i = 0; i < window->samples.count; i++) {
+		struct window_sample *sample = &window->samples.items[i];
+		const struct stack *stack;
+
+		if (sample->reason != ABI_REASON_RAW || sample->user_stack == STACK_NONE)
+			continue;
+		stack = &stacks->stacks.items[sample->user_stack];
+		if (stack->state == STACK_LATE || stack->state == STACK_AWAITED)
+			continue;
+		reasons[sample->reason] -= sample->count;
+		reasons[stack->reason] += sample->count;
+		sample->reason = stack->reason;
+	}
+}
+
 bool window_resolved(const struct window *window, const struct stack_table *stacks)
 {
 	if (!stacks->unresolved && !stacks->raw)
@@ -181,6 +198,8 @@ static void push_stack(struct folding *f, uint32_t index)
 	const struct stack_table *stacks = f->how->stacks;
 	const struct stack *stack = &stacks->stacks.items[index];
 
+	if (stack->state == STACK_LATE)
+		return; /* the sample's reason says so */
 	if (stack->state != STACK_READY) {
 		push_special(f, reason_frame(stack->state == STACK_RAW ? ABI_REASON_NO_MAPPING
 								       : ABI_REASON_LOST_STACK));

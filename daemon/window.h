@@ -36,6 +36,9 @@ struct window {
 void window_deinit(struct window *window);
 /* Adds count and weight; -ENOMEM. */
 int window_add(struct window *window, const struct window_sample *sample);
+/* Samples whose stack was walked late get the walk's reason; `reasons`, counted by
+ * reason, follow. */
+void window_settle(struct window *window, const struct stack_table *stacks, uint64_t *reasons);
 /* True when every stack of the window is READY and every frame of them has its
  * answer. */
 bool window_resolved(const struct window *window, const struct stack_table *stacks);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/host_walk.h"
+
+#include <string.h>
+
+#include "bpf/walk.h"
+
+/* What the helpers look at: they have no argument for it, as the kernel's have not.
+ * Set for the length of one walk. */
+struct ground {
+	const struct abi_raw *raw;
+	const struct mapping_set *maps;
+	const struct host_tables *tables;
+	struct unwind_set set; /* the mappings, as the kernel side wants them */
+	struct unwind_leaf leaf; /* the one asked for last */
+	struct unwind_file file; /* likewise */
+	uint32_t chunk; /* likewise */
+	struct scratch scratch;
+};
+
+static _Thread_local struct ground *ground;
+
+#define SET_NUMBER 1u /* there is only one here */
+
+static struct unwind_mapping as_unwind_mapping(const struct mapping *from)
+{
+	return (struct unwind_mapping){from->start, from->end, from->offset,
+				       from->memory ? 0 : from->image, 0};
+}
+
+static void describe_set(struct ground *g)
+{
+	size_t count = g->maps ? g->maps->items.count : 0;
+
+	for (size_t i = 0; i < count && g->set.leaf_count < UNWIND_LEAVES_MAX;
+	     i += UNWIND_LEAF_MAPPINGS)
+		g->set.first[g->set.leaf_count++] = g->maps->items.items[i].start;
+}
+
+static void *find_leaf_of(struct ground *g, const struct unwind_leaf_key *key)
+{
+	size_t at = (size_t)key->leaf * UNWIND_LEAF_MAPPINGS;
+
+	if (!g->maps || key->leaf >= g->set.leaf_count)
+		return NULL;
+	g->leaf.count = 0;
+	for (; g->leaf.count < UNWIND_LEAF_MAPPINGS && at < g->maps->items.count; at++)
+		g->leaf.mappings[g->leaf.count++] = as_unwind_mapping(&g->maps->items.items[at]);
+	return &g->leaf;
+}
+
+static void *find_file(struct ground *g, uint32_t image)
+{
+	const struct unwind_file *file = g->tables->file(g->tables->context, image);
+
+	if (!file)
+		return NULL;
+	g->file = *file;
+	return &g->file;
+}
+
+/* The walk only reads what it is shown; the helper's type has no const. */
+static void *host_lookup(const void *map, const void *key)
+{
+	struct ground *g = ground;
+	uint32_t number;
+
+	if (map == &unwind_leaves)
+		return find_leaf_of(g, key);
+	memcpy(&number, key, sizeof(number));
+	if (map == &scratches)
+		return &g->scratch;
+	if (map == &unwind_sets)
+		return number == SET_NUMBER ? &g->set : NULL;
+	if (map == &unwind_files)
+		return find_file(g, number);
+	if (map == &unwind_rules)
+		return (void *)g->tables->rule(g->tables->context, number);
+	if (map == &unwind_chunks) {
+		g->chunk = number;
+		return &g->chunk; /* stands for the map in the map */
+	}
+	if (map == &g->chunk)
+		return (void *)g->tables->chunk(g->tables->context, g->chunk);
+	return NULL;
+}
+
+static long host_read(void *to, __u32 size, const void *address)
+{
+	const struct abi_raw *raw = ground->raw;
+	uint64_t at = (uint64_t)(uintptr_t)address;
+
+	if (at < raw->address || raw->bytes < size || at - raw->address > raw->bytes - size)
+		return -1;
+	memcpy(to, raw->stack + (at - raw->address), size);
+	return 0;
+}
+
+static void start_walk(struct walk *walk, const struct abi_raw *raw, bool last)
+{
+	walk->scratch = SCRATCH_SAMPLE;
+	walk->ip = raw->ip;
+	walk->sp = raw->registers[UNWIND_RSP];
+	walk->bp = raw->registers[UNWIND_RBP];
+	walk->pid = raw->pid;
+	walk->set = SET_NUMBER;
+	walk->asked = 1;
+	walk->early = !last;
+}
+
+bool host_walk(const struct abi_raw *raw, const struct mapping_set *maps,
+	       const struct host_tables *tables, bool last, struct host_stack *ret,
+	       uint32_t *ret_lacks)
+{
+	struct ground here = {.raw = raw, .maps = maps, .tables = tables};
+	struct walk *walk = &here.scratch.walk;
+	uint32_t count;
+
+	memcpy(here.scratch.registers, raw->registers, sizeof(here.scratch.registers));
+	describe_set(&here);
+	start_walk(walk, raw, last);
+	ground = &here;
+	walk_user(walk);
+	ground = NULL;
+	count = walk->count;
+	if (!last && walk->reason == ABI_REASON_EVICTED) {
+		*ret_lacks = walk->image;
+		return false;
+	}
+	memcpy(ret->frames, here.scratch.frames, count * sizeof(ret->frames[0]));
+	ret->stack = (struct abi_stack){.hdr = raw->hdr,
+					.id = raw->id,
+					.pid = raw->pid,
+					.count = (uint16_t)count,
+					.space = ABI_SPACE_USER,
+					.form = ABI_FRAME_FILE};
+	ret->stack.hdr.type = ABI_STACK;
+	ret->stack.hdr.reason = (uint8_t)walk->reason;
+	ret->stack.hdr.size = (uint16_t)(sizeof(ret->stack) + count * sizeof(ret->frames[0]));
+	return true;
+}

@@ -71,7 +71,8 @@ static bool walk_one(struct raw_stacks *stacks, struct raw_stack *item,
 		return false;
 	for (unsigned int tries = 0;
 	     !ops->walk(how->source, item->raw, item->maps, last, &stack, &item->lacks); tries++) {
-		unwinder_need(how->unwinder, item->lacks);
+		if (!unwinder_awaits(how->unwinder, item->lacks))
+			unwinder_missed(how->unwinder, item->lacks);
 		if (unwinder_awaits(how->unwinder, item->lacks))
 			return false;
 		/* It is there now, or will not come soon. */

@@ -16,6 +16,8 @@ const struct format formats[] = {
 	 NULL},
 	{"folded", ".folded .collapsed", "a line a stack: comm;root;...;leaf VALUE",
 	 format_folded_write, format_folded_read, format_folded_recognises},
+	{"perf", ".perf .script", "the text of perf script", format_perf_write, format_perf_read,
+	 format_perf_recognises},
 	{"report", ".txt", "table of functions: self, total, percent", format_report_write, NULL,
 	 NULL},
 	{"json", ".json", "the table and everything counted, for programs", format_json_write, NULL,
@@ -174,7 +176,9 @@ static const struct format *recognise(struct input *input)
 	size_t n;
 	const char *head = input_peek(input, &n);
 
-	for (size_t i = 0; n && i < format_count; i++) {
+	/* From the last: folded, of which the first lines of much else might pass, is the
+	 * first row. */
+	for (size_t i = n ? format_count : 0; i-- > 0;) {
 		if (formats[i].recognises && formats[i].recognises(head, n))
 			return &formats[i];
 	}

@@ -127,3 +127,17 @@ bool import_number(const char *text, size_t n, struct import_number *ret)
 	*ret = number;
 	return true;
 }
+
+int import_add_sample(struct profile *profile, const uint32_t *frames, size_t count,
+		      struct profile_sample *sample, const uint64_t *values)
+{
+	size_t stacks = profile->stack_ends.count;
+
+	sample->stack = profile_stack(profile, frames, count);
+	if (sample->stack == PROFILE_NONE)
+		return -ENOMEM;
+	/* No sample is like one of a stack that was not there. */
+	if (sample->stack == stacks)
+		return profile_append_sample(profile, sample, values);
+	return profile_add_sample(profile, sample, values);
+}

@@ -44,3 +44,7 @@ struct import_number {
 	uint32_t millionths; /* below a million */
 };
 bool import_number(const char *text, size_t n, struct import_number *ret);
+
+/* Adds a sample of a stack of frames, root first; sample->stack is set. 0 or -ENOMEM. */
+int import_add_sample(struct profile *profile, const uint32_t *frames, size_t count,
+		      struct profile_sample *sample, const uint64_t *values);

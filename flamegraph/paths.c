@@ -24,10 +24,18 @@ size_t path_common(const struct paths *paths, const struct path_elements *a,
 		   const struct path_elements *b)
 {
 	size_t shorter = a->count < b->count ? a->count : b->count;
-	size_t i = 0;
+	size_t comm = a->comm != PROFILE_NONE ? 1 : 0; /* both have one, or none has */
+	const uint32_t *of_frame = paths->labels->of_frame;
+	size_t i;
 
-	while (i < shorter && path_label(paths, a, i) == path_label(paths, b, i))
-		i++;
+	if (comm && a->comm != b->comm)
+		return 0;
+	for (i = comm; i < shorter; i++) {
+		uint32_t left = a->frames[i - comm], right = b->frames[i - comm];
+
+		if (left != right && of_frame[left] != of_frame[right])
+			break;
+	}
 	return i;
 }
 
@@ -44,25 +52,30 @@ struct range {
 	size_t depth;
 };
 
+/* A path with where its frames are, so that a key is one look at memory. */
+struct sorted {
+	struct path path;
+	const uint32_t *frames;
+	size_t count;
+};
+
 struct sorter {
 	const struct paths *paths;
 	uint32_t *inner, *last; /* rank + 1 of a profile's frame; of it as a leaf */
 	const uint32_t *comm_inner, *comm_last; /* ranks of labels */
 	uint32_t most; /* the highest key */
-	struct path *items, *spare;
+	struct sorted *items, *spare;
 	uint64_t *keys, *spare_keys; /* key << 32 | index into items */
 	VEC(struct range) todo;
 };
 
 /* 0 for a path that has ended: the shorter comes first. */
-static uint32_t key_at(const struct sorter *sorter, const struct path *path, size_t depth)
+static uint32_t key_at(const struct sorter *sorter, const struct sorted *item, size_t depth)
 {
-	size_t count;
-	const uint32_t *frames =
-		profile_stack_frames(sorter->paths->labels->profile, path->stack, &count);
+	size_t count = item->count;
 
 	if (sorter->paths->with_comm) {
-		uint32_t comm = sorter->paths->labels->of_comm[path->comm];
+		uint32_t comm = sorter->paths->labels->of_comm[item->path.comm];
 
 		if (!depth)
 			return 1 + (count ? sorter->comm_inner[comm] : sorter->comm_last[comm]);
@@ -70,10 +83,10 @@ static uint32_t key_at(const struct sorter *sorter, const struct path *path, siz
 	}
 	if (depth >= count)
 		return 0;
-	return (depth + 1 == count ? sorter->last : sorter->inner)[frames[depth]];
+	return (depth + 1 == count ? sorter->last : sorter->inner)[item->frames[depth]];
 }
 
-static int compare_from(const struct sorter *sorter, const struct path *a, const struct path *b,
+static int compare_from(const struct sorter *sorter, const struct sorted *a, const struct sorted *b,
 			size_t depth)
 {
 	uint32_t a_key, b_key;
@@ -89,14 +102,14 @@ static int compare_from(const struct sorter *sorter, const struct path *a, const
 static void sort_few(const struct sorter *sorter, const struct range *range)
 {
 	for (size_t i = range->begin + 1; i < range->end; i++) {
-		struct path path = sorter->items[i];
+		struct sorted item = sorter->items[i];
 		size_t at = i;
 
 		for (; at > range->begin &&
-		       compare_from(sorter, &sorter->items[at - 1], &path, range->depth) > 0;
+		       compare_from(sorter, &sorter->items[at - 1], &item, range->depth) > 0;
 		     at--)
 			sorter->items[at] = sorter->items[at - 1];
-		sorter->items[at] = path;
+		sorter->items[at] = item;
 	}
 }
 
@@ -136,7 +149,7 @@ static int sort_range(struct sorter *sorter, const struct range *range)
 {
 	size_t count = range->end - range->begin, run = 0;
 	uint64_t *keys = sorter->keys;
-	struct path *items = sorter->items + range->begin;
+	struct sorted *items = sorter->items + range->begin;
 
 	for (size_t i = 0; i < count; i++)
 		keys[i] = (uint64_t)key_at(sorter, &items[i], range->depth) << 32 | i;
@@ -184,14 +197,15 @@ static int sort_paths(struct paths *paths, const uint32_t *inner, const uint32_t
 		.last = malloc((frames + 1) * sizeof(*sorter.last)),
 		.comm_inner = inner,
 		.comm_last = last,
-		.items = paths->items.items,
+		.items = malloc((count + 1) * sizeof(*sorter.items)),
 		.spare = malloc((count + 1) * sizeof(*sorter.spare)),
 		.keys = malloc((count + 1) * sizeof(*sorter.keys)),
 		.spare_keys = malloc((count + 1) * sizeof(*sorter.spare_keys)),
 	};
 	int r = -ENOMEM;
 
-	if (sorter.inner && sorter.last && sorter.spare && sorter.keys && sorter.spare_keys) {
+	if (sorter.inner && sorter.last && sorter.items && sorter.spare && sorter.keys &&
+	    sorter.spare_keys) {
 		for (size_t i = 0; i < frames; i++) {
 			uint32_t label = paths->labels->of_frame[i];
 
@@ -204,10 +218,20 @@ static int sort_paths(struct paths *paths, const uint32_t *inner, const uint32_t
 			if (most > sorter.most)
 				sorter.most = most;
 		}
+		for (size_t i = 0; i < count; i++) {
+			struct sorted *item = &sorter.items[i];
+
+			item->path = paths->items.items[i];
+			item->frames = profile_stack_frames(paths->labels->profile,
+							    item->path.stack, &item->count);
+		}
 		r = sort_all(&sorter, count);
+		for (size_t i = 0; i < count; i++)
+			paths->items.items[i] = sorter.items[i].path;
 	}
 	free(sorter.inner);
 	free(sorter.last);
+	free(sorter.items);
 	free(sorter.spare);
 	free(sorter.keys);
 	free(sorter.spare_keys);

@@ -199,16 +199,57 @@ static bool sample_valid(const struct profile *profile, const struct profile_sam
 	       (sample->process == PROFILE_NONE || sample->process < profile->processes.count);
 }
 
+int profile_append_sample(struct profile *profile, const struct profile_sample *sample,
+			  const uint64_t *values)
+{
+	size_t width = profile->value_type_count, at = profile->samples.count;
+
+	if (!width || !sample_valid(profile, sample))
+		return -EINVAL;
+	if (at >= PROFILE_NONE - 1)
+		return -E2BIG;
+	if (vec_reserve(&profile->samples, at + 1) ||
+	    vec_reserve(&profile->values, (at + 1) * width))
+		return -ENOMEM;
+	profile->samples.items[profile->samples.count++] = *sample;
+	for (size_t i = 0; i < width; i++)
+		profile->values.items[profile->values.count++] = values[i];
+	return 0;
+}
+
+static uint64_t sample_hash(const struct profile_sample *sample)
+{
+	_Static_assert(sizeof(*sample) == 16, "hashed as bytes: no padding");
+	return XXH3_64bits(sample, sizeof(*sample));
+}
+
+/* Puts into the index what was appended without it. */
+static int index_samples(struct profile *profile)
+{
+	for (; profile->samples_indexed < profile->samples.count; profile->samples_indexed++) {
+		size_t at = profile->samples_indexed;
+		uint64_t key = sample_hash(&profile->samples.items[at]), *found;
+
+		while ((found = hashmap_get(&profile->sample_index, key)) && *found < at)
+			key++;
+		if (hashmap_put(&profile->sample_index, key, at))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int profile_add_sample(struct profile *profile, const struct profile_sample *sample,
 		       const uint64_t *values)
 {
 	size_t width = profile->value_type_count, at = profile->samples.count;
-	uint64_t key = XXH3_64bits(sample, sizeof(*sample));
+	uint64_t key = sample_hash(sample);
 	uint64_t *found, *sums;
+	int r;
 
-	_Static_assert(sizeof(*sample) == 16, "hashed as bytes: no padding");
 	if (!width || !sample_valid(profile, sample))
 		return -EINVAL;
+	if (index_samples(profile))
+		return -ENOMEM;
 	for (; (found = hashmap_get(&profile->sample_index, key)); key++) {
 		if (*found >= at || !sample_equal(&profile->samples.items[*found], sample))
 			continue;
@@ -217,16 +258,12 @@ int profile_add_sample(struct profile *profile, const struct profile_sample *sam
 			sums[i] = profile_sum(sums[i], values[i]);
 		return 0;
 	}
-	if (at >= PROFILE_NONE - 1)
-		return -E2BIG;
-	if (vec_reserve(&profile->samples, at + 1) ||
-	    vec_reserve(&profile->values, (at + 1) * width) ||
-	    hashmap_put(&profile->sample_index, key, at))
+	if (hashmap_put(&profile->sample_index, key, at))
 		return -ENOMEM;
-	profile->samples.items[profile->samples.count++] = *sample;
-	for (size_t i = 0; i < width; i++)
-		profile->values.items[profile->values.count++] = values[i];
-	return 0;
+	r = profile_append_sample(profile, sample, values);
+	if (!r)
+		profile->samples_indexed = at + 1;
+	return r;
 }
 
 int profile_join_count(struct profile *profile, const struct profile_count *count)

@@ -102,6 +102,7 @@ struct profile {
 	struct hashmap frame_index; /* hash -> id; private */
 	struct hashmap stack_index;
 	struct hashmap sample_index;
+	size_t samples_indexed; /* so many of the first samples are in sample_index */
 };
 
 struct profile *profile_create(void);
@@ -133,6 +134,9 @@ uint32_t profile_add_process(struct profile *profile, const struct profile_proce
  * -EINVAL: an id out of range, or no value types yet. */
 int profile_add_sample(struct profile *profile, const struct profile_sample *sample,
 		       const uint64_t *values);
+/* Likewise for a sample of which the caller knows that none is alike: cheaper. */
+int profile_append_sample(struct profile *profile, const struct profile_sample *sample,
+			  const uint64_t *values);
 /* Adds to the count with the same key if there is one. */
 int profile_add_count(struct profile *profile, const char *key, const char *text, uint64_t count,
 		      int is_loss);

@@ -425,8 +425,10 @@ static int swap_tables(struct profile *into, struct profile *old, bool anew)
 	memset(&into->processes, 0, sizeof(into->processes));
 	memset(&into->samples, 0, sizeof(into->samples));
 	memset(&into->values, 0, sizeof(into->values));
-	if (anew)
+	if (anew) {
 		memset(&into->sample_index, 0, sizeof(into->sample_index));
+		into->samples_indexed = 0;
+	}
 	if (COPY_ITEMS(&into->processes, &old->processes))
 		return -ENOMEM;
 	if (!anew &&
@@ -445,6 +447,7 @@ static void settle_tables(struct profile *into, struct profile *old, bool anew, 
 		SWAP(into->values, old->values);
 		if (anew)
 			SWAP(into->sample_index, old->sample_index);
+		into->samples_indexed = old->samples_indexed;
 		into->value_type_count = old->value_type_count;
 		into->default_value = old->default_value;
 	}

@@ -27,7 +27,7 @@
 
 struct element {
 	size_t end; /* offset behind it in the line */
-	uint32_t frame;
+	uint64_t hash;
 };
 
 struct folded {
@@ -95,9 +95,8 @@ bool format_folded_recognises(const char *head, size_t n)
 	return count_columns(head, n) > 0;
 }
 
-static uint32_t frame_of(struct folded *folded, const char *text, size_t n)
+static uint32_t frame_of(struct folded *folded, uint64_t hash, const char *text, size_t n)
 {
-	uint64_t hash = token_hash(text, n);
 	uint32_t id = token_cache_get(&folded->tokens, hash, text, n);
 	struct profile_frame frame = {0};
 	size_t name_n = n;
@@ -127,29 +126,52 @@ static size_t common_elements(const struct folded *folded, const char *stack, si
 	return count;
 }
 
-/* The frames of a stack's text into folded->frames. -E2BIG: too many. */
-static int split(struct folded *folded, const char *stack, size_t n)
+/* The elements of a stack's text from the common ones on, with their hashes. The table
+ * of tokens comes nearer meanwhile. -E2BIG: too many. */
+static int split(struct folded *folded, const char *stack, size_t n, size_t common)
 {
-	size_t common = common_elements(folded, stack, n), at;
+	size_t at = common ? folded->elements.items[common - 1].end + 1 : 0;
+	const char *semicolon;
 
-	at = common ? folded->elements.items[common - 1].end + 1 : 0;
-	folded->elements.count = folded->frames.count = common;
-	for (;;) {
-		const char *semicolon = memchr(stack + at, ';', n - at);
-		struct element element = {semicolon ? (size_t)(semicolon - stack) : n, 0};
+	folded->elements.count = common;
+	do {
+		struct element element;
 
-		element.frame = frame_of(folded, stack + at, element.end - at);
-		if (element.frame == PROFILE_NONE || vec_push(&folded->elements, element) ||
-		    vec_push(&folded->frames, element.frame))
+		semicolon = memchr(stack + at, ';', n - at);
+		element.end = semicolon ? (size_t)(semicolon - stack) : n;
+		element.hash = token_hash(stack + at, element.end - at);
+		token_cache_prefetch(&folded->tokens, element.hash);
+		if (vec_push(&folded->elements, element))
 			return -ENOMEM;
-		if (folded->frames.count > IMPORT_DEPTH_MAX)
+		if (folded->elements.count > IMPORT_DEPTH_MAX)
 			return -E2BIG;
-		if (!semicolon)
-			break;
 		at = element.end + 1;
+	} while (semicolon);
+	return 0;
+}
+
+/* The frames of a stack's text into folded->frames. -E2BIG: too many. */
+static int find_frames(struct folded *folded, const char *stack, size_t n)
+{
+	size_t common = common_elements(folded, stack, n);
+	int r = split(folded, stack, n, common);
+
+	if (!r)
+		r = vec_reserve(&folded->frames, folded->elements.count);
+	for (size_t i = common; !r && i < folded->elements.count; i++) {
+		const struct element *element = &folded->elements.items[i];
+		size_t begin = i ? element[-1].end + 1 : 0;
+
+		folded->frames.items[i] =
+			frame_of(folded, element->hash, stack + begin, element->end - begin);
+		if (folded->frames.items[i] == PROFILE_NONE)
+			r = -ENOMEM;
 	}
-	if (vec_reserve(&folded->last, n))
-		return -ENOMEM;
+	if (!r)
+		r = vec_reserve(&folded->last, n);
+	if (r)
+		return r;
+	folded->frames.count = folded->elements.count;
 	memcpy(folded->last.items, stack, n);
 	folded->last.count = n;
 	return 0;
@@ -214,7 +236,7 @@ static int read_line(struct folded *folded, const char *line, size_t n, uint64_t
 		malformed_add(&folded->malformed, number, bad);
 		return 0;
 	}
-	r = split(folded, line, n);
+	r = find_frames(folded, line, n);
 	if (r == -E2BIG) {
 		folded->last.count = folded->elements.count = 0;
 		malformed_add(&folded->malformed, number, "its stack is too deep");
@@ -228,9 +250,8 @@ static int read_line(struct folded *folded, const char *line, size_t n, uint64_t
 		return r;
 	for (unsigned i = 0; i < folded->columns; i++)
 		values[i] = scaled(folded, &columns[i]);
-	sample.stack = profile_stack(folded->profile, folded->frames.items, folded->frames.count);
-	return sample.stack == PROFILE_NONE ? -ENOMEM
-					    : profile_add_sample(folded->profile, &sample, values);
+	return import_add_sample(folded->profile, folded->frames.items, folded->frames.count,
+				 &sample, values);
 }
 
 static int add_value_types(struct folded *folded)

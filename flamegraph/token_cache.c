@@ -3,9 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 void token_cache_deinit(struct token_cache *cache)
 {
@@ -14,35 +11,21 @@ void token_cache_deinit(struct token_cache *cache)
 	*cache = (struct token_cache){0};
 }
 
-uint64_t token_hash(const char *bytes, size_t n)
+static uint64_t hash_of(const struct token_cache *cache, const struct token_slot *slot)
 {
-	uint64_t hash = XXH3_64bits(bytes, n);
+	const char *at = cache->bytes.items + slot->record - 1;
+	struct token_record record;
 
-	return hash ? hash : 1;
+	memcpy(&record, at, sizeof(record));
+	return token_hash(at + sizeof(record), record.length);
 }
 
-uint32_t token_cache_get(const struct token_cache *cache, uint64_t hash, const char *bytes,
-			 size_t n)
+static void insert(struct token_slot *slots, size_t capacity, uint64_t hash,
+		   const struct token_slot *slot)
 {
-	size_t mask = cache->capacity - 1;
+	size_t i = hash & (capacity - 1);
 
-	if (!cache->capacity)
-		return TOKEN_NONE;
-	for (size_t i = hash & mask; cache->slots[i].hash; i = (i + 1) & mask) {
-		const struct token_slot *slot = &cache->slots[i];
-
-		if (slot->hash == hash && slot->length == n &&
-		    !memcmp(cache->bytes.items + slot->offset, bytes, n))
-			return slot->id;
-	}
-	return TOKEN_NONE;
-}
-
-static void insert(struct token_slot *slots, size_t capacity, const struct token_slot *slot)
-{
-	size_t i = slot->hash & (capacity - 1);
-
-	while (slots[i].hash)
+	while (slots[i].record)
 		i = (i + 1) & (capacity - 1);
 	slots[i] = *slot;
 }
@@ -56,8 +39,10 @@ static int grow(struct token_cache *cache)
 	if (!slots)
 		return -ENOMEM;
 	for (size_t i = 0; i < cache->capacity; i++) {
-		if (cache->slots[i].hash)
-			insert(slots, capacity, &cache->slots[i]);
+		const struct token_slot *slot = &cache->slots[i];
+
+		if (slot->record)
+			insert(slots, capacity, hash_of(cache, slot), slot);
 	}
 	free(cache->slots);
 	cache->slots = slots;
@@ -68,24 +53,26 @@ static int grow(struct token_cache *cache)
 int token_cache_put(struct token_cache *cache, uint64_t hash, const char *bytes, size_t n,
 		    uint32_t id)
 {
-	struct token_slot slot = {.hash = hash, .length = (uint32_t)n, .id = id};
+	struct token_slot slot = {.tag = (uint32_t)(hash >> 32)};
+	struct token_record record = {.length = (uint32_t)n, .id = id};
+	size_t size = sizeof(record) + n;
 
-	if (n > TOKEN_CACHE_MAX)
+	if (size > TOKEN_CACHE_MAX)
 		return 0;
-	if (cache->bytes.count + n > TOKEN_CACHE_MAX) {
+	if (cache->bytes.count + size > TOKEN_CACHE_MAX) {
 		memset(cache->slots, 0, cache->capacity * sizeof(*cache->slots));
 		cache->count = 0;
 		vec_clear(&cache->bytes);
 	}
-	if ((cache->count + 1) * 2 > cache->capacity && grow(cache))
+	if (((cache->count + 1) * 2 > cache->capacity && grow(cache)) ||
+	    vec_reserve(&cache->bytes, cache->bytes.count + size))
 		return -ENOMEM;
-	if (vec_reserve(&cache->bytes, cache->bytes.count + n))
-		return -ENOMEM;
-	slot.offset = (uint32_t)cache->bytes.count;
+	slot.record = (uint32_t)cache->bytes.count + 1;
+	memcpy(cache->bytes.items + cache->bytes.count, &record, sizeof(record));
 	if (n)
-		memcpy(cache->bytes.items + slot.offset, bytes, n);
-	cache->bytes.count += n;
-	insert(cache->slots, cache->capacity, &slot);
+		memcpy(cache->bytes.items + cache->bytes.count + sizeof(record), bytes, n);
+	cache->bytes.count += size;
+	insert(cache->slots, cache->capacity, hash, &slot);
 	cache->count++;
 	return 0;
 }

@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * "perf", read: the text of `perf script`. A header a sample, the stack's lines from the
+ * leaf on, an empty line:
+ *
+ *	redis-server 1234/1235 [001] 4794564.109216:   10101010 cpu-clock:
+ *	        ffffffff8103ce3b native_safe_halt+0x5 ([kernel.kallsyms])
+ *	            7f1e2215d058 [unknown] (/usr/lib/libc.so.6)
+ *
+ * The values are "samples" and, where there is a period, what the event counts; the
+ * latter is the default, so that a sample weighs what it stands for. Of several events
+ * only one is read, the first or the one asked for; the others are counted. Samples get
+ * buckets of a second by their time.
+ *
+ * A line of a stack is looked at once in all its repetitions (token_cache.h), so
+ * reading costs a hash a line.
+ */
+#include "flamegraph/format.h"
+
+#include <string.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/hashmap.h"
+#include "daemon/base/strbuf.h"
+#include "flamegraph/import.h"
+#include "flamegraph/input.h"
+#include "flamegraph/perf_symbol.h"
+#include "flamegraph/token_cache.h"
+
+#define NS_PER_SECOND 1000000000U
+#define CHAIN_FLAG (1U << 31) /* a cached id that is an index into chains */
+
+struct header {
+	const char *comm, *pid, *tid, *event; /* in the line */
+	size_t comm_n, pid_n, tid_n, event_n;
+	uint64_t time_ns, period;
+	bool has_time, has_period;
+	const char *rest; /* behind the event: a stack of one frame, or nothing of ours */
+	size_t rest_n;
+};
+
+struct chain {
+	size_t begin;
+	uint32_t count;
+};
+
+struct perf {
+	struct profile *profile;
+	const struct format_read_options *options;
+	struct token_cache tokens; /* line of a stack -> frame, or chain of frames */
+	VEC(struct chain) chains;
+	VEC(uint32_t) chain_frames;
+	struct malformed malformed;
+	struct strbuf event; /* the one that is read; empty: not known yet */
+	struct strbuf scratch;
+	struct hashmap processes; /* pid -> index */
+	VEC(uint32_t) frames; /* of the sample that is open, leaf first */
+	struct profile_sample sample;
+	uint64_t values[2];
+	uint64_t other_events;
+	uint64_t first_ns, last_ns;
+	bool started; /* value types are there */
+	bool open, skipped, java;
+	bool too_deep;
+};
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static uint64_t decimal(const char *text, size_t n)
+{
+	struct import_number number;
+
+	return import_number(text, n, &number) ? number.whole : 0;
+}
+
+/* The first word of digits, or of digits/digits, with another word before it: that is
+ * pid and tid; what is before is the comm, which may have blanks. Gives the offset
+ * behind it, 0 if there is none. */
+static size_t parse_task(const char *line, size_t n, struct header *ret)
+{
+	size_t begin, at = 0, slash;
+
+	while (at < n && line[at] == ' ')
+		at++;
+	ret->comm = line + at;
+	while (at < n && line[at] != ' ')
+		at++;
+	for (; at<n; at = at> begin ? at : at + 1) {
+		while (at < n && line[at] == ' ')
+			at++;
+		begin = at;
+		slash = 0;
+		while (at < n && (is_digit(line[at]) || (line[at] == '/' && !slash))) {
+			if (line[at] == '/')
+				slash = at;
+			at++;
+		}
+		if (at > begin && at < n && line[at] == ' ' && slash != begin && slash + 1 != at) {
+			ret->pid = slash ? line + begin : "?";
+			ret->pid_n = slash ? slash - begin : 1;
+			ret->tid = slash ? line + slash + 1 : line + begin;
+			ret->tid_n = (size_t)(line + at - ret->tid);
+			ret->comm_n = (size_t)(line + begin - ret->comm);
+			while (ret->comm_n && ret->comm[ret->comm_n - 1] == ' ')
+				ret->comm_n--;
+			return at;
+		}
+		while (at < n && line[at] != ' ')
+			at++;
+	}
+	return 0;
+}
+
+static void parse_time(const char *text, size_t n, struct header *ret)
+{
+	struct import_number seconds;
+	size_t begin = n;
+
+	while (begin && text[begin - 1] != ' ')
+		begin--;
+	if (!memchr(text + begin, '.', n - begin) ||
+	    !import_number(text + begin, n - begin, &seconds) || seconds.whole > UINT32_MAX)
+		return;
+	ret->time_ns = seconds.whole * NS_PER_SECOND + (uint64_t)seconds.millionths * 1000;
+	ret->has_time = true;
+}
+
+/* "   10101010 cpu-clock:ppp:  rest": the event ends with a ':' before a blank. */
+static void parse_event(const char *text, size_t n, struct header *ret)
+{
+	size_t at = 0, begin;
+
+	while (at < n && text[at] == ' ')
+		at++;
+	for (begin = at; at < n && is_digit(text[at]);)
+		at++;
+	if (at > begin && at < n && text[at] == ' ') {
+		ret->period = decimal(text + begin, at - begin);
+		ret->has_period = true;
+		while (at < n && text[at] == ' ')
+			at++;
+		begin = at;
+	}
+	while (at < n && text[at] != ' ')
+		at++;
+	ret->event = text + begin;
+	ret->event_n = at - begin;
+	while (ret->event_n && ret->event[ret->event_n - 1] == ':')
+		ret->event_n--;
+	ret->rest = text + at;
+	ret->rest_n = n - at;
+}
+
+static bool parse_header(const char *line, size_t n, struct header *ret)
+{
+	struct header header = {0};
+	size_t at = parse_task(line, n, &header);
+	const char *colon;
+
+	if (!at)
+		return false;
+	colon = memchr(line + at, ':', n - at);
+	if (colon) {
+		parse_time(line + at, (size_t)(colon - line) - at, &header);
+		parse_event(colon + 1, n - (size_t)(colon + 1 - line), &header);
+	}
+	*ret = header;
+	return true;
+}
+
+bool format_perf_recognises(const char *head, size_t n)
+{
+	struct perf_line line;
+	struct header header;
+	bool after_header = false;
+
+	for (size_t at = 0, length; at < n; at += length + 1) {
+		const char *newline = memchr(head + at, '\n', n - at);
+
+		if (!newline)
+			break;
+		length = (size_t)(newline - head) - at;
+		if (!length || head[at] == '#')
+			continue;
+		if (after_header && perf_line_parse(head + at, length, &line))
+			return true;
+		if (!parse_header(head + at, length, &header) || !header.event_n ||
+		    !header.has_time)
+			return false;
+		if (header.rest_n && perf_line_parse(header.rest, header.rest_n, &line))
+			return true;
+		after_header = true;
+	}
+	return false;
+}
+
+static const char *unit_of(const char *event)
+{
+	if (!strncmp(event, "cpu-clock", 9) || !strncmp(event, "task-clock", 10))
+		return "nanoseconds";
+	if (!strncmp(event, "cycles", 6) || !strncmp(event, "cpu-cycles", 10))
+		return "cycles";
+	return "count";
+}
+
+static int add_value_types(struct perf *perf, const struct header *header)
+{
+	struct profile *profile = perf->profile;
+	uint32_t value = profile_add_value_type(profile, "samples", "count");
+
+	if (value != PROFILE_NONE && header->has_period)
+		value = profile_add_value_type(profile, strbuf_text(&perf->event),
+					       unit_of(strbuf_text(&perf->event)));
+	if (value == PROFILE_NONE)
+		return -ENOMEM;
+	profile->default_value = value;
+	profile->event = profile_string(profile, strbuf_text(&perf->event));
+	perf->started = true;
+	return profile->event == PROFILE_NONE ? -ENOMEM : 0;
+}
+
+/* Is it a sample of the event that is read? The first event is, if none is named. */
+static int choose_event(struct perf *perf, const struct header *header, bool *ret)
+{
+	const char *want = perf->options->event;
+	size_t n = header->event_n;
+
+	*ret = true;
+	if (!perf->event.length && !perf->started) {
+		if (want && (n < strlen(want) || memcmp(header->event, want, strlen(want)) != 0 ||
+			     (n > strlen(want) && header->event[strlen(want)] != ':'))) {
+			*ret = false;
+			return 0;
+		}
+		strbuf_append(&perf->event, header->event, n);
+		return strbuf_error(&perf->event) ? -ENOMEM : add_value_types(perf, header);
+	}
+	*ret = n == perf->event.length && !memcmp(header->event, strbuf_text(&perf->event), n);
+	return 0;
+}
+
+/* As the other tools write it: "V8_WorkerThread-24636/25607". */
+static int set_comm(struct perf *perf, const struct header *header)
+{
+	uint32_t annotate = perf->options->annotate;
+	struct strbuf *name = &perf->scratch;
+
+	strbuf_clear(name);
+	strbuf_append(name, header->comm, header->comm_n);
+	for (size_t i = 0; i < name->length; i++) {
+		if (name->data[i] == ' ')
+			name->data[i] = '_';
+	}
+	if (annotate & (FORMAT_ANNOTATE_PID | FORMAT_ANNOTATE_TID)) {
+		strbuf_putc(name, '-');
+		strbuf_append(name, header->pid, header->pid_n);
+	}
+	if (annotate & FORMAT_ANNOTATE_TID) {
+		strbuf_putc(name, '/');
+		strbuf_append(name, header->tid, header->tid_n);
+	}
+	perf->java = header->comm_n >= 4 && !memcmp(header->comm, "java", 4);
+	perf->sample.comm = profile_string_n(perf->profile, strbuf_text(name), name->length);
+	return strbuf_error(name) || perf->sample.comm == PROFILE_NONE ? -ENOMEM : 0;
+}
+
+static int set_process(struct perf *perf, const struct header *header)
+{
+	uint64_t pid = decimal(header->pid, header->pid_n);
+	struct profile_process process = {.pid = (uint32_t)pid};
+	uint64_t *found = hashmap_get(&perf->processes, pid);
+
+	perf->sample.process = PROFILE_NONE;
+	if (!is_digit(*header->pid) || pid > INT32_MAX)
+		return 0;
+	if (found) {
+		perf->sample.process = (uint32_t)*found;
+		return 0;
+	}
+	process.comm = profile_string_n(perf->profile, header->comm, header->comm_n);
+	if (process.comm == PROFILE_NONE)
+		return -ENOMEM;
+	perf->sample.process = profile_add_process(perf->profile, &process);
+	if (perf->sample.process == PROFILE_NONE)
+		return -ENOMEM;
+	return hashmap_put(&perf->processes, pid, perf->sample.process);
+}
+
+static void set_time(struct perf *perf, const struct header *header)
+{
+	perf->sample.bucket = 0;
+	if (!header->has_time)
+		return;
+	if (!perf->first_ns)
+		perf->first_ns = header->time_ns;
+	if (header->time_ns > perf->last_ns)
+		perf->last_ns = header->time_ns;
+	if (header->time_ns > perf->first_ns)
+		perf->sample.bucket =
+			(uint32_t)((header->time_ns - perf->first_ns) / NS_PER_SECOND);
+}
+
+/* One of the functions of a line, or the only one. */
+static uint32_t make_frame(struct perf *perf, const struct perf_line *line, const char *function,
+			   size_t n, bool inlined)
+{
+	uint32_t annotate = perf->options->annotate;
+	struct profile_frame frame = {0};
+	struct strbuf *name = &perf->scratch;
+	size_t name_n;
+	bool unknown = line->module_n == 9 && !memcmp(line->module, "[unknown]", 9);
+
+	strbuf_clear(name);
+	perf_symbol_put(name, line, function, n, perf->java, annotate & FORMAT_ANNOTATE_ADDRESS);
+	name_n = name->length;
+	frame.kind = import_kind(strbuf_text(name), &name_n);
+	if (inlined || (annotate & FORMAT_ANNOTATE_INLINE && line->module_n == 7 &&
+			!memcmp(line->module, "inlined", 7)))
+		frame.kind = FRAME_INLINE;
+	else if (annotate & FORMAT_ANNOTATE_KERNEL &&
+		 import_is_kernel(line->module, line->module_n))
+		frame.kind = FRAME_KERNEL;
+	else if (annotate & FORMAT_ANNOTATE_JIT &&
+		 ((line->module_n > 14 && !memcmp(line->module, "/tmp/perf-", 10) &&
+		   !memcmp(line->module + line->module_n - 4, ".map", 4)) ||
+		  memmem(line->module, line->module_n, "/jitted-", 8)))
+		frame.kind = FRAME_JIT;
+	frame.name = profile_string_n(perf->profile, strbuf_text(name), name_n);
+	frame.module = unknown ? 0 : profile_string_n(perf->profile, line->module, line->module_n);
+	return strbuf_error(name) ? PROFILE_NONE : profile_frame(perf->profile, &frame);
+}
+
+/* A line that was not seen before, as a cached id: a frame or a chain. TOKEN_NONE: no
+ * memory. */
+static uint32_t make_token(struct perf *perf, const struct perf_line *line)
+{
+	size_t n = perf_symbol_strip(line->symbol, line->symbol_n), begin, next;
+	struct chain chain = {.begin = perf->chain_frames.count};
+	const char *symbol = line->symbol;
+
+	/* A process's name in the place of a symbol, in old perfs: no frame. */
+	for (begin = 0; n == 0 || (begin < n && symbol[0] != '('); begin = next) {
+		size_t length = perf_symbol_split(symbol + begin, n - begin, &next);
+		uint32_t frame = make_frame(perf, line, symbol + begin, length, chain.count > 0);
+
+		next += begin;
+		if (frame == PROFILE_NONE || vec_push(&perf->chain_frames, frame))
+			return TOKEN_NONE;
+		chain.count++;
+		if (!n)
+			break;
+	}
+	if (chain.count == 1) {
+		perf->chain_frames.count--;
+		return perf->chain_frames.items[chain.begin];
+	}
+	if (vec_push(&perf->chains, chain))
+		return TOKEN_NONE;
+	return (uint32_t)(perf->chains.count - 1) | CHAIN_FLAG;
+}
+
+static int push_frames(struct perf *perf, uint32_t token)
+{
+	const struct chain *chain = &perf->chains.items[token & ~CHAIN_FLAG];
+	uint32_t count = token & CHAIN_FLAG ? chain->count : 1;
+
+	if (perf->frames.count + count > IMPORT_DEPTH_MAX) {
+		perf->too_deep = true;
+		return 0;
+	}
+	if (!(token & CHAIN_FLAG))
+		return vec_push(&perf->frames, token);
+	for (uint32_t i = count; i-- > 0;) {
+		if (vec_push(&perf->frames, perf->chain_frames.items[chain->begin + i]))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* 0, -ENOMEM, or -EBADMSG: it is no line of a stack. */
+static int on_frame(struct perf *perf, const char *text, size_t n)
+{
+	uint64_t hash;
+	struct perf_line line;
+	uint32_t token;
+	size_t at = 0;
+
+	if (perf->skipped)
+		return 0;
+	while (at < n && (text[at] == ' ' || text[at] == '\t'))
+		at++;
+	/* The address is part of what it becomes only if it is to be shown. */
+	if (!(perf->options->annotate & FORMAT_ANNOTATE_ADDRESS)) {
+		while (at < n && text[at] != ' ')
+			at++;
+	}
+	hash = token_hash(text + at, n - at) ^ (perf->java ? 2 : 0);
+	token = token_cache_get(&perf->tokens, hash, text + at, n - at);
+	if (token == TOKEN_NONE) {
+		if (!perf_line_parse(text, n, &line))
+			return -EBADMSG;
+		token = make_token(perf, &line);
+		if (token == TOKEN_NONE ||
+		    token_cache_put(&perf->tokens, hash, text + at, n - at, token))
+			return -ENOMEM;
+	}
+	return push_frames(perf, token);
+}
+
+static int end_sample(struct perf *perf, uint64_t line)
+{
+	uint32_t *frames = perf->frames.items;
+	size_t count = perf->frames.count;
+
+	if (!perf->open)
+		return 0;
+	perf->open = false;
+	if (perf->skipped)
+		return 0;
+	if (perf->too_deep) {
+		malformed_add(&perf->malformed, line, "its stack is too deep");
+		return 0;
+	}
+	for (size_t i = 0; i < count / 2; i++) {
+		uint32_t swapped = frames[i];
+
+		frames[i] = frames[count - 1 - i];
+		frames[count - 1 - i] = swapped;
+	}
+	return import_add_sample(perf->profile, frames, count, &perf->sample, perf->values);
+}
+
+static int begin_sample(struct perf *perf, const struct header *header)
+{
+	struct perf_line line;
+	bool ours;
+	int r = choose_event(perf, header, &ours);
+
+	perf->open = true;
+	perf->skipped = !ours;
+	perf->too_deep = false;
+	perf->frames.count = 0;
+	perf->values[0] = 1;
+	perf->values[1] = header->has_period ? header->period : 1;
+	if (r || !ours) {
+		perf->other_events += !r;
+		return r;
+	}
+	set_time(perf, header);
+	r = set_comm(perf, header);
+	if (!r)
+		r = set_process(perf, header);
+	if (!r && header->rest_n && perf_line_parse(header->rest, header->rest_n, &line)) {
+		r = on_frame(perf, header->rest, header->rest_n);
+		if (!r)
+			r = end_sample(perf, 0);
+	}
+	return r;
+}
+
+static bool is_blank(const char *line, size_t n)
+{
+	while (n && (line[n - 1] == ' ' || line[n - 1] == '\t'))
+		n--;
+	return !n;
+}
+
+static int on_line(struct perf *perf, const char *line, size_t n, uint64_t number)
+{
+	struct header header;
+	int r = -EBADMSG;
+
+	if (is_blank(line, n))
+		return end_sample(perf, number);
+	if (line[0] == '#')
+		return 0;
+	if (perf->open)
+		r = on_frame(perf, line, n);
+	if (r != -EBADMSG)
+		return r;
+	/* No line of a stack: a header, with or without an empty line before it. */
+	if (!parse_header(line, n, &header) || (perf->open && !header.has_time)) {
+		malformed_add(&perf->malformed, number,
+			      perf->open ? "no frame of a stack" : "no head of a sample");
+		return 0;
+	}
+	r = end_sample(perf, number);
+	return r ? r : begin_sample(perf, &header);
+}
+
+static int add_counts(struct perf *perf)
+{
+	struct profile *profile = perf->profile;
+
+	if (perf->last_ns > perf->first_ns) {
+		profile->bucket_ns = NS_PER_SECOND;
+		profile->duration_ns = perf->last_ns - perf->first_ns;
+	}
+	if (perf->other_events &&
+	    profile_add_count(profile, "other_events", "samples of other events than the one read",
+			      perf->other_events, 0))
+		return -ENOMEM;
+	return malformed_report(&perf->malformed, "line", profile);
+}
+
+int format_perf_read(struct input *input, const struct format_read_options *options,
+		     struct profile *profile)
+{
+	struct perf perf = {.profile = profile, .options = options};
+	const char *line;
+	size_t n;
+	int r = 0;
+
+	while (!r && (line = input_line(input, &n)))
+		r = on_line(&perf, line, n, input->line);
+	if (!r)
+		r = end_sample(&perf, input->line);
+	if (!r)
+		r = add_counts(&perf);
+	token_cache_deinit(&perf.tokens);
+	hashmap_deinit(&perf.processes);
+	strbuf_deinit(&perf.event);
+	strbuf_deinit(&perf.scratch);
+	vec_free(&perf.chains);
+	vec_free(&perf.chain_frames);
+	vec_free(&perf.frames);
+	return r;
+}

@@ -29,7 +29,7 @@ enum sandbox_layer { /* bits of what is in force */
 		     SANDBOX_ALL = (1 << 6) - 1,
 };
 
-#define SANDBOX_DESCRIPTORS_MAX 256
+#define SANDBOX_DESCRIPTORS_MAX 1024
 
 struct sandbox_config {
 	int keep_fd; /* stays open beside stdin, stdout and stderr; -1: none */

@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "daemon/base/hashmap.h"
@@ -15,6 +16,7 @@
 #include "symbolizer/cfi.h"
 #include "symbolizer/channel.h"
 #include "symbolizer/client.h"
+#include "symbolizer/dwarf_frames.h"
 #include "symbolizer/elf_image.h"
 #include "symbolizer/function_starts.h"
 #include "symbolizer/kallsyms.h"
@@ -23,6 +25,9 @@
 #include "symbolizer/symtab.h"
 
 #define EXIT_PROTOCOL 76 /* sysexits.h's EX_PROTOCOL */
+/* Files with debug information are kept open, they and their debug files. */
+#define IMAGES_MAX ((SANDBOX_DESCRIPTORS_MAX - 64) / 2)
+#define DWARF_MEMORY_DEFAULT (512ULL << 20) /* where the memory has no limit */
 
 struct parsed { /* what stays of a file once it is read */
 	uint32_t id;
@@ -31,6 +36,7 @@ struct parsed { /* what stays of a file once it is read */
 	struct symtab symtab;
 	struct symtab debug; /* of its debug file; empty without one */
 	struct function_starts starts; /* of functions that symtab does not name */
+	struct dwarf_index *dwarf; /* the debug file's, or its own; NULL: there is none */
 };
 
 struct worker {
@@ -42,11 +48,12 @@ struct worker {
 	struct hashmap index; /* id to position in images */
 	struct kallsyms kernel;
 	bool kernel_loaded;
+	uint64_t dwarf_max; /* bytes that all files' debug information may take */
 };
 
 struct request {
 	struct reader reader;
-	int fd; /* stays the channel's */
+	int fd; /* stays the channel's, unless set to -1 */
 };
 
 typedef int handler(struct worker *worker, struct request *request, struct strbuf *answer,
@@ -68,6 +75,7 @@ static void parsed_deinit(struct parsed *parsed)
 	symtab_deinit(&parsed->symtab);
 	symtab_deinit(&parsed->debug);
 	function_starts_deinit(&parsed->starts);
+	dwarf_frames_close(parsed->dwarf);
 }
 
 static void forget_at(struct worker *worker, size_t at)
@@ -107,7 +115,7 @@ static int handle_hello(struct worker *worker, struct request *request, struct s
 	if (version != WIRE_VERSION)
 		return error_set(error, -EPROTO, "the worker speaks version %u, not %u",
 				 WIRE_VERSION, version);
-	worker->images_max = images_max;
+	worker->images_max = images_max < IMAGES_MAX ? images_max : IMAGES_MAX;
 	sandbox_missing(worker->sandbox, missing, sizeof(missing));
 	strbuf_u32(answer, WIRE_VERSION);
 	strbuf_u32(answer, worker->sandbox);
@@ -166,6 +174,23 @@ static int keep(struct worker *worker, struct parsed *parsed, struct error *erro
 	return 0;
 }
 
+/* Names come from the symbols where this cannot be had. */
+static void take_dwarf(const struct worker *worker, struct request *request, struct parsed *parsed)
+{
+	struct dwarf_index *dwarf;
+	struct error error = {0};
+	int r = dwarf_frames_open(request->fd, &parsed->image, worker->dwarf_max, &error, &dwarf);
+
+	if (r < 0) {
+		if (r != -ENODATA && r != -ENOEXEC)
+			log_info("worker: image %u: %s", parsed->id, error.text);
+		return;
+	}
+	request->fd = -1;
+	dwarf_frames_close(parsed->dwarf);
+	parsed->dwarf = dwarf;
+}
+
 static int handle_image_open(struct worker *worker, struct request *request, struct strbuf *answer,
 			     struct error *error)
 {
@@ -190,6 +215,7 @@ static int handle_image_open(struct worker *worker, struct request *request, str
 		free(parsed);
 		return r;
 	}
+	take_dwarf(worker, request, parsed);
 	strbuf_append(answer, parsed->image.build_id, sizeof(parsed->image.build_id));
 	strbuf_u8(answer, parsed->image.build_id_size);
 	strbuf_u32(answer, parsed->symtab.symbols);
@@ -254,26 +280,47 @@ static int handle_image_debug(struct worker *worker, struct request *request, st
 	malloc_trim(0);
 	if (r < 0)
 		return r;
+	take_dwarf(worker, request, parsed);
 	strbuf_u32(answer, parsed->debug.symbols);
 	return 0;
 }
 
 static int put_place(struct wire_out *out, const struct parsed *parsed, uint64_t offset)
 {
-	struct symbolizer_frame frame = {.module = "", .file = ""};
 	uint64_t address, start;
+	const char *symbol;
+	int r;
 
 	if (!elf_image_address(&parsed->image, offset, &address))
 		return wire_out_nameless(out, 0);
-	frame.name = symtab_find(&parsed->debug, address);
-	if (!frame.name)
-		frame.name = symtab_find(&parsed->symtab, address);
-	if (frame.name)
-		return wire_out_name(out, &frame, 1);
+	symbol = symtab_find(&parsed->debug, address);
+	if (!symbol)
+		symbol = symtab_find(&parsed->symtab, address);
+	r = dwarf_frames_put(out, parsed->dwarf, address, symbol);
+	if (r)
+		return r < 0 ? r : 0;
 	if (!function_starts_find(&parsed->starts, address, &start) ||
 	    !elf_image_offset(&parsed->image, start, &start))
 		start = 0;
 	return wire_out_nameless(out, start);
+}
+
+/* What was read of the other files goes if all of it is too much. */
+static void limit_dwarf(struct worker *worker, const struct parsed *now)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < worker->images.count; i++) {
+		if (worker->images.items[i]->dwarf)
+			sum += dwarf_index_memory(worker->images.items[i]->dwarf);
+	}
+	if (sum <= worker->dwarf_max)
+		return;
+	for (size_t i = 0; i < worker->images.count; i++) {
+		if (worker->images.items[i] != now && worker->images.items[i]->dwarf)
+			dwarf_index_trim(worker->images.items[i]->dwarf);
+	}
+	malloc_trim(0);
 }
 
 static int put_name(struct wire_out *out, const char *name, const char *module)
@@ -300,6 +347,7 @@ static int handle_image_names(struct worker *worker, struct request *request, st
 	if (!r)
 		r = wire_out_finish(&out, answer);
 	wire_out_deinit(&out);
+	limit_dwarf(worker, parsed);
 	if (!reader_ok(&request->reader))
 		return malformed(error);
 	return r ? error_set(error, r, "out of memory for names") : 0;
@@ -448,6 +496,7 @@ static int answer_one(struct worker *worker, struct channel_in *in)
 	worker->requests++;
 	reader_init(&request.reader, in->payload.data, in->payload.length);
 	r = handlers[in->header.kind](worker, &request, &answer, &error);
+	in->fd = request.fd;
 	if (!r && strbuf_error(&answer))
 		r = error_set(&error, -ENOMEM, "out of memory for an answer");
 	if (!r && answer.length > wire_kind_info(in->header.kind)->answer_max)
@@ -488,6 +537,16 @@ static void ignore_signals(void)
 		signal(ignored[i], SIG_IGN);
 }
 
+/* Half of the memory is for debug information: the rest is symbols and answers. */
+static uint64_t dwarf_share(void)
+{
+	struct rlimit memory;
+
+	if (getrlimit(RLIMIT_AS, &memory) < 0 || memory.rlim_cur == RLIM_INFINITY)
+		return DWARF_MEMORY_DEFAULT;
+	return memory.rlim_cur / 2;
+}
+
 int symbolizer_worker_main(int fd, uint64_t memory_bytes)
 {
 	struct sandbox_config sandbox = {
@@ -497,6 +556,7 @@ int symbolizer_worker_main(int fd, uint64_t memory_bytes)
 
 	ignore_signals();
 	elf_version(EV_CURRENT);
+	worker.dwarf_max = dwarf_share(); /* before the sandbox: nobody may ask in there */
 	worker.sandbox = sandbox_enter(&sandbox);
 	r = serve(&worker);
 	if (r < 0 && r != -EPIPE)

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The debug sections of one ELF file: the program's own, its separate debug
+ * file, a .dwo, or the file that dwz shares between several. Foreign bytes: to
+ * be used in the worker only.
+ *
+ * Nothing is kept but where the sections lie. What is asked for is read with
+ * pread when it is asked for (a file that is truncated meanwhile gives an error,
+ * where a mapping would give SIGBUS), and a small window of each section is
+ * remembered. A compressed section is unpacked whole when it is first asked for,
+ * to at most DWARF_UNPACKED_MAX bytes.
+ *
+ * The descriptor stays the caller's, and must be open as long as the file is.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/error.h"
+
+#define DWARF_UNPACKED_MAX (256ULL << 20) /* bytes of one section */
+#define DWARF_STRING_MAX 4096u /* bytes of a name that are looked at */
+
+enum dwarf_section_id {
+	DWARF_INFO,
+	DWARF_ABBREV,
+	DWARF_LINE,
+	DWARF_STR,
+	DWARF_LINE_STR,
+	DWARF_STR_OFFSETS,
+	DWARF_ADDR,
+	DWARF_RANGES,
+	DWARF_RNGLISTS,
+	DWARF_SECTION_COUNT,
+};
+
+struct dwarf_section {
+	uint64_t offset; /* in the file */
+	uint64_t size; /* 0: there is none; unpacked, if it is compressed */
+	uint64_t packed_size; /* 0: it is not compressed */
+	uint8_t packing; /* as ch_type has it */
+	bool bad; /* it could not be unpacked */
+	uint8_t *bytes; /* unpacked, or a part of bytes in memory */
+	bool owned; /* `bytes` are ours */
+	uint8_t *window; /* of `window_size` bytes from window_at on */
+	uint64_t window_at;
+	uint32_t window_size;
+};
+
+struct dwarf_file {
+	int fd; /* -1: the file is in memory */
+	struct dwarf_section sections[DWARF_SECTION_COUNT];
+};
+
+/* -ENODATA: no .debug_info in it; -ENOEXEC: no ELF file. */
+int dwarf_file_init(struct dwarf_file *ret, int fd, struct error *error);
+/* From bytes that outlive it. */
+int dwarf_file_init_memory(struct dwarf_file *ret, void *bytes, size_t size, struct error *error);
+void dwarf_file_deinit(struct dwarf_file *file);
+const char *dwarf_section_name(enum dwarf_section_id id);
+
+/* Bytes from `at` on, in ret_size at least `want` and perhaps more, or NULL: the
+ * section is shorter, or could not be read. Good until the next call for this
+ * section. For small reads (up to DWARF_WINDOW_MAX). */
+#define DWARF_WINDOW_MAX 65536u
+const uint8_t *dwarf_file_peek(struct dwarf_file *file, enum dwarf_section_id id, uint64_t at,
+			       uint32_t want, uint32_t *ret_size);
+/* Exactly `size` bytes from `at` on. `buffer` (of *capacity bytes, grown by
+ * realloc, the caller's) is used where the section is not in memory already.
+ * NULL: as above, or out of memory. */
+const uint8_t *dwarf_file_read(struct dwarf_file *file, enum dwarf_section_id id, uint64_t at,
+			       uint64_t size, uint8_t **buffer, size_t *capacity);
+/* A NUL-terminated string, cut at DWARF_STRING_MAX bytes; NULL if there is none.
+ * Good until the next call for this section. */
+const char *dwarf_file_string(struct dwarf_file *file, enum dwarf_section_id id, uint64_t at,
+			      size_t *ret_length);
+/* Bytes held. */
+size_t dwarf_file_memory(const struct dwarf_file *file);

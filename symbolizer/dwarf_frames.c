@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "symbolizer/dwarf_frames.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct dwarf_bounds code_of(const struct elf_image *image)
+{
+	struct dwarf_bounds bounds = {.start = UINT64_MAX};
+
+	for (size_t i = 0; i < image->segments.count; i++) {
+		const struct elf_segment *segment = &image->segments.items[i];
+
+		if (!segment->executable)
+			continue;
+		if (segment->address < bounds.start)
+			bounds.start = segment->address;
+		if (segment->address + segment->memory_size > bounds.end)
+			bounds.end = segment->address + segment->memory_size;
+	}
+	return bounds;
+}
+
+int dwarf_frames_open(int fd, const struct elf_image *image, size_t memory_max, struct error *error,
+		      struct dwarf_index **ret)
+{
+	struct dwarf_index *index = malloc(sizeof(*index));
+	struct dwarf_file *file = malloc(sizeof(*file));
+	struct dwarf_bounds bounds = code_of(image);
+	int r;
+
+	if (!index || !file) {
+		free(index);
+		free(file);
+		return error_set(error, -ENOMEM, "out of memory for debug information");
+	}
+	r = dwarf_file_init(file, fd, error);
+	if (r < 0)
+		free(file);
+	else
+		r = dwarf_index_init(index, file, &bounds, memory_max, error);
+	if (r < 0) {
+		free(index);
+		return r;
+	}
+	*ret = index;
+	return 0;
+}
+
+void dwarf_frames_close(struct dwarf_index *index)
+{
+	if (!index)
+		return;
+	close(index->file->fd);
+	dwarf_index_deinit(index);
+	free(index);
+}
+
+/* What the function around all inlined ones is called. */
+static const char *outer_name(const struct dwarf_frame *frame, const char *symbol)
+{
+	return symbol && (!frame->name[0] || !strchr(symbol, '.')) ? symbol : frame->name;
+}
+
+int dwarf_frames_put(struct wire_out *out, struct dwarf_index *index, uint64_t address,
+		     const char *symbol)
+{
+	struct symbolizer_frame frames[WIRE_FRAMES_MAX];
+	struct dwarf_frame found[WIRE_FRAMES_MAX];
+	uint32_t count = index ? dwarf_index_find(index, address, found, WIRE_FRAMES_MAX) : 0;
+	uint32_t kept = 0;
+	int r;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const char *name = found[i].inlined ? found[i].name : outer_name(&found[i], symbol);
+
+		if (!name[0])
+			continue;
+		frames[kept++] = (struct symbolizer_frame){.name = name,
+							   .module = "",
+							   .file = found[i].file,
+							   .line = found[i].line,
+							   .inlined = found[i].inlined};
+	}
+	if (!kept && symbol)
+		frames[kept++] =
+			(struct symbolizer_frame){.name = symbol, .module = "", .file = ""};
+	if (!kept)
+		return 0;
+	r = wire_out_name(out, frames, kept);
+	return r < 0 ? r : 1;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What DWARF and the symbols say of an address, put together into the frames
+ * that are told; and the DWARF of a file that came as a descriptor.
+ *
+ * The function itself has its symbol's name, which is the one people know
+ * ("malloc", where the source has __libc_malloc), but for the parts that a
+ * compiler split off ("f.cold", "f.part.0"): they are the function. Inlined
+ * functions have DWARF's name.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "symbolizer/dwarf_index.h"
+#include "symbolizer/elf_image.h"
+#include "symbolizer/wire.h"
+
+/* The index of a file's DWARF, for code where `image` has executable segments.
+ * -ENODATA: it has none. On success the descriptor is the index's. */
+int dwarf_frames_open(int fd, const struct elf_image *image, size_t memory_max, struct error *error,
+		      struct dwarf_index **ret);
+/* NULL is allowed. Closes the descriptor. */
+void dwarf_frames_close(struct dwarf_index *index);
+/* Puts an address's frames into an answer. symbol: the symbol's name that covers
+ * it, or NULL; index may be NULL. 1: done; 0: there is no name, and nothing was
+ * put; -ENOMEM. */
+int dwarf_frames_put(struct wire_out *out, struct dwarf_index *index, uint64_t address,
+		     const char *symbol);

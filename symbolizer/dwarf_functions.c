@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "symbolizer/dwarf_functions.h"
+
+#include <dwarf.h>
+#include <errno.h>
+#include <stdlib.h>
+
+struct piece { /* a range of a function */
+	uint64_t start, end;
+	uint32_t function;
+};
+
+struct walk {
+	struct dwarf_entries entries;
+	const struct dwarf_abbrevs *abbrevs;
+	const struct dwarf_bounds *bounds;
+	struct dwarf_functions *out;
+	VEC(struct piece) pieces;
+	VEC(uint32_t) open; /* the function around each entry that is open */
+};
+
+struct entry { /* what is read of a function's */
+	uint64_t low, high, ranges, sibling;
+	bool has_low, high_is_size, has_list;
+	struct dwarf_value origin;
+	uint32_t call_line, call_file;
+};
+
+static uint32_t small(uint64_t value)
+{
+	return value < UINT32_MAX ? (uint32_t)value : 0;
+}
+
+static void take(struct entry *entry, unsigned name, const struct dwarf_value *value)
+{
+	switch (name) {
+	case DW_AT_low_pc:
+		entry->low = value->number;
+		entry->has_low = value->class == DWARF_CLASS_ADDRESS;
+		break;
+	case DW_AT_high_pc:
+		entry->high = value->number;
+		entry->high_is_size = value->class == DWARF_CLASS_CONSTANT;
+		break;
+	case DW_AT_ranges:
+		entry->ranges = value->number;
+		entry->has_list = value->class == DWARF_CLASS_LIST;
+		break;
+	case DW_AT_abstract_origin:
+		entry->origin = *value;
+		break;
+	case DW_AT_sibling:
+		if (value->class == DWARF_CLASS_ENTRY)
+			entry->sibling = value->number;
+		break;
+	case DW_AT_call_line:
+		entry->call_line = small(value->number);
+		break;
+	case DW_AT_call_file:
+		entry->call_file = small(value->number);
+		break;
+	default:
+		break;
+	}
+}
+
+static bool wanted(unsigned name)
+{
+	return name == DW_AT_low_pc || name == DW_AT_high_pc || name == DW_AT_ranges ||
+	       name == DW_AT_abstract_origin || name == DW_AT_sibling || name == DW_AT_call_line ||
+	       name == DW_AT_call_file;
+}
+
+static void read_entry(struct walk *walk, const struct dwarf_abbrev *abbrev, struct entry *ret)
+{
+	const struct dwarf_attribute *attributes =
+		walk->abbrevs->attributes.items + abbrev->first_attribute;
+	struct dwarf_value value;
+
+	*ret = (struct entry){.ranges = DWARF_NOWHERE};
+	for (unsigned i = 0; i < abbrev->attributes; i++) {
+		if (!wanted(attributes[i].name)) {
+			dwarf_form_skip(&walk->entries.cursor, attributes[i].form,
+					&walk->entries.unit->encoding);
+			continue;
+		}
+		dwarf_value_read(&walk->entries, &attributes[i], &value);
+		take(ret, attributes[i].name, &value);
+	}
+}
+
+/* What the linker threw away is at 0, or at the end of all addresses. */
+static int add_piece(void *context, uint64_t start, uint64_t end)
+{
+	struct walk *walk = context;
+	struct piece piece = {start, end, (uint32_t)walk->out->list.count};
+
+	if (!start || end <= start || start < walk->bounds->start || end > walk->bounds->end)
+		return 0;
+	if (walk->pieces.count >= DWARF_FUNCTIONS_MAX)
+		return -E2BIG;
+	return vec_push(&walk->pieces, piece);
+}
+
+/* The pieces of the function that comes next. */
+static int add_pieces(struct walk *walk, const struct entry *entry)
+{
+	const struct dwarf_unit *unit = walk->entries.unit;
+	uint64_t offset = entry->ranges;
+	int r;
+
+	if (entry->has_low && entry->high)
+		return add_piece(walk, entry->low,
+				 entry->high_is_size ? entry->low + entry->high : entry->high);
+	if (offset == DWARF_NOWHERE)
+		return 0;
+	if (entry->has_list)
+		offset = dwarf_ranges_offset(walk->entries.file, unit, offset);
+	r = dwarf_ranges_walk(walk->entries.file, unit, offset, add_piece, walk);
+	return r == -EBADMSG ? 0 : r;
+}
+
+/* *ret: the function that entries below this one are in. */
+static int add_function(struct walk *walk, const struct entry *entry, uint64_t place, bool inlined,
+			uint32_t around, uint32_t *ret)
+{
+	struct dwarf_function function = {
+		.entry = (uint32_t)place,
+		.parent = inlined ? around : DWARF_NONE,
+		.call_line = entry->call_line,
+		.call_file = entry->call_file,
+		.inlined = inlined,
+	};
+	size_t before = walk->pieces.count;
+	int r = add_pieces(walk, entry);
+
+	if (r < 0)
+		return r;
+	if (walk->pieces.count == before) {
+		*ret = inlined ? around : DWARF_NONE;
+		return 0;
+	}
+	/* A function's own entry may say more than its origin: which constructor. */
+	if (inlined &&
+	    (entry->origin.class == DWARF_CLASS_ENTRY ||
+	     entry->origin.class == DWARF_CLASS_ALTERNATE) &&
+	    entry->origin.number <= UINT32_MAX) {
+		function.entry = (uint32_t)entry->origin.number;
+		function.alternate = entry->origin.class == DWARF_CLASS_ALTERNATE;
+	}
+	*ret = (uint32_t)walk->out->list.count;
+	return vec_push(&walk->out->list, function);
+}
+
+/* Goes to a place further on in the unit; false if it is none. */
+static bool jump(struct walk *walk, uint64_t place)
+{
+	uint64_t now = dwarf_entries_place(&walk->entries);
+
+	if (place < now || place - now > cursor_left(&walk->entries.cursor))
+		return false;
+	walk->entries.cursor.at += place - now;
+	return true;
+}
+
+static int open_children(struct walk *walk, uint32_t function)
+{
+	if (walk->open.count >= DWARF_DEPTH_MAX) {
+		cursor_fail(&walk->entries.cursor);
+		return 0;
+	}
+	return vec_push(&walk->open, function);
+}
+
+static int visit(struct walk *walk, const struct dwarf_abbrev *abbrev, uint64_t place,
+		 uint32_t around)
+{
+	struct entry entry;
+	uint64_t sibling;
+	int r;
+
+	if (abbrev->kind == DWARF_TAG_FUNCTION || abbrev->kind == DWARF_TAG_INLINED) {
+		uint32_t function = around;
+
+		read_entry(walk, abbrev, &entry);
+		if (walk->entries.cursor.bad)
+			return 0;
+		r = add_function(walk, &entry, place, abbrev->kind == DWARF_TAG_INLINED, around,
+				 &function);
+		if (r < 0 || !abbrev->children)
+			return r;
+		/* Nothing below what has no code itself. */
+		if (function == DWARF_NONE && entry.sibling && jump(walk, entry.sibling))
+			return 0;
+		return open_children(walk, function);
+	}
+	sibling = dwarf_abbrev_skip(walk->abbrevs, abbrev, &walk->entries.cursor,
+				    &walk->entries.unit->encoding);
+	if (!abbrev->children || (sibling && jump(walk, walk->entries.unit->offset + sibling)))
+		return 0;
+	return open_children(walk, around);
+}
+
+static int walk_entries(struct walk *walk)
+{
+	struct dwarf_cursor *cursor = &walk->entries.cursor;
+	int r = 0;
+
+	while (cursor_left(cursor) && !r) {
+		uint64_t place = dwarf_entries_place(&walk->entries);
+		uint64_t code = cursor_uleb(cursor);
+		const struct dwarf_abbrev *abbrev;
+		uint32_t around;
+
+		if (!code) {
+			if (!walk->open.count)
+				break;
+			walk->open.count--;
+			continue;
+		}
+		abbrev = dwarf_abbrevs_find(walk->abbrevs, code);
+		if (!abbrev)
+			break;
+		around = walk->open.count ? walk->open.items[walk->open.count - 1] : DWARF_NONE;
+		r = visit(walk, abbrev, place, around);
+	}
+	return r;
+}
+
+/* Outer ones first: an inlined function comes after the one it is in. */
+static int compare(const void *left, const void *right)
+{
+	const struct piece *a = left, *b = right;
+
+	if (a->start != b->start)
+		return a->start < b->start ? -1 : 1;
+	if (a->end != b->end)
+		return a->end > b->end ? -1 : 1;
+	return (a->function > b->function) - (a->function < b->function);
+}
+
+static int emit(struct dwarf_functions *out, uint64_t at, uint32_t function)
+{
+	struct dwarf_span span = {(uint32_t)(at - out->base), function};
+	struct dwarf_span *last = out->spans.count ? &out->spans.items[out->spans.count - 1] : NULL;
+
+	if (last && last->at == span.at) {
+		last->function = function;
+		return 0;
+	}
+	if (last && last->function == function)
+		return 0;
+	return vec_push(&out->spans, span);
+}
+
+/* Ends what is open and ends before `until`; what is around it goes on. */
+static int close_until(struct walk *walk, const uint32_t *open, size_t *count, uint64_t until)
+{
+	int r = 0;
+
+	while (*count && walk->pieces.items[open[*count - 1]].end <= until && !r) {
+		uint64_t end = walk->pieces.items[open[--*count]].end;
+
+		/* One that reaches out of the one around it ended that too. */
+		while (*count && walk->pieces.items[open[*count - 1]].end <= end)
+			--*count;
+		r = emit(walk->out, end,
+			 *count ? walk->pieces.items[open[*count - 1]].function : DWARF_NONE);
+	}
+	return r;
+}
+
+static int flatten(struct walk *walk)
+{
+	const struct piece *pieces = walk->pieces.items;
+	size_t total = walk->pieces.count, count = 0;
+	uint32_t open[DWARF_DEPTH_MAX];
+	int r = 0;
+
+	if (!total)
+		return 0;
+	qsort(walk->pieces.items, total, sizeof(*pieces), compare);
+	walk->out->base = pieces[0].start;
+	for (size_t i = 0; i < total && !r; i++) {
+		if (pieces[i].end - walk->out->base > UINT32_MAX)
+			continue;
+		r = close_until(walk, open, &count, pieces[i].start);
+		if (!r)
+			r = emit(walk->out, pieces[i].start, pieces[i].function);
+		if (count < DWARF_DEPTH_MAX)
+			open[count++] = (uint32_t)i;
+	}
+	return r ? r : close_until(walk, open, &count, UINT64_MAX);
+}
+
+static void *trimmed(void *items, size_t size)
+{
+	void *smaller = size ? realloc(items, size) : NULL;
+
+	return smaller ? smaller : items;
+}
+
+int dwarf_functions_init(struct dwarf_functions *ret, struct dwarf_file *file,
+			 const struct dwarf_unit *unit, const struct dwarf_abbrevs *abbrevs,
+			 const struct dwarf_bounds *bounds, const uint8_t *bytes, size_t size)
+{
+	struct dwarf_functions functions = {0};
+	struct walk walk = {
+		.entries = {.file = file,
+			    .unit = unit,
+			    .cursor = cursor_of(bytes, size),
+			    .begin = bytes,
+			    .begin_at = unit->entries},
+		.abbrevs = abbrevs,
+		.bounds = bounds,
+		.out = &functions,
+	};
+	int r = walk_entries(&walk);
+
+	if (!r)
+		r = flatten(&walk);
+	vec_free(&walk.pieces);
+	vec_free(&walk.open);
+	if (r < 0) {
+		dwarf_functions_deinit(&functions);
+		return r;
+	}
+	functions.list.items =
+		trimmed(functions.list.items, functions.list.count * sizeof(*functions.list.items));
+	functions.list.capacity = functions.list.count;
+	functions.spans.items = trimmed(functions.spans.items,
+					functions.spans.count * sizeof(*functions.spans.items));
+	functions.spans.capacity = functions.spans.count;
+	*ret = functions;
+	return 0;
+}
+
+void dwarf_functions_deinit(struct dwarf_functions *functions)
+{
+	vec_free(&functions->list);
+	vec_free(&functions->spans);
+}
+
+size_t dwarf_functions_memory(const struct dwarf_functions *functions)
+{
+	return functions->list.capacity * sizeof(*functions->list.items) +
+	       functions->spans.capacity * sizeof(*functions->spans.items);
+}
+
+uint32_t dwarf_functions_find(const struct dwarf_functions *functions, uint64_t address)
+{
+	const struct dwarf_span *spans = functions->spans.items;
+	uint64_t offset = address - functions->base;
+	size_t low = 0, high = functions->spans.count;
+
+	if (address < functions->base || offset > UINT32_MAX)
+		return DWARF_NONE;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (spans[middle].at <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? spans[low - 1].function : DWARF_NONE;
+}

@@ -16,6 +16,8 @@ const struct format formats[] = {
 	 NULL},
 	{"folded", ".folded .collapsed", "a line a stack: comm;root;...;leaf VALUE",
 	 format_folded_write, format_folded_read, format_folded_recognises},
+	{"pprof", ".pb.gz .pprof .pb", "for pprof and what reads its files", format_pprof_write,
+	 format_pprof_read, format_pprof_recognises},
 	{"perf", ".perf .script", "the text of perf script", format_perf_write, format_perf_read,
 	 format_perf_recognises},
 	{"report", ".txt", "table of functions: self, total, percent", format_report_write, NULL,

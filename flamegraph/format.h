@@ -105,6 +105,9 @@ bool format_folded_recognises(const char *head, size_t n);
 int format_perf_read(struct input *input, const struct format_read_options *options,
 		     struct profile *profile);
 bool format_perf_recognises(const char *head, size_t n);
+int format_pprof_read(struct input *input, const struct format_read_options *options,
+		      struct profile *profile);
+bool format_pprof_recognises(const char *head, size_t n);
 
 /* The writers, for the table only. */
 int format_svg_write(const struct format_job *job, FILE *out);
@@ -112,3 +115,4 @@ int format_folded_write(const struct format_job *job, FILE *out);
 int format_report_write(const struct format_job *job, FILE *out);
 int format_json_write(const struct format_job *job, FILE *out);
 int format_perf_write(const struct format_job *job, FILE *out);
+int format_pprof_write(const struct format_job *job, FILE *out);

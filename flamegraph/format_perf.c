@@ -60,7 +60,7 @@ static void put_frame(struct strbuf *out, const struct profile *profile,
 int format_perf_write(const struct format_job *job, FILE *out)
 {
 	const struct profile *profile = job->profile;
-	_cleanup_free_ uint32_t *order = sample_order(profile);
+	_cleanup_free_ uint32_t *order = sample_order(profile, true);
 	struct strbuf text = {0};
 	int r;
 
@@ -68,8 +68,9 @@ int format_perf_write(const struct format_job *job, FILE *out)
 		return -ENOMEM;
 	for (size_t i = 0; i < profile->samples.count; i++) {
 		const struct profile_sample *sample = &profile->samples.items[order[i]];
-		uint64_t value = profile->values.items[order[i] * profile->value_type_count +
-						       job->value_type];
+		uint64_t value =
+			profile->values
+				.items[order[i] * profile->value_type_count + job->value_type];
 		size_t count;
 		const uint32_t *frames = profile_stack_frames(profile, sample->stack, &count);
 

@@ -10,6 +10,7 @@ struct order {
 	const struct profile *profile;
 	const struct labels *labels;
 	const uint32_t *rank; /* of labels */
+	bool by_time;
 };
 
 static int compare_numbers(uint64_t a, uint64_t b)
@@ -50,7 +51,7 @@ static int compare_samples(const void *left, const void *right, void *context)
 	const struct profile *profile = order->profile;
 	const struct profile_sample *a = &profile->samples.items[*(const uint32_t *)left];
 	const struct profile_sample *b = &profile->samples.items[*(const uint32_t *)right];
-	int by = compare_numbers(a->bucket, b->bucket);
+	int by = order->by_time ? compare_numbers(a->bucket, b->bucket) : 0;
 
 	if (!by && a->process != b->process) {
 		if (a->process == PROFILE_NONE || b->process == PROFILE_NONE)
@@ -63,16 +64,18 @@ static int compare_samples(const void *left, const void *right, void *context)
 				     order->rank[order->labels->of_comm[b->comm]]);
 	if (!by && a->stack != b->stack)
 		by = compare_stacks(order, a->stack, b->stack);
-	return by ? by : compare_numbers(a->process, b->process);
+	if (!by)
+		by = compare_numbers(a->process, b->process);
+	return by ? by : compare_numbers(a->stack, b->stack);
 }
 
-uint32_t *sample_order(const struct profile *profile)
+uint32_t *sample_order(const struct profile *profile, bool by_time)
 {
 	size_t count = profile->samples.count;
 	uint32_t *indexes = malloc((count + 1) * sizeof(*indexes));
 	_cleanup_free_ uint32_t *rank = NULL;
 	struct labels labels;
-	struct order order = {.profile = profile, .labels = &labels};
+	struct order order = {.profile = profile, .labels = &labels, .by_time = by_time};
 
 	if (!indexes || labels_init(&labels, profile, LABELS_FUNCTION)) {
 		free(indexes);

@@ -6,9 +6,11 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "flamegraph/profile.h"
 
-/* Indexes of profile->samples, to be freed by the caller; NULL: out of memory. */
-uint32_t *sample_order(const struct profile *profile);
+/* Without `by_time` buckets do not count: samples alike but for theirs are neighbours.
+ * Indexes of profile->samples, to be freed by the caller; NULL: out of memory. */
+uint32_t *sample_order(const struct profile *profile, bool by_time);

@@ -91,13 +91,14 @@ $(GEN)/%.skel.h: $(GEN)/%.bpf.o
 
 # What an SVG carries along, as C strings.
 EMBEDDED := $(GEN)/svg_script.embed.h $(GEN)/svg_style.embed.h
+FLAME_JS := $(addprefix flamegraph/flame_,text.js tree.js view.js bar.js control.js)
 
-$(GEN)/svg_script.embed.h: flamegraph/svg_script.js flamegraph/embed.sh
-$(GEN)/svg_style.embed.h: flamegraph/svg_style.css flamegraph/embed.sh
-$(EMBEDDED):
-	$(say) EMBED $<
+$(GEN)/svg_script.embed.h: $(FLAME_JS) flamegraph/svg_stage.js flamegraph/svg_script.js
+$(GEN)/svg_style.embed.h: flamegraph/svg_style.css flamegraph/flame_bar.css
+$(EMBEDDED): flamegraph/embed.sh
+	$(say) EMBED $@
 	@mkdir -p $(@D)
-	$(Q)flamegraph/embed.sh $(@F:%.embed.h=%) <$< >$@
+	$(Q)flamegraph/embed.sh $(@F:%.embed.h=%) $(filter-out %.sh,$^) >$@
 
 $(B)/obj/%.o: %.c Makefile | $(SKELS) $(EMBEDDED)
 	$(say) CC $<
@@ -204,7 +205,8 @@ test: deps
 unit: $(UNIT)
 	$(Q)$(RUN) unit
 
-scenario: all programs
+# test_format_svg draws the pictures that the browser test opens.
+scenario: all programs $(B)/tests/test_format_svg
 	$(Q)$(RUN) scenario
 
 # Debian's kernels in QEMU, by emulation: minutes, and the network the first time.

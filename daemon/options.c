@@ -55,6 +55,8 @@ static const struct option_row {
 		{0, "top", VALUE_U32, "N", offsetof(struct options, top),
 		 "a number of lines, from 1 on",
 		 "lines of the table (default: 40 on standard output, all with -f, -o or --json)"},
+	[OPTION_PALETTE] = {0, "palette", VALUE_TEXT, "NAME", offsetof(struct options, palette),
+			    NULL, "colours of a picture (default: kind); see below"},
 	[OPTION_VALUE] = {0, "value", VALUE_TEXT, "NAME", offsetof(struct options, value), NULL,
 			  "which of the profile's values (default: the one it was taken for)"},
 	[OPTION_FROM] = {0, "from", VALUE_TEXT, "FORMAT", offsetof(struct options, from), NULL,

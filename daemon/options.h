@@ -25,6 +25,7 @@
 	X(SESSION)                                                                                 \
 	X(LAST)                                                                                    \
 	X(TOP)                                                                                     \
+	X(PALETTE)                                                                                 \
 	X(VALUE)                                                                                   \
 	X(FROM)                                                                                    \
 	X(ANNOTATE)                                                                                \
@@ -54,6 +55,7 @@ struct options {
 	const char *event; /* "": the default */
 	const char *format; /* NULL: by the file's extension */
 	const char *output; /* NULL: the command's default */
+	const char *palette; /* NULL: the default */
 	const char *value; /* NULL: the profile's default */
 	const char *from; /* NULL: by content */
 	const char *annotate; /* NULL: the default */

@@ -52,16 +52,30 @@ static void default_path(const char *subject, const struct format *format, char 
 		 format->extensions);
 }
 
+static int check_palette(const char *name, struct error *error)
+{
+	_cleanup_free_ char *names = palette_names();
+
+	if (!name || palette_find(name))
+		return 0;
+	return error_set(error, -EINVAL, "--palette %s: no such palette; there are %s", name,
+			 names ? names : "");
+}
+
 int result_init(const struct options *options, const char *subject, const char *stdout_format,
 		struct error *error, struct result *ret)
 {
-	struct result result = {.top = options->top, .value = options->value};
+	struct result result = {
+		.top = options->top, .value = options->value, .palette = options->palette};
 	const char *path = options->output;
 	int r;
 
 	if (!path && !subject)
 		path = "-";
 	r = find_format(options, path, stdout_format, &result.format, error);
+	if (r < 0)
+		return r;
+	r = check_palette(options->palette, error);
 	if (r < 0)
 		return r;
 	if (path && strlen(path) >= sizeof(result.path))
@@ -81,7 +95,8 @@ int result_init(const struct options *options, const char *subject, const char *
 int result_write(const struct result *result, const struct profile *profile, struct error *error,
 		 size_t *ret_bytes)
 {
-	struct format_options options = {.top = result->top, .value = result->value};
+	struct format_options options = {
+		.top = result->top, .value = result->value, .palette = result->palette};
 	_cleanup_free_ char *bytes = NULL;
 	size_t size = 0;
 	FILE *stream = open_memstream(&bytes, &size);
@@ -106,4 +121,7 @@ void result_help(void)
 	for (size_t i = 0; i < format_count; i++)
 		printf("  %-10s %-20s %s\n", formats[i].name, formats[i].extensions,
 		       formats[i].help);
+	puts("\nPalettes of pictures:");
+	for (size_t i = 0; i < palette_style_count; i++)
+		printf("  %-13s %s\n", palette_styles[i].name, palette_styles[i].help);
 }

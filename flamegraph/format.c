@@ -127,6 +127,14 @@ static int no_data(const struct format_job *job, struct error *error)
 			 strbuf_text(&detail));
 }
 
+static int unknown_palette(const char *name, struct error *error)
+{
+	_cleanup_free_ char *names = palette_names();
+
+	return error_set(error, -EINVAL, "no palette \"%s\"; there are %s", name,
+			 names ? names : "");
+}
+
 static int prepare(struct format_job *job, const struct format_options *options,
 		   struct error *error)
 {
@@ -138,6 +146,9 @@ static int prepare(struct format_job *job, const struct format_options *options,
 		if (job->value_type == PROFILE_NONE)
 			return unknown_value(profile, options->value, error);
 	}
+	job->palette = palette_find(options->palette ? options->palette : "kind");
+	if (!job->palette)
+		return unknown_palette(options->palette, error);
 	job->title = options->title ? options->title : profile_text(profile, profile->title);
 	if (!*job->title)
 		job->title = "perfd profile";

@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "daemon/base/error.h"
+#include "flamegraph/palette.h"
 #include "flamegraph/profile.h"
 
 struct input;
@@ -25,6 +26,7 @@ struct input;
 struct format_options {
 	const char *value; /* name of the value type to draw; NULL: the profile's default */
 	const char *title; /* NULL: the profile's */
+	const char *palette; /* colours of a picture, see palette.h; NULL: "kind" */
 	uint32_t width; /* px that a picture has where nothing else says; 0: 1200 */
 	uint32_t top; /* rows of a table; 0: all */
 	bool without_comm; /* no level for threads' names */
@@ -38,6 +40,7 @@ struct format_job {
 	const char *value_unit;
 	uint64_t total; /* of that value, not 0 */
 	const char *title; /* never empty */
+	const struct palette_style *palette;
 	uint32_t width;
 	uint32_t top;
 	bool without_comm;
@@ -81,7 +84,8 @@ const struct format *format_for_path(const char *path);
 /* "svg, folded, …", for messages; to be freed by the caller, NULL: no memory. */
 char *format_names(void);
 
-/* 0; -EINVAL: options.value names no value type of the profile; -ENODATA: it has no
+/* 0; -EINVAL: options.value names no value type of the profile, or options.palette no
+ * palette; -ENODATA: it has no
  * samples, or only zeros of that value (nothing is written then); -ENOMEM; or what
  * writing gave (-ENOSPC, -EPIPE, …), the stream then holding a part. The stream is
  * flushed, and stays the caller's. */

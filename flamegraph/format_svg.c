@@ -2,30 +2,28 @@
  *
  * "svg": an interactive flame graph in one file. It is a whole picture without its
  * script (in an <img>, in a README): drawn for a given width, and scaled by the
- * viewBox. With the script it fills the window: x and width are percentages, so
- * that resizing costs nothing, and only labels are cut anew, by counting
- * characters of a fixed-width font.
+ * viewBox. With the script it fills the window and answers.
  *
  * Parts, from the top: title, origin and amount (summary.h), legend, the boxes
- * (root at the bottom), everything that was counted. A box carries its facts as a
- * <title>: name, module and kind, figures; the script reads them there.
+ * (root at the bottom), everything that was counted, and the picture's text
+ * (picture.h), which the script reads and draws from.
  *
- * Boxes thinner than a tenth of a pixel are left out; the foot says how many and
- * how much. All text goes through text_put_xml(): names are foreign bytes.
+ * Boxes of one colour are one path, so that ten thousand of them are a few elements
+ * and some hundred kilobytes. Those thinner than a tenth of a pixel are left out;
+ * the foot says how many and how much. All text goes through text_put_xml(): names
+ * are foreign bytes.
  */
 #include "flamegraph/format.h"
 
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/strbuf.h"
+#include "flamegraph/picture.h"
 #include "flamegraph/profile_internal.h"
 #include "flamegraph/summary.h"
 #include "flamegraph/text.h"
-#include "flamegraph/tree.h"
 
 #include "svg_script.embed.h"
 #include "svg_style.embed.h"
@@ -33,53 +31,28 @@
 #define ROW 17 /* px from one level to the next; a box is one less */
 #define HEAD 104 /* px above the boxes */
 #define FOOT_LINE 17
-#define CELL 6.65 /* px a character of the labels, at 11 px */
+#define CELL 6.65 /* px a character of the labels, at 11 px; at most, in any monospace font */
 #define TEXT_CELL 6.4 /* px a character of other text, about */
-#define LEAST_SHARE (0.1 / 1200) /* of the whole; thinner boxes are left out */
-
-/* The look of a kind: a letter and how many shades of it svg_style.css has. */
-static const struct look {
-	char letter;
-	unsigned char shades;
-	const char *legend; /* NULL: not in the legend */
-	const char *note; /* behind the module in the facts; "" : nothing */
-} looks[] = {
-	[FRAME_USER] = {'u', 10, "user", ""},
-	[FRAME_KERNEL] = {'k', 5, "kernel", "kernel"},
-	[FRAME_INLINE] = {'i', 4, "inlined", "inlined"},
-	[FRAME_JIT] = {'j', 4, "JIT", "JIT"},
-	[FRAME_INTERPRETED] = {'p', 4, "interpreted", "interpreted"},
-	[FRAME_SPECIAL] = {'s', 1, "no code: a reason", "a reason, not a function"},
-	[LABEL_COMM] = {'c', 3, NULL, "thread"},
-};
-_Static_assert(sizeof(looks) / sizeof(*looks) == FRAME_KIND_COUNT + 1, "a look for each kind");
+#define UNITS 12000 /* of the paths' coordinates, from left to right */
+#define BOXES_MAX 25000 /* keeps the file near a megabyte, whatever the profile */
 
 struct svg {
 	const struct format_job *job;
-	struct tree tree;
+	struct picture picture;
 	struct strbuf out;
 	struct strbuf scratch;
-	bool kinds[FRAME_KIND_COUNT + 1]; /* which are drawn */
+	struct strbuf *paths; /* by colour: twice, the wide boxes' and the narrow ones' */
+	uint8_t *used; /* by colour */
 };
-
-/* Finds out which kinds are drawn, before they are: the legend comes first. */
-static void survey(struct svg *svg)
-{
-	for (uint32_t i = 1; i < svg->tree.nodes.count; i++) {
-		uint32_t label = svg->tree.nodes.items[i].label;
-
-		svg->kinds[svg->tree.labels.items.items[label].kind] = true;
-	}
-}
 
 static size_t boxes_height(const struct svg *svg)
 {
-	return ((size_t)svg->tree.depth + 1) * ROW;
+	return ((size_t)svg->picture.depth + 1) * ROW;
 }
 
 static size_t foot_lines(const struct svg *svg)
 {
-	return svg->job->profile->counts.count + (svg->tree.thin ? 1 : 0);
+	return svg->job->profile->counts.count + (svg->picture.thin ? 1 : 0);
 }
 
 static size_t height(const struct svg *svg)
@@ -97,21 +70,42 @@ static void put_text(struct svg *svg, const char *attributes, size_t y, double c
 	strbuf_puts(&svg->out, "</text>\n");
 }
 
+/* Each group once, in the order of the labels' first use. */
 static void put_legend(struct svg *svg)
 {
+	const struct picture *picture = &svg->picture;
+	bool told[PALETTE_GROUPS_MAX] = {false};
 	size_t x = 0;
 
 	strbuf_puts(&svg->out, "<svg id=\"legend\" x=\"1%\" y=\"80\" height=\"16\">\n");
-	for (size_t i = 0; i < FRAME_KIND_COUNT; i++) {
-		if (!svg->kinds[i])
+	for (size_t i = 0; i < picture->labels.count; i++) {
+		unsigned group, colour;
+		const char *text = palette_explain(&picture->palette, picture->labels.items[i],
+						   &group, &colour);
+
+		if (!text || told[group] || x > svg->job->width)
 			continue;
+		told[group] = true;
+		svg->used[colour] = 1;
+		strbuf_clear(&svg->scratch);
+		text_put_xml_fit(&svg->scratch, text, strlen(text), 24);
 		strbuf_printf(&svg->out,
-			      "<rect class=\"%c%d\" x=\"%zu\" y=\"2\" width=\"11\" height=\"11\" "
+			      "<rect class=\"c%u\" x=\"%zu\" y=\"2\" width=\"11\" height=\"11\" "
 			      "rx=\"2\"/><text class=\"soft\" x=\"%zu\" y=\"12\">%s</text>\n",
-			      looks[i].letter, looks[i].shades / 2, x, x + 16, looks[i].legend);
-		x += 36 + strlen(looks[i].legend) * 13 / 2;
+			      colour, x, x + 16, strbuf_text(&svg->scratch));
+		x += 36 + (strlen(text) < 24 ? strlen(text) : 24) * 13 / 2;
 	}
 	strbuf_puts(&svg->out, "</svg>\n");
+}
+
+static void put_style(struct svg *svg)
+{
+	for (size_t i = 0; i < svg->picture.boxes.count; i++)
+		svg->used[picture_colour(&svg->picture, &svg->picture.boxes.items[i])] = 1;
+	strbuf_puts(&svg->out, "<style>\n");
+	strbuf_append(&svg->out, svg_style, sizeof(svg_style) - 1);
+	palette_put_css(&svg->out, svg->used);
+	strbuf_puts(&svg->out, "</style>\n");
 }
 
 static void put_head(struct svg *svg)
@@ -125,9 +119,7 @@ static void put_head(struct svg *svg)
 		      "viewBox=\"0 0 %u %zu\">\n<title>",
 		      job->width, height(svg), job->width, height(svg));
 	text_put_xml(&svg->out, job->title, strlen(job->title));
-	strbuf_puts(&svg->out, "</title>\n<style>\n");
-	strbuf_append(&svg->out, svg_style, sizeof(svg_style) - 1);
-	strbuf_puts(&svg->out, "</style>\n"
+	strbuf_puts(&svg->out, "</title>\n"
 			       "<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n");
 	strbuf_puts(&text, job->title);
 	put_text(svg, " id=\"title\"", 30, 9.5, &text);
@@ -138,102 +130,62 @@ static void put_head(struct svg *svg)
 	summary_put_amount(&text, job);
 	put_text(svg, " id=\"amount\" class=\"soft\"", 68, TEXT_CELL, &text);
 	put_legend(svg);
+	/* After the legend, which uses colours of its own; the page needs it by now. */
+	put_style(svg);
 }
 
-/* Name, then module and kind if there is one, then figures: a line each. */
-static void put_facts(struct svg *svg, const struct tree_node *node, const char *name,
-		      size_t length)
+/* Both ends are rounded, so that what touches in the profile touches here. */
+static void put_box(struct svg *svg, const struct picture_box *box, double per_value,
+		    struct strbuf *labels)
 {
-	const struct format_job *job = svg->job;
-	struct strbuf *out = &svg->out, *figures = &svg->scratch;
+	const struct picture *picture = &svg->picture;
+	const struct tree_node *node = &picture->tree.nodes.items[box->node];
+	double x = per_value * (double)box->begin, wide = per_value * (double)node->total;
+	double pixels = wide / UNITS * 0.98 * svg->job->width;
+	unsigned left = (unsigned)(x + 0.5), right = (unsigned)(x + wide + 0.5);
+	unsigned width = right > left ? right - left : 1;
+	size_t y = (size_t)(picture->depth - node->depth) * ROW, length;
+	size_t cells = pixels > 7 ? (size_t)((pixels - 7) / CELL) : 0;
+	const char *name = picture_name(picture, box, &length);
 
-	text_put_xml(out, name, length);
-	if (node->label != PROFILE_NONE) {
-		const struct label *label = &svg->tree.labels.items.items[node->label];
-		const char *module = profile_text(job->profile, label->module);
-		const char *note = looks[label->kind].note;
-
-		if (*module || *note)
-			strbuf_putc(out, '\n');
-		text_put_xml(out, module, strtab_length(&job->profile->strings, label->module));
-		if (*note && strcmp(module, note))
-			strbuf_printf(out, *module ? " (%s)" : "%s", note);
-	}
-	strbuf_clear(figures);
-	strbuf_puts(figures, "total ");
-	text_put_value(figures, node->total, job->value_unit);
-	strbuf_puts(figures, " (");
-	text_put_percent(figures, node->total, job->total);
-	strbuf_puts(figures, ") · self ");
-	text_put_value(figures, node->self, job->value_unit);
-	strbuf_puts(figures, " (");
-	text_put_percent(figures, node->self, job->total);
-	strbuf_putc(figures, ')');
-	strbuf_putc(out, '\n');
-	text_put_xml(out, strbuf_text(figures), figures->length);
-}
-
-static void put_class(struct svg *svg, const struct tree_node *node, const char *name,
-		      size_t length, double pixels)
-{
-	char letter = 'r';
-	unsigned shade = 0;
-
-	if (node->label != PROFILE_NONE) {
-		const struct look *look = &looks[svg->tree.labels.items.items[node->label].kind];
-
-		letter = look->letter;
-		shade = (unsigned)(XXH3_64bits(name, length) % look->shades);
-	}
-	strbuf_printf(&svg->out, "<g class=\"%c%u%s\">", letter, shade, pixels < 3 ? " n" : "");
-}
-
-static void put_box(struct svg *svg, const struct tree_node *node)
-{
-	double all = (double)svg->tree.nodes.items[0].total;
-	double x = 100 * (double)node->begin / all, wide = 100 * (double)node->total / all;
-	double pixels = wide / 100 * 0.98 * svg->job->width;
-	size_t y = (size_t)(svg->tree.depth - node->depth) * ROW;
-	size_t length = 3, cells = pixels > 7 ? (size_t)((pixels - 7) / CELL) : 0;
-	const char *name = "all";
-
-	if (node->label != PROFILE_NONE)
-		name = label_text(&svg->tree.labels, node->label, &length);
-	put_class(svg, node, name, length, pixels);
-	strbuf_puts(&svg->out, "<title>");
-	put_facts(svg, node, name, length);
-	strbuf_printf(&svg->out,
-		      "</title><rect x=\"%.4f%%\" y=\"%zu\" width=\"%.4f%%\" height=\"%d\" "
-		      "rx=\"1.5\"/>",
-		      x, y, wide, ROW - 1);
+	strbuf_printf(&svg->paths[2 * picture_colour(picture, box) + (pixels < 3)],
+		      "M%u %zuh%uv%dh-%uz", left, y, width, ROW - 1, width);
 	strbuf_clear(&svg->scratch);
 	text_put_xml_fit(&svg->scratch, name, length, cells);
-	if (svg->scratch.length) {
-		strbuf_printf(&svg->out, "<text x=\"%.4f%%\" dx=\"4\" y=\"%zu\">", x, y + 12);
-		strbuf_append(&svg->out, svg->scratch.data, svg->scratch.length);
-		strbuf_puts(&svg->out, "</text>");
-	}
-	strbuf_puts(&svg->out, "</g>\n");
+	if (svg->scratch.length)
+		strbuf_printf(labels, "<text x=\"%.2f%%\" dx=\"4\" y=\"%zu\">%s</text>\n",
+			      x / UNITS * 100, y + 12, svg->scratch.data);
 }
 
-static void flush(struct svg *svg, FILE *out)
+static void put_boxes(struct svg *svg)
 {
-	if (!svg->out.failed)
-		fwrite(svg->out.data, 1, svg->out.length, out);
-	strbuf_clear(&svg->out);
-}
+	const struct picture *picture = &svg->picture;
+	double per_value = UNITS / (double)picture->tree.nodes.items[0].total;
+	size_t tall = boxes_height(svg);
+	struct strbuf labels = {0};
 
-static void put_boxes(struct svg *svg, FILE *out)
-{
+	for (size_t i = 0; i < picture->boxes.count; i++)
+		put_box(svg, &picture->boxes.items[i], per_value, &labels);
 	strbuf_printf(&svg->out,
-		      "<svg id=\"frames\" x=\"1%%\" y=\"%d\" width=\"98%%\" height=\"%zu\">\n",
-		      HEAD, boxes_height(svg));
-	for (uint32_t i = 0; i < svg->tree.nodes.count; i++) {
-		put_box(svg, &svg->tree.nodes.items[i]);
-		if (svg->out.length > 65536)
-			flush(svg, out);
+		      "<svg id=\"frames\" x=\"1%%\" y=\"%d\" width=\"98%%\" height=\"%zu\">\n"
+		      "<svg id=\"boxes\" width=\"100%%\" height=\"%zu\" viewBox=\"0 0 %d %zu\" "
+		      "preserveAspectRatio=\"none\">\n",
+		      HEAD, tall, tall, UNITS, tall);
+	for (unsigned i = 0; i < 2 * palette_colours(); i++) {
+		struct strbuf *path = &svg->paths[i];
+
+		if (path->length)
+			strbuf_printf(&svg->out, "<path class=\"c%u%s\" d=\"", i / 2,
+				      i % 2 ? " n" : "");
+		strbuf_append(&svg->out, strbuf_text(path), path->length);
+		strbuf_puts(&svg->out, path->length ? "\"/>\n" : "");
+		svg->out.failed |= path->failed;
 	}
-	strbuf_puts(&svg->out, "</svg>\n");
+	strbuf_puts(&svg->out, "</svg>\n<g id=\"labels\">\n");
+	strbuf_append(&svg->out, strbuf_text(&labels), labels.length);
+	strbuf_puts(&svg->out, "</g>\n</svg>\n");
+	svg->out.failed |= labels.failed;
+	strbuf_deinit(&labels);
 }
 
 static void put_foot(struct svg *svg)
@@ -248,43 +200,42 @@ static void put_foot(struct svg *svg)
 		summary_put_count(&text, profile, &profile->counts.items[i]);
 		put_text(svg, " class=\"soft\"", y, TEXT_CELL, &text);
 	}
-	if (svg->tree.thin) {
+	if (svg->picture.thin) {
 		strbuf_clear(&text);
-		strbuf_puts(&text, "not drawn: ");
-		text_put_count(&text, svg->tree.thin);
-		strbuf_puts(&text, svg->tree.thin == 1 ? " box" : " boxes");
-		strbuf_puts(&text, " too thin to see, together ");
-		text_put_value(&text, svg->tree.thin_value, svg->job->value_unit);
-		strbuf_puts(&text, " (");
-		text_put_percent(&text, svg->tree.thin_value, svg->job->total);
-		strbuf_putc(&text, ')');
+		picture_put_thin(&text, &svg->picture);
 		put_text(svg, " class=\"soft\"", y, TEXT_CELL, &text);
 	}
-	strbuf_puts(&svg->out, "</g>\n<script><![CDATA[\n");
-	strbuf_append(&svg->out, svg_script, sizeof(svg_script) - 1);
-	strbuf_puts(&svg->out, "]]></script>\n</svg>\n");
+	strbuf_puts(&svg->out, "</g>\n");
 }
 
 int format_svg_write(const struct format_job *job, FILE *out)
 {
-	struct tree_options options = {
-		.value_type = job->value_type,
-		.without_comm = job->without_comm,
-		.least = (uint64_t)ceil(LEAST_SHARE * (double)job->total),
-	};
+	unsigned colours = palette_colours();
 	struct svg svg = {.job = job};
-	int r = tree_init(&svg.tree, job->profile, &options);
+	int r = picture_init(&svg.picture, job, 0.1 / job->width, BOXES_MAX, NULL);
 
 	if (r)
 		return r;
-	survey(&svg);
-	put_head(&svg);
-	put_boxes(&svg, out);
-	put_foot(&svg);
-	flush(&svg, out);
-	r = strbuf_error(&svg.out);
+	svg.paths = calloc(2 * (size_t)colours, sizeof(*svg.paths));
+	svg.used = calloc(colours, sizeof(*svg.used));
+	if (svg.paths && svg.used) {
+		put_head(&svg);
+		put_boxes(&svg);
+		put_foot(&svg);
+		strbuf_puts(&svg.out, "<metadata id=\"flame\">\n");
+		picture_put_text(&svg.out, &svg.picture);
+		strbuf_puts(&svg.out, "</metadata>\n<script><![CDATA[\n");
+		strbuf_append(&svg.out, svg_script, sizeof(svg_script) - 1);
+		strbuf_puts(&svg.out, "]]></script>\n</svg>\n");
+		fwrite(strbuf_text(&svg.out), 1, svg.out.length, out);
+	}
+	r = svg.paths && svg.used ? strbuf_error(&svg.out) : -ENOMEM;
+	for (unsigned i = 0; svg.paths && i < 2 * colours; i++)
+		strbuf_deinit(&svg.paths[i]);
+	free(svg.paths);
+	free(svg.used);
 	strbuf_deinit(&svg.out);
 	strbuf_deinit(&svg.scratch);
-	tree_deinit(&svg.tree);
+	picture_deinit(&svg.picture);
 	return r;
 }

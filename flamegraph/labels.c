@@ -85,6 +85,18 @@ static uint32_t intern(struct interner *interner, uint32_t string, uint32_t modu
 	return (uint32_t)labels->items.count++;
 }
 
+static void add_place(struct label *label, const struct profile_frame *frame)
+{
+	if (!label->file)
+		label->file = frame->file;
+	if (!frame->file || label->file != frame->file || !frame->line)
+		return;
+	if (!label->first_line || frame->line < label->first_line)
+		label->first_line = frame->line;
+	if (frame->line > label->last_line)
+		label->last_line = frame->line;
+}
+
 static int intern_all(struct interner *interner)
 {
 	struct labels *labels = interner->labels;
@@ -97,6 +109,7 @@ static int intern_all(struct interner *interner)
 		labels->of_frame[i] = intern(interner, frame->name, module, frame->kind);
 		if (labels->of_frame[i] == PROFILE_NONE)
 			return -ENOMEM;
+		add_place(&labels->items.items[labels->of_frame[i]], frame);
 	}
 	for (size_t i = 0; i < profile->samples.count; i++) {
 		uint32_t comm = profile->samples.items[i].comm;

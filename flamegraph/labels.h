@@ -30,6 +30,10 @@ struct label {
 	uint32_t text; /* string in labels->strings; never empty text */
 	uint32_t module; /* string of the profile; "" in LABELS_FOLDED */
 	uint32_t kind; /* enum frame_kind or LABEL_COMM; the first seen in LABELS_FOLDED */
+	uint32_t file; /* string of the profile: source of the first frame that knows; 0: none does
+			*/
+	uint32_t first_line; /* of all frames in that file, the least line */
+	uint32_t last_line; /* and the greatest; 0: unknown */
 };
 
 struct labels {

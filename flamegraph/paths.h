@@ -26,6 +26,12 @@ struct paths {
 	VEC(struct path) items;
 };
 
+/* The (comm, stack) of a path as one number: comm << 32 | stack. */
+static inline uint64_t paths_key(const struct path *path)
+{
+	return (uint64_t)path->comm << 32 | path->stack;
+}
+
 /* `inner` and `last` rank a label by where in a path it stands (they may be the
  * same array). 0 or -ENOMEM (nothing to deinit then). */
 int paths_init(struct paths *paths, const struct labels *labels, uint32_t value_type,

@@ -12,6 +12,7 @@ struct builder {
 	uint64_t least;
 	uint32_t at; /* where the last path ended; PROFILE_NONE: nothing is open */
 	VEC(uint64_t) next_begin; /* by depth: where the next box of that depth begins */
+	struct hashmap *leaves; /* tree_options.leaves */
 };
 
 static int push_node(struct builder *builder, uint32_t label)
@@ -46,7 +47,6 @@ static void close_nodes(struct builder *builder, size_t depth)
 
 		node->end = (uint32_t)tree->nodes.count;
 		node->total = profile_sum(node->total, node->self);
-		builder->next_begin.items[node->depth] = profile_sum(node->begin, node->total);
 		if (node->parent != PROFILE_NONE)
 			nodes[node->parent].total =
 				profile_sum(nodes[node->parent].total, node->total);
@@ -55,9 +55,11 @@ static void close_nodes(struct builder *builder, size_t depth)
 			tree->thin++;
 			tree->thin_value = profile_sum(tree->thin_value, node->self);
 			tree->nodes.count--;
-		} else if (node->depth > tree->depth) {
-			tree->depth = node->depth;
+			continue;
 		}
+		builder->next_begin.items[node->depth] = profile_sum(node->begin, node->total);
+		if (node->depth > tree->depth)
+			tree->depth = node->depth;
 	}
 }
 
@@ -79,6 +81,8 @@ static int build(struct builder *builder, const struct paths *paths)
 			break;
 		leaf = &builder->tree->nodes.items[builder->at];
 		leaf->self = profile_sum(leaf->self, path->value);
+		if (builder->leaves && hashmap_put(builder->leaves, paths_key(path), builder->at))
+			return -ENOMEM;
 		previous = elements;
 	}
 	if (!r)
@@ -88,12 +92,15 @@ static int build(struct builder *builder, const struct paths *paths)
 
 int tree_init(struct tree *tree, const struct profile *profile, const struct tree_options *options)
 {
-	struct builder builder = {.tree = tree, .least = options->least, .at = PROFILE_NONE};
+	struct builder builder = {.tree = tree,
+				  .least = options->least,
+				  .at = PROFILE_NONE,
+				  .leaves = options->leaves};
 	_cleanup_free_ uint32_t *rank = NULL;
 	struct paths paths;
 	int r;
 
-	if (options->value_type >= profile->value_type_count)
+	if (options->value_type >= profile->value_type_count || (options->least && options->leaves))
 		return -EINVAL;
 	*tree = (struct tree){0};
 	r = labels_init(&tree->labels, profile, LABELS_FUNCTION);

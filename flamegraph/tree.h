@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/base/hashmap.h"
 #include "daemon/base/vec.h"
 #include "flamegraph/labels.h"
 #include "flamegraph/profile.h"
@@ -24,6 +25,9 @@ struct tree_options {
 	uint32_t value_type;
 	bool without_comm;
 	uint64_t least; /* nodes of a smaller total are left out: see tree.thin; 0: none */
+	/* Gets for each (comm << 32 | stack) that has a value its node, comm being 0 if
+	 * without_comm; NULL: not wanted. Not together with `least`. */
+	struct hashmap *leaves;
 };
 
 struct tree_node {
@@ -40,7 +44,7 @@ struct tree {
 	struct labels labels;
 	VEC(struct tree_node) nodes;
 	uint32_t depth; /* of the deepest node */
-	size_t thin; /* nodes left out, with all below them; their room stays empty, */
+	size_t thin; /* nodes left out, with all below them; what follows moves up, */
 	uint64_t thin_value; /* and what they hold, which their parents' totals have too */
 };
 

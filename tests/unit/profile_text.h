@@ -13,7 +13,8 @@
  *	stack FRAME;...;FRAME VALUE...	the first is the comm, it may be alone
  *	of INDEX BUCKET			process (-1: none) and bucket of later stacks
  *
- * A FRAME is NAME, NAME@MODULE or NAME@MODULE@ADDRESS; NAME may end with _[k],
+ * A FRAME is NAME, NAME@MODULE, NAME@MODULE@ADDRESS or NAME@MODULE@ADDRESS@FILE:LINE;
+ * NAME may end with _[k],
  * _[i], _[j] or _[p] for its kind, and in [brackets] it is special. \xNN is a byte
  * (so \x3b is a ';' and \x20 a blank in names).
  */
@@ -72,8 +73,16 @@ static inline uint32_t profile_text_frame(struct profile *profile, const char *t
 		const char *second = memchr(at + 1, '@', module_n);
 
 		if (second) {
+			char *place, *line;
+
 			module_n = (size_t)(second - at) - 1;
-			frame.address = strtoull(second + 1, NULL, 0);
+			frame.address = strtoull(second + 1, &place, 0);
+			line = *place == '@' ? strchr(place, ':') : NULL;
+			if (line) {
+				frame.file = profile_text_string(profile, place + 1,
+								 (size_t)(line - place) - 1);
+				frame.line = (uint32_t)strtoul(line + 1, NULL, 10);
+			}
 		}
 		frame.module = profile_text_string(profile, at + 1, module_n);
 	}

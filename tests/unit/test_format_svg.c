@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * `test_format_svg --render FILE` prints the picture of a text (profile_text.h):
- * for the browser test, and for looking at it.
+ * `test_format_svg --render FORMAT PALETTE FILE` prints what a format makes of a text
+ * (profile_text.h): for the browser test, and for looking at it.
  */
 #include "tests/unit/profile_text.h"
 
@@ -57,24 +57,37 @@ static char *read_file(const char *path)
 	return text.data;
 }
 
-/* The browser test puts golden pictures and these files together. */
-START_TEST(style_and_script_are_the_files)
+/* Whole, and in the order in which they need one another. */
+START_TEST(style_and_scripts_are_inside)
 {
+	static const char *const files[] = {
+		"svg_style.css",    "flame_bar.css", "flame_text.js",
+		"flame_tree.js",    "flame_view.js", "flame_bar.js",
+		"flame_control.js", "svg_stage.js",  "svg_script.js",
+	};
 	struct profile *profile = profile_from_text("value cpu bytes\nstack c;f 1\n");
 	char *svg = profile_must_render(profile, "svg");
-	char *script = read_file("flamegraph/svg_script.js");
-	char *style = read_file("flamegraph/svg_style.css");
+	const char *at = svg;
 
-	ck_assert_ptr_nonnull(strstr(svg, script));
-	ck_assert_ptr_nonnull(strstr(svg, style));
-	ck_assert_ptr_null(strstr(script, "]]>"));
-	ck_assert_ptr_null(strpbrk(style, "<&"));
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		char path[64], *text;
+
+		snprintf(path, sizeof(path), "flamegraph/%s", files[i]);
+		text = read_file(path);
+		at = strstr(at, text);
+		ck_assert_msg(at != NULL, "%s is not in the picture, or in the wrong place", path);
+		ck_assert_ptr_null(strstr(text, "]]>"));
+		ck_assert(strstr(path, ".js") || !strpbrk(text, "<&"));
+		free(text);
+	}
 	free(svg);
-	free(script);
-	free(style);
 	profile_destroy(profile);
 }
 END_TEST
+
+struct drawn_box {
+	unsigned x, y, width;
+};
 
 static unsigned count_of(const char *text, const char *word)
 {
@@ -111,7 +124,7 @@ START_TEST(every_name_of_bytes_is_harmless)
 	for (unsigned byte = 1; byte < 256; byte++) {
 		snprintf(line, sizeof(line), "value cpu bytes\nstack c;\\x%02x 1\n", byte);
 		svg = picture_of(line);
-		ck_assert_uint_eq(count_of(svg, "<g class="), 3);
+		ck_assert_ptr_nonnull(strstr(svg, "\nboxes 3\n0,0 0,1 0,2,1\n"));
 		ck_assert_uint_eq(count_of(svg, "<"), count_of(svg, ">"));
 		free(svg);
 	}
@@ -139,9 +152,9 @@ END_TEST
 START_TEST(figures_are_escaped)
 {
 	char *svg = picture_of("value cpu nanoseconds\nstack app;main 1000000\n"
-			       "stack app;other 90\n");
+			       "stack app;other 9\n");
 
-	ck_assert_ptr_nonnull(strstr(svg, "total 90 ns (&lt; 0.01 %)"));
+	ck_assert_ptr_nonnull(strstr(svg, "together 9 ns (&lt; 0.01 %)"));
 	ck_assert_uint_eq(count_of(svg, "<"), count_of(svg, ">"));
 	free(svg);
 }
@@ -162,27 +175,38 @@ START_TEST(every_count_is_told)
 }
 END_TEST
 
+static int by_place(const void *left, const void *right)
+{
+	const struct drawn_box *a = left, *b = right;
+
+	return a->y != b->y ? (a->y > b->y) - (a->y < b->y) : (a->x > b->x) - (a->x < b->x);
+}
+
 /* Siblings lie side by side and within their parent, whatever the profile. */
 START_TEST(boxes_do_not_overlap)
 {
 	struct profile *profile = profile_from_seed((unsigned)_i);
 	char *svg = profile_must_render(profile, "svg");
-	double end_of_row[64] = {0};
-	const char *at = strstr(svg, "id=\"frames\"");
+	struct drawn_box boxes[1024];
+	const char *end = strstr(svg, "<g id=\"labels\"");
+	size_t count = 0;
 
-	while ((at = strstr(at, "<rect x="))) {
-		double x, width;
-		unsigned y;
+	for (const char *at = strstr(svg, "id=\"boxes\""); (at = strchr(at, 'M')) && at < end;
+	     at++) {
+		struct drawn_box *box = &boxes[count++];
 
-		ck_assert_int_eq(
-			sscanf(at, "<rect x=\"%lf%%\" y=\"%u\" width=\"%lf%%\"", &x, &y, &width),
-			3);
-		ck_assert_uint_lt(y / 17, 64);
-		ck_assert(x >= end_of_row[y / 17] - 0.0002);
-		end_of_row[y / 17] = x + width;
-		ck_assert(end_of_row[y / 17] <= 100.0002);
-		at++;
+		ck_assert_uint_lt(count, sizeof(boxes) / sizeof(*boxes));
+		ck_assert_int_eq(sscanf(at, "M%u %uh%u", &box->x, &box->y, &box->width), 3);
+		ck_assert_uint_ge(box->width, 1);
+		/* One unit is given to what is narrower. */
+		ck_assert_uint_le(box->x + box->width, 12001);
 	}
+	ck_assert_uint_ge(count, 2);
+	qsort(boxes, count, sizeof(*boxes), by_place);
+	for (size_t i = 1; i < count; i++)
+		ck_assert_msg(boxes[i].y != boxes[i - 1].y ||
+				      boxes[i].x >= boxes[i - 1].x + boxes[i - 1].width,
+			      "two boxes at x %u, y %u", boxes[i].x, boxes[i].y);
 	free(svg);
 	profile_destroy(profile);
 }
@@ -197,9 +221,51 @@ START_TEST(width_and_title_can_be_chosen)
 	ck_assert_int_eq(profile_render(profile, "svg", &options, NULL, &svg), 0);
 	ck_assert_ptr_nonnull(strstr(svg, "width=\"800\""));
 	ck_assert_ptr_nonnull(strstr(svg, "<title>b&lt;c</title>"));
-	ck_assert_uint_eq(count_of(svg, "<g class="), 2);
+	ck_assert_ptr_nonnull(strstr(svg, "\nboxes 2\n"));
 	free(svg);
 	profile_destroy(profile);
+}
+END_TEST
+
+/* Colours differ, the rest of the picture does not. */
+START_TEST(palettes_are_chosen_by_name)
+{
+	struct profile *profile =
+		profile_from_text("value cpu bytes\nstack c;f@a 1\nstack c;g@b 1\n");
+	struct format_options options = {.palette = "module"};
+	struct error error = {0};
+	char *svg;
+
+	ck_assert_int_eq(profile_render(profile, "svg", &options, &error, &svg), 0);
+	ck_assert_ptr_nonnull(strstr(svg, ">a</text>"));
+	ck_assert_ptr_nonnull(strstr(svg, ">b</text>"));
+	ck_assert_ptr_null(strstr(svg, ">user</text>"));
+	free(svg);
+	options.palette = "nonesuch";
+	ck_assert_int_eq(profile_render(profile, "svg", &options, &error, &svg), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error.text, "colour-blind"));
+	profile_destroy(profile);
+}
+END_TEST
+
+/* Whatever is profiled, the file stays one that opens at once; and it says so. */
+START_TEST(a_huge_profile_gives_a_small_file)
+{
+	struct strbuf lines = {0};
+	struct profile *profile;
+	char *svg;
+
+	strbuf_puts(&lines, "value cpu nanoseconds\n");
+	for (unsigned i = 0; i < 40000; i++)
+		strbuf_printf(&lines, "stack app;one_%u;two_%u;three_%u %u\n", i % 1000, i % 9000,
+			      i, 1000 + i % 7);
+	profile = profile_from_text(strbuf_text(&lines));
+	svg = profile_must_render(profile, "svg");
+	ck_assert_uint_lt(strlen(svg), 2000000);
+	ck_assert_ptr_nonnull(strstr(svg, ">not drawn: "));
+	free(svg);
+	profile_destroy(profile);
+	strbuf_deinit(&lines);
 }
 END_TEST
 
@@ -209,7 +275,7 @@ static Suite *svg_suite(void)
 	TCase *tc = tcase_create("svg");
 
 	tcase_add_test(tc, golden_pictures);
-	tcase_add_test(tc, style_and_script_are_the_files);
+	tcase_add_test(tc, style_and_scripts_are_inside);
 	tcase_add_test(tc, nothing_foreign_becomes_markup);
 	tcase_add_test(tc, every_name_of_bytes_is_harmless);
 	tcase_add_test(tc, thin_boxes_are_told_in_the_foot);
@@ -217,32 +283,38 @@ static Suite *svg_suite(void)
 	tcase_add_test(tc, every_count_is_told);
 	tcase_add_loop_test(tc, boxes_do_not_overlap, 1, 50);
 	tcase_add_test(tc, width_and_title_can_be_chosen);
+	tcase_add_test(tc, palettes_are_chosen_by_name);
+	tcase_add_test(tc, a_huge_profile_gives_a_small_file);
 	suite_add_tcase(suite, tc);
 	return suite;
 }
 
+static char **render_words; /* FORMAT PALETTE FILE */
+
 /* Check's assertions work within a test only, so this is one, without its words. */
 START_TEST(render_to_stdout)
 {
-	char *text = read_file(getenv("RENDER"));
+	struct format_options options = {.palette = render_words[1]};
+	char *text = read_file(render_words[2]);
 	struct profile *profile = profile_from_text(text);
 	struct error error = {0};
 
-	ck_assert_msg(!format_write(format_find("svg"), profile, NULL, stdout, &error), "%s",
-		      error.text);
+	ck_assert_msg(
+		!format_write(format_find(render_words[0]), profile, &options, stdout, &error),
+		"%s", error.text);
 	profile_destroy(profile);
 	free(text);
 }
 END_TEST
 
-static int render(const char *path)
+static int render(char **words)
 {
 	Suite *suite = suite_create("render");
 	TCase *tc = tcase_create("render");
 	SRunner *runner;
 	int failed;
 
-	setenv("RENDER", path, 1);
+	render_words = words;
 	tcase_add_test(tc, render_to_stdout);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
@@ -255,7 +327,7 @@ static int render(const char *path)
 
 int main(int argc, char **argv)
 {
-	if (argc == 3 && !strcmp(argv[1], "--render"))
-		return render(argv[2]);
+	if (argc == 5 && !strcmp(argv[1], "--render"))
+		return render(argv + 2);
 	return run_suite(svg_suite());
 }

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A picture: what of a profile's call tree is drawn, in which colours, and the same
+ * as text for the scripts (picture.js) that make it answer.
+ *
+ * Boxes are the tree's nodes in preorder, without those that are too thin to be
+ * seen; what these hold is kept at their parents (`thin`) and told by all who show
+ * the picture. The text is lines, cleaned (text.h) and with XML's entities, so that
+ * it can stand in an SVG or HTML document as the content of an element:
+ *
+ *	flame 1
+ *	unit nanoseconds
+ *	value cpu
+ *	modules N		then N lines: a module's name each
+ *	labels N		then N lines: COLOUR MODULE KIND PLACE NAME
+ *	boxes N			then one line: N of UP,LABEL[,SELF[,THIN]], blanks between
+ *
+ * MODULE counts from 1 (0: none); KIND is a letter of picture_kind(), 'r' the root;
+ * PLACE is "-" or FIRST:LAST:FILE, blanks in FILE as %20 and % as %25; NAME is the
+ * rest of the line. Label 0 is the root's. UP is how many levels above the box
+ * before the parent is: 0 for a child of it, 1 for its sibling.
+ *
+ * Ownership: a picture refers to the job, which must outlive it unchanged.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/strbuf.h"
+#include "daemon/base/vec.h"
+#include "flamegraph/format.h"
+#include "flamegraph/palette.h"
+#include "flamegraph/tree.h"
+
+struct picture_box {
+	uint32_t node; /* of the tree */
+	uint64_t begin; /* value to the left of it: the first child begins where its parent does */
+	uint64_t thin; /* value of its children that are left out */
+};
+
+struct picture {
+	const struct format_job *job;
+	struct tree tree;
+	struct palette palette;
+	VEC(struct picture_box) boxes;
+	uint32_t depth; /* of the highest box */
+	size_t thin; /* nodes left out, */
+	uint64_t thin_value; /* and what they hold */
+	VEC(uint32_t) labels; /* of the boxes but the root, in the order of their first use */
+	uint32_t *number; /* by label of the tree: place in the above + 1; 0: not drawn */
+};
+
+/* Boxes below `least` of the whole (0.001: a thousandth) are left out; if more than
+ * `most` boxes are left, `least` is raised until they are not. `leaves`: see
+ * tree_options. 0, or as tree_init() (nothing to deinit then). */
+int picture_init(struct picture *picture, const struct format_job *job, double least, size_t most,
+		 struct hashmap *leaves);
+void picture_deinit(struct picture *picture);
+
+/* The letter of an enum frame_kind or LABEL_COMM. */
+char picture_kind(uint32_t kind);
+/* Name of a box; "all": the root's. */
+const char *picture_name(const struct picture *picture, const struct picture_box *box,
+			 size_t *ret_length);
+unsigned picture_colour(const struct picture *picture, const struct picture_box *box);
+
+/* The text described above. */
+void picture_put_text(struct strbuf *out, const struct picture *picture);
+/* "not drawn: 3 boxes too thin to see, together 50 ns (0.01 %)"; nothing if none is. */
+void picture_put_thin(struct strbuf *out, const struct picture *picture);

@@ -32,6 +32,9 @@ struct config {
 	/* [history] */
 	uint64_t window_ns; /* width of an aggregation window of the system-wide view */
 	uint64_t keep_ns; /* how much of it stays in memory */
+	/* [unwind] */
+	char unwind_cache_dir[CONFIG_PATH_MAX]; /* "": tables are not kept on disk */
+	uint64_t unwind_cache_bytes; /* 0: likewise */
 	/* [limits] */
 	uint32_t sessions_max; /* < ABI_SLOTS_MAX */
 	uint32_t processes_max;

@@ -46,6 +46,10 @@
 	X("history", "keep", keep_ns, CONFIG_TIME, "time", "5m",                                   \
 	  NSEC_PER_SEC, 24 * 3600 * NSEC_PER_SEC,                                                  \
 	  "How much of the system-wide view stays in memory.")                                     \
+	X("unwind", "cache_dir", unwind_cache_dir, CONFIG_PATH, "path", "/var/cache/perfd",         \
+	  0, CONFIG_PATH_MAX - 1, "Unwind tables are kept here over a restart. Empty: nowhere.")   \
+	X("unwind", "cache_size", unwind_cache_bytes, CONFIG_SIZE, "size", "256M",                 \
+	  0, 64 * GIB, "What they may take there; the least used go first. 0: nothing.")           \
 	X("limits", "sessions_max", sessions_max, CONFIG_NUMBER, "sessions", "31",                 \
 	  1, ABI_SLOTS_MAX - 1, "Sessions (perfctl attach, record) at once.")                      \
 	X("limits", "processes_max", processes_max, CONFIG_NUMBER, "processes", "65536",           \
@@ -229,7 +233,8 @@ void config_key_put_expected(const struct config_key *key, struct strbuf *out)
 
 	switch (key->kind) {
 	case CONFIG_PATH:
-		strbuf_printf(out, "an absolute path of at most %u bytes", (unsigned)key->max);
+		strbuf_printf(out, "an absolute path of at most %u bytes%s", (unsigned)key->max,
+			      key->min ? "" : ", or nothing");
 		return;
 	case CONFIG_TEXT:
 		strbuf_printf(out, "at most %u bytes", (unsigned)key->max);
@@ -282,7 +287,7 @@ static bool text_allowed(const struct config_key *key, const char *value)
 		return false;
 	switch (key->kind) {
 	case CONFIG_PATH:
-		return value[0] == '/';
+		return value[0] == '/' || (!value[0] && !key->min);
 	case CONFIG_CHOICE:
 		return is_choice(key->unit, value);
 	default:
@@ -420,6 +425,7 @@ int config_section_unknown(const char *name, struct error *error)
 		return error_set(error, -EINVAL, "unknown section [%.80s]; did you mean [%s]?",
 				 name, best);
 	return error_set(error, -EINVAL,
-			 "unknown section [%.80s]: expected [daemon], [cpu], [history] or [limits]",
+			 "unknown section [%.80s]: expected [daemon], [cpu], [history], [unwind] "
+			 "or [limits]",
 			 name);
 }

@@ -15,7 +15,7 @@
 #include "daemon/config.h"
 
 enum config_kind {
-	CONFIG_PATH, /* absolute; max is its length in bytes */
+	CONFIG_PATH, /* absolute, or empty if min is 0; max is its length in bytes */
 	CONFIG_TEXT, /* may be empty; max is its length in bytes */
 	CONFIG_CHOICE, /* one of the words in unit */
 	CONFIG_NUMBER,
@@ -35,7 +35,7 @@ struct config_key {
 	size_t offset, size; /* of the field in struct config */
 };
 
-#define CONFIG_KEY_COUNT 22
+#define CONFIG_KEY_COUNT 24
 /* The table, in the order of struct config. */
 extern const struct config_key config_keys[CONFIG_KEY_COUNT];
 

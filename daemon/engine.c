@@ -389,6 +389,16 @@ static void on_symbolizer(evutil_socket_t fd, short what, void *context)
 	engine_fold(engine);
 }
 
+static void on_cache(evutil_socket_t fd, short what, void *context)
+{
+	struct engine *engine = context;
+
+	(void)fd;
+	(void)what;
+	table_cache_dispatch(engine->cache);
+	walk_raw(engine, false);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
 	struct engine *engine = context;
@@ -441,6 +451,13 @@ static int start_clockwork(struct engine *engine, struct error *error)
 			return error_set(error, -ENOMEM, "out of memory");
 		event_add(engine->wake_event, NULL);
 	}
+	if (engine->cache) {
+		engine->cache_event = event_new(engine->base, table_cache_fd(engine->cache),
+						EV_READ | EV_PERSIST, on_cache, engine);
+		if (!engine->cache_event)
+			return error_set(error, -ENOMEM, "out of memory");
+		event_add(engine->cache_event, NULL);
+	}
 	symbolizer_on_fd_change(engine->resolver.symbolizer, on_symbolizer_fd, engine);
 	on_symbolizer_fd(engine, symbolizer_fd(engine->resolver.symbolizer));
 	return 0;
@@ -455,6 +472,19 @@ static void raise_file_limit(void)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Without it all goes on, but tables are made anew at each start. */
+static void open_cache(struct engine *engine, const struct engine_options *options)
+{
+	const struct config *config = &engine->config;
+	struct error error = {0};
+
+	if (!config->unwind_cache_dir[0] || !config->unwind_cache_bytes || options->replay)
+		return;
+	if (table_cache_create(config->unwind_cache_dir, config->unwind_cache_bytes,
+			       options->program, &error, &engine->cache))
+		log_warning("unwind tables are not kept on disk: %s", error.text);
 }
 
 static int start(struct engine *engine, const struct engine_options *options, struct error *error)
@@ -477,7 +507,9 @@ static int start(struct engine *engine, const struct engine_options *options, st
 					   &engine->source)
 		    : source_bpf_create(&engine->config, on_record, engine, error, &engine->source);
 	if (!r)
-		unwinder_init(&engine->unwinder, engine->source, &engine->resolver);
+		open_cache(engine, options);
+	if (!r)
+		unwinder_init(&engine->unwinder, engine->source, &engine->resolver, engine->cache);
 	if (!r)
 		r = engine->source->ops->tasks(engine->source, error);
 	if (!r)
@@ -542,6 +574,9 @@ void engine_destroy(struct engine *engine)
 		event_free(engine->wake_event);
 	if (engine->symbolizer_event)
 		event_free(engine->symbolizer_event);
+	if (engine->cache_event)
+		event_free(engine->cache_event);
+	table_cache_destroy(engine->cache);
 	raw_stacks_deinit(&engine->raw);
 	unwinder_deinit(&engine->unwinder);
 	resolver_deinit(&engine->resolver);

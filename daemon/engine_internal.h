@@ -32,6 +32,7 @@ struct engine {
 	struct source *source;
 	struct resolver resolver;
 	struct unwinder unwinder;
+	struct table_cache *cache; /* NULL: none */
 	struct process_table processes;
 	struct image_table images;
 	struct stack_table stacks;
@@ -50,6 +51,7 @@ struct engine {
 	struct event *tick_timer;
 	struct event *wake_event;
 	struct event *symbolizer_event;
+	struct event *cache_event;
 };
 
 struct session_tables engine_tables(const struct engine *engine);

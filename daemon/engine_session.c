@@ -131,10 +131,15 @@ static void add_target(struct engine *engine, struct session *session, struct pr
 static void wait_for_tables(struct engine *engine, const struct process *target)
 {
 	uint64_t until = clock_boot_ns() + TABLES_WAIT_NS;
-	struct pollfd ready = {.fd = symbolizer_fd(engine->resolver.symbolizer), .events = POLLIN};
+	struct pollfd ready[] = {
+		{.fd = symbolizer_fd(engine->resolver.symbolizer), .events = POLLIN},
+		{.fd = engine->cache ? table_cache_fd(engine->cache) : -1, .events = POLLIN},
+	};
 
 	while (unwinder_waits(&engine->unwinder, target) && clock_boot_ns() < until) {
-		poll(&ready, 1, TABLES_POLL_MS);
+		poll(ready, 2, TABLES_POLL_MS);
+		if (engine->cache)
+			table_cache_dispatch(engine->cache);
 		symbolizer_dispatch(engine->resolver.symbolizer);
 		unwinder_need_all(&engine->unwinder, target);
 	}

@@ -125,16 +125,31 @@ static json_t *symbols(const struct engine *engine)
 			 symbolizer_kernel_restricted(engine->resolver.symbolizer));
 }
 
+static json_t *table_cache(const struct engine *engine)
+{
+	struct table_cache_stats stats = {0};
+
+	if (engine->cache)
+		table_cache_get_stats(engine->cache, &stats);
+	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "used",
+			 engine->cache != NULL, "hits", number(stats.hits), "misses",
+			 number(stats.misses), "stored", number(stats.store.stored), "evicted",
+			 number(stats.store.evicted), "damaged", number(stats.store.damaged),
+			 "failed", number(stats.store.failed), "bytes", number(stats.store.bytes),
+			 "limit_bytes", number(engine->config.unwind_cache_bytes));
+}
+
 static json_t *unwinder(const struct engine *engine, const struct source_counters *counters)
 {
 	const struct unwinder *u = &engine->unwinder;
 
-	return json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tables_loaded", number(u->loaded),
-		"tables_failed", number(u->failed), "tables_evicted", number(u->evicted), "rows",
-		number(u->rows), "memory_bytes", number(counters->unwind_bytes),
-		"memory_limit_bytes", number(engine->config.unwind_memory_bytes), "mapping_sets",
-		number(u->published.count), "mapping_sets_refused", number(u->sets_refused));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tables_loaded",
+			 number(u->loaded), "tables_failed", number(u->failed), "tables_evicted",
+			 number(u->evicted), "rows", number(u->rows), "memory_bytes",
+			 number(counters->unwind_bytes), "memory_limit_bytes",
+			 number(engine->config.unwind_memory_bytes), "mapping_sets",
+			 number(u->published.count), "mapping_sets_refused",
+			 number(u->sets_refused), "cache", table_cache(engine));
 }
 
 static json_t *tables(const struct engine *engine)

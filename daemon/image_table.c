@@ -168,6 +168,7 @@ static void note_file(struct image_table *table, struct image *image, int fd)
 {
 	struct stat st;
 
+	image->identified = !image->vdso && file_identity_take(fd, &image->identity);
 	if (image->vdso || fstat(fd, &st))
 		return;
 	image->file_device = major(st.st_dev) << 20 | minor(st.st_dev);

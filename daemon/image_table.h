@@ -16,6 +16,7 @@
 #include "bpf/abi.h"
 #include "daemon/base/hashmap.h"
 #include "daemon/base/vec.h"
+#include "daemon/file_identity.h"
 
 #define IMAGE_NONE 0u
 #define IMAGE_KERNEL UINT32_MAX /* the kernel and its modules: never in the table */
@@ -47,6 +48,8 @@ struct image {
 	uint32_t attempts; /* at opening it */
 	uint32_t file_device; /* of the opened file, as the kernel numbers devices; 0: vDSO */
 	uint64_t file_inode;
+	struct file_identity identity; /* of the opened file, if `identified` */
+	bool identified;
 	bool announced; /* to the kernel side */
 	struct image_use use; /* the newest */
 	char *path; /* as the process that mapped it first sees it */

@@ -313,11 +313,14 @@ static void on_unwind(void *context, int error, const char *text, const void *by
 	struct resolver_request *request = context;
 	struct unwind_table table = {0};
 	struct error problem = {0};
+	struct resolver_table answer = {.bytes = bytes, .size = size};
 
 	if (!error)
 		error = unwind_table_decode(bytes, size, &problem, &table);
-	request->on_table(request->table_context, request->image,
-			  problem.code ? problem.text : text, error ? NULL : &table);
+	answer.error = error;
+	answer.text = problem.code ? problem.text : text;
+	answer.table = error ? NULL : &table;
+	request->on_table(request->table_context, request->image, &answer);
 	unwind_table_deinit(&table);
 	request_destroy(request);
 }

@@ -36,9 +36,16 @@ struct resolver {
 	void *context;
 };
 
-/* An unwind table, decoded and valid until it returns; NULL with a sentence. */
-typedef void resolver_table_fn(void *context, uint32_t image, const char *text,
-			       const struct unwind_table *table);
+/* An unwind table as the symbolizer made it, or why it made none. */
+struct resolver_table {
+	int error; /* 0, or -errno with a sentence */
+	const char *text;
+	const struct unwind_table *table; /* NULL with an error */
+	const void *bytes; /* the same, encoded */
+	size_t size;
+};
+/* answer: valid until it returns. */
+typedef void resolver_table_fn(void *context, uint32_t image, const struct resolver_table *answer);
 
 int resolver_init(struct resolver *resolver, const struct config *config, const char *program,
 		  struct error *error);

@@ -2,15 +2,18 @@
 #include "daemon/unwinder.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/log.h"
 #include "symbolizer/unwind_table.h"
 
-void unwinder_init(struct unwinder *unwinder, struct source *source, struct resolver *resolver)
+void unwinder_init(struct unwinder *unwinder, struct source *source, struct resolver *resolver,
+		   struct table_cache *cache)
 {
-	*unwinder = (struct unwinder){.source = source, .resolver = resolver, .next_number = 1};
+	*unwinder = (struct unwinder){
+		.source = source, .resolver = resolver, .cache = cache, .next_number = 1};
 }
 
 void unwinder_deinit(struct unwinder *unwinder)
@@ -72,10 +75,10 @@ static int load(struct unwinder *unwinder, uint32_t image, const struct unwind_t
 	return r;
 }
 
-static void on_table(void *context, uint32_t image, const char *text,
-		     const struct unwind_table *decoded)
+/* What there is of a table now: `decoded`, or NULL with a sentence. */
+static void take(struct unwinder *unwinder, uint32_t image, const char *text,
+		 const struct unwind_table *decoded)
 {
-	struct unwinder *unwinder = context;
 	struct unwinder_table *table = table_at(unwinder, image);
 	int r;
 
@@ -96,11 +99,42 @@ static void on_table(void *context, uint32_t image, const char *text,
 	unwinder->rows += table->rows;
 }
 
-static void ask(struct unwinder *unwinder, struct unwinder_table *table, uint32_t image)
+/* What the file itself is the reason of: it will be the same the next time. */
+static bool is_lasting(int error)
 {
+	return !error || error == -ENODATA || error == -ENOTSUP || error == -EINVAL ||
+	       error == -E2BIG || error == -ENOEXEC;
+}
+
+/* Only what is known to be of the file that it was asked for. */
+static void keep(struct unwinder *unwinder, uint32_t image, const struct resolver_table *answer)
+{
+	const struct image *file = image_table_get(unwinder->resolver->images, image);
+	struct table_record record = {.error = answer->error};
+
+	if (!unwinder->cache || !file || file->state != IMAGE_READY || !file->identified ||
+	    image >= unwinder->tables.count || !is_lasting(answer->error) ||
+	    memcmp(&unwinder->tables.items[image].file, &file->identity, sizeof(file->identity)))
+		return;
+	memcpy(record.build_id, file->build_id, sizeof(record.build_id));
+	record.build_id_size = file->build_id_size;
+	if (answer->error)
+		snprintf(record.text, sizeof(record.text), "%s", answer->text ? answer->text : "");
+	table_cache_keep(unwinder->cache, &file->identity, &record, answer->bytes,
+			 answer->error ? 0 : answer->size);
+}
+
+static void on_table(void *context, uint32_t image, const struct resolver_table *answer)
+{
+	keep(context, image, answer);
+	take(context, image, answer->text, answer->table);
+}
+
+static void ask_symbolizer(struct unwinder *unwinder, uint32_t image)
+{
+	struct unwinder_table *table = &unwinder->tables.items[image];
 	int r;
 
-	table->state = TABLE_ASKED;
 	r = resolver_ask_table(unwinder->resolver, image, table->urgency, on_table, unwinder);
 	if (!r)
 		return;
@@ -111,6 +145,47 @@ static void ask(struct unwinder *unwinder, struct unwinder_table *table, uint32_
 		unwinder->failed++;
 		unwinder->source->ops->no_table(unwinder->source, image);
 	}
+}
+
+/* The file that was opened may not be the one that is mapped: then the symbolizer
+ * is to say so. */
+static bool is_of(const struct table_record *record, const struct image *file)
+{
+	return file && (!file->build_id_size ||
+			(record->build_id_size == file->build_id_size &&
+			 !memcmp(record->build_id, file->build_id, file->build_id_size)));
+}
+
+static void on_cached(void *context, uint32_t image, const struct table_record *record)
+{
+	struct unwinder *unwinder = context;
+
+	if (record && is_of(record, image_table_get(unwinder->resolver->images, image)))
+		take(unwinder, image, record->text, record->error ? NULL : &record->table);
+	else
+		ask_symbolizer(unwinder, image);
+}
+
+static bool ask_cache(struct unwinder *unwinder, uint32_t image)
+{
+	struct image *file = image_table_get(unwinder->resolver->images, image);
+
+	if (!unwinder->cache || !file)
+		return false;
+	/* Only an opened file is known for sure. */
+	if (file->state == IMAGE_KNOWN)
+		image_table_open(unwinder->resolver->images, file);
+	if (!file->identified || file->state == IMAGE_FAILED)
+		return false;
+	unwinder->tables.items[image].file = file->identity;
+	return !table_cache_ask(unwinder->cache, &file->identity, image, on_cached, unwinder);
+}
+
+static void ask(struct unwinder *unwinder, uint32_t image)
+{
+	unwinder->tables.items[image].state = TABLE_ASKED;
+	if (!ask_cache(unwinder, image))
+		ask_symbolizer(unwinder, image);
 }
 
 /* `least`: at least so urgent from now on; each time is one more. */
@@ -128,7 +203,7 @@ static void need(struct unwinder *unwinder, uint32_t image, uint32_t least)
 	if (table->urgency < least)
 		table->urgency = least;
 	if (table->state == TABLE_NONE)
-		ask(unwinder, table, image);
+		ask(unwinder, image);
 	else
 		symbolizer_hurry(unwinder->resolver->symbolizer, image, table->urgency);
 }

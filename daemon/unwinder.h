@@ -4,10 +4,10 @@
  * mapping sets are published. Policy only; the maps are behind the source.
  *
  * A table is asked for when a walk missed it, or when somebody attaches to a
- * process that maps its file; the least recently used one goes when the memory
- * is full. A mapping set is published once and never changed: a process whose
- * mappings change gets a new set, and the old one is withdrawn when nobody has
- * it any more.
+ * process that maps its file: first of the cache on disk, then of the symbolizer;
+ * the least recently used one goes when the memory is full. A mapping set is published once and
+ * never changed: a process whose mappings change gets a new set, and the old one is withdrawn when
+ * nobody has it any more.
  */
 #pragma once
 
@@ -17,6 +17,7 @@
 #include "daemon/process_table.h"
 #include "daemon/resolver.h"
 #include "daemon/source.h"
+#include "daemon/table_cache.h"
 
 enum table_state {
 	TABLE_NONE,
@@ -36,11 +37,13 @@ struct unwinder_table {
 	uint32_t urgency; /* walks that missed it, or one of the above */
 	uint32_t rows;
 	uint64_t used; /* boot time, ns */
+	struct file_identity file; /* that it was asked for of */
 };
 
 struct unwinder {
 	struct source *source;
 	struct resolver *resolver;
+	struct table_cache *cache; /* borrowed; NULL: none */
 	VEC(struct unwinder_table) tables; /* by image id */
 	VEC(struct mapping_set *) published; /* a reference each */
 	VEC(struct process *) dirty; /* references: their mappings changed */
@@ -50,7 +53,9 @@ struct unwinder {
 	uint64_t sets_refused;
 };
 
-void unwinder_init(struct unwinder *unwinder, struct source *source, struct resolver *resolver);
+/* The cache (NULL: none) stays the caller's. */
+void unwinder_init(struct unwinder *unwinder, struct source *source, struct resolver *resolver,
+		   struct table_cache *cache);
 void unwinder_deinit(struct unwinder *unwinder);
 /* The process's mappings are other ones now. */
 void unwinder_changed(struct unwinder *unwinder, struct process *process);

@@ -235,7 +235,8 @@ class Perfd:
             identity = {"user": self.user, "group": self.user, "extra_groups": []}
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(
-                [self.binary, "--config", "/dev/null", "--socket", self.socket, *self.options],
+                [self.binary, "--config", "/dev/null", "--socket", self.socket, "--set",
+                 "unwind.cache_dir=" + os.path.join(self.folder, "cache"), *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=self.folder,
                 **identity)
         notify.settimeout(0.1)

@@ -128,8 +128,8 @@ static inline int add(struct symbolizer *symbolizer, uint32_t id, int fd, struct
 	return answers.error;
 }
 
-static const char *name_of(struct symbolizer *symbolizer, uint32_t id, uint64_t offset,
-			   struct answers *answers)
+static inline const char *name_of(struct symbolizer *symbolizer, uint32_t id, uint64_t offset,
+				  struct answers *answers)
 {
 	*answers = (struct answers){0};
 	ck_assert_int_eq(symbolizer_names(symbolizer, id, &offset, 1, on_names, answers), 0);

@@ -66,7 +66,7 @@ static void begin(void)
 	fake.process->maps_state = MAPS_KNOWN;
 	if (!fake.process->maps)
 		fake.process->maps = mapping_set_create();
-	unwinder_init(&fake.unwinder, &fake.source, NULL);
+	unwinder_init(&fake.unwinder, &fake.source, NULL, NULL);
 }
 
 static void end(void)

@@ -51,6 +51,7 @@ enum unwind_cfa {
 	UNWIND_CFA_DEREF, /* [reg + offset] + extra (DRAP) */
 	UNWIND_CFA_PLT, /* rsp + offset + ((rip & 15) >= extra ? 8 : 0) */
 	UNWIND_CFA_SIGNAL, /* a signal frame: registers from the ucontext at rsp */
+	UNWIND_CFA_SWITCH, /* reg + offset, on another stack (Go) */
 	UNWIND_CFA_UNSUPPORTED, /* an expression that is none of these; extra: its first opcode */
 	UNWIND_CFA_COUNT
 };

@@ -200,6 +200,7 @@ static __always_inline __u64 walk_cfa(struct walk *walk, const struct unwind_rul
 		return 0;
 	switch (rule->cfa) {
 	case UNWIND_CFA_REGISTER:
+	case UNWIND_CFA_SWITCH:
 		return base + (__s64)rule->offset;
 	case UNWIND_CFA_PLT:
 		return walk->sp + (__s64)rule->offset +
@@ -262,7 +263,7 @@ __noinline int walk_by_rule(struct walk *walk, __u32 number)
 		if (bpf_probe_read_user(&bp, sizeof(bp), (const void *)at))
 			return false;
 	}
-	if (cfa <= walk->sp && !walk->leaf) {
+	if (cfa <= walk->sp && !walk->leaf && rule->cfa != UNWIND_CFA_SWITCH) {
 		walk->reason = ABI_REASON_BROKEN_CHAIN; /* no way up: a circle */
 		return false;
 	}

@@ -8,9 +8,11 @@
 #include "symbolizer/cfi_frames.h"
 #include "symbolizer/cfi_program.h"
 #include "symbolizer/cfi_section.h"
+#include "symbolizer/go_table.h"
 #include "symbolizer/unwind_build.h"
 
 enum { SOURCES = 2 }; /* .eh_frame, .debug_frame: the former goes first */
+enum { GO = SOURCES }; /* Go's own table goes between them */
 
 struct source {
 	struct cfi_section section; /* bytes NULL: there is none */
@@ -21,7 +23,7 @@ struct source {
 struct extent { /* code that one FDE speaks of */
 	uint64_t start, end; /* file offsets */
 	uint64_t bias; /* file offset less ELF address */
-	uint32_t fde;
+	uint32_t fde; /* or Go's function */
 	uint32_t source;
 };
 typedef VEC(struct extent) extents_vec;
@@ -29,6 +31,7 @@ typedef VEC(struct extent) extents_vec;
 struct cfi {
 	const struct elf_image *image;
 	struct source sources[SOURCES];
+	struct go_table go; /* empty in programs of other languages */
 	extents_vec extents; /* by offset, none overlap */
 	struct unwind_build build;
 	struct cfi_stats stats;
@@ -73,20 +76,21 @@ static int source_init(struct source *source, const struct elf_image *image,
 
 /* The part of a function that is in an executable segment, and in the file;
  * false if it is not where it begins. */
-static bool place(const struct elf_image *image, const struct cfi_fde *fde, struct extent *ret)
+static bool place(const struct elf_image *image, uint64_t start, uint64_t length,
+		  struct extent *ret)
 {
 	for (size_t i = 0; i < image->segments.count; i++) {
 		const struct elf_segment *segment = &image->segments.items[i];
-		uint64_t skipped = fde->start - segment->address;
+		uint64_t skipped = start - segment->address;
 		uint64_t left;
 
-		if (!segment->executable || fde->start < segment->address ||
+		if (!segment->executable || start < segment->address ||
 		    skipped >= segment->file_size ||
 		    segment->offset + segment->file_size > image->file_size)
 			continue;
 		left = segment->file_size - skipped;
 		ret->start = segment->offset + skipped;
-		ret->end = ret->start + (fde->length < left ? fde->length : left);
+		ret->end = ret->start + (length < left ? length : left);
 		ret->bias = segment->offset - segment->address;
 		return ret->end > ret->start;
 	}
@@ -121,10 +125,26 @@ static int place_all(struct cfi *cfi, uint32_t number, extents_vec *ret)
 		return -ENOMEM;
 	for (size_t i = 0; i < frames->fdes.count; i++) {
 		struct extent extent = {.fde = (uint32_t)i, .source = number};
+		const struct cfi_fde *fde = &frames->fdes.items[i];
 
-		if (!place(cfi->image, &frames->fdes.items[i], &extent))
+		if (!place(cfi->image, fde->start, fde->length, &extent))
 			cfi->stats.outside++;
 		else if (vec_push(ret, extent) < 0)
+			return -ENOMEM;
+	}
+	sort(ret);
+	return 0;
+}
+
+static int place_go(struct cfi *cfi, extents_vec *ret)
+{
+	for (size_t i = 0; i < cfi->go.functions.count; i++) {
+		const struct go_function *function = &cfi->go.functions.items[i];
+		struct extent extent = {.fde = (uint32_t)i, .source = GO};
+
+		if (function->end > function->start &&
+		    place(cfi->image, function->start, function->end - function->start, &extent) &&
+		    vec_push(ret, extent) < 0)
 			return -ENOMEM;
 	}
 	sort(ret);
@@ -179,10 +199,12 @@ static int find_extents(struct cfi *cfi, struct error *error)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < SOURCES && !r; i++) {
+	static const uint32_t order[] = {0, GO, 1};
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && !r; i++) {
 		extents_vec placed = {0}, merged = {0};
 
-		r = place_all(cfi, i, &placed);
+		r = order[i] == GO ? place_go(cfi, &placed) : place_all(cfi, order[i], &placed);
 		if (!r)
 			r = merge(cfi, &cfi->extents, &placed, &merged);
 		vec_free(&placed);
@@ -200,10 +222,44 @@ static int add_row(void *context, uint64_t start, const struct unwind_rule *rule
 	return unwind_build_add(&cfi->build, start + cfi->bias, rule);
 }
 
+static const struct unwind_rule none = {.cfa = UNWIND_CFA_NONE, .ra = UNWIND_AT_CFA};
+
+static int too_much(const struct cfi *cfi, int r, const char *section, uint32_t offset,
+		    struct error *error)
+{
+	if (r != -E2BIG && r != -ENOMEM)
+		return r;
+	return error_set(error, r, "section %s, offset 0x%x: %s (%zu rows, %zu rules so far)",
+			 section, offset,
+			 r == -ENOMEM ? "out of memory" : "more than a table can hold",
+			 cfi->build.rows.count, cfi->build.rules.count);
+}
+
+static int add_go_function(struct cfi *cfi, const struct extent *extent, struct error *error)
+{
+	const struct go_function *function = &cfi->go.functions.items[extent->fde];
+	int r;
+
+	cfi->bias = extent->bias;
+	cfi->stats.functions++;
+	r = go_table_rows(&cfi->go, function, extent->start - extent->bias,
+			  extent->end - extent->bias, add_row, cfi, error);
+	if (r == -EINVAL) { /* the others are good */
+		cfi->stats.go_functions_damaged++;
+		r = unwind_build_add(&cfi->build,
+				     cfi->build.pending && cfi->build.offset > extent->start
+					     ? cfi->build.offset
+					     : extent->start,
+				     &none);
+	}
+	if (!r)
+		r = unwind_build_add(&cfi->build, extent->end, &none);
+	return too_much(cfi, r, ".gopclntab", function->deltas, error);
+}
+
 /* The rows of one function, and one that ends it. */
 static int add_function(struct cfi *cfi, const struct extent *extent, struct error *error)
 {
-	static const struct unwind_rule none = {.cfa = UNWIND_CFA_NONE, .ra = UNWIND_AT_CFA};
 	const struct source *source = &cfi->sources[extent->source];
 	const struct cfi_fde *fde = &source->frames.fdes.items[extent->fde];
 	struct cfi_run run = {
@@ -227,12 +283,7 @@ static int add_function(struct cfi *cfi, const struct extent *extent, struct err
 	}
 	if (!r)
 		r = unwind_build_add(&cfi->build, extent->end, &none);
-	if (r == -E2BIG || r == -ENOMEM)
-		error_set(error, r, "section %s, offset 0x%x: %s (%zu rows, %zu rules so far)",
-			  source->section.name, fde->offset,
-			  r == -ENOMEM ? "out of memory" : "more than a table can hold",
-			  cfi->build.rows.count, cfi->build.rules.count);
-	return r;
+	return too_much(cfi, r, source->section.name, fde->offset, error);
 }
 
 static int read_sources(struct cfi *cfi, struct error *error)
@@ -242,8 +293,12 @@ static int read_sources(struct cfi *cfi, struct error *error)
 
 	if (r < 0)
 		return r;
+	r = go_table_read(cfi->image, error, &cfi->go);
+	cfi->stats.go_table_damaged = r < 0 && r != -ENOENT;
+	if (r == -ENOMEM)
+		return r;
 	r = source_init(debug, cfi->image, CFI_DEBUG_FRAME, error);
-	if (r < 0 && r != -ENOMEM && eh->frames.fdes.count) {
+	if (r < 0 && r != -ENOMEM && (eh->frames.fdes.count || cfi->go.functions.count)) {
 		cfi->stats.debug_frame_damaged = true;
 		source_deinit(debug);
 		return 0;
@@ -260,7 +315,9 @@ static int build(struct cfi *cfi, struct error *error, struct unwind_table *ret)
 	if (!r && !cfi->extents.count)
 		return error_set(error, -ENODATA, "no call frame information of executable code");
 	for (size_t i = 0; i < cfi->extents.count && !r; i++)
-		r = add_function(cfi, &cfi->extents.items[i], error);
+		r = cfi->extents.items[i].source == GO
+			    ? add_go_function(cfi, &cfi->extents.items[i], error)
+			    : add_function(cfi, &cfi->extents.items[i], error);
 	if (r < 0)
 		return r;
 	r = unwind_build_finish(&cfi->build, ret);
@@ -281,6 +338,7 @@ int cfi_build(const struct elf_image *image, struct error *error, struct cfi_sta
 		*stats = cfi.stats;
 	for (size_t i = 0; i < SOURCES; i++)
 		source_deinit(&cfi.sources[i]);
+	go_table_deinit(&cfi.go);
 	vec_free(&cfi.extents);
 	unwind_build_deinit(&cfi.build);
 	return r;

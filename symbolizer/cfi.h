@@ -4,6 +4,9 @@
  * and .debug_frame for code of which that says nothing (Go's, in programs that
  * have both). Foreign bytes: to be used in the worker only.
  *
+ * Go's code has a better table of its own (go_table.h), which goes before
+ * .debug_frame.
+ *
  * Where functions overlap, the one that begins first keeps the addresses (of
  * two that begin alike, the one that comes first in the section), and .eh_frame
  * goes before .debug_frame. Functions outside executable segments, as a linker
@@ -27,6 +30,8 @@ struct cfi_stats {
 	uint32_t outside; /* FDEs left out: not in executable code */
 	uint32_t overlapped; /* FDEs left out or cut: the code is another one's */
 	uint32_t unsupported; /* rows (before they are merged) that no rule can say */
+	uint32_t go_functions_damaged; /* left out from where they are */
+	bool go_table_damaged; /* left out: .debug_frame has to do */
 	bool debug_frame_damaged; /* left out, for .eh_frame was good */
 };
 

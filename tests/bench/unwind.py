@@ -364,9 +364,10 @@ def marker(frame):
             and not frame.startswith("[vd"))
 
 
-# Where a thread begins. A walk that says "complete" at another name has lost its way.
+# Where a thread begins, or a stack (of Go: runtime.topofstack() names them). A walk that
+# says "complete" at another name has lost its way.
 BEGINNINGS = {"_start", "_dl_start_user", "clone", "__clone", "clone3", "__clone3", "goexit",
-              "rt0_go", "mstart", "_rt0_amd64_linux"}
+              "rt0_go", "mstart", "mcall", "morestack", "_rt0_amd64_linux"}
 
 
 def ends_early(root):

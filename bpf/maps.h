@@ -7,6 +7,7 @@
 #pragma once
 
 #include "bpf/abi.h"
+#include "bpf/jvm.h"
 #include "bpf/kernel_types.h"
 #include "bpf/unwind.h"
 
@@ -243,3 +244,33 @@ struct {
 	__type(key, __u32);
 	__type(value, struct unwind_found);
 } unwind_founds SEC(".maps");
+
+/* Java machines, by pid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct jvm_layout);
+} jvm_layouts SEC(".maps");
+
+#define HOTSPOT_BEFORE 40u /* bytes of code before the address */
+#define HOTSPOT_BEHIND 8u
+
+/* Scratch of one step through a Java machine's code. */
+struct hotspot_frame {
+	__u64 block; /* process address of the code's block */
+	__u64 code; /* where its code begins */
+	__u64 complete; /* from here on its frame is made; 0: not known */
+	__u32 size; /* of the frame, bytes; 0: none of fixed size */
+	__u32 pad;
+	__u8 head[JVM_BLOCK_BYTES + 8]; /* the block's beginning */
+	__u8 bytes[HOTSPOT_BEFORE + HOTSPOT_BEHIND]; /* of code */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_COUNT);
+	__type(key, __u32);
+	__type(value, struct hotspot_frame);
+} hotspot_frames SEC(".maps");

@@ -187,6 +187,8 @@ static __always_inline bool walk_register(const struct walk *walk, __u8 number, 
 	return true;
 }
 
+#include "bpf/hotspot.h"
+
 /* The canonical frame address; 0: `reason` says why not. */
 static __always_inline __u64 walk_cfa(struct walk *walk, const struct unwind_rule *rule)
 {
@@ -364,12 +366,15 @@ static long walk_step(__u32 index, void *context)
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, context);
 	struct walk *walk;
 	__u64 offset = 0;
-	bool on;
+	bool mapped, on;
 
 	if (!scratch || index >= ABI_FRAMES_MAX)
 		return 1;
 	walk = &scratch->walk;
-	if (walk_record(walk, scratch, index, &offset))
+	mapped = walk_record(walk, scratch, index, &offset);
+	if ((!mapped || !walk->image) && walk_hotspot(walk))
+		on = true;
+	else if (mapped)
 		on = walk_to_caller(walk, offset);
 	else
 		on = walk_without_mapping(walk);

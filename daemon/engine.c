@@ -182,6 +182,8 @@ static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)
 		return;
 	image = resolver_map(&engine->resolver, process, mmap, false);
 	unwinder_changed(&engine->unwinder, process);
+	jvm_table_mapped(&engine->jvms, process, image_table_get(&engine->images, image),
+			 mmap->start, mmap->offset);
 	if (!process->slots)
 		return;
 	/* Somebody looks at it: its next mappings and tables are wanted soon. */
@@ -261,6 +263,7 @@ static void on_mapped(void *context, struct process *process)
 {
 	struct engine *engine = context;
 
+	jvm_table_look(&engine->jvms, process, &engine->images);
 	unwinder_changed(&engine->unwinder, process);
 	/* What perfd itself maps, others do too: the C library and the loader first. */
 	if (process->slots || process->pid == (uint32_t)getpid())
@@ -354,6 +357,7 @@ void engine_drain(struct engine *engine, bool now)
 	walk_raw(engine, false);
 	resolver_flush(&engine->resolver);
 	unwinder_flush(&engine->unwinder);
+	jvm_table_flush(&engine->jvms, clock_boot_ns());
 	if (stack_table_full(&engine->stacks))
 		empty_stacks(engine);
 }
@@ -386,6 +390,7 @@ static void on_symbolizer(evutil_socket_t fd, short what, void *context)
 	walk_raw(engine, false);
 	resolver_flush(&engine->resolver);
 	unwinder_flush(&engine->unwinder);
+	jvm_table_flush(&engine->jvms, clock_boot_ns());
 	engine_fold(engine);
 }
 
@@ -511,6 +516,8 @@ static int start(struct engine *engine, const struct engine_options *options, st
 	if (!r)
 		unwinder_init(&engine->unwinder, engine->source, &engine->resolver, engine->cache);
 	if (!r)
+		jvm_table_init(&engine->jvms, engine->source, engine->resolver.symbolizer);
+	if (!r)
 		r = engine->source->ops->tasks(engine->source, error);
 	if (!r)
 		r = engine_open_system_session(engine, error);
@@ -578,6 +585,7 @@ void engine_destroy(struct engine *engine)
 		event_free(engine->cache_event);
 	table_cache_destroy(engine->cache);
 	raw_stacks_deinit(&engine->raw);
+	jvm_table_deinit(&engine->jvms);
 	unwinder_deinit(&engine->unwinder);
 	resolver_deinit(&engine->resolver);
 	stack_table_deinit(&engine->stacks);

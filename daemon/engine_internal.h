@@ -7,6 +7,7 @@
 
 #include "daemon/capture.h"
 #include "daemon/engine.h"
+#include "daemon/jvm.h"
 #include "daemon/process_table.h"
 #include "daemon/raw_stacks.h"
 #include "daemon/resolver.h"
@@ -33,6 +34,7 @@ struct engine {
 	struct resolver resolver;
 	struct unwinder unwinder;
 	struct table_cache *cache; /* NULL: none */
+	struct jvm_table jvms;
 	struct process_table processes;
 	struct image_table images;
 	struct stack_table stacks;

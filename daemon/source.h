@@ -26,6 +26,7 @@
 #define SOURCE_IMAGES_MAX 16384u
 
 struct host_stack;
+struct jvm_layout;
 struct mapping_set;
 struct source;
 struct unwind_table;
@@ -77,6 +78,9 @@ struct source_ops {
 	void (*assign_set)(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id);
 	/* The image behind a file (device 0, inode 0: the vDSO). */
 	void (*know_file)(struct source *source, uint32_t device, uint64_t inode, uint32_t image);
+	/* How a Java machine's code is laid out; NULL: forget it. 0 or -errno. The
+	 * function is NULL where nothing lives (a recording). */
+	int (*set_jvm)(struct source *source, uint32_t pid, const struct jvm_layout *layout);
 	/* The daemon gave up a stack: send it anew when it comes again. */
 	void (*forget_stack)(struct source *source, uint64_t id);
 	int (*drain)(struct source *source, bool now);

@@ -329,6 +329,14 @@ static void bpf_know_file(struct source *source, uint32_t device, uint64_t inode
 	unwind_maps_know_file(&self(source)->unwind, device, inode, image);
 }
 
+static int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout)
+{
+	int map = bpf_map__fd(self(source)->programs.sampler->maps.jvm_layouts);
+
+	return layout ? bpf_map_update_elem(map, &pid, layout, BPF_ANY)
+		      : bpf_map_delete_elem(map, &pid);
+}
+
 /* ---- reading ---- */
 
 static int bpf_tasks(struct source *source, struct error *error)
@@ -442,6 +450,7 @@ static const struct source_ops bpf_ops = {
 	.publish_set = bpf_publish_set,
 	.withdraw_set = bpf_withdraw_set,
 	.assign_set = bpf_assign_set,
+	.set_jvm = bpf_set_jvm,
 	.know_file = bpf_know_file,
 	.forget_stack = bpf_forget_stack,
 	.drain = bpf_drain,

@@ -8,6 +8,7 @@
 
 #include "daemon/base/clock.h"
 #include "symbolizer/client_private.h"
+#include "symbolizer/hotspot.h"
 #include "symbolizer/unwind_table.h"
 
 #define HANDED_MAX 3
@@ -202,6 +203,23 @@ static void on_unwind(struct symbolizer *s)
 	client_finish_unwind(s, s->in.payload.data, s->in.payload.length);
 }
 
+static void on_jvm(struct symbolizer *s)
+{
+	struct jvm_layout layout;
+	struct error error = {0};
+
+	if (s->in.header.error) {
+		told_error(&s->in, &error);
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (hotspot_decode(s->in.payload.data, s->in.payload.length, &error, &layout) < 0) {
+		link_lost(s, true, error.text);
+		return;
+	}
+	client_finish_jvm(s, &layout);
+}
+
 void answer_take(struct symbolizer *s)
 {
 	switch (s->step) {
@@ -223,6 +241,9 @@ void answer_take(struct symbolizer *s)
 		break;
 	case WIRE_UNWIND:
 		on_unwind(s);
+		break;
+	case WIRE_JVM:
+		on_jvm(s);
 		break;
 	default:
 		client_finish_plain(s);

@@ -235,6 +235,10 @@ static void call_failed(struct symbolizer *s, const struct op *op, const struct 
 		if (op->done.unwind)
 			op->done.unwind(op->context, error->code, error->text, NULL, 0);
 		break;
+	case WIRE_JVM:
+		if (op->done.jvm)
+			op->done.jvm(op->context, error->code, error->text, NULL);
+		break;
 	default:
 		break;
 	}
@@ -289,6 +293,16 @@ void client_finish_unwind(struct symbolizer *s, const void *table, size_t size)
 	s->stats.answers++;
 	if (op->done.unwind)
 		op->done.unwind(op->context, 0, "", table, size);
+	op_free(op);
+}
+
+void client_finish_jvm(struct symbolizer *s, const struct jvm_layout *layout)
+{
+	struct op *op = TAKE_PTR(s->current);
+
+	s->stats.answers++;
+	if (op->done.jvm)
+		op->done.jvm(op->context, 0, "", layout);
 	op_free(op);
 }
 
@@ -514,4 +528,20 @@ void symbolizer_hurry(struct symbolizer *s, uint32_t image, uint32_t urgency)
 	for (struct op *op = s->tables.first; op; op = op->next)
 		if (op->image == image && op->urgency < urgency)
 			op->urgency = urgency;
+}
+
+int symbolizer_jvm(struct symbolizer *s, int memory, uint64_t code, uint64_t offset,
+		   symbolizer_jvm_fn *done, void *context)
+{
+	uint64_t place[] = {code, offset};
+	struct op op = {
+		.kind = WIRE_JVM, .fd = memory, .count = 2, .done.jvm = done, .context = context};
+	int r;
+
+	if (memory < 0)
+		return -EINVAL;
+	r = submit(s, &op, place);
+	if (r < 0)
+		close(memory);
+	return r;
 }

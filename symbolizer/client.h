@@ -20,6 +20,7 @@
 
 #include "daemon/base/error.h"
 
+struct jvm_layout;
 struct symbolizer;
 
 /* At most so many requests wait at a time; one more is refused with -EAGAIN. */
@@ -162,6 +163,14 @@ int symbolizer_unwind(struct symbolizer *symbolizer, uint32_t image, uint32_t ur
 		      symbolizer_unwind_fn *done, void *context);
 /* Makes the image's table at least so urgent, if it still waits. */
 void symbolizer_hurry(struct symbolizer *symbolizer, uint32_t image, uint32_t urgency);
+
+/* error: 0, or -errno with a sentence, as hotspot_read() has it. */
+typedef void symbolizer_jvm_fn(void *context, int error, const char *text,
+			       const struct jvm_layout *layout);
+/* The layout of a Java machine's code. `memory` is /proc/PID/mem, open for reading, and
+ * the client's from then on; code and offset: where libjvm.so's code is mapped. */
+int symbolizer_jvm(struct symbolizer *symbolizer, int memory, uint64_t code, uint64_t offset,
+		   symbolizer_jvm_fn *done, void *context);
 
 /* Has the worker read the kernel's symbols now, so that the first question for
  * them finds them there. */

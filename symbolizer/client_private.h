@@ -40,12 +40,13 @@ struct op {
 	uint32_t urgency; /* of an unwind table */
 	uint64_t *addresses; /* or offsets */
 	size_t count;
-	int fd; /* of maps; -1 */
+	int fd; /* of maps, of memory; -1 */
 	union {
 		symbolizer_image_fn *image;
 		symbolizer_names_fn *names;
 		symbolizer_maps_fn *maps;
 		symbolizer_unwind_fn *unwind;
+		symbolizer_jvm_fn *jvm;
 	} done; /* may be NULL */
 	void *context;
 	uint32_t tries; /* workers it has seen end */
@@ -107,6 +108,7 @@ void client_finish_image(struct symbolizer *s, const struct symbolizer_image *im
 void client_finish_names(struct symbolizer *s, const struct wire_names *names);
 void client_finish_maps(struct symbolizer *s, const struct wire_mappings *mappings);
 void client_finish_unwind(struct symbolizer *s, const void *table, size_t size);
+void client_finish_jvm(struct symbolizer *s, const struct jvm_layout *layout);
 void client_finish_plain(struct symbolizer *s);
 /* The next waiting request becomes the current one; false if there is none. */
 bool client_next(struct symbolizer *s);

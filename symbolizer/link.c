@@ -254,6 +254,11 @@ static void advance(struct symbolizer *s)
 	case WIRE_UNWIND:
 		step_unwind(s, op);
 		break;
+	case WIRE_JVM:
+		for (size_t i = 0; i < op->count; i++)
+			strbuf_u64(&s->request, op->addresses[i]);
+		send_step(s, WIRE_JVM, op->fd);
+		break;
 	default:
 		client_finish_plain(s);
 	}

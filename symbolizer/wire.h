@@ -18,6 +18,8 @@
  *   KERNEL_NAMES  u64 address[]                   strings, names
  *   MAPS          -, and a descriptor             strings, mappings
  *   UNWIND        u32 image, and a descriptor     an unwind table (unwind_table.h)
+ *   JVM           u64 code, u64 offset of it      a layout (hotspot.h)
+ *                 in libjvm.so, and a descriptor
  *
  * An answer with an error has a sentence as its payload.
  *   strings   u32 count, then each: u32 length, bytes, NUL
@@ -58,6 +60,7 @@ enum wire_kind {
 	WIRE_KERNEL_NAMES,
 	WIRE_MAPS,
 	WIRE_UNWIND,
+	WIRE_JVM,
 	WIRE_KIND_COUNT,
 };
 

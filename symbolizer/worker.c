@@ -19,6 +19,7 @@
 #include "symbolizer/dwarf_frames.h"
 #include "symbolizer/elf_image.h"
 #include "symbolizer/function_starts.h"
+#include "symbolizer/hotspot.h"
 #include "symbolizer/kallsyms.h"
 #include "symbolizer/proc_maps.h"
 #include "symbolizer/sandbox.h"
@@ -469,6 +470,23 @@ static int handle_unwind(struct worker *worker, struct request *request, struct 
 	return r;
 }
 
+static int handle_jvm(struct worker *worker, struct request *request, struct strbuf *answer,
+		      struct error *error)
+{
+	uint64_t code = reader_u64(&request->reader);
+	uint64_t offset = reader_u64(&request->reader);
+	struct jvm_layout layout;
+	int r;
+
+	(void)worker;
+	if (!complete(request) || request->fd < 0)
+		return malformed(error);
+	r = hotspot_read(request->fd, code, offset, error, &layout);
+	if (!r)
+		hotspot_encode(&layout, answer);
+	return r;
+}
+
 static handler *const handlers[] = {
 	[WIRE_HELLO] = handle_hello,
 	[WIRE_IMAGE_OPEN] = handle_image_open,
@@ -479,6 +497,7 @@ static handler *const handlers[] = {
 	[WIRE_KERNEL_NAMES] = handle_kernel_names,
 	[WIRE_MAPS] = handle_maps,
 	[WIRE_UNWIND] = handle_unwind,
+	[WIRE_JVM] = handle_jvm,
 };
 _Static_assert(sizeof(handlers) / sizeof(handlers[0]) == WIRE_KIND_COUNT,
 	       "a handler for each kind of request");

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Includes point down the layers, are written from the root, and go in no circle.
 
-    0  daemon/base/, and what kernel and user side share: bpf/abi.h, bpf/unwind.h
+    0  daemon/base/, and what kernel and user side share: bpf/abi.h, jvm.h, unwind.h
     1  symbolizer/
     2  flamegraph/
     3  daemon/
@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.MULTILINE)
 FOLDERS = ("bpf", "daemon", "symbolizer", "flamegraph", "tests")
 
-SHARED = ("bpf/abi.h", "bpf/unwind.h")
+SHARED = ("bpf/abi.h", "bpf/jvm.h", "bpf/unwind.h")
 
 BASE, BPF, SYMBOLIZER, FLAMEGRAPH, DAEMON, TESTS = (
     "base", "bpf", "symbolizer", "flamegraph", "daemon", "tests")

@@ -20,6 +20,18 @@ const struct format formats[] = {
 	 format_pprof_read, format_pprof_recognises},
 	{"perf", ".perf .script", "the text of perf script", format_perf_write, format_perf_read,
 	 format_perf_recognises},
+	{"speedscope", ".speedscope.json .speedscope", "for speedscope.app",
+	 format_speedscope_write, NULL, NULL},
+	{"firefox", ".firefox.json .firefox", "for profiler.firefox.com", format_firefox_write,
+	 NULL, NULL},
+	{"callgrind", ".callgrind", "for callgrind_annotate and KCachegrind",
+	 format_callgrind_write, NULL, NULL},
+	{"chrome", ".trace.json .trace", "trace events, for Perfetto", format_chrome_write, NULL,
+	 NULL},
+	{"d3", ".d3.json .d3", "the call tree for d3-flame-graph", format_d3_write, NULL, NULL},
+	{"csv", ".csv", "the table for a spreadsheet", format_csv_write, NULL, NULL},
+	{"tree", "", "the call tree as text, with percent", format_tree_write, NULL, NULL},
+	{"chart", "", "a flame graph in characters", format_chart_write, NULL, NULL},
 	{"report", ".txt", "table of functions: self, total, percent", format_report_write, NULL,
 	 NULL},
 	{"json", ".json", "the table and everything counted, for programs", format_json_write, NULL,
@@ -154,6 +166,7 @@ static int prepare(struct format_job *job, const struct format_options *options,
 		job->title = "perfd profile";
 	job->width = options->width ? options->width : 1200;
 	job->top = options->top;
+	job->columns = options->columns;
 	job->without_comm = options->without_comm;
 	job->value_name = job->value_unit = "";
 	if (job->value_type < profile->value_type_count) {

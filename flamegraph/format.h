@@ -29,6 +29,7 @@ struct format_options {
 	const char *palette; /* colours of a picture, see palette.h; NULL: "kind" */
 	uint32_t width; /* px that a picture has where nothing else says; 0: 1200 */
 	uint32_t top; /* rows of a table; 0: all */
+	uint32_t columns; /* cells of the terminal that text must fit; 0: 80 */
 	bool without_comm; /* no level for threads' names */
 };
 
@@ -43,6 +44,7 @@ struct format_job {
 	const struct palette_style *palette;
 	uint32_t width;
 	uint32_t top;
+	uint32_t columns;
 	bool without_comm;
 };
 
@@ -120,3 +122,11 @@ int format_report_write(const struct format_job *job, FILE *out);
 int format_json_write(const struct format_job *job, FILE *out);
 int format_perf_write(const struct format_job *job, FILE *out);
 int format_pprof_write(const struct format_job *job, FILE *out);
+int format_speedscope_write(const struct format_job *job, FILE *out);
+int format_firefox_write(const struct format_job *job, FILE *out);
+int format_callgrind_write(const struct format_job *job, FILE *out);
+int format_chrome_write(const struct format_job *job, FILE *out);
+int format_d3_write(const struct format_job *job, FILE *out);
+int format_csv_write(const struct format_job *job, FILE *out);
+int format_tree_write(const struct format_job *job, FILE *out);
+int format_chart_write(const struct format_job *job, FILE *out);

@@ -11,6 +11,8 @@
  *	functions_total      how many there are, before a limit cut the list
  *	processes  [{pid, ppid, comm, cgroup, start_ns, end_ns, samples, weight}]
  *	counts     [{key, text, count, loss}]
+ *	windows    {width_ns, count, min, mean, max, p50, p90, p99} of the value in each
+ *	           window of time; null: the profile has no time axis
  *
  * Times of processes are since start_ns; null: before it, or still alive. Fields
  * may be added within a schema version, never changed.
@@ -88,21 +90,6 @@ static json_t *value_types(struct writer *writer)
 	return array;
 }
 
-static const char *kind_name(uint32_t kind)
-{
-	static const char *const names[] = {
-		[FRAME_USER] = "user",
-		[FRAME_KERNEL] = "kernel",
-		[FRAME_INLINE] = "inlined",
-		[FRAME_JIT] = "jit",
-		[FRAME_INTERPRETED] = "interpreted",
-		[FRAME_SPECIAL] = "special",
-	};
-
-	_Static_assert(sizeof(names) / sizeof(*names) == FRAME_KIND_COUNT, "a name for each kind");
-	return kind < FRAME_KIND_COUNT ? names[kind] : "";
-}
-
 static json_t *functions(struct writer *writer, const struct report *report)
 {
 	json_t *array = json_array();
@@ -116,7 +103,7 @@ static json_t *functions(struct writer *writer, const struct report *report)
 
 		set_text(writer, object, "name", text, length);
 		set_string(writer, object, "module", label->module);
-		set(writer, object, "kind", json_string(kind_name(label->kind)));
+		set(writer, object, "kind", json_string(report_kind_name(label->kind)));
 		set_number(writer, object, "self", row->self);
 		set_number(writer, object, "total", row->total);
 		set_percent(writer, object, "self_percent", row->self);
@@ -202,6 +189,26 @@ static json_t *counts(struct writer *writer)
 	return array;
 }
 
+static json_t *windows(struct writer *writer)
+{
+	const struct format_job *job = writer->job;
+	struct report_windows windows;
+	json_t *object;
+
+	if (report_windows(job->profile, job->value_type, &windows) || !windows.count)
+		return json_null();
+	object = json_object();
+	set_number(writer, object, "width_ns", job->profile->bucket_ns);
+	set_number(writer, object, "count", windows.count);
+	set_number(writer, object, "min", windows.min);
+	set_number(writer, object, "mean", windows.mean);
+	set_number(writer, object, "max", windows.max);
+	set_number(writer, object, "p50", windows.p50);
+	set_number(writer, object, "p90", windows.p90);
+	set_number(writer, object, "p99", windows.p99);
+	return object;
+}
+
 static void set_head(struct writer *writer, json_t *root)
 {
 	const struct format_job *job = writer->job;
@@ -237,6 +244,7 @@ int format_json_write(const struct format_job *job, FILE *out)
 	set_number(&writer, root, "functions_total", report.rows_all);
 	set(&writer, root, "processes", processes(&writer));
 	set(&writer, root, "counts", counts(&writer));
+	set(&writer, root, "windows", windows(&writer));
 	report_deinit(&report);
 	errno = 0;
 	if (writer.failed)

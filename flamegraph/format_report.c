@@ -13,20 +13,6 @@
 #include "flamegraph/summary.h"
 #include "flamegraph/text.h"
 
-static void put_head(struct strbuf *out, const struct format_job *job)
-{
-	size_t began;
-
-	text_put(out, job->title, strlen(job->title));
-	strbuf_putc(out, '\n');
-	began = out->length;
-	summary_put_origin(out, job);
-	if (out->length > began)
-		strbuf_putc(out, '\n');
-	summary_put_amount(out, job);
-	strbuf_puts(out, "\n\n");
-}
-
 /* Right-aligned by characters: µ is two bytes. */
 static void put_cell(struct strbuf *out, const struct strbuf *text, size_t width)
 {
@@ -92,14 +78,31 @@ static void put_row(struct strbuf *out, const struct format_job *job, const stru
 	strbuf_putc(out, '\n');
 }
 
-static void put_foot(struct strbuf *out, const struct profile *profile)
+static void put_figure(struct strbuf *out, const struct format_job *job, const char *name,
+		       uint64_t value)
 {
-	if (profile->counts.count)
-		strbuf_putc(out, '\n');
-	for (size_t i = 0; i < profile->counts.count; i++) {
-		summary_put_count(out, profile, &profile->counts.items[i]);
-		strbuf_putc(out, '\n');
-	}
+	strbuf_puts(out, name);
+	text_put_value(out, value, job->value_unit);
+}
+
+/* What the value was in each window of time, where the profile has time. */
+static void put_windows(struct strbuf *out, const struct format_job *job)
+{
+	struct report_windows windows;
+
+	if (report_windows(job->profile, job->value_type, &windows) || windows.count < 2)
+		return;
+	strbuf_puts(out, "\nin ");
+	text_put_count(out, windows.count);
+	strbuf_puts(out, " windows of ");
+	text_put_value(out, job->profile->bucket_ns, "nanoseconds");
+	put_figure(out, job, ": min ", windows.min);
+	put_figure(out, job, " · mean ", windows.mean);
+	put_figure(out, job, " · p50 ", windows.p50);
+	put_figure(out, job, " · p90 ", windows.p90);
+	put_figure(out, job, " · p99 ", windows.p99);
+	put_figure(out, job, " · max ", windows.max);
+	strbuf_putc(out, '\n');
 }
 
 int format_report_write(const struct format_job *job, FILE *out)
@@ -110,7 +113,7 @@ int format_report_write(const struct format_job *job, FILE *out)
 
 	if (r)
 		return r;
-	put_head(&text, job);
+	summary_put_head(&text, job);
 	strbuf_puts(&text, "    self                 total             function  module\n");
 	for (size_t i = 0; i < report.rows.count; i++)
 		put_row(&text, job, &report, &report.rows.items[i]);
@@ -119,7 +122,8 @@ int format_report_write(const struct format_job *job, FILE *out)
 		text_put_count(&text, report.rows_all - report.rows.count);
 		strbuf_puts(&text, " more functions\n");
 	}
-	put_foot(&text, job->profile);
+	put_windows(&text, job);
+	summary_put_counts(&text, job->profile);
 	report_deinit(&report);
 	fwrite(text.data, 1, text.length, out);
 	return strbuf_error(&text);

@@ -183,20 +183,26 @@ static int compare_labels(const void *left, const void *right, void *context)
 	return order ? order : (a->kind > b->kind) - (a->kind < b->kind);
 }
 
-uint32_t *labels_rank(const struct labels *labels)
+uint32_t *labels_order(const struct labels *labels)
 {
 	size_t count = labels->items.count;
-	_cleanup_free_ uint32_t *order = malloc((count + 1) * sizeof(*order));
-	uint32_t *rank = malloc((count + 1) * sizeof(*rank));
+	uint32_t *order = malloc((count + 1) * sizeof(*order));
 
-	if (!order || !rank) {
-		free(rank);
+	if (!order)
 		return NULL;
-	}
 	for (uint32_t i = 0; i < count; i++)
 		order[i] = i;
 	qsort_r(order, count, sizeof(*order), compare_labels, (void *)labels);
-	for (uint32_t i = 0; i < count; i++)
+	return order;
+}
+
+uint32_t *labels_rank(const struct labels *labels)
+{
+	size_t count = labels->items.count;
+	_cleanup_free_ uint32_t *order = labels_order(labels);
+	uint32_t *rank = order ? malloc((count + 1) * sizeof(*rank)) : NULL;
+
+	for (uint32_t i = 0; rank && i < count; i++)
 		rank[order[i]] = i;
 	return rank;
 }

@@ -54,3 +54,5 @@ const char *label_text(const struct labels *labels, uint32_t label, size_t *ret_
 /* ret[label] = its place among all labels sorted by text (bytes), module, kind.
  * To be freed by the caller; NULL: out of memory. */
 uint32_t *labels_rank(const struct labels *labels);
+/* The inverse: the labels in that order. */
+uint32_t *labels_order(const struct labels *labels);

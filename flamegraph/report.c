@@ -135,3 +135,81 @@ void report_deinit(struct report *report)
 	labels_deinit(&report->labels);
 	vec_free(&report->rows);
 }
+
+static int compare_sums(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+	return (a > b) - (a < b);
+}
+
+/* The smallest value that at least `percent` of the sorted ones do not exceed. */
+static uint64_t percentile(const uint64_t *sums, size_t count, unsigned percent)
+{
+	size_t rank = (count * percent + 99) / 100;
+
+	return sums[rank ? rank - 1 : 0];
+}
+
+/* The duration may end within a bucket, or before a sample that came late. */
+static uint64_t window_count(const struct profile *profile)
+{
+	uint64_t count = profile->duration_ns / profile->bucket_ns +
+			 (profile->duration_ns % profile->bucket_ns > 0);
+
+	for (size_t i = 0; i < profile->samples.count; i++) {
+		if (profile->samples.items[i].bucket >= count)
+			count = (uint64_t)profile->samples.items[i].bucket + 1;
+	}
+	return count;
+}
+
+int report_windows(const struct profile *profile, uint32_t value_type, struct report_windows *ret)
+{
+	struct report_windows windows = {0};
+	uint64_t count = profile->bucket_ns ? window_count(profile) : 0, total = 0;
+	_cleanup_free_ uint64_t *sums = NULL;
+
+	if (!count) {
+		*ret = windows;
+		return 0;
+	}
+	if (count > REPORT_WINDOWS_MAX)
+		return -E2BIG;
+	sums = calloc(count, sizeof(*sums));
+	if (!sums)
+		return -ENOMEM;
+	for (size_t i = 0; i < profile->samples.count; i++) {
+		uint64_t value = profile->values.items[i * profile->value_type_count + value_type];
+		uint64_t *sum = &sums[profile->samples.items[i].bucket];
+
+		*sum = profile_sum(*sum, value);
+		total = profile_sum(total, value);
+	}
+	qsort(sums, count, sizeof(*sums), compare_sums);
+	windows.count = count;
+	windows.min = sums[0];
+	windows.max = sums[count - 1];
+	windows.mean = total / count;
+	windows.p50 = percentile(sums, count, 50);
+	windows.p90 = percentile(sums, count, 90);
+	windows.p99 = percentile(sums, count, 99);
+	*ret = windows;
+	return 0;
+}
+
+const char *report_kind_name(uint32_t kind)
+{
+	static const char *const names[] = {
+		[FRAME_USER] = "user",
+		[FRAME_KERNEL] = "kernel",
+		[FRAME_INLINE] = "inlined",
+		[FRAME_JIT] = "jit",
+		[FRAME_INTERPRETED] = "interpreted",
+		[FRAME_SPECIAL] = "special",
+		[LABEL_COMM] = "thread",
+	};
+
+	_Static_assert(sizeof(names) / sizeof(*names) == FRAME_KIND_COUNT + 1, "all kinds");
+	return kind <= FRAME_KIND_COUNT ? names[kind] : "";
+}

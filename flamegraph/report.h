@@ -39,3 +39,15 @@ void report_deinit(struct report *report);
 uint64_t report_samples(const struct profile *profile);
 /* Samples that were lost, as report.lost. */
 uint64_t report_lost(const struct profile *profile);
+/* One value in each bucket of the profile's time, empty ones too. */
+struct report_windows {
+	size_t count; /* 0: the profile has no time axis */
+	uint64_t min, mean, max;
+	uint64_t p50, p90, p99; /* nearest rank */
+};
+/* 0, -E2BIG (more than REPORT_WINDOWS_MAX), -ENOMEM. */
+#define REPORT_WINDOWS_MAX (1U << 24)
+int report_windows(const struct profile *profile, uint32_t value_type, struct report_windows *ret);
+
+/* "user", "kernel", …: a label's kind, for programs. */
+const char *report_kind_name(uint32_t kind);

@@ -89,3 +89,27 @@ void summary_put_count(struct strbuf *out, const struct profile *profile,
 		put_string(out, profile, count->text);
 	}
 }
+
+void summary_put_head(struct strbuf *out, const struct format_job *job)
+{
+	size_t began;
+
+	text_put(out, job->title, strlen(job->title));
+	strbuf_putc(out, '\n');
+	began = out->length;
+	summary_put_origin(out, job);
+	if (out->length > began)
+		strbuf_putc(out, '\n');
+	summary_put_amount(out, job);
+	strbuf_puts(out, "\n\n");
+}
+
+void summary_put_counts(struct strbuf *out, const struct profile *profile)
+{
+	if (profile->counts.count)
+		strbuf_putc(out, '\n');
+	for (size_t i = 0; i < profile->counts.count; i++) {
+		summary_put_count(out, profile, &profile->counts.items[i]);
+		strbuf_putc(out, '\n');
+	}
+}

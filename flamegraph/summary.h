@@ -16,3 +16,7 @@ void summary_put_amount(struct strbuf *out, const struct format_job *job);
 /* One of profile->counts: "truncated: 12 - the stack was deeper than 200 frames". */
 void summary_put_count(struct strbuf *out, const struct profile *profile,
 		       const struct profile_count *count);
+/* Title, origin and amount, a line each, and an empty one: the head of a text. */
+void summary_put_head(struct strbuf *out, const struct format_job *job);
+/* All of profile->counts, a line each, after an empty one: its foot. */
+void summary_put_counts(struct strbuf *out, const struct profile *profile);

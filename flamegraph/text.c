@@ -133,6 +133,59 @@ void text_put_xml(struct strbuf *out, const char *bytes, size_t n)
 	put_all(out, bytes, n, true);
 }
 
+/* Cleaning has left no control characters. */
+void text_put_json(struct strbuf *out, const char *bytes, size_t n)
+{
+	size_t length;
+
+	strbuf_putc(out, '"');
+	for (size_t i = 0; i < n; i += length) {
+		uint32_t character = text_next(bytes + i, n - i, &length);
+
+		if (character == '"' || character == '\\')
+			strbuf_putc(out, '\\');
+		put_character(out, bytes + i, length, character, false);
+	}
+	strbuf_putc(out, '"');
+}
+
+void text_put_decimal(struct strbuf *out, uint64_t value, unsigned digits)
+{
+	uint64_t unit = 1;
+
+	for (unsigned i = 0; i < digits; i++)
+		unit *= 10;
+	strbuf_put_u64(out, value / unit);
+	if (value % unit)
+		strbuf_printf(out, ".%0*" PRIu64, (int)digits, value % unit);
+}
+
+size_t text_put_fit(struct strbuf *out, const char *bytes, size_t n, size_t cells)
+{
+	size_t length, used = 0, cut_at = 0, cut_used = 0, i;
+
+	for (i = 0; i < n; i += length) {
+		size_t wide = text_cells(text_next(bytes + i, n - i, &length));
+
+		if (used + wide > cells)
+			break;
+		used += wide;
+		if (used + 2 <= cells) {
+			cut_at = i + length;
+			cut_used = used;
+		}
+	}
+	if (i >= n) {
+		put_all(out, bytes, n, false);
+		return used;
+	}
+	if (!cut_at)
+		return 0;
+	put_all(out, bytes, cut_at, false);
+	strbuf_puts(out, "..");
+	return cut_used + 2;
+}
+
 void text_put_xml_fit(struct strbuf *out, const char *bytes, size_t n, size_t cells)
 {
 	put_fit(out, bytes, n, cells, true);

@@ -25,6 +25,8 @@ unsigned text_cells(uint32_t character);
 void text_put(struct strbuf *out, const char *bytes, size_t n);
 /* Likewise with & < > " ' as XML entities: safe in content and attributes. */
 void text_put_xml(struct strbuf *out, const char *bytes, size_t n);
+/* Likewise, in quotes, as a JSON string. */
+void text_put_json(struct strbuf *out, const char *bytes, size_t n);
 /* Likewise for XML, at most `cells` wide, with ".." at the end of what was cut;
  * nothing if fewer than three characters of it would be left. */
 void text_put_xml_fit(struct strbuf *out, const char *bytes, size_t n, size_t cells);
@@ -32,6 +34,10 @@ void text_put_xml_fit(struct strbuf *out, const char *bytes, size_t n, size_t ce
 /* "12.3 ms", "4.00 MiB", "12,345", "1.23 Gcycles": three digits or more; units
  * are those of profile_value_type, an unknown one is appended as it is. */
 void text_put_value(struct strbuf *out, uint64_t value, const char *unit);
+/* The whole of `value` in a larger unit of 10^digits: 1234567 with 6 is "1.234567". */
+void text_put_decimal(struct strbuf *out, uint64_t value, unsigned digits);
+/* At most `cells` wide, with ".." at the end of what was cut; returns the cells. */
+size_t text_put_fit(struct strbuf *out, const char *bytes, size_t n, size_t cells);
 /* 12,345,678 */
 void text_put_count(struct strbuf *out, uint64_t count);
 /* "12.3 %"; "< 0.01 %" for what is not nothing; "0 %" for no part or no whole. */

@@ -237,6 +237,19 @@ static __always_inline void walk_note_saved(struct walk *walk, const struct unwi
 	}
 }
 
+/* Is anything known of how to unwind from there? */
+static __always_inline bool has_rule(__u32 image, __u64 offset)
+{
+	int found = find_rule(image, offset);
+	__u32 number = (__u32)found;
+	const struct unwind_rule *rule;
+
+	if (found < 0)
+		return false;
+	rule = bpf_map_lookup_elem(&unwind_rules, &number);
+	return rule && rule->cfa != UNWIND_CFA_NONE;
+}
+
 /* One step by a rule; false: the walk ends, `reason` says how. */
 __noinline int walk_by_rule(struct walk *walk, __u32 number)
 {
@@ -290,6 +303,64 @@ static __always_inline void name_trampoline(const struct walk *walk)
 		scratch->frames[at]++;
 }
 
+/* Does the code before `code + 8` look like a call? E8 and FF /2 in their lengths. */
+static __always_inline bool follows_call(const __u8 *code)
+{
+	return code[3] == 0xe8 || (code[2] == 0xff && (code[3] & 0x38) == 0x10) ||
+	       (code[5] == 0xff && (code[6] & 0x38) == 0x10) ||
+	       (code[6] == 0xff && (code[7] & 0x38) == 0x10) ||
+	       (code[4] == 0xff && (code[5] & 0x38) == 0x10) ||
+	       (code[1] == 0xff && (code[2] & 0x38) == 0x10);
+}
+
+/* mov $15, %rax (or %eax); syscall: the kernel's rt_sigreturn, as libgcc knows it
+ * too (config/i386/linux-unwind.h). */
+static __always_inline bool returns_from_signal(const __u8 *code)
+{
+	return (code[8] == 0x48 && code[9] == 0xc7 && code[10] == 0xc0 && code[11] == 0x0f &&
+		!code[12] && !code[13] && !code[14] && code[15] == 0x0f && code[16] == 0x05) ||
+	       (code[8] == 0xb8 && code[9] == 0x0f && !code[10] && !code[11] && !code[12] &&
+		code[13] == 0x0f && code[14] == 0x05);
+}
+
+enum walk_next { WALK_ENDS, WALK_GOES_ON, WALK_NOT_SO };
+
+/*
+ * A return address that no call pushed, at the first byte of a function that
+ * nothing lies before: the kernel put it there (a signal handler's way back, in
+ * libraries whose trampoline has no call frame information), or whoever made the
+ * stack (makecontext(3)): then it is the outermost frame.
+ */
+__noinline int walk_from_uncalled(struct walk *walk, __u64 offset)
+{
+	__u8 code[17] = {};
+
+	if (!walk || walk->exact ||
+	    bpf_probe_read_user(code, sizeof(code), (const void *)(walk->ip - 8)) ||
+	    follows_call(code))
+		return WALK_NOT_SO;
+	if (returns_from_signal(code)) {
+		name_trampoline(walk);
+		return walk_out_of_signal(walk) ? WALK_GOES_ON : WALK_ENDS;
+	}
+	/* Padding before it, and rules of its own. */
+	if ((code[7] != 0x90 && code[7] != 0xcc && code[7]) || !has_rule(walk->image, offset + 1))
+		return WALK_NOT_SO;
+	name_trampoline(walk);
+	walk->reason = ABI_REASON_COMPLETE;
+	return WALK_ENDS;
+}
+
+/* Code that has a table, but no rule. */
+static __always_inline int walk_without_rule(struct walk *walk, __u64 offset)
+{
+	int next = walk_from_uncalled(walk, offset);
+
+	if (next != WALK_NOT_SO)
+		return next == WALK_GOES_ON;
+	return walk_by_frame_pointer(walk, ABI_REASON_NO_ROW);
+}
+
 /* From a frame whose place is (image, offset) to its caller. */
 __noinline int walk_to_caller(struct walk *walk, __u64 offset)
 {
@@ -306,6 +377,8 @@ __noinline int walk_to_caller(struct walk *walk, __u64 offset)
 		walk->reason = ABI_REASON_EVICTED;
 		return false;
 	}
+	if (found == -ABI_REASON_NO_ROW)
+		return walk_without_rule(walk, offset);
 	if (found < 0)
 		return walk_by_frame_pointer(walk, (__u32)-found);
 	number = (__u32)found;
@@ -314,7 +387,7 @@ __noinline int walk_to_caller(struct walk *walk, __u64 offset)
 		return false;
 	switch (rule->cfa) {
 	case UNWIND_CFA_NONE:
-		return walk_by_frame_pointer(walk, ABI_REASON_NO_ROW);
+		return walk_without_rule(walk, offset);
 	case UNWIND_CFA_END:
 		walk->reason = ABI_REASON_COMPLETE;
 		return false;

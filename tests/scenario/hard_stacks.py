@@ -22,15 +22,8 @@ HZ = 997
 WHOLE = 0.995
 SLACK = 6  # samples: a case has some hundred, and half a per cent of them is few
 
-# What is known not to reach WHOLE, why, and how far it must get all the same. See
-# docs/unwinding.md, "What is not".
-KNOWN = {
-    "context": (0.0, "glibc's __start_context has no end marker in its call frame information"),
-    "jit": (0.80, "the kernel side learns of new code in memory a moment late"),
-    "throws": (0.60, "first mappings; stubs without call frame information"),
-    "forks": (0.95, "first mappings of many short processes"),
-    "vfork": (0.95, "first mappings of many short processes"),
-}
+# What is known not to reach WHOLE: {case: (how far it must get, why)}. See docs/unwinding.md.
+KNOWN = {}
 KNOWN_BUILDS = {"musl": "Debian's musl has no call frame information"}
 FIRST_SIGHT = 0.95
 LEAVES = 0.7  # of the samples; else the case has not shown what it is for

@@ -283,6 +283,56 @@ START_TEST(what_no_rule_says)
 }
 END_TEST
 
+/* ---- addresses that no call pushed ---- */
+
+/* The code lies right behind the stack here: it is all that can be read. */
+static uint64_t lay_code(const uint8_t *bytes, size_t size)
+{
+	memcpy((uint8_t *)&scene.sample.words[STACK_WORDS - 8], bytes, size);
+	map(STACK + sizeof(scene.sample.words) - 64, IMAGE, OFFSET + 0x8000, false);
+	return STACK + sizeof(scene.sample.words) - 64 + 8;
+}
+
+static const uint8_t sigreturn[] = {0x66, 0x90, 0x66, 0x90, 0x66, 0x90, 0x66, 0x90, 0x48,
+				    0xc7, 0xc0, 0x0f, 0,    0,    0,    0x0f, 0x05};
+
+START_TEST(a_signal_without_rules)
+{
+	uint64_t trampoline = lay_code(sigreturn, sizeof(sigreturn));
+
+	rule(0x000, RSP(8));
+	rule(0x300, RULE(END));
+	rule(0x310, RULE(NONE));
+	start_at(CODE);
+	word(0, trampoline);
+	word(1 + 20, place(50)); /* rsp */
+	word(1 + 21, CODE + 0x305); /* rip */
+	EXPECT(COMPLETE, 0, 0x8008, 0x305);
+}
+END_TEST
+
+START_TEST(a_stack_that_was_made)
+{
+	uint8_t code[17] = {0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x48, 0x89, 0xdc};
+	uint64_t bottom = lay_code(code, sizeof(code));
+
+	rule(0x000, RSP(8));
+	rule(0x310, RULE(NONE));
+	rule(0x8008, RSP(8));
+	start_at(CODE);
+	word(0, bottom);
+	EXPECT(COMPLETE, 0, 0x8008);
+	/* It follows a call: somebody called, and never got back. */
+	code[3] = 0xe8;
+	memcpy((uint8_t *)&scene.sample.words[STACK_WORDS - 8], code, sizeof(code));
+	EXPECT(NO_ROW, 0, 0x8007);
+	code[3] = 0;
+	code[7] = 0x42; /* no padding */
+	memcpy((uint8_t *)&scene.sample.words[STACK_WORDS - 8], code, sizeof(code));
+	EXPECT(NO_ROW, 0, 0x8007);
+}
+END_TEST
+
 /* ---- the frame pointer ---- */
 
 START_TEST(through_code_without_a_file)
@@ -428,6 +478,7 @@ int main(void)
 		  realigned_and_plt, out_of_a_signal, return_address_in_a_register,
 		  a_saved_register_is_found_frames_later, what_no_rule_says}},
 		{"frame_pointer", {through_code_without_a_file, ends_of_the_chain}},
+		{"uncalled", {a_signal_without_rules, a_stack_that_was_made}},
 		{"bounds", {deeper_than_the_limit, beyond_what_was_copied}},
 		{"early", {waits_for_a_table, without_mappings}},
 	};

@@ -61,6 +61,11 @@ static const struct option_row {
 			  "which of the profile's values (default: the one it was taken for)"},
 	[OPTION_FROM] = {0, "from", VALUE_TEXT, "FORMAT", offsetof(struct options, from), NULL,
 			 "the input's format (default: recognised by its content)"},
+	[OPTION_BY] = {0, "by", VALUE_TEXT, "SCALE", offsetof(struct options, by), NULL,
+		       "compare by second, share of the whole, or value as it is (default: second "
+		       "where both durations are known, else share)"},
+	[OPTION_WIDTHS] = {0, "widths", VALUE_TEXT, "OF", offsetof(struct options, widths), NULL,
+			   "of the picture's boxes: sum, after or before (default: sum)"},
 	[OPTION_ANNOTATE] =
 		{0, "annotate", VALUE_TEXT, "LIST", offsetof(struct options, annotate), NULL,
 		 "of perf's text: pid, tid, kernel, jit, inline, address, with commas; all or none "

@@ -28,6 +28,8 @@
 	X(PALETTE)                                                                                 \
 	X(VALUE)                                                                                   \
 	X(FROM)                                                                                    \
+	X(BY)                                                                                      \
+	X(WIDTHS)                                                                                  \
 	X(ANNOTATE)                                                                                \
 	X(JSON)                                                                                    \
 	X(SOCKET)                                                                                  \
@@ -59,6 +61,8 @@ struct options {
 	const char *value; /* NULL: the profile's default */
 	const char *from; /* NULL: by content */
 	const char *annotate; /* NULL: the default */
+	const char *by; /* of diff; NULL: the default */
+	const char *widths; /* likewise */
 	const char *socket; /* NULL: the config's */
 	const char *config; /* NULL: /etc/perfd/perfd.conf */
 	char **rest; /* arguments that are no options, NULL-terminated */

@@ -44,6 +44,14 @@ static const char flamegraph_more[] =
 	"\nAs convert, but to a picture: without -f and a telling name, svg. Without -o it is\n"
 	"perfd-NAME.svg in this directory, or standard output if IN is standard input.\n";
 
+static const char diff_more[] =
+	"\nFiles in any format that can be read; one of two columns (folded) is enough. Without "
+	"-o\n"
+	"the result goes to standard output. Formats: table, json, folded (two columns), svg.\n"
+	"\"noise\", \"likely\", \"sure\": whether so large a difference is chance, by the number "
+	"of\n"
+	"samples on either side.\n";
+
 static const struct command commands[] = {
 	{"record", "(-p PID | -a | -- CMD ARGS...) [options]", "profile, and write the result",
 	 OPTION_BIT(PID) | OPTION_BIT(ALL) | SAMPLING | RESULT | WHERE, cmd_record, record_more,
@@ -65,6 +73,10 @@ static const struct command commands[] = {
 	 RESULT | READING | OPTION_BIT(VALUE) | OPTION_BIT(TOP), cmd_convert, convert_more, 1},
 	{"flamegraph", "[IN] [-o OUT] [options]", "the flame graph of a profile of any format",
 	 RESULT | READING | OPTION_BIT(VALUE), cmd_flamegraph, flamegraph_more, 1},
+	{"diff", "BEFORE AFTER [-o OUT] [options]", "what changed between two profiles",
+	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | OPTION_BIT(BY) | OPTION_BIT(WIDTHS) |
+		 OPTION_BIT(VALUE) | OPTION_BIT(TOP) | OPTION_BIT(JSON),
+	 cmd_diff, diff_more, 2},
 	{"version", "", "print the version", 0, cmd_version, NULL, 0},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -95,7 +107,7 @@ static int help_command(const struct command *command)
 	options_help(command->options);
 	if (command->more)
 		fputs(command->more, stdout);
-	if (command->options & OPTION_BIT(FORMAT))
+	if (command->options & OPTION_BIT(FORMAT) && command->run != cmd_diff)
 		result_help();
 	return EXIT_CODE_OK;
 }

@@ -49,8 +49,11 @@ static bool kernel_is_confidential(void)
 	return file && fgets(line, sizeof(line), file) && strstr(line, "[confidentiality]");
 }
 
-static int load_error(int code, const char *what, struct error *error)
+static int load_error(const struct config *config, int code, const char *what,
+		      struct error *error)
 {
+	char words[128];
+
 	if (kernel_is_confidential())
 		return error_set(
 			error, code,
@@ -63,10 +66,18 @@ static int load_error(int code, const char *what, struct error *error)
 				 "no permission to load the %s program: perfd needs CAP_BPF and "
 				 "CAP_PERFMON; run it as root, or give it these capabilities",
 				 what);
+	if (config->btf[0]) {
+		libbpf_strerror(code, words, sizeof(words));
+		return error_set(error, code,
+				 "the %s program cannot be loaded: %s; is %s the BTF of the kernel "
+				 "that runs? (log level debug shows more)",
+				 what, words, config->btf);
+	}
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		return error_set(error, code,
-				 "the kernel refused the %s program: %s; it has no BTF "
-				 "(/sys/kernel/btf/vmlinux is missing: CONFIG_DEBUG_INFO_BTF)",
+				 "the kernel refused the %s program: %s; it shows no BTF "
+				 "(/sys/kernel/btf/vmlinux is missing: CONFIG_DEBUG_INFO_BTF): give "
+				 "its file by --btf FILE (daemon.btf)",
 				 what, strerror(-code));
 	return error_set(error, code,
 			 "the kernel refused the %s program: %s (Linux 5.17 or later is needed; "
@@ -77,11 +88,13 @@ static int load_error(int code, const char *what, struct error *error)
 static int load_sampler(struct bpf_programs *programs, const struct config *config,
 			uint32_t ring_count, struct error *error)
 {
-	struct cpu_bpf *sampler = cpu_bpf__open();
+	LIBBPF_OPTS(bpf_object_open_opts, options,
+		    .btf_custom_path = config->btf[0] ? config->btf : NULL);
+	struct cpu_bpf *sampler = cpu_bpf__open_opts(&options);
 	int r = 0;
 
 	if (!sampler)
-		return load_error(-errno, "sampling", error);
+		return load_error(config, -errno, "sampling", error);
 	programs->sampler = sampler;
 	sampler->rodata->ring_count = ring_count;
 	sampler->rodata->ring_wake_bytes = config->ring_bytes / 4;
@@ -101,18 +114,21 @@ static int load_sampler(struct bpf_programs *programs, const struct config *conf
 		r = bpf_map__set_max_entries(sizes[i].map, sizes[i].entries);
 	if (!r)
 		r = cpu_bpf__load(sampler);
-	return r ? load_error(r, "sampling", error) : 0;
+	return r ? load_error(config, r, "sampling", error) : 0;
 }
 
 /* The process programs use the sampler's maps: one of each name. */
-static int load_process(struct bpf_programs *programs, struct error *error)
+static int load_process(struct bpf_programs *programs, const struct config *config,
+			struct error *error)
 {
-	struct process_bpf *process = process_bpf__open();
+	LIBBPF_OPTS(bpf_object_open_opts, options,
+		    .btf_custom_path = config->btf[0] ? config->btf : NULL);
+	struct process_bpf *process = process_bpf__open_opts(&options);
 	struct bpf_map *map;
 	int r = 0;
 
 	if (!process)
-		return load_error(-errno, "process", error);
+		return load_error(config, -errno, "process", error);
 	programs->process = process;
 	bpf_object__for_each_map(map, process->obj)
 	{
@@ -126,7 +142,7 @@ static int load_process(struct bpf_programs *programs, struct error *error)
 		r = process_bpf__load(process);
 	if (!r)
 		r = process_bpf__attach(process);
-	return r ? load_error(r, "process", error) : 0;
+	return r ? load_error(config, r, "process", error) : 0;
 }
 
 int bpf_programs_load(struct bpf_programs *programs, const struct config *config,
@@ -135,7 +151,7 @@ int bpf_programs_load(struct bpf_programs *programs, const struct config *config
 	int r = load_sampler(programs, config, ring_count, error);
 
 	if (!r)
-		r = load_process(programs, error);
+		r = load_process(programs, config, error);
 	if (r)
 		bpf_programs_destroy(programs);
 	return r;

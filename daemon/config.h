@@ -24,6 +24,7 @@ struct config {
 	char socket_group[64]; /* group that may see all; "perfd" */
 	char log_level[16]; /* enum log_level by name */
 	uint32_t clients_max;
+	char btf[CONFIG_PATH_MAX]; /* "": /sys/kernel/btf/vmlinux */
 	/* [cpu] */
 	char event[16]; /* "cpu-clock" or "cycles" */
 	uint32_t frequency_hz; /* system-wide rate; 0: only sessions sample */

@@ -32,6 +32,8 @@
 	  "Messages below this level are left out of the log.")                                    \
 	X("daemon", "clients_max", clients_max, CONFIG_NUMBER, "connections", "64", 1, 4096,       \
 	  "Connections to the socket at once.")                                                    \
+	X("daemon", "btf", btf, CONFIG_PATH, "path", "", 0, CONFIG_PATH_MAX - 1,                    \
+	  "The kernel's BTF, where it does not show its own. Empty: its own.")                     \
 	X("cpu", "event", event, CONFIG_CHOICE, "cpu-clock cycles", "cpu-clock", 0, 15,            \
 	  "What takes samples: a timer, or the cycle counter where there is one.")                 \
 	X("cpu", "frequency_hz", frequency_hz, CONFIG_NUMBER, "Hz", "99", 0, 100000,               \

@@ -31,6 +31,7 @@ enum { EXIT_USAGE = 2, GO_ON = -1 };
 
 enum option_id {
 	OPT_SET = 256,
+	OPT_BTF,
 	OPT_CHECK,
 	OPT_PRINT,
 	OPT_EXPLAIN,
@@ -42,6 +43,7 @@ enum option_id {
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, 'c'},
 	{"socket", required_argument, NULL, 's'},
+	{"btf", required_argument, NULL, OPT_BTF},
 	{"set", required_argument, NULL, OPT_SET},
 	{"log-level", required_argument, NULL, 'l'},
 	{"check-config", no_argument, NULL, OPT_CHECK},
@@ -61,6 +63,7 @@ static const char help[] =
 	"Profiles this machine all the time; ask it with perfctl.\n\n"
 	"  -c, --config FILE      settings (default: " CONFIG_DEFAULT_PATH ", if it is there)\n"
 	"  -s, --socket PATH      control socket, same as --set daemon.socket=PATH\n"
+	"      --btf FILE         the kernel's BTF, same as --set daemon.btf=FILE\n"
 	"      --set KEY=VALUE    one setting, as section.key=value; wins over the file;\n"
 	"                         may be given several times\n"
 	"  -l, --log-level LEVEL  error, warning, info or debug (default: daemon.log_level)\n"
@@ -179,6 +182,8 @@ static int load_config(struct perfd *perfd, int argc, char **argv, const char *f
 			r = config_set(&perfd->config, "daemon.socket", optarg, &error);
 		else if (option == 'l')
 			r = config_set(&perfd->config, "daemon.log_level", optarg, &error);
+		else if (option == OPT_BTF)
+			r = config_set(&perfd->config, "daemon.btf", optarg, &error);
 		else if (option == OPT_SET && optarg)
 			r = set_option(&perfd->config, optarg, &error);
 	}

@@ -94,7 +94,7 @@ refused_for() {
 		return
 	fi
 	cat /tmp/perfd.log
-	grep -qiE "$words" /tmp/perfd.log || fail "the refusal names no cause ($words): $(
+	grep -qiE -e "$words" /tmp/perfd.log || fail "the refusal names no cause ($words): $(
 		tail -n 1 /tmp/perfd.log)"
 }
 
@@ -236,10 +236,22 @@ paranoid_3() {
 	grep -q CAP_ nobody.log || fail "the refusal names no capability"
 }
 
+with_btf_file() {
+	start_perfd --btf /tmp/vmlinux.btf ||
+		fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
+	perfctl record --socket $SOCKET -F $HZ -o btf.folded -- shares 1 >btf.json
+	code=$?
+	end_perfd || return
+	[ $code = 0 ] || fail "perfctl record ended with code $code" || return
+	check_shares btf.folded btf.json
+}
+
+# A kernel that does not show its BTF: refused by name, and its BTF from a file will do.
 no_btf() {
+	cp /sys/kernel/btf/vmlinux /tmp/vmlinux.btf || fail "no BTF to begin with" || return
 	mkdir -p /tmp/nothing
 	mount --bind /tmp/nothing /sys/kernel/btf || fail "cannot hide /sys/kernel/btf" || return
-	refused_for BTF
+	refused_for '--btf FILE' && refused_for nothing.btf --btf /tmp/nothing.btf && with_btf_file
 	code=$?
 	umount /sys/kernel/btf
 	return $code

@@ -12,7 +12,9 @@
  *	locate(event, view)  [depth, share of the width] of a point
  *	tell(event, lines)   tooltip; null lines: none
  *	reveal(view, i)	  scrolls to a box
- *	changed(view)	  after each change; may be missing
+ *	changed(view)	  after each change; may be missing, as may
+ *	saveState(state), loadState(state, view)  more that the address keeps; loading may
+ *			  choose the view's tree
  */
 class FlameControl {
 	constructor(profile, stage) {
@@ -28,7 +30,7 @@ class FlameControl {
 	/* --- What a box is ---------------------------------------------------- */
 
 	figures(i) {
-		const {profile, view} = this, {tree} = view, {unit, total} = profile;
+		const {profile, view} = this, {tree} = view, {unit} = profile, total = tree.total[0];
 		const amount = (value) => flameText.value(value, unit) + " (" + flameText.percent(value, total) + ")";
 		let text;
 		if (view.order === "callers" && i) {
@@ -237,6 +239,8 @@ class FlameControl {
 		view.matchCase = state.get("case") === "1";
 		view.icicle = state.get("icicle") === "1";
 		view.term = "";
+		if (this.stage.loadState)
+			this.stage.loadState(state, view);
 		view.setOrder(state.get("order") === "callers" ? "callers" : "callees");
 		const zoom = Number(state.get("zoom") || 0), frame = state.get("frame") || "";
 		if (zoom > 0 && zoom < view.tree.count && profile.names[view.tree.label[zoom]].slice(0, 80) === frame)
@@ -244,8 +248,6 @@ class FlameControl {
 		ui.input.value = state.get("search") || "";
 		view.search(ui.input.value);
 		this.hovered = -1;
-		if (this.stage.loadState)
-			this.stage.loadState(state);
 		this.update();
 	}
 

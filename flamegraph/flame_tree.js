@@ -49,6 +49,20 @@ class FlameTree {
 		return path;
 	}
 
+	/* The box that is called the same way as box i of another tree; 0: none is. */
+	alike(other, i) {
+		let at = 0;
+		for (const box of other.path(i).reverse().slice(1)) {
+			let child = at + 1;
+			while (child < this.end[at] && this.label[child] !== other.label[box])
+				child = this.end[child];
+			if (child >= this.end[at])
+				return 0;
+			at = child;
+		}
+		return at;
+	}
+
 	contains(outer, i) {
 		return i >= outer && i < this.end[outer];
 	}
@@ -67,7 +81,6 @@ class FlameProfile {
 		this.readLabels(this.several("labels"));
 		const count = Number(this.line("boxes"));
 		this.tree = this.readTree(count, this.lines[this.at++].split(" "));
-		this.total = this.tree.total[0];
 	}
 
 	line(word) {
@@ -132,12 +145,38 @@ class FlameProfile {
 		return ranks;
 	}
 
-	/* The tree of callers: below the root what ran itself, above each who called it.
-	 * What was left out as too thin has a box of its own above its caller's. */
-	inverted() {
-		if (!this.turned)
-			this.turned = invert(this, this.tree, this.tree.self);
-		return this.turned;
+	/* A tree of this profile turned over: below the root what ran itself, above each
+	 * who called it. What was left out as too thin has a box of its own. */
+	inverted(tree) {
+		if (!tree.turned)
+			tree.turned = invert(this, tree);
+		return tree.turned;
+	}
+
+	/* The tree with other figures, by box; boxes that have none are left out. */
+	select(self, thin) {
+		const {tree} = this, {count, parent} = tree, total = new Float64Array(count);
+		for (let i = count - 1; i >= 0; i--) {
+			total[i] += self[i] + thin[i];
+			if (i)
+				total[parent[i]] += total[i];
+		}
+		const place = new Int32Array(count);
+		let kept = 0;
+		for (let i = 0; i < count; i++)
+			place[i] = i === 0 || total[i] > 0 ? kept++ : -1;
+		const selected = new FlameTree(kept);
+		for (let i = 0; i < count; i++) {
+			const at = place[i];
+			if (at < 0)
+				continue;
+			selected.label[at] = tree.label[i];
+			selected.parent[at] = i ? place[parent[i]] : -1;
+			selected.depth[at] = tree.depth[i];
+			selected.self[at] = self[i];
+			selected.thin[at] = thin[i];
+		}
+		return selected.finish();
 	}
 }
 
@@ -148,8 +187,7 @@ function readSource(text) {
 	return name + (first === "0" ? "" : ":" + first + (last === first ? "" : "-" + last));
 }
 
-/* `self`: by box of the tree, what it counts for. */
-function invert(profile, tree, self) {
+function invert(profile, tree) {
 	let thinLabel = profile.kinds.indexOf("t");
 	if (thinLabel < 0 && tree.thin.some((value) => value > 0)) {
 		thinLabel = profile.names.length;
@@ -174,8 +212,8 @@ function invert(profile, tree, self) {
 		node.self[at] += value;
 	};
 	for (let i = 0; i < tree.count; i++) {
-		if (self[i] > 0)
-			climb(0, i, self[i]);
+		if (tree.self[i] > 0)
+			climb(0, i, tree.self[i]);
 		if (tree.thin[i] > 0)
 			climb(child(0, thinLabel), i, tree.thin[i]);
 	}

@@ -6,7 +6,7 @@
 class FlameView {
 	constructor(profile) {
 		this.profile = profile;
-		this.trees = {callees: profile.tree};
+		this.base = profile.tree; /* or a selection of it */
 		this.order = "callees"; /* or "callers": the tree turned over */
 		this.icicle = false; /* the root at the top */
 		this.matchCase = false;
@@ -23,7 +23,15 @@ class FlameView {
 
 	setOrder(order) {
 		this.order = order;
-		this.setTree(order === "callers" ? this.profile.inverted() : this.profile.tree);
+		this.setTree(order === "callers" ? this.profile.inverted(this.base) : this.base);
+	}
+
+	/* Another selection; the zoom stays where it can. */
+	setBase(tree) {
+		const before = this.tree, zoomed = this.zoomed;
+		this.base = tree;
+		this.setOrder(this.order);
+		this.zoomed = this.tree.alike(before, zoomed);
 	}
 
 	zoom(i) {

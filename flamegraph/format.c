@@ -14,6 +14,8 @@
 const struct format formats[] = {
 	{"svg", ".svg", "interactive flame graph, one file for any browser", format_svg_write, NULL,
 	 NULL},
+	{"html", ".html .htm", "report: flame graph, table, callers and callees, time line",
+	 format_html_write, NULL, NULL},
 	{"folded", ".folded .collapsed", "a line a stack: comm;root;...;leaf VALUE",
 	 format_folded_write, format_folded_read, format_folded_recognises},
 	{"pprof", ".pb.gz .pprof .pb", "for pprof and what reads its files", format_pprof_write,

@@ -117,6 +117,7 @@ bool format_pprof_recognises(const char *head, size_t n);
 
 /* The writers, for the table only. */
 int format_svg_write(const struct format_job *job, FILE *out);
+int format_html_write(const struct format_job *job, FILE *out);
 int format_folded_write(const struct format_job *job, FILE *out);
 int format_report_write(const struct format_job *job, FILE *out);
 int format_json_write(const struct format_job *job, FILE *out);

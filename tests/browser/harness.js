@@ -48,10 +48,14 @@ class Reader {
 		return this.page.keyboard.insertText(text);
 	}
 
+	// Until the page has answered what came with the frame, and has drawn that.
+	settle() {
+		return this.js(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+	}
+
 	async resize(width, height) {
 		await this.page.setViewportSize({width, height});
-		// The page answers a resize in the frame after it.
-		await this.js(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+		await this.settle();
 	}
 
 	shot(name) {

@@ -237,7 +237,7 @@ const tests = {
 			await reader.resize(1000, height);
 			for (const y of [0, 100, 100000]) {
 				await reader.js((to) => window.scrollTo(0, to), y);
-				await reader.js(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+				await reader.settle();
 				near(await reader.js(() => document.getElementById("bar").getBoundingClientRect().bottom), height, `bottom of the bar, scrolled to ${y}`);
 			}
 			const [foot, bar] = await reader.js(() => [document.querySelector("#foot text:last-child").getBoundingClientRect().bottom,

@@ -96,10 +96,12 @@ def render(name, text, form, palette="kind"):
 
 def make_pictures():
     basic = golden("svg_basic")
-    for form in ("svg",):
+    for form in ("svg", "html"):
         for name, text in (("basic", basic), ("hostile", golden("svg_hostile")), ("deep", deep()),
                            ("wide", wide()), ("long", long_name()), ("lines", golden("svg_lines"))):
             render(name, text, form)
+    for form in ("html", "json", "folded"):
+        render("report", golden("html_basic"), form)
     for palette in ("hot", "module", "memory", "name", "colour-blind"):
         render(palette, basic, "svg", palette)
 
@@ -109,7 +111,7 @@ def main():
     make_pictures()
     env = {**os.environ, "BROWSER": browser, "NODE_PATH": os.path.join(PLACE, "node_modules")}
     failed = 0
-    for script in ("svg.js",):
+    for script in ("svg.js", "html.js"):
         failed |= subprocess.run([node, os.path.join(SOURCE, script), PLACE], env=env,
                                  timeout=PATIENCE).returncode
     return 1 if failed else 0

@@ -61,6 +61,7 @@ int resolver_init(struct resolver *resolver, const struct config *config, const 
 	struct symbolizer_config how = {.memory_bytes = config->worker_memory_bytes,
 					.deadline_ns = config->worker_deadline_ns,
 					.images_max = config->worker_images_max,
+					.flags = SYMBOLIZER_DEMANGLE_SHORT,
 					.program = program,
 					.argv = argv};
 

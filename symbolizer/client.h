@@ -30,6 +30,14 @@ struct symbolizer;
 /* Addresses in one request; more are refused with -E2BIG. */
 #define SYMBOLIZER_ADDRESSES_MAX (1u << 20)
 
+/* How names of files are to be told. */
+enum symbolizer_flag {
+	SYMBOLIZER_ELF_ADDRESSES = 1 << 0, /* what is asked for are those, not file offsets */
+	SYMBOLIZER_NO_INLINES = 1 << 1, /* only the function around all inlined ones */
+	SYMBOLIZER_DEMANGLE_SHORT = 1 << 2, /* as demangle.h has it; as the linker knows */
+	SYMBOLIZER_DEMANGLE_FULL = 1 << 3, /* them without either */
+};
+
 struct symbolizer_config {
 	uint64_t memory_bytes; /* the worker's RLIMIT_AS */
 	uint64_t deadline_ns; /* for one request */
@@ -38,6 +46,7 @@ struct symbolizer_config {
 	 * as many; one that goes from there is asked for in vain (-ESTALE), until
 	 * it is dropped and added again. */
 	uint32_t images_max;
+	uint32_t flags; /* enum symbolizer_flag */
 	/* To exec for the worker: "/proc/self/exe", and its arguments, e.g.
 	 * {"perfd", "--worker", NULL}. Kept, not copied. */
 	const char *program;

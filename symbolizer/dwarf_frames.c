@@ -64,8 +64,37 @@ static const char *outer_name(const struct dwarf_frame *frame, const char *symbo
 	return symbol && (!frame->name[0] || !strchr(symbol, '.')) ? symbol : frame->name;
 }
 
+/* Only the function that is no inlined one stays, and says where the leaf is. */
+static uint32_t without_inlines(struct dwarf_frame *frames, uint32_t count)
+{
+	struct dwarf_frame outer;
+
+	if (count < 2)
+		return count;
+	outer = frames[count - 1];
+	outer.file = frames[0].file;
+	outer.line = frames[0].line;
+	frames[0] = outer;
+	return 1;
+}
+
+/* Demangled texts move as others are added: first all of them, then where they are. */
+static void demangle_all(const struct dwarf_frames_style *style, struct symbolizer_frame *frames,
+			 uint32_t count)
+{
+	uint32_t names[WIRE_FRAMES_MAX];
+
+	demangler_limit(style->demangler);
+	for (uint32_t i = 0; i < count; i++)
+		names[i] = demangler_find(style->demangler, frames[i].name, style->form);
+	for (uint32_t i = 0; i < count; i++) {
+		if (names[i] != DEMANGLE_SAME)
+			frames[i].name = demangler_text(style->demangler, names[i]);
+	}
+}
+
 int dwarf_frames_put(struct wire_out *out, struct dwarf_index *index, uint64_t address,
-		     const char *symbol)
+		     const char *symbol, const struct dwarf_frames_style *style)
 {
 	struct symbolizer_frame frames[WIRE_FRAMES_MAX];
 	struct dwarf_frame found[WIRE_FRAMES_MAX];
@@ -73,6 +102,8 @@ int dwarf_frames_put(struct wire_out *out, struct dwarf_index *index, uint64_t a
 	uint32_t kept = 0;
 	int r;
 
+	if (style->no_inlines)
+		count = without_inlines(found, count);
 	for (uint32_t i = 0; i < count; i++) {
 		const char *name = found[i].inlined ? found[i].name : outer_name(&found[i], symbol);
 
@@ -89,6 +120,7 @@ int dwarf_frames_put(struct wire_out *out, struct dwarf_index *index, uint64_t a
 			(struct symbolizer_frame){.name = symbol, .module = "", .file = ""};
 	if (!kept)
 		return 0;
+	demangle_all(style, frames, kept);
 	r = wire_out_name(out, frames, kept);
 	return r < 0 ? r : 1;
 }

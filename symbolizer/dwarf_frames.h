@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "symbolizer/demangle.h"
 #include "symbolizer/dwarf_index.h"
 #include "symbolizer/elf_image.h"
 #include "symbolizer/wire.h"
@@ -22,8 +23,15 @@ int dwarf_frames_open(int fd, const struct elf_image *image, size_t memory_max, 
 		      struct dwarf_index **ret);
 /* NULL is allowed. Closes the descriptor. */
 void dwarf_frames_close(struct dwarf_index *index);
+
+struct dwarf_frames_style {
+	bool no_inlines; /* only the outermost function, with the place of the address */
+	enum demangle_form form;
+	struct demangler *demangler;
+};
+
 /* Puts an address's frames into an answer. symbol: the symbol's name that covers
  * it, or NULL; index may be NULL. 1: done; 0: there is no name, and nothing was
  * put; -ENOMEM. */
 int dwarf_frames_put(struct wire_out *out, struct dwarf_index *index, uint64_t address,
-		     const char *symbol);
+		     const char *symbol, const struct dwarf_frames_style *style);

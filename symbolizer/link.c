@@ -202,6 +202,7 @@ static void step_image(struct symbolizer *s, struct op *op)
 		send_step(s, WIRE_IMAGE_DEBUG, image->debug_fd);
 		return;
 	}
+	strbuf_u32(&s->request, s->config.flags);
 	for (size_t i = 0; i < op->count; i++)
 		strbuf_u64(&s->request, op->addresses[i]);
 	send_step(s, WIRE_IMAGE_NAMES, -1);

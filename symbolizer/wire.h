@@ -13,7 +13,7 @@
  *   IMAGE_OPEN    u32 image, and a descriptor     u8 build id[20], u8 its size, u32 symbols
  *   IMAGE_DROP    u32 image                       -
  *   IMAGE_DEBUG   u32 image, and a descriptor     u32 symbols
- *   IMAGE_NAMES   u32 image, u64 offset[]         strings, names
+ *   IMAGE_NAMES   u32 image, flags, u64 offset[]  strings, names
  *   KERNEL_LOAD   -, and a descriptor             u8 restricted, u32 symbols
  *   KERNEL_NAMES  u64 address[]                   strings, names
  *   MAPS          -, and a descriptor             strings, mappings
@@ -41,7 +41,7 @@
 #include "daemon/base/vec.h"
 #include "symbolizer/client.h"
 
-#define WIRE_VERSION 2u
+#define WIRE_VERSION 3u
 #define WIRE_HEADER_SIZE 16u
 #define WIRE_TEXT_MAX 512u /* of an error's sentence */
 #define WIRE_NAME_MAX 4096u /* bytes of a name, a module, a source file */

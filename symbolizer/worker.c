@@ -49,6 +49,7 @@ struct worker {
 	struct hashmap index; /* id to position in images */
 	struct kallsyms kernel;
 	bool kernel_loaded;
+	struct demangler demangler;
 	uint64_t dwarf_max; /* bytes that all files' debug information may take */
 };
 
@@ -286,18 +287,20 @@ static int handle_image_debug(struct worker *worker, struct request *request, st
 	return 0;
 }
 
-static int put_place(struct wire_out *out, const struct parsed *parsed, uint64_t offset)
+static int put_place(struct wire_out *out, const struct parsed *parsed, uint64_t place,
+		     uint32_t flags, const struct dwarf_frames_style *style)
 {
-	uint64_t address, start;
+	uint64_t address = place, start;
 	const char *symbol;
 	int r;
 
-	if (!elf_image_address(&parsed->image, offset, &address))
+	if (!(flags & SYMBOLIZER_ELF_ADDRESSES) &&
+	    !elf_image_address(&parsed->image, place, &address))
 		return wire_out_nameless(out, 0);
 	symbol = symtab_find(&parsed->debug, address);
 	if (!symbol)
 		symbol = symtab_find(&parsed->symtab, address);
-	r = dwarf_frames_put(out, parsed->dwarf, address, symbol);
+	r = dwarf_frames_put(out, parsed->dwarf, address, symbol, style);
 	if (r)
 		return r < 0 ? r : 0;
 	if (!function_starts_find(&parsed->starts, address, &start) ||
@@ -331,10 +334,21 @@ static int put_name(struct wire_out *out, const char *name, const char *module)
 	return wire_out_name(out, &frame, name && name[0] ? 1 : 0);
 }
 
+static enum demangle_form form_of(uint32_t flags)
+{
+	if (flags & SYMBOLIZER_DEMANGLE_FULL)
+		return DEMANGLE_FULL;
+	return flags & SYMBOLIZER_DEMANGLE_SHORT ? DEMANGLE_SHORT : DEMANGLE_NONE;
+}
+
 static int handle_image_names(struct worker *worker, struct request *request, struct strbuf *answer,
 			      struct error *error)
 {
 	uint64_t *at = hashmap_get(&worker->index, reader_u32(&request->reader));
+	uint32_t flags = reader_u32(&request->reader);
+	struct dwarf_frames_style style = {.no_inlines = flags & SYMBOLIZER_NO_INLINES,
+					   .form = form_of(flags),
+					   .demangler = &worker->demangler};
 	struct wire_out out = {0};
 	struct parsed *parsed;
 	int r = 0;
@@ -344,7 +358,7 @@ static int handle_image_names(struct worker *worker, struct request *request, st
 	parsed = worker->images.items[*at];
 	parsed->used = worker->requests;
 	while (reader_left(&request->reader) && !r)
-		r = put_place(&out, parsed, reader_u64(&request->reader));
+		r = put_place(&out, parsed, reader_u64(&request->reader), flags, &style);
 	if (!r)
 		r = wire_out_finish(&out, answer);
 	wire_out_deinit(&out);

@@ -2,6 +2,7 @@
 #include "daemon/host_walk.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "bpf/walk.h"
 
@@ -16,6 +17,7 @@ struct ground {
 	struct unwind_file file; /* likewise */
 	uint32_t chunk; /* likewise */
 	struct scratch scratch;
+	struct hotspot_frame hotspot;
 };
 
 static _Thread_local struct ground *ground;
@@ -70,6 +72,10 @@ static void *host_lookup(const void *map, const void *key)
 	memcpy(&number, key, sizeof(number));
 	if (map == &scratches)
 		return &g->scratch;
+	if (map == &hotspot_frames)
+		return &g->hotspot;
+	if (map == &jvm_layouts)
+		return g->tables->machine ? (void *)g->tables->machine->layout : NULL;
 	if (map == &unwind_sets)
 		return number == SET_NUMBER ? &g->set : NULL;
 	if (map == &unwind_files)
@@ -85,18 +91,41 @@ static void *host_lookup(const void *map, const void *key)
 	return NULL;
 }
 
+/* Code of a Java machine, or the maps of its heaps. */
+static bool is_machine(const struct jvm_layout *layout, uint64_t at)
+{
+	if (at >= layout->low && at < layout->high)
+		return true;
+	for (uint32_t i = 0; i < layout->heap_count && i < JVM_HEAPS_MAX; i++) {
+		const struct jvm_heap *heap = &layout->heaps[i];
+
+		if (at >= heap->segmap &&
+		    at - heap->segmap < (heap->high - heap->low) >> layout->segment_shift)
+			return true;
+	}
+	return false;
+}
+
+static long read_machine(const struct host_machine *machine, void *to, __u32 size, uint64_t at)
+{
+	if (!machine || !is_machine(machine->layout, at))
+		return -1;
+	return pread(machine->memory, to, size, (off_t)at) == (ssize_t)size ? 0 : -1;
+}
+
 static long host_read(void *to, __u32 size, const void *address)
 {
 	const struct abi_raw *raw = ground->raw;
 	uint64_t at = (uint64_t)(uintptr_t)address;
 
 	if (at < raw->address || raw->bytes < size || at - raw->address > raw->bytes - size)
-		return -1;
+		return read_machine(ground->tables->machine, to, size, at);
 	memcpy(to, raw->stack + (at - raw->address), size);
 	return 0;
 }
 
-static void start_walk(struct walk *walk, const struct abi_raw *raw, bool last)
+static void start_walk(struct walk *walk, const struct abi_raw *raw,
+		       const struct host_machine *machine, bool last)
 {
 	walk->scratch = SCRATCH_SAMPLE;
 	walk->ip = raw->ip;
@@ -106,6 +135,7 @@ static void start_walk(struct walk *walk, const struct abi_raw *raw, bool last)
 	walk->set = SET_NUMBER;
 	walk->asked = 1;
 	walk->early = !last;
+	walk->exec_id = machine ? machine->layout->exec_id : 0;
 }
 
 bool host_walk(const struct abi_raw *raw, const struct mapping_set *maps,
@@ -118,7 +148,7 @@ bool host_walk(const struct abi_raw *raw, const struct mapping_set *maps,
 
 	memcpy(here.scratch.registers, raw->registers, sizeof(here.scratch.registers));
 	describe_set(&here);
-	start_walk(walk, raw, last);
+	start_walk(walk, raw, tables->machine, last);
 	ground = &here;
 	walk_user(walk);
 	ground = NULL;

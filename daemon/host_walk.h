@@ -11,8 +11,15 @@
 #include <stdint.h>
 
 #include "bpf/abi.h"
+#include "bpf/jvm.h"
 #include "bpf/unwind.h"
 #include "daemon/mapping_set.h"
+
+/* A Java machine's code, which a copied stack does not have: read where it lies. */
+struct host_machine {
+	const struct jvm_layout *layout;
+	int memory; /* reads its process's memory at process addresses */
+};
 
 /* Where the tables are: as the kernel side has them. Pointers live at least until
  * the walk is over; NULL where there is nothing. */
@@ -22,6 +29,7 @@ struct host_tables {
 	const uint32_t *(*chunk)(void *context, uint32_t number);
 	const struct unwind_rule *(*rule)(void *context, uint32_t number);
 	void *context;
+	const struct host_machine *machine; /* NULL: the process is none */
 };
 
 /* A stack in the ABI's form, with room for its frames. */

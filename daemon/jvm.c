@@ -76,8 +76,8 @@ static void on_layout(void *context, int error, const char *text, const struct j
 	if (gone(jvm))
 		return;
 	if (error) {
-		/* Unreadable memory: a page of a library that is just being mapped. */
-		if ((error != -EAGAIN && error != -EIO) || jvm->tries >= TRIES_MAX)
+		/* It may be starting: pages not yet mapped, objects half made. */
+		if (error == -ENOEXEC || jvm->tries >= TRIES_MAX)
 			give_up(jvm, text);
 		return;
 	}
@@ -89,6 +89,8 @@ static void on_layout(void *context, int error, const char *text, const struct j
 	}
 	jvm->known = true;
 	jvm->table->known++;
+	log_debug("pid %u: a Java machine, %u code heaps, after %u tries", jvm->process->pid,
+		  known.heap_count, jvm->tries);
 }
 
 static void ask(struct jvm *jvm, uint64_t now)

@@ -331,10 +331,7 @@ static void bpf_know_file(struct source *source, uint32_t device, uint64_t inode
 
 static int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout)
 {
-	int map = bpf_map__fd(self(source)->programs.sampler->maps.jvm_layouts);
-
-	return layout ? bpf_map_update_elem(map, &pid, layout, BPF_ANY)
-		      : bpf_map_delete_elem(map, &pid);
+	return unwind_maps_set_jvm(&self(source)->unwind, pid, layout);
 }
 
 /* ---- reading ---- */

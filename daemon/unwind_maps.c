@@ -2,6 +2,8 @@
 #include "daemon/unwind_maps.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -171,9 +173,29 @@ bool unwind_maps_walk(struct unwind_maps *maps, const struct abi_raw *raw,
 		      const struct mapping_set *set, bool last, struct host_stack *ret,
 		      uint32_t *ret_lacks)
 {
-	const struct host_tables tables = {file_of, chunk_of, rule_of, maps};
+	struct host_tables tables = {file_of, chunk_of, rule_of, maps, NULL};
+	struct host_machine machine;
+	struct jvm_layout layout;
+	char path[64];
+	bool done;
 
-	return host_walk(raw, set, &tables, last, ret, ret_lacks);
+	if (bpf_map_lookup_elem(maps->fds.jvms, &raw->pid, &layout))
+		return host_walk(raw, set, &tables, last, ret, ret_lacks);
+	snprintf(path, sizeof(path), "/proc/%u/mem", raw->pid);
+	machine = (struct host_machine){&layout, open(path, O_RDONLY | O_CLOEXEC)};
+	tables.machine = machine.memory < 0 ? NULL : &machine;
+	done = host_walk(raw, set, &tables, last, ret, ret_lacks);
+	if (machine.memory >= 0)
+		close(machine.memory);
+	return done;
+}
+
+int unwind_maps_set_jvm(struct unwind_maps *maps, uint32_t pid, const struct jvm_layout *layout)
+{
+	int r = layout ? bpf_map_update_elem(maps->fds.jvms, &pid, layout, BPF_ANY)
+		       : bpf_map_delete_elem(maps->fds.jvms, &pid);
+
+	return r ? -errno : 0;
 }
 
 int unwind_maps_publish(struct unwind_maps *maps, uint32_t number, const struct mapping_set *set)

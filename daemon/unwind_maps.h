@@ -17,7 +17,7 @@
 
 /* Borrowed descriptors of the maps in bpf/maps.h. */
 struct unwind_map_fds {
-	int chunks, rules, files, processes, sets, leaves, inodes;
+	int chunks, rules, files, processes, sets, leaves, inodes, jvms;
 };
 
 /* A table in the kernel's memory. */
@@ -58,3 +58,5 @@ void unwind_maps_withdraw(struct unwind_maps *maps, uint32_t number);
 int unwind_maps_assign(struct unwind_maps *maps, uint32_t pid, uint32_t number, uint32_t exec_id);
 int unwind_maps_know_file(struct unwind_maps *maps, uint32_t device, uint64_t inode,
 			  uint32_t image);
+/* How a Java machine's code is laid out; NULL: forget it. */
+int unwind_maps_set_jvm(struct unwind_maps *maps, uint32_t pid, const struct jvm_layout *layout);

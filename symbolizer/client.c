@@ -23,6 +23,15 @@ static void queue_push(struct op_queue *queue, struct op *op)
 	queue->count++;
 }
 
+static void queue_push_front(struct op_queue *queue, struct op *op)
+{
+	op->next = queue->first;
+	queue->first = op;
+	if (!queue->last)
+		queue->last = op;
+	queue->count++;
+}
+
 static struct op *queue_pop(struct op_queue *queue)
 {
 	struct op *op = queue->first;
@@ -357,7 +366,10 @@ static int submit(struct symbolizer *s, const struct op *template, const uint64_
 		memcpy(op->addresses, addresses, op->count * sizeof(*addresses));
 	}
 	s->stats.requests++;
-	queue_push(op->kind == WIRE_UNWIND ? &s->tables : &s->queue, op);
+	if (op->kind == WIRE_JVM) /* takes a millisecond, and its process runs on */
+		queue_push_front(&s->queue, op);
+	else
+		queue_push(op->kind == WIRE_UNWIND ? &s->tables : &s->queue, op);
 	link_wake(s);
 	return 0;
 }

@@ -177,7 +177,8 @@ void symbolizer_hurry(struct symbolizer *symbolizer, uint32_t image, uint32_t ur
 typedef void symbolizer_jvm_fn(void *context, int error, const char *text,
 			       const struct jvm_layout *layout);
 /* The layout of a Java machine's code. `memory` is /proc/PID/mem, open for reading, and
- * the client's from then on; code and offset: where libjvm.so's code is mapped. */
+ * the client's from then on; code and offset: where libjvm.so's code is mapped.
+ * Goes before all that waits. */
 int symbolizer_jvm(struct symbolizer *symbolizer, int memory, uint64_t code, uint64_t offset,
 		   symbolizer_jvm_fn *done, void *context);
 

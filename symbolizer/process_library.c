@@ -17,10 +17,13 @@ static int find_header(struct process_memory *memory, uint64_t code, uint64_t of
 		       Elf64_Ehdr *ret, uint64_t *ret_at)
 {
 	uint64_t at = code - offset;
+	bool readable = false;
 
 	for (uint64_t gap = 0; gap <= LIBRARY_GAP_MAX && gap < at; gap += PROCESS_PAGE) {
-		if (!process_memory_read(memory, at - gap, ret, sizeof(*ret)) ||
-		    memcmp(ret->e_ident, ELFMAG, SELFMAG))
+		if (!process_memory_read(memory, at - gap, ret, sizeof(*ret)))
+			continue;
+		readable = true;
+		if (memcmp(ret->e_ident, ELFMAG, SELFMAG))
 			continue;
 		if (ret->e_ident[EI_CLASS] != ELFCLASS64 || ret->e_machine != EM_X86_64 ||
 		    ret->e_phentsize != sizeof(Elf64_Phdr))
@@ -28,7 +31,7 @@ static int find_header(struct process_memory *memory, uint64_t code, uint64_t of
 		*ret_at = at - gap;
 		return 0;
 	}
-	return -ENOEXEC;
+	return readable ? -ENOEXEC : -EIO; /* the process may have ended */
 }
 
 /* glibc writes process addresses into the dynamic section, musl does not. */

@@ -32,6 +32,7 @@ must|header:xxhash.h|libxxhash-dev|xxhash-devel|xxhash
 must|header:seccomp.h|libseccomp-dev|libseccomp-devel|libseccomp
 must|header:sys/capability.h|libcap-dev|libcap-devel|libcap
 must|header:check.h|check|check-devel|check
+may|command:javac|default-jdk-headless|java-latest-openjdk-devel|jdk-openjdk
 may|command:redis-benchmark|redis-tools|redis|redis
 may|file:/usr/lib/debug/.build-id|libc6-dbg|glibc-debuginfo|glibc
 TABLE

@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mapping missing = {CODE * 3, CODE * 4, 0, IMAGE + 1, false};
 	struct mapping_set *maps = mapping_set_create();
 	struct world world = {0};
-	const struct host_tables tables = {file_of, chunk_of, rule_of, &world};
+	const struct host_tables tables = {file_of, chunk_of, rule_of, &world, NULL};
 	struct abi_raw *raw;
 
 	if (size < HEAD || size > HEAD + 4096 || !maps) {

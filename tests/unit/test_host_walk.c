@@ -106,7 +106,7 @@ static uint64_t place(uint32_t index)
 
 static bool walk(bool last)
 {
-	const struct host_tables tables = {file_of, chunk_of, rule_of, &scene};
+	const struct host_tables tables = {file_of, chunk_of, rule_of, &scene, NULL};
 
 	if (!scene.table.blocks) {
 		ck_assert_int_eq(unwind_build_finish(&scene.build, &scene.table), 0);

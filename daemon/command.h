@@ -34,7 +34,7 @@ struct command {
 };
 
 command_fn cmd_record, cmd_attach, cmd_detach, cmd_sessions, cmd_status, cmd_report, cmd_version;
-command_fn cmd_convert, cmd_diff, cmd_flamegraph;
+command_fn cmd_convert, cmd_diff, cmd_flamegraph, cmd_symbolize;
 
 /* --- shared by the commands (command.c) --- */
 

@@ -70,6 +70,15 @@ static const struct option_row {
 		{0, "annotate", VALUE_TEXT, "LIST", offsetof(struct options, annotate), NULL,
 		 "of perf's text: pid, tid, kernel, jit, inline, address, with commas; all or none "
 		 "(default: kernel,jit,inline)"},
+	[OPTION_OFFSETS] = {0, "offsets", VALUE_NONE, NULL, 0, NULL,
+			    "addresses are bytes from the file's beginning, as mappings have them "
+			    "(default: ELF addresses, as symbol tables have them)"},
+	[OPTION_NO_INLINES] = {0, "no-inlines", VALUE_NONE, NULL, 0, NULL,
+			       "only the function that others were inlined into"},
+	[OPTION_NO_DEMANGLE] = {0, "no-demangle", VALUE_NONE, NULL, 0, NULL,
+				"names of C++ and Rust as the linker has them"},
+	[OPTION_SHORT] = {0, "short", VALUE_NONE, NULL, 0, NULL,
+			  "names as in pictures: without parameters and template arguments"},
 	[OPTION_JSON] = {0, "json", VALUE_NONE, NULL, 0, NULL, "JSON, for programs"},
 	[OPTION_SOCKET] = {'s', "socket", VALUE_TEXT, "PATH", offsetof(struct options, socket),
 			   NULL, "perfd's control socket (default: daemon.socket of the config)"},

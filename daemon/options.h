@@ -31,6 +31,10 @@
 	X(BY)                                                                                      \
 	X(WIDTHS)                                                                                  \
 	X(ANNOTATE)                                                                                \
+	X(OFFSETS)                                                                                 \
+	X(NO_INLINES)                                                                              \
+	X(NO_DEMANGLE)                                                                             \
+	X(SHORT)                                                                                   \
 	X(JSON)                                                                                    \
 	X(SOCKET)                                                                                  \
 	X(CONFIG)                                                                                  \

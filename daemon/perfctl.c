@@ -10,6 +10,7 @@
 #include "daemon/base/log.h"
 #include "daemon/command.h"
 #include "daemon/result.h"
+#include "symbolizer/client.h"
 
 #define WHERE (OPTION_BIT(SOCKET) | OPTION_BIT(CONFIG))
 #define RESULT (OPTION_BIT(FORMAT) | OPTION_BIT(OUTPUT) | OPTION_BIT(PALETTE))
@@ -51,6 +52,10 @@ static const char diff_more[] =
 	"\"noise\", \"likely\", \"sure\": whether so large a difference is chance, by the number "
 	"of\n"
 	"samples on either side.\n";
+static const char symbolize_more[] =
+	"\nAddresses are hexadecimal, with 0x or without; none at all: one a line from standard\n"
+	"input. Needs no perfd: the same worker that perfd uses, without privileges, reads the\n"
+	"files. The innermost function comes first. With --pid: addresses of the process, now.\n";
 
 static const struct command commands[] = {
 	{"record", "(-p PID | -a | -- CMD ARGS...) [options]", "profile, and write the result",
@@ -77,6 +82,11 @@ static const struct command commands[] = {
 	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | OPTION_BIT(BY) | OPTION_BIT(WIDTHS) |
 		 OPTION_BIT(VALUE) | OPTION_BIT(TOP) | OPTION_BIT(JSON),
 	 cmd_diff, diff_more, 2},
+	{"symbolize", "(FILE | --pid PID) [ADDR...] [options]",
+	 "functions, inlined functions and lines of addresses",
+	 OPTION_BIT(PID) | OPTION_BIT(OFFSETS) | OPTION_BIT(NO_INLINES) | OPTION_BIT(NO_DEMANGLE) |
+		 OPTION_BIT(SHORT) | OPTION_BIT(JSON) | OPTION_BIT(CONFIG) | OPTIONS_MIXED,
+	 cmd_symbolize, symbolize_more, INT_MAX},
 	{"version", "", "print the version", 0, cmd_version, NULL, 0},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -160,6 +170,9 @@ int main(int argc, char **argv)
 		command = find(argv[2]);
 		return command ? help_command(command) : EXIT_CODE_USAGE;
 	}
+	/* The worker of symbolize, which is this program again. */
+	if (!strcmp(argv[1], "--worker"))
+		return symbolizer_worker_main(SYMBOLIZER_WORKER_FD, 0);
 	command = find(argv[1]);
 	if (!command)
 		return EXIT_CODE_USAGE;

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/symbolize.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
+#include "symbolizer/debug_file.h"
+#include "symbolizer/opener.h"
+#include "symbolizer/vdso.h"
+
+#define TICK_MS 250
+#define DEADLINE_NS (60 * NSEC_PER_SEC) /* nobody else waits for this worker */
+#define KERNEL_FIRST 0xffff800000000000ULL
+#define NO_FILE UINT32_MAX
+
+/* What a callback was told. */
+struct reply {
+	bool done;
+	int error;
+	char text[512];
+	struct symbolizer_image image;
+};
+
+static void wait_for(struct symbolize *symbolize, const bool *done)
+{
+	while (!*done) {
+		struct pollfd ready = {.fd = symbolizer_fd(symbolize->symbolizer),
+				       .events = POLLIN};
+
+		poll(&ready, 1, TICK_MS);
+		symbolizer_dispatch(symbolize->symbolizer);
+	}
+}
+
+static int start(struct symbolize *symbolize, const struct config *config, uint32_t flags,
+		 struct error *error)
+{
+	static const char *const argv[] = {"perfctl", "--worker", NULL};
+	struct symbolizer_config how = {.memory_bytes = config->worker_memory_bytes,
+					.deadline_ns = DEADLINE_NS,
+					.images_max = config->worker_images_max,
+					.flags = flags,
+					.program = "/proc/self/exe",
+					.argv = argv};
+
+	return symbolizer_create(&how, error, &symbolize->symbolizer);
+}
+
+/* ---- files ---- */
+
+static void on_image(void *context, int error, const char *text,
+		     const struct symbolizer_image *image)
+{
+	struct reply *reply = context;
+
+	reply->done = true;
+	reply->error = error;
+	snprintf(reply->text, sizeof(reply->text), "%s", text ? text : "");
+	if (image)
+		reply->image = *image;
+}
+
+/* Hands a file to the worker, and what was cut off it if that is installed. */
+static int add_image(struct symbolize *symbolize, uint32_t id, int fd, struct error *error)
+{
+	struct reply reply = {0};
+	int r = symbolizer_add_image(symbolize->symbolizer, id, fd, on_image, &reply), debug;
+
+	if (r < 0)
+		return error_set(error, r, "%s", strerror(-r));
+	wait_for(symbolize, &reply.done);
+	if (reply.error)
+		return error_set(error, reply.error, "%s", reply.text);
+	if (!debug_file_open(symbolize->pid, reply.image.build_id, reply.image.build_id_size,
+			     &debug))
+		symbolizer_add_debug(symbolize->symbolizer, id, debug);
+	return 0;
+}
+
+/* A place for the file is there even if it cannot be had: it says why. */
+static int add_file(struct symbolize *symbolize, const char *path, int fd, struct error *error)
+{
+	struct symbolize_file file = {.path = strdup(path)};
+	uint32_t id = (uint32_t)symbolize->files.count + 1;
+	int r = fd < 0 ? error->code : add_image(symbolize, id, fd, error);
+
+	if (!r)
+		file.image = id;
+	else
+		file.why = strdup(error->text);
+	if (!file.path || (r && !file.why) || vec_push(&symbolize->files, file) < 0) {
+		free(file.path);
+		free(file.why);
+		return error_set(error, -ENOMEM, "out of memory for files");
+	}
+	return r;
+}
+
+int symbolize_init_file(struct symbolize *ret, const char *path, const struct config *config,
+			uint32_t flags, struct error *error)
+{
+	_cleanup_free_ char *real = realpath(path, NULL);
+	struct symbolize symbolize = {0};
+	int fd = -1, r;
+
+	if (!real)
+		return error_set(error, -errno, "%s: %s", path, strerror(errno));
+	r = opener_open(0, 0, 0, real, NULL, error, &fd);
+	if (r < 0)
+		return r;
+	r = start(&symbolize, config, flags, error);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = add_file(&symbolize, path, fd, error);
+	if (r < 0) {
+		error_prefix(error, "%s", path);
+		symbolize_deinit(&symbolize);
+		return r;
+	}
+	*ret = symbolize;
+	return 0;
+}
+
+/* ---- processes ---- */
+
+struct maps_reply {
+	struct symbolize *symbolize;
+	struct reply reply;
+};
+
+static void on_maps(void *context, int error, const char *text,
+		    const struct symbolizer_mapping *mappings, size_t count)
+{
+	struct maps_reply *maps = context;
+	struct symbolize *symbolize = maps->symbolize;
+
+	on_image(&maps->reply, error, text, NULL);
+	for (size_t i = 0; i < count && !maps->reply.error; i++) {
+		struct symbolizer_mapping mapping = mappings[i];
+
+		mapping.path = strdup(mapping.path);
+		if (!mapping.path || vec_push(&symbolize->mappings, mapping) < 0 ||
+		    vec_push(&symbolize->mapping_files, 0) < 0)
+			on_image(&maps->reply, -ENOMEM, "out of memory for mappings", NULL);
+	}
+}
+
+static int read_maps(struct symbolize *symbolize, struct error *error)
+{
+	struct maps_reply maps = {.symbolize = symbolize};
+	char path[64];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)symbolize->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(error, -errno, "process %d: %s: %s", (int)symbolize->pid, path,
+				 strerror(errno));
+	r = symbolizer_maps(symbolize->symbolizer, fd, on_maps, &maps);
+	if (r < 0)
+		return error_set(error, r, "%s: %s", path, strerror(-r));
+	wait_for(symbolize, &maps.reply.done);
+	if (maps.reply.error)
+		return error_set(error, maps.reply.error, "%s: %s", path, maps.reply.text);
+	return 0;
+}
+
+int symbolize_init_process(struct symbolize *ret, pid_t pid, const struct config *config,
+			   uint32_t flags, struct error *error)
+{
+	struct symbolize symbolize = {.pid = pid};
+	int r = start(&symbolize, config, flags & ~(uint32_t)SYMBOLIZER_ELF_ADDRESSES, error);
+
+	if (!r)
+		r = read_maps(&symbolize, error);
+	if (r < 0) {
+		symbolize_deinit(&symbolize);
+		return r;
+	}
+	*ret = symbolize;
+	return 0;
+}
+
+void symbolize_deinit(struct symbolize *symbolize)
+{
+	symbolizer_destroy(symbolize->symbolizer);
+	for (size_t i = 0; i < symbolize->files.count; i++) {
+		free(symbolize->files.items[i].path);
+		free(symbolize->files.items[i].why);
+	}
+	for (size_t i = 0; i < symbolize->mappings.count; i++)
+		free((char *)(uintptr_t)symbolize->mappings.items[i].path);
+	vec_free(&symbolize->files);
+	vec_free(&symbolize->mappings);
+	vec_free(&symbolize->mapping_files);
+}
+
+static size_t find_mapping(const struct symbolize *symbolize, uint64_t address)
+{
+	for (size_t i = 0; i < symbolize->mappings.count; i++) {
+		const struct symbolizer_mapping *mapping = &symbolize->mappings.items[i];
+
+		if (address - mapping->start < mapping->length)
+			return i;
+	}
+	return SIZE_MAX;
+}
+
+/* Opens the file behind a mapping, once; other mappings of it have it too. */
+static uint32_t file_of(struct symbolize *symbolize, size_t at)
+{
+	const struct symbolizer_mapping *mapping = &symbolize->mappings.items[at];
+	struct opener_identity id = {mapping->dev_major, mapping->dev_minor, mapping->inode};
+	struct error error = {0};
+	int fd = -1;
+
+	if (symbolize->mapping_files.items[at])
+		return symbolize->mapping_files.items[at] - 1;
+	if (!strcmp(mapping->path, "[vdso]"))
+		fd = vdso_image_open();
+	else if (mapping->path[0] == '/')
+		opener_open(symbolize->pid, mapping->start, mapping->start + mapping->length,
+			    mapping->path, &id, &error, &fd);
+	else
+		return NO_FILE;
+	if (fd < 0 && !error.code)
+		error_set(&error, -ENOENT, "it cannot be opened");
+	add_file(symbolize, mapping->path, fd, &error);
+	for (size_t i = 0; i < symbolize->mappings.count; i++) {
+		const struct symbolizer_mapping *other = &symbolize->mappings.items[i];
+
+		if (i == at || (mapping->inode && other->inode == mapping->inode &&
+				!strcmp(other->path, mapping->path)))
+			symbolize->mapping_files.items[i] = (uint32_t)symbolize->files.count;
+	}
+	return (uint32_t)symbolize->files.count - 1;
+}
+
+/* ---- questions ---- */
+
+/* Where one address is asked for. */
+struct question {
+	uint64_t place; /* an offset or address */
+	uint32_t file; /* NO_FILE: none */
+	uint32_t index; /* of the caller's address */
+};
+#define FILE_KERNEL (UINT32_MAX - 1)
+
+struct asking {
+	struct symbolize *symbolize;
+	const struct question *questions;
+	size_t count;
+	symbolize_fn *found;
+	void *context;
+	bool done;
+};
+
+static void on_names(void *context, int error, const char *text,
+		     const struct symbolizer_name *names, size_t count)
+{
+	struct asking *asking = context;
+	const struct symbolize_file *files = asking->symbolize->files.items;
+
+	for (size_t i = 0; i < asking->count; i++) {
+		const struct question *question = &asking->questions[i];
+		struct symbolize_place place = {
+			.path = question->file == FILE_KERNEL ? "kernel"
+				: question->file == NO_FILE   ? ""
+							      : files[question->file].path,
+			.offset = question->place,
+		};
+
+		asking->found(asking->context, question->index, &place,
+			      !error && i < count ? &names[i] : NULL, error && text ? text : "");
+	}
+	asking->done = true;
+}
+
+/* Questions that are all for one file. */
+static int ask_file(struct asking *asking, const uint64_t *places, struct error *error)
+{
+	struct symbolize *symbolize = asking->symbolize;
+	uint32_t number = asking->questions[0].file;
+	int r;
+
+	if (number == NO_FILE) {
+		on_names(asking, -ENOENT, "in no file", NULL, 0);
+		return 0;
+	}
+	if (number == FILE_KERNEL) {
+		r = symbolizer_kernel_names(symbolize->symbolizer, places, asking->count, on_names,
+					    asking);
+	} else if (!symbolize->files.items[number].image) {
+		on_names(asking, -ENOENT, symbolize->files.items[number].why, NULL, 0);
+		return 0;
+	} else {
+		r = symbolizer_names(symbolize->symbolizer, symbolize->files.items[number].image,
+				     places, asking->count, on_names, asking);
+	}
+	if (r < 0)
+		return error_set(error, r, "the symbolizer: %s", strerror(-r));
+	wait_for(symbolize, &asking->done);
+	return 0;
+}
+
+static void locate(struct symbolize *symbolize, uint64_t address, struct question *question)
+{
+	size_t at;
+
+	question->place = address;
+	question->file = 0;
+	if (!symbolize->pid)
+		return;
+	question->file = NO_FILE;
+	if (address >= KERNEL_FIRST) {
+		question->file = FILE_KERNEL;
+		return;
+	}
+	at = find_mapping(symbolize, address);
+	if (at == SIZE_MAX)
+		return;
+	question->file = file_of(symbolize, at);
+	if (question->file == NO_FILE)
+		return;
+	question->place = address - symbolize->mappings.items[at].start;
+	/* A vDSO's mapping has no file offset. */
+	if (symbolize->mappings.items[at].path[0] == '/')
+		question->place += symbolize->mappings.items[at].offset;
+}
+
+static int compare(const void *left, const void *right)
+{
+	const struct question *a = left, *b = right;
+
+	if (a->file != b->file)
+		return a->file < b->file ? -1 : 1;
+	return (a->index > b->index) - (a->index < b->index);
+}
+
+int symbolize_ask(struct symbolize *symbolize, const uint64_t *addresses, size_t count,
+		  symbolize_fn *found, void *context, struct error *error)
+{
+	struct question questions[SYMBOLIZE_BATCH];
+	uint64_t places[SYMBOLIZE_BATCH];
+	int r = 0;
+
+	if (!count || count > SYMBOLIZE_BATCH)
+		return count ? -E2BIG : 0;
+	for (size_t i = 0; i < count; i++) {
+		locate(symbolize, addresses[i], &questions[i]);
+		questions[i].index = (uint32_t)i;
+	}
+	qsort(questions, count, sizeof(*questions), compare);
+	for (size_t i = 0; i < count; i++)
+		places[i] = questions[i].place;
+	for (size_t i = 0, next; i < count && !r; i = next) {
+		struct asking asking = {.symbolize = symbolize,
+					.questions = &questions[i],
+					.found = found,
+					.context = context};
+
+		for (next = i; next < count && questions[next].file == questions[i].file;)
+			next++;
+		asking.count = next - i;
+		r = ask_file(&asking, &places[i], error);
+	}
+	return r;
+}

@@ -141,6 +141,7 @@ void demangle_fold(const char *name, char *ret, size_t size)
 {
 	struct fold fold = {.from = name, .to = ret, .end = ret + size - 1};
 
+	ret[0] = '\0';
 	while (*fold.from && fold.to < fold.end) {
 		size_t sign = in_word(fold.last) ? 0 : operator_length(fold.from);
 

@@ -3,6 +3,7 @@
  * Names of C++ and Rust, whole and short, and names that are none of theirs.
  */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,14 +109,16 @@ START_TEST(bombs)
 	struct demangler demangler = {0};
 	char name[4 * DEMANGLE_LENGTH_MAX] = "_Z1fI";
 	const char *text;
+	size_t at;
 
-	for (size_t at = strlen(name); at < DEMANGLE_LENGTH_MAX - 8; at++)
-		name[at] = "P"[0];
+	for (at = strlen(name); at < DEMANGLE_LENGTH_MAX - 8; at++)
+		name[at] = 'P';
+	name[at] = '\0';
 	text = form_of(&demangler, name, DEMANGLE_FULL);
 	ck_assert_uint_le(strlen(text), DEMANGLE_LENGTH_MAX);
-	strcpy(name, "_Z1f1AIiE");
+	at = (size_t)snprintf(name, sizeof(name), "_Z1f1AIiE");
 	for (unsigned i = 0; i < 30; i++)
-		strcat(name, "1AIS_S_E");
+		at += (size_t)snprintf(name + at, sizeof(name) - at, "1AIS_S_E");
 	text = form_of(&demangler, name, DEMANGLE_FULL);
 	ck_assert_uint_le(strlen(text), DEMANGLE_LENGTH_MAX);
 	memset(name, 'a', sizeof(name) - 1);

@@ -8,6 +8,7 @@
  *	keys	  where keys are listened to
  *	linked	  whether the view is kept in the address
  *	draw(view)	  everything anew
+ *	mark(view)	  only what a search found
  *	point(view, i)	  box under the mouse (-1: none) and cursor
  *	locate(event, view)  [depth, share of the width] of a point
  *	tell(event, lines)   tooltip; null lines: none
@@ -64,13 +65,17 @@ class FlameControl {
 
 	/* --- Changes ---------------------------------------------------------- */
 
-	update() {
+	/* `same`: but for what is marked, all is where it was. */
+	update(same = false) {
 		const {ui, view} = this;
 		ui.reset.hidden = view.zoomed === 0;
 		for (const [button, on] of [[ui.case, view.matchCase], [ui.icicle, view.icicle],
 					    [ui.callers, view.order === "callers"]])
 			button.setAttribute("aria-pressed", on);
-		this.stage.draw(view);
+		if (same)
+			this.stage.mark(view);
+		else
+			this.stage.draw(view);
 		this.point();
 		this.tellMatches();
 		this.tellWay();
@@ -168,7 +173,7 @@ class FlameControl {
 		const good = this.view.search(term);
 		this.ui.input.classList.toggle("bad", !good);
 		if (good) {
-			this.update();
+			this.update(true);
 			this.remember(false);
 		} else {
 			this.ui.matches.textContent = "not a regular expression";

@@ -64,6 +64,10 @@ class HtmlStage {
 		this.begun = true;
 	}
 
+	mark(view) {
+		this.draw(view);
+	}
+
 	outline(element, view, i) {
 		const place = i < 0 ? null : view.place(i, this.drawnWidth);
 		element.hidden = !place;

@@ -61,53 +61,80 @@ class SvgStage {
 	draw(view) {
 		const pixels = this.drawnWidth = this.width(), paths = new Map(), texts = [];
 		const {tree} = view, {colours, names} = this.profile;
+		this.drawn = {box: [], left: [], width: [], faded: [], labelled: []};
 		this.settle(view);
 		view.boxes(pixels, (i, left, width, faded) => {
-			const label = tree.label[i], hit = view.hits && view.hits[label] && i > 0;
-			const key = "c" + colours[label] + (width < 3 ? " n" : "") + (faded ? " up" : "") + (hit ? " hit" : "");
-			const x = Math.round(left * 10) / 10, w = Math.round(width * 10) / 10;
-			const y = this.row(view, tree.depth[i]);
-			if (!paths.has(key))
-				paths.set(key, []);
-			paths.get(key).push("M" + x + " " + y + "h" + w + "v16h-" + w + "z");
+			const label = tree.label[i], y = this.row(view, tree.depth[i]), {drawn} = this;
+			/* Tenths of a pixel: integers are written faster. */
+			const x = Math.round(left * 10), w = Math.round(width * 10) || 1;
+			const key = colours[label] * 4 + (width < 3 ? 2 : 0) + (faded ? 1 : 0);
+			let parts = paths.get(key);
+			if (!parts)
+				paths.set(key, parts = []);
+			parts.push("M" + x + " " + y + "h" + w + "v16h-" + w + "z");
 			if (width > 7 + 3 * CELL) {
 				const text = flameText.fit(names[label], Math.floor((width - 7) / CELL));
-				if (text)
-					texts.push([text, x + 4, y + 12, (faded ? "up" : "") + (hit ? " hit" : "")]);
+				if (text) {
+					texts.push([text, x / 10 + 4, y + 12, faded]);
+					drawn.labelled.push(i);
+				}
 			}
+			drawn.box.push(i);
+			drawn.left.push(x);
+			drawn.width.push(w);
+			drawn.faded.push(faded);
 		});
-		this.drawPaths(pixels, view, paths);
+		this.boxes.setAttribute("viewBox", "0 0 " + pixels * 10 + " " + (view.tree.height + 1) * ROW);
+		this.drawPaths([...paths].map(([key, parts]) =>
+			["c" + (key >> 2) + (key & 2 ? " n" : "") + (key & 1 ? " up" : ""), parts.join("")]));
 		this.drawLabels(texts);
+		this.mark(view);
 	}
 
-	drawPaths(pixels, view, paths) {
+	/* [class, shape] each, above those before. */
+	drawPaths(paths) {
 		const have = this.boxes.children;
-		let at = 0;
-		this.boxes.setAttribute("viewBox", "0 0 " + pixels + " " + (view.tree.height + 1) * ROW);
-		this.boxes.setAttribute("class", view.term ? "searching" : "");
-		this.labels.setAttribute("class", view.term ? "searching" : "");
-		for (const [key, parts] of paths) {
-			const path = have[at++] || this.make("path", this.boxes, {});
-			path.setAttribute("class", key);
-			path.setAttribute("d", parts.join(""));
-		}
-		while (have.length > at)
+		paths.forEach(([kind, shape], at) => {
+			const path = have[at] || this.make("path", this.boxes, {});
+			path.setAttribute("class", kind);
+			path.setAttribute("d", shape);
+		});
+		while (have.length > paths.length)
 			have[have.length - 1].remove();
 	}
 
 	drawLabels(texts) {
 		const have = this.labels.children;
-		texts.forEach(([text, x, y, kind], at) => {
+		texts.forEach(([text, x, y, faded], at) => {
 			const label = have[at] || this.make("text", this.labels, {});
 			if (label.textContent !== text)
 				label.textContent = text;
 			label.setAttribute("x", x);
 			label.setAttribute("y", y);
-			label.setAttribute("class", kind);
 			label.removeAttribute("dx");
+			label.setAttribute("class", faded ? "up" : "");
 		});
 		while (have.length > texts.length)
 			have[have.length - 1].remove();
+	}
+
+	/* What a search found: drawn once more, above the boxes, which stay as they are. */
+	mark(view) {
+		const {drawn, boxes, labels} = this, found = ["", ""];
+		for (const old of boxes.querySelectorAll(".hit"))
+			old.remove();
+		for (const group of [boxes, labels])
+			group.classList.toggle("searching", view.hits !== null);
+		for (let at = 0; view.hits && at < drawn.box.length; at++) {
+			const i = drawn.box[at], w = drawn.width[at];
+			if (view.isHit(i))
+				found[drawn.faded[at] ? 1 : 0] += "M" + drawn.left[at] + " " + this.row(view, view.tree.depth[i]) + "h" + w + "v16h-" + w + "z";
+		}
+		found.forEach((shape, faded) => {
+			if (shape)
+				this.make("path", boxes, {class: faded ? "hit up" : "hit", d: shape});
+		});
+		drawn.labelled.forEach((i, at) => labels.children[at].classList.toggle("hit", view.isHit(i)));
 	}
 
 	outline(element, view, i) {

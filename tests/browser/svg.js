@@ -10,9 +10,10 @@ const folder = process.argv[2];
 const file = (name) => path.join(folder, name + ".svg");
 
 // In the page: the boxes as they are drawn, [x, y, width, classes], and the labels.
+// Shapes are in tenths of a pixel.
 const drawn = () => [...document.querySelectorAll("#boxes path")].flatMap((path) =>
-	[...path.getAttribute("d").matchAll(/M([\d.]+) ([\d.]+)h([\d.]+)/g)].map((m) =>
-		[Number(m[1]), Number(m[2]), Number(m[3]), path.getAttribute("class")]));
+	[...path.getAttribute("d").matchAll(/M(\d+) (\d+)h(\d+)/g)].map((m) =>
+		[m[1] / 10, Number(m[2]), m[3] / 10, path.getAttribute("class")]));
 const labelled = (name) => {
 	const text = [...document.querySelectorAll("#labels text")].find((one) => one.textContent === name);
 	return text ? {x: Number(text.getAttribute("x")) - 4, y: Number(text.getAttribute("y")) - 12,
@@ -20,9 +21,9 @@ const labelled = (name) => {
 };
 const spilled = () => {
 	const boxes = new Map([...document.querySelectorAll("#boxes path")].flatMap((path) =>
-		[...path.getAttribute("d").matchAll(/M([\d.]+) ([\d.]+)h([\d.]+)/g)].map((m) => [Math.round(m[1]) + "," + m[2], Number(m[3])])));
+		[...path.getAttribute("d").matchAll(/M(\d+) (\d+)h(\d+)/g)].map((m) => [m[1] + "," + m[2], m[3] / 10])));
 	return [...document.querySelectorAll("#labels text")].filter((text) => {
-		const key = Math.round(text.getAttribute("x") - 4) + "," + (text.getAttribute("y") - 12);
+		const key = Math.round((text.getAttribute("x") - 4) * 10) + "," + (text.getAttribute("y") - 12);
 		return !(text.getComputedTextLength() + 4 <= boxes.get(key));
 	}).map((text) => text.textContent);
 };
@@ -40,7 +41,7 @@ async function widthOf(reader, name) {
 }
 
 async function hits(reader) {
-	return (await reader.js(drawn)).filter((box) => / hit/.test(box[3])).length;
+	return (await reader.js(drawn)).filter((box) => /hit/.test(box[3])).length;
 }
 
 const status = (reader) => reader.text("#name");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/image_table.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,8 +65,22 @@ static uint64_t inode_key(uint32_t dev_major, uint32_t dev_minor, uint64_t inode
 /* Another way to know a file: /proc tells its inode, an event its build id. */
 static void also_known_as(struct image_table *table, const struct image *image, uint64_t key)
 {
-	if (!hashmap_get(&table->index, key))
+	const uint64_t *known = hashmap_get(&table->index, key);
+	const struct image *other = known ? image_table_get(table, (uint32_t)*known) : NULL;
+
+	if (!other || (image->roots && !other->roots))
 		hashmap_put(&table->index, key, image->id);
+}
+
+static bool is_roots(const struct stat *st)
+{
+	return st->st_uid == 0 && !(st->st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* As the kernel numbers devices: not as stat(2) does. */
+static uint32_t device_of(const struct stat *st)
+{
+	return major(st->st_dev) << 20 | minor(st->st_dev);
 }
 
 /* All memory without a file is one image, so is the vDSO; a file is told by its
@@ -110,9 +125,8 @@ static struct image *create(const struct abi_mmap *mmap)
 	return image;
 }
 
-uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
+static uint32_t add(struct image_table *table, const struct abi_mmap *mmap, uint64_t key)
 {
-	uint64_t key = identity(mmap);
 	const uint64_t *known = hashmap_get(&table->index, key);
 	struct image *image;
 
@@ -132,6 +146,42 @@ uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
 	image->id = (uint32_t)table->images.count;
 	hashmap_put(&table->index, key, image->id);
 	return image->id;
+}
+
+uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
+{
+	return add(table, mmap, identity(mmap));
+}
+
+/* The file behind a mapping, while the process has it. */
+static int stat_mapping(const struct abi_mmap *mmap, struct stat *ret)
+{
+	char name[96];
+
+	snprintf(name, sizeof(name), "/proc/%u/map_files/%llx-%llx", mmap->pid,
+		 (unsigned long long)mmap->start, (unsigned long long)(mmap->start + mmap->length));
+	return stat(name, ret) < 0 ? -errno : 0;
+}
+
+uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap)
+{
+	uint32_t id = image_table_add(table, mmap), apart;
+	const struct image *image = image_table_get(table, id);
+	uint64_t build_id, place[2];
+	struct stat st;
+
+	if (!image || image->vdso || image->roots || !image->file_inode || !mmap->build_id_size ||
+	    stat_mapping(mmap, &st) < 0)
+		return id;
+	if (image->file_device == device_of(&st) && image->file_inode == st.st_ino)
+		return id;
+	build_id = build_id_key(mmap->build_id, mmap->build_id_size);
+	place[0] = inode_key(major(st.st_dev), minor(st.st_dev), st.st_ino);
+	place[1] = build_id;
+	apart = add(table, mmap, XXH3_64bits_withSeed(place, sizeof(place), 6));
+	if (apart != IMAGE_NONE && is_roots(&st))
+		hashmap_put(&table->index, build_id, apart);
+	return apart;
 }
 
 struct image *image_table_get(const struct image_table *table, uint32_t id)
@@ -163,17 +213,21 @@ void image_table_fail(struct image_table *table, struct image *image, const char
 	snprintf(image->why, sizeof(image->why), "%.119s", why);
 }
 
-/* The kernel's own number of a device is not the one stat(2) gives. */
-static void note_file(struct image_table *table, struct image *image, int fd)
+/* -ESTALE: what was root's file is a user's now. */
+static int note_file(struct image_table *table, struct image *image, int fd)
 {
 	struct stat st;
 
-	image->identified = !image->vdso && file_identity_take(fd, &image->identity);
 	if (image->vdso || fstat(fd, &st))
-		return;
-	image->file_device = major(st.st_dev) << 20 | minor(st.st_dev);
+		return 0;
+	if (image->roots && !is_roots(&st))
+		return -ESTALE;
+	image->identified = file_identity_take(fd, &image->identity);
+	image->roots = is_roots(&st);
+	image->file_device = device_of(&st);
 	image->file_inode = st.st_ino;
 	also_known_as(table, image, inode_key(major(st.st_dev), minor(st.st_dev), st.st_ino));
+	return 0;
 }
 
 void image_table_open(struct image_table *table, struct image *image)
@@ -199,9 +253,13 @@ void image_table_open(struct image_table *table, struct image *image)
 		image_table_fail(table, image, error.text);
 		return;
 	}
+	if (note_file(table, image, fd) < 0) {
+		close(fd);
+		image->attempts++;
+		return;
+	}
 	if (table->held >= table->held_max)
 		close_one(table);
-	note_file(table, image, fd);
 	image->fd = fd;
 	image->state = IMAGE_OPENED;
 	image->attempts = 0;

@@ -3,6 +3,12 @@
  * The files that code is mapped from, each under one small id whoever maps it.
  * A file is known by its build id, or by device and inode where it has none.
  *
+ * A build id is what a file says of itself, and a user's file may say that it is
+ * the C library. So a build id is believed of files that only root can have
+ * written; of others each mapping is looked at, and another file with the same
+ * build id is another image. One of root's takes the build id over. (Not seen is
+ * a file of which the process is gone, or that a container's root made.)
+ *
  * A file is opened as soon as a living process maps it (it may be deleted, or
  * gone with its container, a moment later), but handed to the symbolizer only
  * when a sample falls into it. Held descriptors are bounded: the oldest that
@@ -48,6 +54,7 @@ struct image {
 	uint32_t attempts; /* at opening it */
 	uint32_t file_device; /* of the opened file, as the kernel numbers devices; 0: vDSO */
 	uint64_t file_inode;
+	bool roots; /* only root can have written the opened file */
 	struct file_identity identity; /* of the opened file, if `identified` */
 	bool identified;
 	bool announced; /* to the kernel side */
@@ -71,6 +78,9 @@ void image_table_init(struct image_table *table, uint32_t max, uint32_t held_max
 void image_table_deinit(struct image_table *table);
 /* The image of that mapping, added if it is new. IMAGE_NONE above the limit. */
 uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap);
+/* The same for a mapping that a process has now: one of another file that says it
+ * has the build id of a user's is told apart from it. */
+uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap);
 struct image *image_table_get(const struct image_table *table, uint32_t id);
 /* Opens the file by image->use if that has not been done (a failed one is tried
  * again with each new use, three times in all). */

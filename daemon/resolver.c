@@ -367,7 +367,7 @@ uint32_t resolver_map(struct resolver *resolver, struct process *process,
 
 	if (mapping.end <= mapping.start)
 		return IMAGE_NONE;
-	mapping.image = image_table_add(resolver->images, mmap);
+	mapping.image = image_table_map(resolver->images, mmap);
 	image = image_table_get(resolver->images, mapping.image);
 	mapping.memory = image && image->anonymous;
 	if (image && !image->anonymous && image->state != IMAGE_HANDED &&

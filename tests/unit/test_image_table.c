@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Files under one id each, however they are told of; and that a file which only
+ * says that it is another one does not get that one's place.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "daemon/image_table.h"
+#include "tests/unit/suite.h"
+#include "tests/unit/workshop.h"
+
+#define ROOTS "/bin/sh"
+#define LENGTH 4096
+#define GONE 0x3fffffff /* no process */
+
+static struct workshop shop;
+static struct image_table table;
+static const uint8_t build_id[20] = "an id of twenty byte";
+
+union event {
+	struct abi_mmap mmap;
+	uint8_t bytes[sizeof(struct abi_mmap) + ABI_PATH_MAX];
+};
+
+static union event event_of(const char *path, uint32_t pid, uint64_t start, bool with_build_id)
+{
+	union event event = {.mmap = {.pid = pid, .start = start, .length = LENGTH}};
+
+	snprintf(event.mmap.path, ABI_PATH_MAX, "%s", path);
+	if (with_build_id) {
+		event.mmap.build_id_size = sizeof(build_id);
+		memcpy(event.mmap.build_id, build_id, sizeof(build_id));
+	}
+	return event;
+}
+
+/* This process maps the file, and the event tells of it. */
+static union event map(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const void *start;
+
+	ck_assert_int_ge(fd, 0);
+	start = mmap(NULL, LENGTH, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	ck_assert_ptr_ne(start, MAP_FAILED);
+	close(fd);
+	return event_of(path, (uint32_t)getpid(), (uint64_t)(uintptr_t)start, true);
+}
+
+/* What the resolver does with it. */
+static struct image *take(const union event *event)
+{
+	uint32_t id = image_table_map(&table, &event->mmap);
+	struct image *image = image_table_get(&table, id);
+
+	ck_assert_ptr_nonnull(image);
+	ck_assert_uint_eq(image->id, id);
+	if (image->state == IMAGE_KNOWN || image->state == IMAGE_FAILED) {
+		image->use = (struct image_use){event->mmap.pid, event->mmap.start,
+						event->mmap.start + event->mmap.length};
+		image_table_open(&table, image);
+	}
+	return image;
+}
+
+static void close_file(struct image *image)
+{
+	int fd = image_table_hand_over(&table, image);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	image->state = IMAGE_KNOWN;
+}
+
+/* A file of nobody's that says it has the same build id. */
+static void forge(const char *name, char path[256])
+{
+	workshop_path(&shop, name, path);
+	workshop_write(path, "not what it says", 16);
+	ck_assert_int_eq(chmod(path, 0755), 0);
+	ck_assert_int_eq(chown(path, 65534, 65534), 0);
+}
+
+START_TEST(one_file_however_it_is_told)
+{
+	union event by_build_id = map(ROOTS), by_path = event_of(ROOTS, GONE, 0, false);
+	struct image *image = take(&by_build_id);
+
+	ck_assert_int_eq(image->state, IMAGE_OPENED);
+	ck_assert(image->roots);
+	ck_assert_uint_eq(table.held, 1);
+	ck_assert_ptr_eq(take(&by_build_id), image);
+	by_path.mmap.inode = image->file_inode;
+	by_path.mmap.dev_major = image->file_device >> 20;
+	by_path.mmap.dev_minor = image->file_device & 0xfffff;
+	ck_assert_ptr_eq(take(&by_path), image);
+	ck_assert_uint_eq(table.images.count, 1);
+}
+END_TEST
+
+START_TEST(known_by_its_inode_first)
+{
+	union event by_build_id = map(ROOTS), by_inode = by_build_id;
+	struct image *image;
+	struct stat st;
+
+	ck_assert_int_eq(stat(ROOTS, &st), 0);
+	by_inode.mmap.build_id_size = 0;
+	by_inode.mmap.inode = st.st_ino;
+	image = take(&by_inode);
+	ck_assert_int_ge(image_table_hand_over(&table, image), 0);
+	ck_assert_int_eq(image_table_ready(&table, image, build_id, sizeof(build_id)), 0);
+	ck_assert_ptr_eq(take(&by_build_id), image);
+}
+END_TEST
+
+START_TEST(another_build_is_no_match)
+{
+	union event event = map(ROOTS);
+	struct image *image = take(&event);
+
+	ck_assert_int_eq(image_table_ready(&table, image, (const uint8_t *)"other", 5), -EINVAL);
+	ck_assert_int_eq(image->state, IMAGE_FAILED);
+	ck_assert_ptr_nonnull(strstr(image->why, "replaced"));
+	ck_assert_uint_eq(table.held, 0);
+}
+END_TEST
+
+START_TEST(memory_is_one_image)
+{
+	union event anon = event_of("//anon", GONE, 0, false),
+		    stack = event_of("[stack]", GONE, 0, false);
+	struct image *image = take(&anon);
+
+	ck_assert(image->anonymous);
+	ck_assert_int_eq(image->state, IMAGE_FAILED);
+	ck_assert_ptr_eq(take(&stack), image);
+	ck_assert_str_eq(image_module(image), "[anon]");
+}
+END_TEST
+
+START_TEST(no_more_than_the_limit)
+{
+	char path[32];
+
+	for (int i = 0; i < 8; i++) {
+		union event event;
+
+		snprintf(path, sizeof(path), "/no/such/%d", i);
+		event = event_of(path, GONE, 0, false);
+		ck_assert_int_eq(image_table_add(&table, &event.mmap) != IMAGE_NONE, i < 6);
+	}
+	ck_assert_uint_eq(table.refused, 2);
+}
+END_TEST
+
+START_TEST(descriptors_are_bounded)
+{
+	static const char *const paths[] = {"/bin/sh", "/bin/ls", "/bin/cat", "/bin/mv"};
+
+	for (int i = 0; i < 4; i++) {
+		union event event = event_of(paths[i], 0, 0, false);
+
+		ck_assert_int_eq(take(&event)->state, IMAGE_OPENED);
+	}
+	ck_assert_uint_eq(table.held, 3);
+	ck_assert_int_eq(image_table_get(&table, 1)->state, IMAGE_KNOWN);
+	ck_assert_int_eq(image_table_get(&table, 1)->fd, -1);
+}
+END_TEST
+
+/* Whoever comes first: a user's file never stands for root's. */
+START_TEST(a_forger_who_is_first)
+{
+	union event forged, genuine = map(ROOTS), gone = event_of(ROOTS, GONE, 0, true);
+	struct image *theirs, *ours;
+	char path[256];
+
+	forge("first", path);
+	forged = map(path);
+	theirs = take(&forged);
+	ck_assert(!theirs->roots);
+	ours = take(&genuine);
+	ck_assert_ptr_ne(ours, theirs);
+	ck_assert(ours->roots);
+	ck_assert_int_eq(ours->state, IMAGE_OPENED);
+	ck_assert_uint_ne(ours->file_inode, theirs->file_inode);
+	/* From now on the build id is root's, of processes that are gone too. */
+	ck_assert_ptr_eq(take(&gone), ours);
+	ck_assert_ptr_eq(take(&genuine), ours);
+}
+END_TEST
+
+START_TEST(a_forger_who_is_second)
+{
+	union event forged, genuine = map(ROOTS);
+	struct image *ours = take(&genuine);
+	uint64_t inode = ours->file_inode;
+	char path[256];
+
+	forge("second", path);
+	forged = map(path);
+	/* The forger's own stacks are named by the file that they claim to be. */
+	ck_assert_ptr_eq(take(&forged), ours);
+	/* Opened anew, by way of the forger's mapping: refused. */
+	close_file(ours);
+	ck_assert_ptr_eq(take(&forged), ours);
+	ck_assert_int_eq(ours->state, IMAGE_KNOWN);
+	ck_assert_int_eq(ours->fd, -1);
+	ck_assert_uint_eq(ours->file_inode, inode);
+	take(&genuine);
+	ck_assert_int_eq(ours->state, IMAGE_OPENED);
+	ck_assert_uint_eq(ours->file_inode, inode);
+}
+END_TEST
+
+/* A file known by its inode turns out to say the same: root's keeps the build id. */
+START_TEST(a_forger_from_before)
+{
+	union event genuine = map(ROOTS), forged, told;
+	struct image *ours = take(&genuine), *theirs;
+	char path[256];
+
+	forge("before", path);
+	forged = map(path);
+	forged.mmap.build_id_size = 0;
+	theirs = take(&forged);
+	ck_assert_ptr_ne(theirs, ours);
+	ck_assert_int_eq(image_table_ready(&table, theirs, build_id, sizeof(build_id)), 0);
+	told = event_of(ROOTS, GONE, 0, true);
+	ck_assert_ptr_eq(take(&told), ours);
+}
+END_TEST
+
+START_TEST(a_users_program_is_one_image)
+{
+	union event first, second, copied;
+	char path[256], copy[256];
+	struct image *image;
+
+	forge("program", path);
+	forge("copy", copy);
+	first = map(path);
+	second = map(path);
+	copied = map(copy);
+	image = take(&first);
+	ck_assert_ptr_eq(take(&second), image);
+	ck_assert_ptr_ne(take(&copied), image); /* another file: told apart */
+	ck_assert_ptr_eq(take(&copied), take(&copied));
+	ck_assert_ptr_eq(take(&first), image);
+	ck_assert_uint_eq(table.images.count, 2);
+}
+END_TEST
+
+static void setup(void)
+{
+	image_table_init(&table, 6, 3);
+}
+
+static void teardown(void)
+{
+	image_table_deinit(&table);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("image_table");
+	TCase *tcase = tcase_create("images");
+	bool root = geteuid() == 0;
+	int r;
+
+	workshop_open(&shop);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, one_file_however_it_is_told);
+	tcase_add_test(tcase, known_by_its_inode_first);
+	tcase_add_test(tcase, another_build_is_no_match);
+	tcase_add_test(tcase, memory_is_one_image);
+	tcase_add_test(tcase, no_more_than_the_limit);
+	tcase_add_test(tcase, descriptors_are_bounded);
+	workshop_add(tcase, root, "needs root", a_forger_who_is_first);
+	workshop_add(tcase, root, "needs root", a_forger_who_is_second);
+	workshop_add(tcase, root, "needs root", a_forger_from_before);
+	workshop_add(tcase, root, "needs root", a_users_program_is_one_image);
+	suite_add_tcase(suite, tcase);
+	r = suite_main(suite);
+	workshop_close(&shop);
+	return r;
+}

@@ -8,6 +8,7 @@
 #include "symbolizer/cfi_frames.h"
 #include "symbolizer/cfi_program.h"
 #include "symbolizer/cfi_section.h"
+#include "symbolizer/code_frames.h"
 #include "symbolizer/go_table.h"
 #include "symbolizer/unwind_build.h"
 
@@ -28,11 +29,21 @@ struct extent { /* code that one FDE speaks of */
 };
 typedef VEC(struct extent) extents_vec;
 
+/* Functions are aligned to 16 bytes, some to more. */
+#define PADDING_MAX 16u
+
+struct code_row { /* made of code without call frame information */
+	uint64_t offset;
+	struct unwind_rule rule;
+};
+
 struct cfi {
 	const struct elf_image *image;
 	struct source sources[SOURCES];
 	struct go_table go; /* empty in programs of other languages */
 	extents_vec extents; /* by offset, none overlap */
+	code_gaps_vec gaps; /* what they leave of the code */
+	VEC(struct code_row) code_rows; /* rising */
 	struct unwind_build build;
 	struct cfi_stats stats;
 	uint64_t bias; /* of the function under way */
@@ -306,18 +317,130 @@ static int read_sources(struct cfi *cfi, struct error *error)
 	return r;
 }
 
+/* --- code without call frame information --------------------------------------- */
+
+static int add_gap(struct cfi *cfi, uint64_t start, uint64_t end)
+{
+	return start < end ? vec_push(&cfi->gaps, (struct code_gap){start, end}) : 0;
+}
+
+/* What the extents leave of an executable segment. Between two of them a little is
+ * what the one is padded with to the other's alignment: not worth a look. */
+static int find_segment_gaps(struct cfi *cfi, const struct elf_segment *segment, size_t *next)
+{
+	uint64_t at = segment->offset, end = segment->offset + segment->file_size;
+	bool behind = false; /* an extent ends at `at` */
+	int r = 0;
+
+	for (; *next < cfi->extents.count && cfi->extents.items[*next].start < end && !r; ++*next) {
+		const struct extent *extent = &cfi->extents.items[*next];
+
+		if (extent->start > at && (!behind || extent->start - at >= PADDING_MAX))
+			r = add_gap(cfi, at, extent->start);
+		if (extent->end > at)
+			at = extent->end;
+		behind = true;
+	}
+	return r ? r : add_gap(cfi, at, end);
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct elf_segment *one = a, *other = b;
+
+	return one->offset < other->offset ? -1 : one->offset > other->offset;
+}
+
+static int find_gaps(struct cfi *cfi)
+{
+	VEC(struct elf_segment) segments = {0};
+	uint64_t covered = 0;
+	size_t next = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < cfi->image->segments.count && !r; i++) {
+		const struct elf_segment *segment = &cfi->image->segments.items[i];
+
+		if (segment->executable && segment->offset <= cfi->image->file_size &&
+		    segment->file_size <= cfi->image->file_size - segment->offset)
+			r = vec_push(&segments, *segment);
+	}
+	if (segments.count)
+		qsort(segments.items, segments.count, sizeof(*segments.items), by_offset);
+	for (size_t i = 0; i < segments.count && !r; i++) {
+		if (segments.items[i].offset >= covered)
+			r = find_segment_gaps(cfi, &segments.items[i], &next);
+		if (segments.items[i].offset + segments.items[i].file_size > covered)
+			covered = segments.items[i].offset + segments.items[i].file_size;
+	}
+	vec_free(&segments);
+	return r;
+}
+
+static int add_code_row(void *context, uint64_t offset, const struct unwind_rule *rule,
+			const struct code_state *state)
+{
+	struct cfi *cfi = context;
+	struct code_row row = {.offset = offset, .rule = *rule};
+
+	(void)state;
+	return vec_push(&cfi->code_rows, row);
+}
+
+static int find_code_rows(struct cfi *cfi, struct error *error)
+{
+	struct code_frames frames = {
+		.image = cfi->image, .gaps = &cfi->gaps, .row = add_code_row, .context = cfi};
+	int r = find_gaps(cfi);
+
+	if (r < 0)
+		return error_set(error, r, "out of memory for code without call frame information");
+	if (!cfi->gaps.count)
+		return 0;
+	r = code_frames_run(&frames, error);
+	cfi->stats.code = frames.stats;
+	return r;
+}
+
+/* Those up to where a function begins, whose own row goes before the last of them. */
+static int add_code_rows(struct cfi *cfi, uint64_t end, size_t *next, struct error *error)
+{
+	int r = 0;
+
+	for (; *next < cfi->code_rows.count && cfi->code_rows.items[*next].offset <= end && !r;
+	     ++*next)
+		r = unwind_build_add(&cfi->build, cfi->code_rows.items[*next].offset,
+				     &cfi->code_rows.items[*next].rule);
+	return r ? error_set(error, r, "file offset 0x%llx: %s",
+			     (unsigned long long)cfi->code_rows.items[*next - 1].offset,
+			     r == -ENOMEM ? "out of memory" : "more than a table can hold")
+		 : 0;
+}
+
+/* ---------------------------------------------------------------------------------- */
+
 static int build(struct cfi *cfi, struct error *error, struct unwind_table *ret)
 {
+	size_t next = 0;
 	int r = read_sources(cfi, error);
 
 	if (!r)
 		r = find_extents(cfi, error);
-	if (!r && !cfi->extents.count)
-		return error_set(error, -ENODATA, "no call frame information of executable code");
-	for (size_t i = 0; i < cfi->extents.count && !r; i++)
-		r = cfi->extents.items[i].source == GO
-			    ? add_go_function(cfi, &cfi->extents.items[i], error)
-			    : add_function(cfi, &cfi->extents.items[i], error);
+	if (!r)
+		r = find_code_rows(cfi, error);
+	if (!r && !cfi->extents.count && !cfi->stats.code.known)
+		return error_set(error, -ENODATA,
+				 "no call frame information of executable code, and nothing that "
+				 "could be known of it without");
+	for (size_t i = 0; i < cfi->extents.count && !r; i++) {
+		r = add_code_rows(cfi, cfi->extents.items[i].start, &next, error);
+		if (!r)
+			r = cfi->extents.items[i].source == GO
+				    ? add_go_function(cfi, &cfi->extents.items[i], error)
+				    : add_function(cfi, &cfi->extents.items[i], error);
+	}
+	if (!r)
+		r = add_code_rows(cfi, UINT64_MAX, &next, error);
 	if (r < 0)
 		return r;
 	r = unwind_build_finish(&cfi->build, ret);
@@ -340,6 +463,8 @@ int cfi_build(const struct elf_image *image, struct error *error, struct cfi_sta
 		source_deinit(&cfi.sources[i]);
 	go_table_deinit(&cfi.go);
 	vec_free(&cfi.extents);
+	vec_free(&cfi.gaps);
+	vec_free(&cfi.code_rows);
 	unwind_build_deinit(&cfi.build);
 	return r;
 }

@@ -2,7 +2,8 @@
  *
  * The unwind table of an ELF file, from its call frame information: .eh_frame,
  * and .debug_frame for code of which that says nothing (Go's, in programs that
- * have both). Foreign bytes: to be used in the worker only.
+ * have both); for code of which neither says anything, from the code itself
+ * (code_frames.h). Foreign bytes: to be used in the worker only.
  *
  * Go's code has a better table of its own (go_table.h), which goes before
  * .debug_frame.
@@ -22,6 +23,7 @@
 #include <stdint.h>
 
 #include "daemon/base/error.h"
+#include "symbolizer/code_frames.h"
 #include "symbolizer/elf_image.h"
 #include "symbolizer/unwind_table.h"
 
@@ -33,10 +35,11 @@ struct cfi_stats {
 	uint32_t go_functions_damaged; /* left out from where they are */
 	bool go_table_damaged; /* left out: .debug_frame has to do */
 	bool debug_frame_damaged; /* left out, for .eh_frame was good */
+	struct code_stats code; /* of code without call frame information */
 };
 
-/* The image's file must still be open. -ENODATA: no call frame information at
- * all, or none of executable code; -ENOTSUP: not for x86-64; -EINVAL: damaged,
+/* The image's file must still be open. -ENODATA: no executable code, or
+ * nothing known of any; -ENOTSUP: not for x86-64; -EINVAL: damaged,
  * with section and offset; -E2BIG, -EIO, -ENOMEM. `stats` may be NULL. */
 int cfi_build(const struct elf_image *image, struct error *error, struct cfi_stats *stats,
 	      struct unwind_table *ret);

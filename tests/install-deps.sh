@@ -25,6 +25,7 @@ must|header:bpf/libbpf.h|libbpf-dev|libbpf-devel|libbpf
 must|header:libelf.h|libelf-dev|elfutils-libelf-devel|libelf
 must|header:libdwarf/libdwarf.h,libdwarf-0/libdwarf.h,libdwarf-2/libdwarf.h|libdwarf-dev|libdwarf-devel|libdwarf
 must|header:libiberty/demangle.h|libiberty-dev|binutils-devel|binutils
+must|header:Zydis/Zydis.h|libzydis-dev|zydis-devel|zydis
 must|header:zlib.h|zlib1g-dev|zlib-devel|zlib
 must|header:event2/event.h|libevent-dev|libevent-devel|libevent
 must|header:jansson.h|libjansson-dev|jansson-devel|jansson

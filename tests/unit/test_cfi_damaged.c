@@ -204,7 +204,8 @@ START_TEST(files_without_any)
 	char path[256];
 	int fd;
 
-	workshop_build(&shop, "bare", ".s", "ret\n.section .note.GNU-stack,\"\",@progbits\n",
+	workshop_build(&shop, "bare", ".s",
+		       "pop %rax\n ret\n.section .note.GNU-stack,\"\",@progbits\n",
 		       "-shared -nostdlib", path);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	ck_assert_int_eq(elf_image_init(&image, fd, &error), 0);

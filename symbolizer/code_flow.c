@@ -4,6 +4,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "daemon/base/clock.h"
+
 #define ENTRY_DEPTH 8 /* of the stack, at a function's entry and before it returns */
 
 #define CLOCK_STEPS 4096 /* between looks at the clock */

@@ -23,7 +23,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/base/clock.h"
 #include "daemon/base/hashmap.h"
 #include "daemon/base/vec.h"
 #include "symbolizer/code_ranges.h"
@@ -32,10 +31,8 @@
 
 /* States of all ranges together, each once: some 200 bytes each. */
 #define CODE_STATES_MAX (1u << 17)
-/* Instructions followed, in all ranges together, repetitions counted; and how long
- * all of it may take: a worker that misses its deadline loses the whole file. */
+/* Instructions followed, in all ranges together, repetitions counted. */
 #define CODE_STEPS_MAX (1u << 22)
-#define CODE_TIME_MAX (2 * NSEC_PER_SEC)
 /* Followed again, a function or all of a range, as calls turned out not to return. */
 #define CODE_RESTARTS_MAX 16u
 

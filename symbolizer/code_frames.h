@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/error.h"
 #include "daemon/base/vec.h"
 #include "symbolizer/code_state.h"
@@ -28,6 +29,8 @@
  * rows. Five bytes of memory for each of the former. */
 #define CODE_BYTES_MAX (8u << 20)
 #define CODE_RANGES_MAX (1u << 18)
+/* How long it may take: a worker that misses its deadline loses the whole file. */
+#define CODE_TIME_MAX (2 * NSEC_PER_SEC)
 
 struct code_gap { /* file offsets */
 	uint64_t start, end;

@@ -165,7 +165,7 @@ static void pop(struct code_state *state, uint8_t reg)
 
 static void forget_aligned(struct code_state *state)
 {
-	for (uint8_t i = 0; i < CODE_REGISTERS; i++) {
+	for (size_t i = 0; i < CODE_REGISTERS; i++) {
 		if (state->registers[i].base == CODE_ALIGNED)
 			state->registers[i] = unknown;
 	}
@@ -265,7 +265,7 @@ void code_state_apply(struct code_state *state, const struct code_insn *insn, ui
 			     insn->width);
 	}
 	operate(state, insn, address);
-	for (uint8_t i = 0; i < CODE_REGISTERS; i++) {
+	for (size_t i = 0; i < CODE_REGISTERS; i++) {
 		if (written & 1u << i)
 			state->registers[i] = unknown;
 	}
@@ -279,7 +279,7 @@ void code_state_meet(struct code_state *state, const struct code_state *other)
 {
 	if (state->aligned != other->aligned)
 		forget_aligned(state);
-	for (uint8_t i = 0; i < CODE_REGISTERS; i++) {
+	for (size_t i = 0; i < CODE_REGISTERS; i++) {
 		if (!same(state->registers[i], other->registers[i]))
 			state->registers[i] = unknown;
 	}
@@ -350,8 +350,8 @@ static bool set_cfa(const struct code_state *state, struct unwind_rule *rule)
 	if (set_by_register(state, CODE_RSP, rule) || set_by_register(state, CODE_RBP, rule) ||
 	    set_by_slot(state, CODE_RBP, rule) || set_by_slot(state, CODE_RSP, rule))
 		return true;
-	for (uint8_t i = 0; i < CODE_REGISTERS; i++) {
-		if (set_by_register(state, i, rule))
+	for (size_t i = 0; i < CODE_REGISTERS; i++) {
+		if (set_by_register(state, (uint8_t)i, rule))
 			return true;
 	}
 	return false;

@@ -24,7 +24,6 @@ SLACK = 6  # samples: a case has some hundred, and half a per cent of them is fe
 
 # What is known not to reach WHOLE: {case: (how far it must get, why)}. See docs/unwinding.md.
 KNOWN = {}
-KNOWN_BUILDS = {"musl": "Debian's musl has no call frame information"}
 FIRST_SIGHT = 0.95
 LEAVES = 0.7  # of the samples; else the case has not shown what it is for
 ALL_MS, FEW_MS = 700, 500
@@ -229,9 +228,7 @@ def judge(build, names, ms):
     lib.need_bpf()
     wrong = []
     for name, verdict in verdicts(build, names, ms):
-        if build in KNOWN_BUILDS:
-            print(f"{build} {name}: known gap, {verdict.share:.1%}: {KNOWN_BUILDS[build]}")
-        elif verdict.leaves < LEAVES * verdict.total or not verdict.total:
+        if verdict.leaves < LEAVES * verdict.total or not verdict.total:
             wrong.append(f"{name}: only {verdict.leaves}/{verdict.total} in it")
         elif verdict.share < WHOLE and missed(verdict) > SLACK:
             floor, why = KNOWN.get(name) or (WHOLE, "")

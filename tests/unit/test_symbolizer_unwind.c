@@ -112,7 +112,8 @@ START_TEST(files_that_have_none)
 	char path[256];
 
 	ck_assert_int_eq(symbolizer_unwind(symbolizer, 1, 0, on_table, &tables), -ENOENT);
-	workshop_build(&shop, "bare", ".s", "ret\n.section .note.GNU-stack,\"\",@progbits\n",
+	workshop_build(&shop, "bare", ".s",
+		       "pop %rax\n ret\n.section .note.GNU-stack,\"\",@progbits\n",
 		       "-shared -nostdlib", path);
 	ck_assert_int_eq(add(symbolizer, 1, open(path, O_RDONLY | O_CLOEXEC), NULL), 0);
 	ck_assert_int_eq(ask(symbolizer, 1, &tables), -ENODATA);

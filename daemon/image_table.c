@@ -163,13 +163,37 @@ static int stat_mapping(const struct abi_mmap *mmap, struct stat *ret)
 	return stat(name, ret) < 0 ? -errno : 0;
 }
 
+/* A build id that is new may be that of a file which is known by its inode. */
+static void recognise(struct image_table *table, const struct abi_mmap *mmap)
+{
+	uint64_t build_id = build_id_key(mmap->build_id, mmap->build_id_size);
+	const uint64_t *known;
+	struct image *image;
+	struct stat st;
+
+	if (!mmap->build_id_size || mmap->build_id_size > ABI_BUILD_ID_MAX ||
+	    hashmap_get(&table->index, build_id) || stat_mapping(mmap, &st) < 0)
+		return;
+	known = hashmap_get(&table->index,
+			    inode_key(major(st.st_dev), minor(st.st_dev), st.st_ino));
+	image = known ? image_table_get(table, (uint32_t)*known) : NULL;
+	if (!image || !image->file_inode || image->build_id_size)
+		return; /* not opened, so not sure; or written anew since */
+	memcpy(image->build_id, mmap->build_id, mmap->build_id_size);
+	image->build_id_size = mmap->build_id_size;
+	also_known_as(table, image, build_id);
+}
+
 uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap)
 {
-	uint32_t id = image_table_add(table, mmap), apart;
-	const struct image *image = image_table_get(table, id);
+	const struct image *image;
+	uint32_t id, apart;
 	uint64_t build_id, place[2];
 	struct stat st;
 
+	recognise(table, mmap);
+	id = image_table_add(table, mmap);
+	image = image_table_get(table, id);
 	if (!image || image->vdso || image->roots || !image->file_inode || !mmap->build_id_size ||
 	    stat_mapping(mmap, &st) < 0)
 		return id;

@@ -118,6 +118,26 @@ START_TEST(known_by_its_inode_first)
 }
 END_TEST
 
+/* The same, before anybody has read its build id: one file, one table, one name. */
+START_TEST(known_by_its_inode_only)
+{
+	union event by_build_id = map(ROOTS), by_inode = by_build_id;
+	struct image *image;
+	struct stat st;
+
+	ck_assert_int_eq(stat(ROOTS, &st), 0);
+	by_inode.mmap.build_id_size = 0;
+	by_inode.mmap.inode = st.st_ino;
+	image = take(&by_inode);
+	ck_assert_uint_eq(image->build_id_size, 0);
+	ck_assert_ptr_eq(take(&by_build_id), image);
+	ck_assert_uint_eq(image->build_id_size, sizeof(build_id));
+	ck_assert_uint_eq(table.images.count, 1);
+	/* The worker finds another build id in it: then it is not what was mapped. */
+	ck_assert_int_eq(image_table_ready(&table, image, (const uint8_t *)"other", 5), -EINVAL);
+}
+END_TEST
+
 START_TEST(another_build_is_no_match)
 {
 	union event event = map(ROOTS);
@@ -277,6 +297,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, one_file_however_it_is_told);
 	tcase_add_test(tcase, known_by_its_inode_first);
+	workshop_add(tcase, root, "needs root", known_by_its_inode_only);
 	tcase_add_test(tcase, another_build_is_no_match);
 	tcase_add_test(tcase, memory_is_one_image);
 	tcase_add_test(tcase, no_more_than_the_limit);

@@ -1,16 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * perfctl report: what the whole machine did lately, from the view that a
- * running perfd always keeps.
+ * running perfd always keeps; or what is in a file.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/command.h"
+#include "daemon/load.h"
 #include "daemon/result.h"
 
 #define TOP_DEFAULT 40
+
+static int recent(const struct options *options, struct error *error, struct profile **ret)
+{
+	struct client client;
+	int r = command_connect(options, error, &client);
+
+	if (r < 0)
+		return r;
+	r = client_recent(&client, options->last_ns, error, ret);
+	client_deinit(&client);
+	return r;
+}
 
 int cmd_report(const struct options *options)
 {
@@ -18,12 +31,13 @@ int cmd_report(const struct options *options)
 	_cleanup_profile_ struct profile *profile = NULL;
 	struct error error = {0};
 	struct result result;
-	struct client client;
 	size_t bytes;
 	int r;
 
 	if (json && options->format)
 		return command_usage("--json and -f exclude each other");
+	if (options->rest_count && option_given(options, OPTION_LAST))
+		return command_usage("--last is of the running perfd, not of a file");
 	r = result_init(options, NULL, json ? "json" : "report", &error, &result);
 	if (r < 0)
 		return command_fail(r == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_FAILURE, &error);
@@ -32,11 +46,8 @@ int cmd_report(const struct options *options)
 	/* A person reads the first lines; a program or a file gets all of them. */
 	if (!json && !options->format && !options->output && !result.top)
 		result.top = TOP_DEFAULT;
-	r = command_connect(options, &error, &client);
-	if (r < 0)
-		return command_fail(EXIT_CODE_FAILURE, &error);
-	r = client_recent(&client, options->last_ns, &error, &profile);
-	client_deinit(&client);
+	r = options->rest_count ? load_profile(options->rest[0], options, &error, &profile)
+				: recent(options, &error, &profile);
 	if (!r)
 		r = result_write(&result, profile, &error, &bytes);
 	if (r == -EPIPE)

@@ -33,8 +33,10 @@ static const char detach_more[] =
 	"Without -o the file is perfd-NAME-PID.svg or perfd-session-ID.svg in this directory.\n";
 static const char status_more[] = "\nExit code 3: perfd is not running.\n";
 static const char report_more[] =
-	"\nNeeds a running perfd, and root or its group. Without -o it goes to standard\n"
-	"output, without -f as \"report\".\n";
+	"\nWithout FILE it needs a running perfd, and root or its group. FILE is a profile in any\n"
+	"format that can be read; - is standard input. Without -o it goes to standard output,\n"
+	"without -f as \"report\", a table of functions; -f tree is the call tree, -f chart a\n"
+	"flame graph in characters.\n";
 
 static const char convert_more[] =
 	"\nIN is a file in any format that can be read, also with gzip around it; - or none is\n"
@@ -71,9 +73,10 @@ static const struct command commands[] = {
 	 0},
 	{"status", "[options]", "how perfd is: rates, samples, losses, its own cost",
 	 OPTION_BIT(JSON) | WHERE, cmd_status, status_more, 0},
-	{"report", "[options]", "what the machine did lately, as a table of functions",
-	 OPTION_BIT(LAST) | OPTION_BIT(TOP) | OPTION_BIT(JSON) | RESULT | WHERE, cmd_report,
-	 report_more, 0},
+	{"report", "[FILE] [options]", "what the machine did lately, or what is in a file",
+	 OPTION_BIT(LAST) | OPTION_BIT(TOP) | OPTION_BIT(JSON) | OPTION_BIT(VALUE) | RESULT |
+		 WHERE | READING,
+	 cmd_report, report_more, 1},
 	{"convert", "[IN] [-f FORMAT] [-o OUT] [options]", "a profile of any format in another one",
 	 RESULT | READING | OPTION_BIT(VALUE) | OPTION_BIT(TOP), cmd_convert, convert_more, 1},
 	{"flamegraph", "[IN] [-o OUT] [options]", "the flame graph of a profile of any format",

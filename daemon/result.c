@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/base/cleanup.h"
 #include "daemon/output.h"
@@ -92,11 +94,25 @@ int result_init(const struct options *options, const char *subject, const char *
 	return 0;
 }
 
+/* Cells of the terminal that will show it; 0: no terminal, or not known. */
+static uint32_t terminal_columns(void)
+{
+	const char *text = getenv("COLUMNS");
+	unsigned long columns = text ? strtoul(text, NULL, 10) : 0;
+	struct winsize size = {0};
+
+	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col)
+		return size.ws_col;
+	return columns < UINT16_MAX ? (uint32_t)columns : 0;
+}
+
 int result_write(const struct result *result, const struct profile *profile, struct error *error,
 		 size_t *ret_bytes)
 {
-	struct format_options options = {
-		.top = result->top, .value = result->value, .palette = result->palette};
+	struct format_options options = {.top = result->top,
+					 .value = result->value,
+					 .palette = result->palette,
+					 .columns = terminal_columns()};
 	_cleanup_free_ char *bytes = NULL;
 	size_t size = 0;
 	FILE *stream = open_memstream(&bytes, &size);

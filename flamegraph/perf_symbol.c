@@ -93,11 +93,22 @@ size_t perf_symbol_split(const char *symbol, size_t n, size_t *ret_next)
 	return n;
 }
 
+static const char unnamed[] = "(anonymous namespace)";
+
+static bool is_unnamed(const char *name, size_t n)
+{
+	return n >= sizeof(unnamed) - 1 && !memcmp(name, unnamed, sizeof(unnamed) - 1);
+}
+
+bool perf_symbol_is_process(const char *symbol, size_t n)
+{
+	return n && symbol[0] == '(' && !is_unnamed(symbol, n);
+}
+
 /* Where the list of arguments begins, or n. A '(' within brackets, of a Go method
  * ("(*T).f") or of C++'s unnamed namespace begins none. */
 static size_t arguments_begin(const char *name, size_t n)
 {
-	static const char unnamed[] = "(anonymous namespace)";
 	int depth = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -109,16 +120,16 @@ static size_t arguments_begin(const char *name, size_t n)
 		case '[':
 			depth++;
 			break;
-		case '>':
+		case '>': /* but that of "operator->" */
+			depth -= !i || name[i - 1] != '-';
+			break;
 		case '}':
 		case ']':
 		case ')':
 			depth--;
 			break;
 		case '(':
-			if (!depth && !go &&
-			    (n - i < sizeof(unnamed) - 1 ||
-			     memcmp(name + i, unnamed, sizeof(unnamed) - 1) != 0))
+			if (!depth && !go && !is_unnamed(name + i, n - i))
 				return i;
 			depth++;
 			break;
@@ -155,7 +166,7 @@ static void put_unknown(struct strbuf *out, const struct perf_line *line, bool a
 void perf_symbol_put(struct strbuf *out, const struct perf_line *line, const char *function,
 		     size_t n, bool java, bool address)
 {
-	if (equals(function, n, "[unknown]")) {
+	if (!n || equals(function, n, "[unknown]")) {
 		put_unknown(out, line, address);
 		return;
 	}

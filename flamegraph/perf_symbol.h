@@ -21,10 +21,12 @@ struct perf_line {
 bool perf_line_parse(const char *line, size_t n, struct perf_line *ret);
 /* Length of the symbol without "+0x597", and without a Rust symbol's hash. */
 size_t perf_symbol_strip(const char *symbol, size_t n);
+/* Is it a process's name in the place of a symbol, "(java)", as old perfs have it? */
+bool perf_symbol_is_process(const char *symbol, size_t n);
 /* The first of the functions that "a->b->c" stands for (inlined ones after the one
  * they are in): its length; *ret_next is where the next begins, n if there is none. */
 size_t perf_symbol_split(const char *symbol, size_t n, size_t *ret_next);
 /* Appends the function's name: without arguments; a Java one without its "L"; for
- * "[unknown]" that of the module, and the address if asked for. */
+ * "[unknown]" or none that of the module, and the address if asked for. */
 void perf_symbol_put(struct strbuf *out, const struct perf_line *line, const char *function,
 		     size_t n, bool java, bool address);

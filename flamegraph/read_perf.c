@@ -341,8 +341,11 @@ static uint32_t make_token(struct perf *perf, const struct perf_line *line)
 	struct chain chain = {.begin = perf->chain_frames.count};
 	const char *symbol = line->symbol;
 
-	/* A process's name in the place of a symbol, in old perfs: no frame. */
-	for (begin = 0; n == 0 || (begin < n && symbol[0] != '('); begin = next) {
+	if (perf_symbol_is_process(symbol, n))
+		n = begin = 1; /* no frame */
+	else
+		begin = 0;
+	for (; n == 0 || begin < n; begin = next) {
 		size_t length = perf_symbol_split(symbol + begin, n - begin, &next);
 		uint32_t frame = make_frame(perf, line, symbol + begin, length, chain.count > 0);
 

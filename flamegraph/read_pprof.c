@@ -264,46 +264,63 @@ static uint32_t line_frame(struct pprof *pprof, struct reader *line, struct prof
 	return profile_frame(pprof->profile, frame);
 }
 
+/* Where a location is: a place in its module's file, if it has one. */
+struct place {
+	uint64_t address;
+	uint32_t module;
+	bool kernel;
+	uint32_t lines;
+};
+
+static struct place find_place(struct pprof *pprof, struct reader message)
+{
+	struct protobuf_field field;
+	struct place place = {0};
+	uint64_t id = 0, *found;
+
+	while (protobuf_next(&message, &field)) {
+		if (field.number == PPROF_LOCATION_ADDRESS)
+			place.address = field.value;
+		else if (field.number == PPROF_LOCATION_MAPPING)
+			id = field.value;
+		place.lines += field.number == PPROF_LOCATION_LINE && field.wire == PROTOBUF_BYTES;
+	}
+	found = hashmap_get(&pprof->mapping_index, id);
+	if (found) {
+		const struct mapping *mapping = &pprof->mappings.items[*found];
+		struct text file = text_at(pprof, mapping->filename);
+
+		place.module = string_at(pprof, mapping->filename);
+		place.kernel = import_is_kernel(file.bytes, file.n);
+		if (place.address >= mapping->start)
+			place.address += mapping->offset - mapping->start;
+	}
+	return place;
+}
+
 /* The frames of a location, the innermost first: all but the last are inlined. */
 static int resolve(struct pprof *pprof, struct location *location)
 {
+	struct place place = find_place(pprof, location->message);
 	struct reader walk = location->message;
 	struct protobuf_field field;
-	uint64_t address = 0, *found;
-	uint32_t module = 0, lines = 0, frame;
-	bool kernel = false;
+	uint32_t frame;
 
 	location->begin = (uint32_t)pprof->location_frames.count;
-	while (protobuf_next(&walk, &field)) {
-		if (field.number == PPROF_LOCATION_ADDRESS)
-			address = field.value;
-		lines += field.number == PPROF_LOCATION_LINE && field.wire == PROTOBUF_BYTES;
-		if (field.number != PPROF_LOCATION_MAPPING)
-			continue;
-		found = hashmap_get(&pprof->mapping_index, field.value);
-		if (found) {
-			const struct mapping *mapping = &pprof->mappings.items[*found];
-			struct text file = text_at(pprof, mapping->filename);
-
-			module = string_at(pprof, mapping->filename);
-			kernel = import_is_kernel(file.bytes, file.n);
-			if (address >= mapping->start)
-				address += mapping->offset - mapping->start;
-		}
-	}
-	walk = location->message;
-	for (uint32_t i = 0; i < lines && protobuf_next(&walk, &field);) {
-		struct profile_frame place = {.module = module, .address = address};
+	for (uint32_t i = 0; i < place.lines && protobuf_next(&walk, &field);) {
+		struct profile_frame at = {.module = place.module, .address = place.address};
 
 		if (field.number != PPROF_LOCATION_LINE || field.wire != PROTOBUF_BYTES)
 			continue;
-		place.kind = ++i < lines ? FRAME_INLINE : kernel ? FRAME_KERNEL : FRAME_USER;
-		frame = line_frame(pprof, &field.bytes, &place);
+		at.kind = ++i < place.lines ? FRAME_INLINE
+			  : place.kernel    ? FRAME_KERNEL
+					    : FRAME_USER;
+		frame = line_frame(pprof, &field.bytes, &at);
 		if (frame == PROFILE_NONE || vec_push(&pprof->location_frames, frame))
 			return -ENOMEM;
 	}
-	if (!lines) {
-		frame = place_frame(pprof, address, module, kernel);
+	if (!place.lines) {
+		frame = place_frame(pprof, place.address, place.module, place.kernel);
 		if (frame == PROFILE_NONE || vec_push(&pprof->location_frames, frame))
 			return -ENOMEM;
 	}

@@ -200,13 +200,14 @@ int diff_json_write(const struct diff *diff, const struct diff_options *options,
 		if (json_array_append_new(functions, row_json(diff, &diff->rows.items[i])))
 			r = -ENOMEM;
 	}
-	root = json_pack("{s:s, s:o, s:o, s:s, s:s, s:f, s:o, s:I, s:I, s:o}", "schema",
+	root = json_pack("{s:s, s:o, s:o, s:o, s:s, s:f, s:o, s:I, s:I, s:o}", "schema",
 			 "perfd.diff/1", "before",
 			 text_json(diff->before_title, strlen(diff->before_title)), "after",
 			 text_json(diff->after_title, strlen(diff->after_title)), "unit",
-			 diff->unit, "by", scale_name(diff->scale), "factor", diff->factor, "all",
-			 amount_json(&diff->all), "functions_compared", (json_int_t)diff->functions,
-			 "functions_changed", (json_int_t)diff->rows.count, "functions", functions);
+			 text_json(diff->unit, strlen(diff->unit)), "by", scale_name(diff->scale),
+			 "factor", diff->factor, "all", amount_json(&diff->all),
+			 "functions_compared", (json_int_t)diff->functions, "functions_changed",
+			 (json_int_t)diff->rows.count, "functions", functions);
 	if (!root)
 		return -ENOMEM;
 	errno = 0;

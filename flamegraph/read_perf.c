@@ -365,19 +365,24 @@ static uint32_t make_token(struct perf *perf, const struct perf_line *line)
 	return (uint32_t)(perf->chains.count - 1) | CHAIN_FLAG;
 }
 
-static int push_frames(struct perf *perf, uint32_t token)
+static int push_frame(struct perf *perf, uint32_t frame)
 {
-	const struct chain *chain = &perf->chains.items[token & ~CHAIN_FLAG];
-	uint32_t count = token & CHAIN_FLAG ? chain->count : 1;
-
-	if (perf->frames.count + count > IMPORT_DEPTH_MAX) {
+	if (perf->frames.count >= IMPORT_DEPTH_MAX) {
 		perf->too_deep = true;
 		return 0;
 	}
+	return vec_push(&perf->frames, frame);
+}
+
+static int push_frames(struct perf *perf, uint32_t token)
+{
+	const struct chain *chain;
+
 	if (!(token & CHAIN_FLAG))
-		return vec_push(&perf->frames, token);
-	for (uint32_t i = count; i-- > 0;) {
-		if (vec_push(&perf->frames, perf->chain_frames.items[chain->begin + i]))
+		return push_frame(perf, token);
+	chain = &perf->chains.items[token & ~CHAIN_FLAG];
+	for (uint32_t i = chain->count; i-- > 0;) {
+		if (push_frame(perf, perf->chain_frames.items[chain->begin + i]))
 			return -ENOMEM;
 	}
 	return 0;

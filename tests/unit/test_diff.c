@@ -107,6 +107,11 @@ START_TEST(what_is_new_gone_and_changed)
 	ck_assert_ptr_nonnull(strstr(text, "x  (new)"));
 	ck_assert_ptr_nonnull(strstr(text, "7 functions compared, 6 differ, 1 of them by no more"));
 	free(text);
+	text = render(&diff, "json", NULL);
+	ck_assert_ptr_nonnull(strstr(text, "\"schema\": \"perfd.diff/1\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"unit\": \"count\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"functions_changed\": 6"));
+	free(text);
 	text = render(&diff, "folded", NULL);
 	ck_assert_str_eq(text, "m;gone 100 0\nm;grows 400 900\nm;new;x 0 100\nm;stays 400 400\n"
 			       "m;tiny 3 4\n");

@@ -171,8 +171,10 @@ static void recognise(struct image_table *table, const struct abi_mmap *mmap)
 	struct image *image;
 	struct stat st;
 
+	/* The vDSO has one too, but no file. */
 	if (!mmap->build_id_size || mmap->build_id_size > ABI_BUILD_ID_MAX ||
-	    hashmap_get(&table->index, build_id) || stat_mapping(mmap, &st) < 0)
+	    identity(mmap) != build_id || hashmap_get(&table->index, build_id) ||
+	    stat_mapping(mmap, &st) < 0)
 		return;
 	known = hashmap_get(&table->index,
 			    inode_key(major(st.st_dev), minor(st.st_dev), st.st_ino));

@@ -15,14 +15,18 @@ static int convert(const struct options *options, const char *path, const char *
 		   const char *stdout_format)
 {
 	_cleanup_profile_ struct profile *profile = NULL;
+	struct options reading = *options;
 	struct error error = {0};
 	struct result result;
 	size_t bytes;
 	int r;
 
 	r = result_init(options, subject, stdout_format, &error, &result);
-	if (!r)
-		r = load_profile(path, options, &error, &profile);
+	if (!r) {
+		if (!reading.step_ns)
+			reading.step_ns = result.format->step_ns;
+		r = load_profile(path, &reading, &error, &profile);
+	}
 	if (r < 0 && !profile)
 		return command_fail(r == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_FAILURE, &error);
 	r = result_write(&result, profile, &error, &bytes);

@@ -58,6 +58,7 @@ static int read_options(const struct options *options, struct format_read_option
 
 	if (*options->event)
 		read.event = options->event;
+	read.step_ns = options->step_ns;
 	if (options->annotate)
 		r = parse_annotate(options->annotate, &read.annotate, error);
 	if (r)

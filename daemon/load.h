@@ -8,7 +8,7 @@
 #include "daemon/options.h"
 #include "flamegraph/profile.h"
 
-/* `path`: "-" is standard input. Heeds --from, --annotate and --event. What could not
+/* `path`: "-" is standard input. Heeds --from, --annotate, --step and --event. What could not
  * be understood in it is told on stderr, by line numbers. -EINVAL: called wrongly. */
 int load_profile(const char *path, const struct options *options, struct error *error,
 		 struct profile **ret);

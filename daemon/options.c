@@ -66,6 +66,11 @@ static const struct option_row {
 		       "where both durations are known, else share)"},
 	[OPTION_WIDTHS] = {0, "widths", VALUE_TEXT, "OF", offsetof(struct options, widths), NULL,
 			   "of the picture's boxes: sum, after or before (default: sum)"},
+	[OPTION_STEP] =
+		{0, "step", VALUE_DURATION, "TIME", offsetof(struct options, step_ns),
+		 "a time: 20ms, 1s",
+		 "width of the steps that the input's times are summed in (default: 1s, for "
+		 "html 20ms)"},
 	[OPTION_ANNOTATE] =
 		{0, "annotate", VALUE_TEXT, "LIST", offsetof(struct options, annotate), NULL,
 		 "of perf's text: pid, tid, kernel, jit, inline, address, with commas; all or none "

@@ -30,6 +30,7 @@
 	X(FROM)                                                                                    \
 	X(BY)                                                                                      \
 	X(WIDTHS)                                                                                  \
+	X(STEP)                                                                                    \
 	X(ANNOTATE)                                                                                \
 	X(OFFSETS)                                                                                 \
 	X(NO_INLINES)                                                                              \
@@ -56,6 +57,7 @@ struct options {
 	uint32_t frequency_hz; /* 0: the default */
 	uint64_t duration_ns; /* 0: none */
 	uint64_t last_ns; /* 0: all */
+	uint64_t step_ns; /* 0: the default */
 	uint32_t session;
 	uint32_t top; /* 0: the command's default */
 	const char *event; /* "": the default */

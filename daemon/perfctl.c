@@ -14,7 +14,9 @@
 
 #define WHERE (OPTION_BIT(SOCKET) | OPTION_BIT(CONFIG))
 #define RESULT (OPTION_BIT(FORMAT) | OPTION_BIT(OUTPUT) | OPTION_BIT(PALETTE))
-#define READING (OPTION_BIT(FROM) | OPTION_BIT(ANNOTATE) | OPTION_BIT(EVENT) | OPTIONS_MIXED)
+#define READING                                                                                    \
+	(OPTION_BIT(FROM) | OPTION_BIT(ANNOTATE) | OPTION_BIT(STEP) | OPTION_BIT(EVENT) |          \
+	 OPTIONS_MIXED)
 #define SAMPLING (OPTION_BIT(FREQUENCY) | OPTION_BIT(DURATION) | OPTION_BIT(EVENT))
 
 static const char record_more[] =

@@ -61,6 +61,7 @@ struct format_job {
 struct format_read_options {
 	uint32_t annotate; /* FORMAT_ANNOTATE_*, all of them: 0 is none */
 	const char *event; /* of several in one file; NULL: the first that comes */
+	uint64_t step_ns; /* width of the profile's buckets, if the file has times; 0: 1 s */
 };
 
 struct format {
@@ -73,6 +74,7 @@ struct format {
 	int (*read)(struct input *input, const struct format_read_options *options,
 		    struct profile *profile);
 	bool (*recognises)(const char *head, size_t n);
+	uint64_t step_ns; /* the steps of time that the writer can make use of; 0: any */
 };
 
 extern const struct format formats[];

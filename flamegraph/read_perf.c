@@ -289,6 +289,11 @@ static int set_process(struct perf *perf, const struct header *header)
 	return hashmap_put(&perf->processes, pid, perf->sample.process);
 }
 
+static uint64_t step_ns(const struct perf *perf)
+{
+	return perf->options->step_ns ? perf->options->step_ns : NS_PER_SECOND;
+}
+
 static void set_time(struct perf *perf, const struct header *header)
 {
 	perf->sample.bucket = 0;
@@ -300,7 +305,7 @@ static void set_time(struct perf *perf, const struct header *header)
 		perf->last_ns = header->time_ns;
 	if (header->time_ns > perf->first_ns)
 		perf->sample.bucket =
-			(uint32_t)((header->time_ns - perf->first_ns) / NS_PER_SECOND);
+			(uint32_t)((header->time_ns - perf->first_ns) / step_ns(perf));
 }
 
 /* One of the functions of a line, or the only one. */
@@ -504,7 +509,7 @@ static int add_counts(struct perf *perf)
 	struct profile *profile = perf->profile;
 
 	if (perf->last_ns > perf->first_ns) {
-		profile->bucket_ns = NS_PER_SECOND;
+		profile->bucket_ns = step_ns(perf);
 		profile->duration_ns = perf->last_ns - perf->first_ns;
 	}
 	if (perf->other_events &&

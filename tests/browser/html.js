@@ -160,6 +160,20 @@ const tests = {
 		assert.strictEqual(await reader.page.locator("#line").count(), 0);
 		assert.match(await reader.text("#times-panel"), /does not say when/);
 	},
+	"the times of a perf script become a map": async (reader) => {
+		await reader.open(file("times"));
+		assert.strictEqual(await reader.text("#selected"), "all 3.00 s, in steps of 20.0 ms");
+		assert.deepStrictEqual((await names(reader)), ["early", "late", "main"]);
+		await reader.shot("html-times");
+		// The upper half of the second column.
+		const box = await reader.page.locator("#heat").boundingBox();
+		await reader.page.mouse.move(box.x + 1.5 / 30 * box.width, box.y + 0.49 * box.height);
+		await reader.page.mouse.down();
+		await reader.page.mouse.move(box.x + 1.5 / 30 * box.width, box.y + 1);
+		await reader.page.mouse.up();
+		assert.strictEqual(await reader.text("#selected"), "1.50 s to 2.00 s of 3.00 s");
+		assert.deepStrictEqual((await names(reader)), ["late", "main"]);
+	},
 	"downloads": async (reader) => {
 		await reader.open(file("report"));
 		const folded = (await downloaded(reader, "#save-folded")).toString().trim().split("\n").sort();

@@ -94,6 +94,16 @@ def render(name, text, form, palette="kind"):
                         source], cwd=ROOT, stdout=out, check=True, timeout=PATIENCE)
 
 
+def perf_script():
+    """Three seconds of perf's text; the second halves of seconds are somebody else's."""
+    samples = []
+    for step in range(300):
+        name = "early" if step % 100 < 50 else "late"
+        samples.append(f"app 7 {100 + step / 100:.6f}: 10000000 cpu-clock:\n"
+                       f"\t1000 {name}+0x1 (/bin/app)\n\t2000 main+0x2 (/bin/app)\n\n")
+    return "".join(samples)
+
+
 def make_pictures():
     basic = golden("svg_basic")
     for form in ("svg", "html"):
@@ -102,6 +112,12 @@ def make_pictures():
             render(name, text, form)
     for form in ("html", "json", "folded"):
         render("report", golden("html_basic"), form)
+    source = os.path.join(PLACE, "times.perf")
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(perf_script())
+    subprocess.run([os.path.join(BUILD, "perfctl"), "convert", source, "-o",
+                    os.path.join(PLACE, "times.html")], check=True, timeout=PATIENCE,
+                   stderr=subprocess.DEVNULL)
     for palette in ("hot", "module", "memory", "name", "colour-blind"):
         render(palette, basic, "svg", palette)
 

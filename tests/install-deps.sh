@@ -35,6 +35,9 @@ must|header:sys/capability.h|libcap-dev|libcap-devel|libcap
 must|header:check.h|check|check-devel|check
 may|command:javac|default-jdk-headless|java-latest-openjdk-devel|jdk-openjdk
 may|command:redis-benchmark|redis-tools|redis|redis
+may|command:chromium,chromium-browser,google-chrome|chromium|chromium|chromium
+may|command:node|nodejs|nodejs|nodejs
+may|command:npm|npm|nodejs-npm|npm
 may|file:/usr/lib/debug/.build-id|libc6-dbg|glibc-debuginfo|glibc
 TABLE
 }

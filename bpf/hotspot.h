@@ -121,11 +121,13 @@ __noinline int hotspot_find(const struct jvm_layout *layout, struct hotspot_fram
 	       !bpf_probe_read_user(frame->head, JVM_BLOCK_BYTES, (const void *)frame->block);
 }
 
+/* A mask, not a comparison: clang 14 compares one copy of the number and uses another,
+ * which 6.1 does not take. */
 static __always_inline __u32 head_u32(const struct hotspot_frame *frame, __u32 offset)
 {
 	__u32 value;
 
-	__builtin_memcpy(&value, &frame->head[offset < JVM_BLOCK_BYTES ? offset : 0], 4);
+	__builtin_memcpy(&value, &frame->head[offset & (HOTSPOT_HEAD_BYTES - 1)], 4);
 	return value;
 }
 
@@ -139,13 +141,12 @@ __noinline int hotspot_read(const struct jvm_layout *layout, struct hotspot_fram
 			    __u64 address)
 {
 	__u64 blob, complete;
-	__u32 used, words;
+	__u32 words;
 
 	if (!layout || !frame)
 		return false;
-	used = layout->used;
 	blob = frame->block + layout->blob;
-	if (used >= JVM_BLOCK_BYTES || !frame->head[used] ||
+	if (!(head_u32(frame, layout->used) & 0xff) ||
 	    address >= blob + head_u32(frame, layout->size))
 		return false;
 	words = head_u32(frame, layout->frame_size);

@@ -256,6 +256,7 @@ struct {
 
 #define HOTSPOT_BEFORE 40u /* bytes of code before the address */
 #define HOTSPOT_BEHIND 8u
+#define HOTSPOT_HEAD_BYTES 256u /* a power of two, not below JVM_BLOCK_BYTES */
 
 /* Scratch of one step through a Java machine's code. */
 struct hotspot_frame {
@@ -264,7 +265,7 @@ struct hotspot_frame {
 	__u64 complete; /* from here on its frame is made; 0: not known */
 	__u32 size; /* of the frame, bytes; 0: none of fixed size */
 	__u32 pad;
-	__u8 head[JVM_BLOCK_BYTES + 8]; /* the block's beginning */
+	__u8 head[HOTSPOT_HEAD_BYTES + 8]; /* the block's beginning */
 	__u8 bytes[HOTSPOT_BEFORE + HOTSPOT_BEHIND]; /* of code */
 };
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "daemon/base/log.h"
 #include "symbolizer/cfi_frames.h"
 #include "symbolizer/cfi_program.h"
 #include "symbolizer/cfi_section.h"
@@ -459,6 +460,11 @@ int cfi_build(const struct elf_image *image, struct error *error, struct cfi_sta
 	r = build(&cfi, error, ret);
 	if (!r && stats)
 		*stats = cfi.stats;
+	if (!r && cfi.stats.code.cut)
+		log_info("unwind table: more code without call frame information than is looked at "
+			 "in "
+			 "one file (%u MiB, %u s): the rest of it goes by the frame pointer",
+			 CODE_BYTES_MAX >> 20, (unsigned int)(CODE_TIME_MAX / NSEC_PER_SEC));
 	for (size_t i = 0; i < SOURCES; i++)
 		source_deinit(&cfi.sources[i]);
 	go_table_deinit(&cfi.go);

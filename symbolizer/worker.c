@@ -449,18 +449,12 @@ static int handle_maps(struct worker *worker, struct request *request, struct st
 
 static int build_table(int fd, struct unwind_table *table, struct error *error)
 {
-	struct cfi_stats stats;
 	struct elf_image image;
 	int r = elf_image_init(&image, fd, error);
 
 	if (r < 0)
 		return r;
-	r = cfi_build(&image, error, &stats, table);
-	if (!r && stats.code.cut)
-		log_info(
-			"worker: more code without call frame information than is looked at in one "
-			"file (%u MiB, %u s): the rest of it goes by the frame pointer",
-			CODE_BYTES_MAX >> 20, (unsigned int)(CODE_TIME_MAX / NSEC_PER_SEC));
+	r = cfi_build(&image, error, NULL, table);
 	elf_image_deinit(&image);
 	return r;
 }

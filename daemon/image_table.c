@@ -2,6 +2,7 @@
 #include "daemon/image_table.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,14 +154,22 @@ uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
 	return add(table, mmap, identity(mmap));
 }
 
-/* The file behind a mapping, while the process has it. */
+/* The file behind a mapping, while the process has it: owner, mode and place. Its
+ * file system is not asked, for that may be a user's or far away. */
 static int stat_mapping(const struct abi_mmap *mmap, struct stat *ret)
 {
+	struct statx found;
 	char name[96];
 
 	snprintf(name, sizeof(name), "/proc/%u/map_files/%llx-%llx", mmap->pid,
 		 (unsigned long long)mmap->start, (unsigned long long)(mmap->start + mmap->length));
-	return stat(name, ret) < 0 ? -errno : 0;
+	if (statx(AT_FDCWD, name, AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &found) < 0)
+		return -errno;
+	*ret = (struct stat){.st_dev = makedev(found.stx_dev_major, found.stx_dev_minor),
+			     .st_ino = found.stx_ino,
+			     .st_uid = found.stx_uid,
+			     .st_mode = found.stx_mode};
+	return 0;
 }
 
 /* A build id that is new may be that of a file which is known by its inode. */

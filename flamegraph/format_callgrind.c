@@ -5,9 +5,10 @@
  * and calls carry what ran below them. How often a function was called is not known from
  * samples: each call counts as one.
  *
- * A stack adds to each of its functions once, however often it is in it: where it is
- * innermost, as self or as one call. So the inclusive cost of a recursive function is its
- * total in our own table, and never above the whole.
+ * A stack adds to each of its functions one call, however often it is in it: where it is
+ * outermost; and to the innermost its own cost. The outermost of all is called by "all".
+ * So what is spent in calls of a function, which is what these programs show as its
+ * inclusive cost, is its total in our own table, recursive or not.
  */
 #include "flamegraph/format.h"
 
@@ -21,11 +22,11 @@
 #include "flamegraph/profile_internal.h"
 #include "flamegraph/text.h"
 
-#define NO_STACK "[no stack]"
+#define ROOT "all"
 
 /* What a function cost at a line: itself, or through a call. */
 struct cost {
-	uint32_t label; /* PROFILE_NONE: samples without a stack */
+	uint32_t label; /* PROFILE_NONE: the root */
 	uint32_t callee; /* label; PROFILE_NONE: its own cost */
 	uint32_t line;
 	uint32_t callee_line;
@@ -66,27 +67,27 @@ static int add_cost(struct writer *writer, const struct cost *cost)
 static int add_stack(struct writer *writer, uint32_t stack, uint64_t value)
 {
 	const struct profile *profile = writer->job->profile;
-	struct cost cost = {.label = PROFILE_NONE, .callee = PROFILE_NONE, .value = value};
+	struct cost cost = {.label = PROFILE_NONE, .value = value};
 	size_t count;
 	const uint32_t *frames = profile_stack_frames(profile, stack, &count);
 	int r = 0;
 
-	if (!count)
-		return add_cost(writer, &cost);
-	for (size_t i = count; !r && i-- > 0;) {
+	for (size_t i = 0; !r && i < count; i++) {
 		const struct profile_frame *frame = &profile->frames.items[frames[i]];
 
-		cost.label = writer->labels.of_frame[frames[i]];
-		cost.line = frame->line;
-		if (writer->seen[cost.label] != stack)
+		cost.callee = writer->labels.of_frame[frames[i]];
+		cost.callee_line = frame->line;
+		if (writer->seen[cost.callee] != stack)
 			r = add_cost(writer, &cost);
-		writer->seen[cost.label] = stack;
-		if (!writer->file[cost.label])
-			writer->file[cost.label] = frame->file;
-		cost.callee = cost.label;
-		cost.callee_line = cost.line;
+		writer->seen[cost.callee] = stack;
+		if (!writer->file[cost.callee])
+			writer->file[cost.callee] = frame->file;
+		cost.label = cost.callee;
+		cost.line = cost.callee_line;
 	}
-	return r;
+	cost.callee = PROFILE_NONE;
+	cost.callee_line = 0;
+	return r ? r : add_cost(writer, &cost);
 }
 
 static int sum_stacks(struct writer *writer)
@@ -149,7 +150,7 @@ static void put_function(struct writer *writer, const char *prefix, uint32_t lab
 	const char *name;
 
 	if (label == PROFILE_NONE) {
-		strbuf_puts(&writer->text, "fn=" NO_STACK "\n");
+		strbuf_puts(&writer->text, "ob=???\nfl=???\nfn=" ROOT "\n");
 		return;
 	}
 	strbuf_puts(&writer->text, *prefix ? "cob=" : "ob=");

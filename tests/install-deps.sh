@@ -38,6 +38,7 @@ may|command:redis-benchmark|redis-tools|redis|redis
 may|command:chromium,chromium-browser,google-chrome|chromium|chromium|chromium
 may|command:node|nodejs|nodejs|nodejs
 may|command:npm|npm|nodejs-npm|npm
+may|command:callgrind_annotate|valgrind|valgrind|valgrind
 may|file:/usr/lib/debug/.build-id|libc6-dbg|glibc-debuginfo|glibc
 TABLE
 }

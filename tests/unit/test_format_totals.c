@@ -101,22 +101,32 @@ static uint64_t d3_total(const struct profile *profile)
 	return total;
 }
 
-/* Where the last event of the outermost ones ends, with what has no box: none here. */
+/* Where the last event is; events are balanced, each ends the one opened last, and time
+ * never goes back. */
 static uint64_t chrome_total(const struct profile *profile)
 {
 	json_t *root = render_json(profile, "chrome"), *events = at(root, "traceEvents");
-	double end = 0;
+	const char *open[64];
+	unsigned depth = 0;
+	double now = 0;
 
 	for (size_t i = 1; i < json_array_size(events); i++) {
 		json_t *event = json_array_get(events, i);
-		double ends =
-			json_number_value(at(event, "ts")) + json_number_value(at(event, "dur"));
+		const char *name = json_string_value(at(event, "name"));
 
-		if (ends > end)
-			end = ends;
+		ck_assert(json_number_value(at(event, "ts")) >= now);
+		now = json_number_value(at(event, "ts"));
+		if (*json_string_value(at(event, "ph")) == 'B') {
+			ck_assert_uint_lt(depth, 64);
+			open[depth++] = name;
+		} else {
+			ck_assert_uint_gt(depth, 0);
+			ck_assert_str_eq(open[--depth], name);
+		}
 	}
+	ck_assert_uint_eq(depth, 0);
 	json_decref(root);
-	return (uint64_t)(end * 1e3 + 0.5);
+	return (uint64_t)(now * 1e3 + 0.5);
 }
 
 static uint64_t json_total(const struct profile *profile)

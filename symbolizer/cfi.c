@@ -30,8 +30,7 @@ struct extent { /* code that one FDE speaks of */
 };
 typedef VEC(struct extent) extents_vec;
 
-/* Functions are aligned to 16 bytes, some to more. */
-#define PADDING_MAX 16u
+#define ALIGNMENT_MAX 64u /* of functions: 16 mostly, up to a cache line */
 
 struct code_row { /* made of code without call frame information */
 	uint64_t offset;
@@ -325,8 +324,16 @@ static int add_gap(struct cfi *cfi, uint64_t start, uint64_t end)
 	return start < end ? vec_push(&cfi->gaps, (struct code_gap){start, end}) : 0;
 }
 
-/* What the extents leave of an executable segment. Between two of them a little is
- * what the one is padded with to the other's alignment: not worth a look. */
+/* Fewer bytes than the function behind them is aligned to: what its linker or
+ * compiler has filled up with. Not worth a look: large files have many. */
+static bool is_padding(uint64_t start, uint64_t end)
+{
+	uint64_t alignment = end & -end;
+
+	return end - start < (alignment < ALIGNMENT_MAX ? alignment : ALIGNMENT_MAX);
+}
+
+/* What the extents leave of an executable segment. */
 static int find_segment_gaps(struct cfi *cfi, const struct elf_segment *segment, size_t *next)
 {
 	uint64_t at = segment->offset, end = segment->offset + segment->file_size;
@@ -336,7 +343,7 @@ static int find_segment_gaps(struct cfi *cfi, const struct elf_segment *segment,
 	for (; *next < cfi->extents.count && cfi->extents.items[*next].start < end && !r; ++*next) {
 		const struct extent *extent = &cfi->extents.items[*next];
 
-		if (extent->start > at && (!behind || extent->start - at >= PADDING_MAX))
+		if (extent->start > at && !(behind && is_padding(at, extent->start)))
 			r = add_gap(cfi, at, extent->start);
 		if (extent->end > at)
 			at = extent->end;

@@ -37,7 +37,8 @@ static bool is_writing(const ZydisDecodedOperand *operand)
 }
 
 /* [base + displacement] and nothing else; false for all other places. */
-static bool place_of(const ZydisDecodedOperand *operand, uint8_t *base, int64_t *value)
+static bool place_of(const struct decoded *decoded, const ZydisDecodedOperand *operand,
+		     uint8_t *base, int64_t *value)
 {
 	uint8_t number;
 
@@ -49,7 +50,7 @@ static bool place_of(const ZydisDecodedOperand *operand, uint8_t *base, int64_t 
 	if (number == CODE_NO_REGISTER)
 		return false;
 	*base = number;
-	*value = operand->mem.disp.has_displacement ? operand->mem.disp.value : 0;
+	*value = decoded->insn.raw.disp.size ? operand->mem.disp.value : 0;
 	return true;
 }
 
@@ -71,7 +72,7 @@ static void note_writes(const struct decoded *decoded, struct code_insn *ret)
 			   operand->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN) {
 			ret->stores = true;
 			ret->width = (uint16_t)((operand->size + 7) / 8);
-			if (!place_of(operand, &ret->base, &ret->value))
+			if (!place_of(decoded, operand, &ret->base, &ret->value))
 				ret->base = CODE_NO_REGISTER;
 		}
 	}
@@ -167,7 +168,7 @@ static void set_move(const struct decoded *decoded, struct code_insn *ret)
 	if (reg != CODE_NO_REGISTER && source != CODE_NO_REGISTER) {
 		set_op(ret, CODE_MOVE, reg);
 		ret->source = source;
-	} else if (reg != CODE_NO_REGISTER && place_of(from, &ret->base, &ret->value)) {
+	} else if (reg != CODE_NO_REGISTER && place_of(decoded, from, &ret->base, &ret->value)) {
 		set_op(ret, CODE_LOAD, reg);
 	} else if (source != CODE_NO_REGISTER && ret->stores && ret->base != CODE_NO_REGISTER) {
 		set_op(ret, CODE_STORE, CODE_NO_REGISTER);
@@ -198,7 +199,7 @@ static void set_lea(const struct decoded *decoded, uint64_t address, struct code
 		ret->target = address + decoded->insn.length +
 			      (uint64_t)decoded->operands[1].mem.disp.value;
 	}
-	if (!place_of(&decoded->operands[1], &ret->source, &ret->value))
+	if (!place_of(decoded, &decoded->operands[1], &ret->source, &ret->value))
 		return;
 	set_op(ret, CODE_ADD, reg);
 }

@@ -156,7 +156,7 @@ uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
 
 /* The file behind a mapping, while the process has it: owner, mode and place. Its
  * file system is not asked, for that may be a user's or far away. */
-static int stat_mapping(const struct abi_mmap *mmap, struct stat *ret)
+static bool stat_mapping(const struct abi_mmap *mmap, struct stat *ret)
 {
 	struct statx found;
 	char name[96];
@@ -164,12 +164,12 @@ static int stat_mapping(const struct abi_mmap *mmap, struct stat *ret)
 	snprintf(name, sizeof(name), "/proc/%u/map_files/%llx-%llx", mmap->pid,
 		 (unsigned long long)mmap->start, (unsigned long long)(mmap->start + mmap->length));
 	if (statx(AT_FDCWD, name, AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &found) < 0)
-		return -errno;
+		return false;
 	*ret = (struct stat){.st_dev = makedev(found.stx_dev_major, found.stx_dev_minor),
 			     .st_ino = found.stx_ino,
 			     .st_uid = found.stx_uid,
 			     .st_mode = found.stx_mode};
-	return 0;
+	return true;
 }
 
 /* A build id that is new may be that of a file which is known by its inode. */
@@ -183,7 +183,7 @@ static void recognise(struct image_table *table, const struct abi_mmap *mmap)
 	/* The vDSO has one too, but no file. */
 	if (!mmap->build_id_size || mmap->build_id_size > ABI_BUILD_ID_MAX ||
 	    identity(mmap) != build_id || hashmap_get(&table->index, build_id) ||
-	    stat_mapping(mmap, &st) < 0)
+	    !stat_mapping(mmap, &st))
 		return;
 	known = hashmap_get(&table->index,
 			    inode_key(major(st.st_dev), minor(st.st_dev), st.st_ino));
@@ -206,7 +206,7 @@ uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap)
 	id = image_table_add(table, mmap);
 	image = image_table_get(table, id);
 	if (!image || image->vdso || image->roots || !image->file_inode || !mmap->build_id_size ||
-	    stat_mapping(mmap, &st) < 0)
+	    !stat_mapping(mmap, &st))
 		return id;
 	if (image->file_device == device_of(&st) && image->file_inode == st.st_ino)
 		return id;

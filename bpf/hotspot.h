@@ -203,19 +203,17 @@ __noinline int hotspot_built(const struct hotspot_frame *frame)
 	return false;
 }
 
-/* How many bytes of the poll for a safepoint lie between the end of the epilogue
- * at code[i] and each of its instructions: three forms since JDK 8. */
+/* Is this, `behind` bytes after the end of the epilogue at code[0], the next
+ * instruction of the poll for a safepoint? Its second one, that is, in the forms it
+ * has had since JDK 11; then comes the return. (In JDK 8 it has only one.) */
 static __always_inline bool in_poll(const __u8 *code, __u32 behind)
 {
 	if (!behind)
 		return true;
-	if (code[0] == 0x49 && code[1] == 0x3b && code[2] == 0xa7) /* cmp 0x..(%r15),%rsp; ja */
-		return behind == 7 || behind == 13;
-	if (code[0] == 0x49 && code[1] == 0x3b && code[2] == 0x67)
-		return behind == 4 || behind == 10;
-	if (code[0] == 0x4d && code[1] == 0x8b && code[2] == 0x97) /* mov ..(%r15),%r10; test */
-		return behind == 7 || behind == 10;
-	return code[0] == 0x85 && code[1] == 0x05 && behind == 6; /* test ..(%rip),%eax */
+	if (code[0] == 0x49 && code[1] == 0x3b) /* cmp ..(%r15),%rsp; ja */
+		return (code[2] == 0xa7 && behind == 7) || (code[2] == 0x67 && behind == 4);
+	/* mov ..(%r15),%r10; test %eax,(%r10) */
+	return code[0] == 0x4d && code[1] == 0x8b && code[2] == 0x97 && behind == 7;
 }
 
 /* Is its epilogue over, but for the poll and the return? */
@@ -223,7 +221,7 @@ __noinline int hotspot_left(const struct hotspot_frame *frame)
 {
 	if (!frame)
 		return false;
-	for (__u32 end = AT - 13; end <= AT; end++) {
+	for (__u32 end = AT - 7; end <= AT; end++) {
 		if (frame->bytes[end - 1] != 0x5d) /* pop %rbp */
 			continue;
 		if ((adjusts(frame, end - 5, ADD_RSP, frame->size - 16) == 4 ||

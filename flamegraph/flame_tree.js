@@ -149,7 +149,7 @@ class FlameProfile {
 	 * who called it. What was left out as too thin has a box of its own. */
 	inverted(tree) {
 		if (!tree.turned)
-			tree.turned = invert(this, tree);
+			tree.turned = new Turning(this, tree).turned();
 		return tree.turned;
 	}
 
@@ -187,55 +187,97 @@ function readSource(text) {
 	return name + (first === "0" ? "" : ":" + first + (last === first ? "" : "-" + last));
 }
 
-function invert(profile, tree) {
-	let thinLabel = profile.kinds.indexOf("t");
-	if (thinLabel < 0 && tree.thin.some((value) => value > 0)) {
-		thinLabel = profile.names.length;
-		profile.addLabel("[too thin]", profile.colours[0], 0, "t", "-");
-	}
-	const labels = profile.names.length, index = new Map();
-	const node = {label: [0], parent: [-1], self: [0]};
-	const child = (parent, label) => {
-		const key = parent * labels + label;
-		let found = index.get(key);
-		if (found === undefined) {
-			index.set(key, found = node.label.length);
-			node.label.push(label);
-			node.parent.push(parent);
-			node.self.push(0);
-		}
-		return found;
-	};
-	const climb = (at, i, value) => {
-		for (; i > 0; i = tree.parent[i])
-			at = child(at, tree.label[i]);
-		node.self[at] += value;
-	};
-	for (let i = 0; i < tree.count; i++) {
-		if (tree.self[i] > 0)
-			climb(0, i, tree.self[i]);
-		if (tree.thin[i] > 0)
-			climb(child(0, thinLabel), i, tree.thin[i]);
-	}
-	return inPreorder(node, profile.ranks());
-}
+/* Of larger trees, what is turned over is left out below so small a part of all: a
+ * hundred thousand boxes would else become millions. */
+const TURNED_WHOLE = 20000, TURNED_LEAST = 1 / 20000;
 
-/* Nodes that know their parents, as a tree with its siblings sorted by rank. */
-function inPreorder(node, ranks) {
-	const count = node.label.length, children = Array.from({length: count}, () => []);
-	for (let i = 1; i < count; i++)
-		children[node.parent[i]].push(i);
-	const tree = new FlameTree(count), place = new Int32Array(count), open = [0];
-	for (let at = 0; open.length; at++) {
-		const i = open.pop();
-		place[i] = at;
-		tree.label[at] = node.label[i];
-		tree.self[at] = node.self[i];
-		tree.parent[at] = i ? place[node.parent[i]] : -1;
-		tree.depth[at] = i ? tree.depth[tree.parent[at]] + 1 : 0;
-		children[i].sort((a, b) => ranks[node.label[b]] - ranks[node.label[a]]);
-		for (const below of children[i])
-			open.push(below);
+/* The stacks are split by what they ended in, those with the same end by its caller,
+ * and so on, each part on its own; parents come out before their children. A part is
+ * where its stacks have been followed to (`at`, box 0 is the end) and what they count
+ * for (`value`). */
+class Turning {
+	constructor(profile, tree) {
+		this.tree = tree;
+		this.least = tree.count > TURNED_WHOLE ? tree.total[0] * TURNED_LEAST : 0;
+		this.thinLabel = profile.kinds.indexOf("t");
+		if (this.thinLabel < 0) {
+			this.thinLabel = profile.names.length;
+			profile.addLabel("[too thin]", profile.colours[0], 0, "t", "-");
+		}
+		this.ranks = profile.ranks();
+		this.slots = new Int32Array(profile.names.length).fill(-1); /* by label: its part, while splitting */
 	}
-	return tree.finish();
+
+	part(label) {
+		return {label, parent: -1, total: 0, at: [], value: []};
+	}
+
+	add(part, at, value) {
+		part.total += value;
+		part.at.push(at);
+		part.value.push(value);
+	}
+
+	/* Everything, by what it ended in: [parts, what ended nowhere]. */
+	begin() {
+		const {tree, thinLabel} = this, whole = this.part(0), thin = this.part(thinLabel);
+		for (let i = 0; i < tree.count; i++) {
+			if (tree.self[i] > 0)
+				this.add(whole, i, tree.self[i]);
+			if (tree.thin[i] > 0)
+				this.add(thin, i, tree.thin[i]);
+		}
+		const [parts, ended] = this.split(whole);
+		return [thin.total ? [...parts, thin] : parts, ended];
+	}
+
+	/* [the parts of a part, what of it came from nowhere]. */
+	split(whole) {
+		const {tree, slots} = this, parts = [];
+		let ended = 0;
+		for (let k = 0; k < whole.at.length; k++) {
+			const box = whole.at[k], label = tree.label[box];
+			if (box === 0) {
+				ended += whole.value[k];
+				continue;
+			}
+			if (slots[label] < 0) {
+				slots[label] = parts.length;
+				parts.push(this.part(label));
+			}
+			this.add(parts[slots[label]], tree.parent[box], whole.value[k]);
+		}
+		for (const part of parts)
+			slots[part.label] = -1;
+		return [parts, ended];
+	}
+
+	turned() {
+		const rows = {label: [], parent: [], depth: [], self: [], thin: []}, open = [];
+		const emit = (label, parent, [parts, ended]) => {
+			const at = rows.label.length;
+			let thin = 0;
+			for (const part of parts.sort((a, b) => this.ranks[b.label] - this.ranks[a.label])) {
+				part.parent = at;
+				if (part.total >= this.least)
+					open.push(part);
+				else
+					thin += part.total;
+			}
+			rows.label.push(label);
+			rows.parent.push(parent);
+			rows.depth.push(parent < 0 ? 0 : rows.depth[parent] + 1);
+			rows.self.push(ended);
+			rows.thin.push(thin);
+		};
+		emit(0, -1, this.begin());
+		while (open.length) {
+			const part = open.pop();
+			emit(part.label, part.parent, this.split(part));
+		}
+		const tree = new FlameTree(rows.label.length);
+		for (const [name, values] of Object.entries(rows))
+			tree[name].set(values);
+		return tree.finish();
+	}
 }

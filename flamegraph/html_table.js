@@ -50,6 +50,7 @@ class FunctionTable {
 			return;
 		const labels = this.profile.names.length, inside = new Int32Array(labels);
 		this.tree = tree;
+		this.thin = tree.thin.reduce((sum, value) => sum + value, 0);
 		this.self = new Float64Array(labels);
 		this.total = new Float64Array(labels);
 		for (let i = 1; i < tree.count; i++) {
@@ -105,7 +106,8 @@ class FunctionTable {
 			this.row(this.body, label, [this.self[label], this.total[label]]);
 		this.more.hidden = shown.length === rows.length;
 		this.note.textContent = flameText.count(rows.length) + (rows.length === 1 ? " function" : " functions") +
-			(this.hits ? " that match" : "") + (shown.length < rows.length ? ", the first " + flameText.count(shown.length) + " shown" : "");
+			(this.hits ? " that match" : "") + (shown.length < rows.length ? ", the first " + flameText.count(shown.length) + " shown" : "") +
+			(this.thin ? "; without the " + flameText.percent(this.thin, this.tree.total[0]) + " of all that is in boxes too thin to be kept" : "");
 		this.fillSandwich();
 	}
 

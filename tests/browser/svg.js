@@ -307,6 +307,9 @@ const tests = {
 		await reader.shot("svg-wide");
 		await reader.keys("ArrowUp", "ArrowUp", "Enter");
 		assert.strictEqual(await reader.page.locator("#crumbs button").count(), 2);
+		await reader.keys("0", "v", "Escape");
+		assert.strictEqual(await reader.text("#figures"), "total 628 \u00b5s (100.0 %) \u00b7 self 0 ns (0 %)");
+		await reader.shot("svg-wide-callers");
 	},
 	"a whole picture without scripts": [{javaScriptEnabled: false}, async (reader) => {
 		await reader.open(file("basic"));

@@ -104,6 +104,13 @@ def perf_script():
     return "".join(samples)
 
 
+def crowd():
+    """More boxes than a report keeps: 210,000, of which a part is smaller than the rest."""
+    lines = "".join(f"stack app;outer_{i // 700};inner_{i % 700} {1000 if i % 5 else 100}\n"
+                    for i in range(210000))
+    return "title crowd\nvalue cpu nanoseconds\n" + lines
+
+
 def make_pictures():
     basic = golden("svg_basic")
     for form in ("svg", "html"):
@@ -112,6 +119,7 @@ def make_pictures():
             render(name, text, form)
     for form in ("html", "json", "folded"):
         render("report", golden("html_basic"), form)
+    render("crowd", crowd(), "html")
     source = os.path.join(PLACE, "times.perf")
     with open(source, "w", encoding="utf-8") as file:
         file.write(perf_script())

@@ -11,10 +11,11 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 
-/* A machine starts within a second; a busy computer takes longer. */
+/* A machine starts within a second; a busy computer takes longer. All tries together
+ * take some 15 s. */
 #define DELAY_FIRST_NS (5 * NSEC_PER_MSEC)
 #define DELAY_MAX_NS (500 * NSEC_PER_MSEC)
-#define TRIES_MAX 60u
+#define TRIES_MAX 40u
 
 struct jvm {
 	struct jvm_table *table;
@@ -76,8 +77,9 @@ static void on_layout(void *context, int error, const char *text, const struct j
 	if (gone(jvm))
 		return;
 	if (error) {
-		/* It may be starting: pages not yet mapped, objects half made. */
-		if (error == -ENOEXEC || jvm->tries >= TRIES_MAX)
+		/* Whatever is said of it, it may be starting: a library that is not
+		 * relocated yet looks like another one, and objects are half made. */
+		if (jvm->tries >= TRIES_MAX)
 			give_up(jvm, text);
 		return;
 	}

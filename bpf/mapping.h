@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Which file does a process address lie in? Two small searches: among the
- * leaves of the process's mapping set, then within one leaf.
+ * Which file does a process address lie in? Two or three small searches: among the
+ * children of a node or two of the process's mapping set, then within one leaf.
  *
  * A process that has just begun has no set yet: the daemon learns of its
  * mappings a moment too late for one that lives some milliseconds. For such, the
@@ -14,12 +14,12 @@
 
 #include "bpf/maps.h"
 
-/* The leaf that would hold the address: the last one that begins at or before
- * it. 7 halvings for 128 leaves; unrolled, for the verifiers since 6.8 follow
+/* The child that would hold the address: the last one that begins at or before
+ * it. 7 halvings for 128 children; unrolled, for the verifiers since 6.8 follow
  * every turn of a loop with a variable bound. */
-static __always_inline __u32 find_leaf(const struct unwind_set *set, __u64 address)
+static __always_inline __u32 find_child(const struct unwind_node *node, __u64 address)
 {
-	__u32 low = 0, high = set->leaf_count;
+	__u32 low = 0, high = node->count;
 
 	UNROLL
 	for (int i = 0; i < 7; i++) {
@@ -27,12 +27,12 @@ static __always_inline __u32 find_leaf(const struct unwind_set *set, __u64 addre
 
 		if (low + 1 >= high)
 			break;
-		if (set->first[middle & (UNWIND_LEAVES_MAX - 1)] <= address)
+		if (node->first[middle & (UNWIND_NODE_CHILDREN - 1)] <= address)
 			low = middle;
 		else
 			high = middle;
 	}
-	return low;
+	return node->child[low & (UNWIND_NODE_CHILDREN - 1)];
 }
 
 static __always_inline const struct unwind_mapping *find_in_leaf(const struct unwind_leaf *leaf,
@@ -59,14 +59,20 @@ static __always_inline const struct unwind_mapping *find_in_leaf(const struct un
 /* NULL: not in the published set. */
 static __always_inline const struct unwind_mapping *find_published(__u32 set_number, __u64 address)
 {
-	struct unwind_leaf_key key = {.set = set_number};
-	const struct unwind_set *set = bpf_map_lookup_elem(&unwind_sets, &set_number);
+	const struct unwind_node *node = bpf_map_lookup_elem(&unwind_nodes, &set_number);
 	const struct unwind_leaf *leaf;
+	__u32 child;
 
-	if (!set)
+	if (!node)
 		return NULL;
-	key.leaf = find_leaf(set, address);
-	leaf = bpf_map_lookup_elem(&unwind_leaves, &key);
+	child = find_child(node, address);
+	if (node->branches) {
+		node = bpf_map_lookup_elem(&unwind_nodes, &child);
+		if (!node)
+			return NULL;
+		child = find_child(node, address);
+	}
+	leaf = bpf_map_lookup_elem(&unwind_leaves, &child);
 	return leaf ? find_in_leaf(leaf, address) : NULL;
 }
 

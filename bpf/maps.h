@@ -218,14 +218,14 @@ struct {
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
-	__type(value, struct unwind_set);
-} unwind_sets SEC(".maps");
+	__type(value, struct unwind_node);
+} unwind_nodes SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 262144);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct unwind_leaf_key);
+	__type(key, __u32);
 	__type(value, struct unwind_leaf);
 } unwind_leaves SEC(".maps");
 

@@ -138,20 +138,16 @@ struct unwind_found {
 	struct unwind_mapping mappings[UNWIND_FOUND_MAX];
 };
 
-/* A mapping set is published once and never changes: header and leaves under its
- * number. */
+/* A mapping set is a tree, published once and never changed: a node under the set's
+ * number, under it leaves, or nodes whose children are leaves. Sets share leaves. */
 #define UNWIND_LEAF_MAPPINGS 32u
-#define UNWIND_LEAVES_MAX 128u
+#define UNWIND_NODE_CHILDREN 128u
 
-struct unwind_set {
-	__u32 leaf_count;
-	__u32 pad;
-	__u64 first[UNWIND_LEAVES_MAX]; /* start of each leaf's first mapping */
-};
-
-struct unwind_leaf_key {
-	__u32 set;
-	__u32 leaf;
+struct unwind_node {
+	__u32 count; /* children */
+	__u32 branches; /* 1: the children are nodes */
+	__u64 first[UNWIND_NODE_CHILDREN]; /* start of each child's first mapping */
+	__u32 child[UNWIND_NODE_CHILDREN]; /* numbers */
 };
 
 struct unwind_leaf {

@@ -49,8 +49,7 @@ static bool kernel_is_confidential(void)
 	return file && fgets(line, sizeof(line), file) && strstr(line, "[confidentiality]");
 }
 
-static int load_error(const struct config *config, int code, const char *what,
-		      struct error *error)
+static int load_error(const struct config *config, int code, const char *what, struct error *error)
 {
 	char words[128];
 
@@ -74,11 +73,12 @@ static int load_error(const struct config *config, int code, const char *what,
 				 what, words, config->btf);
 	}
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return error_set(error, code,
-				 "the kernel refused the %s program: %s; it shows no BTF "
-				 "(/sys/kernel/btf/vmlinux is missing: CONFIG_DEBUG_INFO_BTF): give "
-				 "its file by --btf FILE (daemon.btf)",
-				 what, strerror(-code));
+		return error_set(
+			error, code,
+			"the kernel refused the %s program: %s; it shows no BTF "
+			"(/sys/kernel/btf/vmlinux is missing: CONFIG_DEBUG_INFO_BTF): give "
+			"its file by --btf FILE (daemon.btf)",
+			what, strerror(-code));
 	return error_set(error, code,
 			 "the kernel refused the %s program: %s (Linux 5.17 or later is needed; "
 			 "log level debug shows the verifier's words)",
@@ -106,7 +106,7 @@ static int load_sampler(struct bpf_programs *programs, const struct config *conf
 		{sampler->maps.stacks_sent, config->stacks_max},
 		{sampler->maps.targets, config->processes_max},
 		{sampler->maps.unwind_processes, config->processes_max},
-		{sampler->maps.unwind_sets, config->processes_max},
+		{sampler->maps.unwind_nodes, config->processes_max},
 		{sampler->maps.unwind_files, SOURCE_IMAGES_MAX + 1},
 		{sampler->maps.raw_spaces, (uint32_t)libbpf_num_possible_cpus()},
 	};
@@ -173,7 +173,7 @@ struct unwind_map_fds bpf_programs_unwind_fds(const struct bpf_programs *program
 		.rules = bpf_map__fd(sampler->maps.unwind_rules),
 		.files = bpf_map__fd(sampler->maps.unwind_files),
 		.processes = bpf_map__fd(sampler->maps.unwind_processes),
-		.sets = bpf_map__fd(sampler->maps.unwind_sets),
+		.nodes = bpf_map__fd(sampler->maps.unwind_nodes),
 		.leaves = bpf_map__fd(sampler->maps.unwind_leaves),
 		.inodes = bpf_map__fd(sampler->maps.unwind_inodes),
 		.jvms = bpf_map__fd(sampler->maps.jvm_layouts),

@@ -12,8 +12,9 @@ struct ground {
 	const struct abi_raw *raw;
 	const struct mapping_set *maps;
 	const struct host_tables *tables;
-	struct unwind_set set; /* the mappings, as the kernel side wants them */
-	struct unwind_leaf leaf; /* the one asked for last */
+	struct unwind_node root; /* of the mappings, as the kernel side wants them */
+	struct unwind_node branch; /* the one asked for last */
+	struct unwind_leaf leaf; /* likewise */
 	struct unwind_file file; /* likewise */
 	uint32_t chunk; /* likewise */
 	struct scratch scratch;
@@ -23,6 +24,7 @@ struct ground {
 static _Thread_local struct ground *ground;
 
 #define SET_NUMBER 1u /* there is only one here */
+#define FIRST_BRANCH 2u
 
 static struct unwind_mapping as_unwind_mapping(const struct mapping *from)
 {
@@ -30,24 +32,56 @@ static struct unwind_mapping as_unwind_mapping(const struct mapping *from)
 				       from->memory ? 0 : from->image, 0};
 }
 
-static void describe_set(struct ground *g)
+/* A node over leaves [from, to); their numbers here are their places and one. */
+static void describe_leaves(const struct ground *g, size_t from, size_t to,
+			    struct unwind_node *node)
 {
-	size_t count = g->maps ? g->maps->items.count : 0;
-
-	for (size_t i = 0; i < count && g->set.leaf_count < UNWIND_LEAVES_MAX;
-	     i += UNWIND_LEAF_MAPPINGS)
-		g->set.first[g->set.leaf_count++] = g->maps->items.items[i].start;
+	*node = (struct unwind_node){0};
+	for (; from < to && node->count < UNWIND_NODE_CHILDREN; from++) {
+		node->first[node->count] = g->maps->leaves.items[from]->items[0].start;
+		node->child[node->count++] = (uint32_t)from + 1;
+	}
 }
 
-static void *find_leaf_of(struct ground *g, const struct unwind_leaf_key *key)
+static void describe_root(struct ground *g)
 {
-	size_t at = (size_t)key->leaf * UNWIND_LEAF_MAPPINGS;
+	size_t count = g->maps ? g->maps->leaves.count : 0;
 
-	if (!g->maps || key->leaf >= g->set.leaf_count)
+	if (count <= UNWIND_NODE_CHILDREN) {
+		describe_leaves(g, 0, count, &g->root);
+		return;
+	}
+	g->root = (struct unwind_node){.branches = 1};
+	for (size_t from = 0; from < count && g->root.count < UNWIND_NODE_CHILDREN;
+	     from += UNWIND_NODE_CHILDREN) {
+		g->root.first[g->root.count] = g->maps->leaves.items[from]->items[0].start;
+		g->root.child[g->root.count] = FIRST_BRANCH + g->root.count;
+		g->root.count++;
+	}
+}
+
+static void *find_node(struct ground *g, uint32_t number)
+{
+	size_t from = (size_t)(number - FIRST_BRANCH) * UNWIND_NODE_CHILDREN;
+
+	if (number == SET_NUMBER)
+		return &g->root;
+	if (!g->maps || number < FIRST_BRANCH || from >= g->maps->leaves.count)
 		return NULL;
-	g->leaf.count = 0;
-	for (; g->leaf.count < UNWIND_LEAF_MAPPINGS && at < g->maps->items.count; at++)
-		g->leaf.mappings[g->leaf.count++] = as_unwind_mapping(&g->maps->items.items[at]);
+	describe_leaves(g, from, g->maps->leaves.count, &g->branch);
+	return &g->branch;
+}
+
+static void *find_leaf(struct ground *g, uint32_t number)
+{
+	const struct mapping_leaf *leaf;
+
+	if (!g->maps || !number || number > g->maps->leaves.count)
+		return NULL;
+	leaf = g->maps->leaves.items[number - 1];
+	g->leaf.count = leaf->count;
+	for (uint32_t i = 0; i < leaf->count; i++)
+		g->leaf.mappings[i] = as_unwind_mapping(&leaf->items[i]);
 	return &g->leaf;
 }
 
@@ -67,8 +101,6 @@ static void *host_lookup(const void *map, const void *key)
 	struct ground *g = ground;
 	uint32_t number;
 
-	if (map == &unwind_leaves)
-		return find_leaf_of(g, key);
 	memcpy(&number, key, sizeof(number));
 	if (map == &scratches)
 		return &g->scratch;
@@ -76,8 +108,10 @@ static void *host_lookup(const void *map, const void *key)
 		return &g->hotspot;
 	if (map == &jvm_layouts)
 		return g->tables->machine ? (void *)g->tables->machine->layout : NULL;
-	if (map == &unwind_sets)
-		return number == SET_NUMBER ? &g->set : NULL;
+	if (map == &unwind_nodes)
+		return find_node(g, number);
+	if (map == &unwind_leaves)
+		return find_leaf(g, number);
 	if (map == &unwind_files)
 		return find_file(g, number);
 	if (map == &unwind_rules)
@@ -147,7 +181,7 @@ bool host_walk(const struct abi_raw *raw, const struct mapping_set *maps,
 	uint32_t count;
 
 	memcpy(here.scratch.registers, raw->registers, sizeof(here.scratch.registers));
-	describe_set(&here);
+	describe_root(&here);
 	start_walk(walk, raw, tables->machine, last);
 	ground = &here;
 	walk_user(walk);

@@ -170,9 +170,10 @@ void jvm_table_mapped(struct jvm_table *table, struct process *process, const st
 void jvm_table_look(struct jvm_table *table, struct process *process,
 		    const struct image_table *images)
 {
-	for (size_t i = 0; process->maps && i < process->maps->items.count; i++) {
-		const struct mapping *mapping = &process->maps->items.items[i];
+	struct mapping_place place = {0};
+	const struct mapping *mapping;
 
+	while ((mapping = mapping_set_next(process->maps, &place))) {
 		jvm_table_mapped(table, process, image_table_get(images, mapping->image),
 				 mapping->start, mapping->offset);
 	}

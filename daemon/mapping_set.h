@@ -3,12 +3,18 @@
  * The executable mappings of an address space: sorted by start, never
  * overlapping. Shared by reference: a forked child has its parent's set until
  * one of them changes it (then mapping_set_own() copies it first).
+ *
+ * They lie in leaves of some dozens, which copies of a set share as long as nobody
+ * changes them: a change costs one leaf and the list of leaves, and only that leaf
+ * is new to the kernel side, however many mappings there are.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/unwind.h"
 #include "daemon/base/vec.h"
 
 struct mapping {
@@ -19,10 +25,20 @@ struct mapping {
 	bool memory; /* without a file: code that its own process wrote */
 };
 
+struct mapping_leaf {
+	uint32_t references; /* sets that have it */
+	uint32_t number; /* under which the kernel side has it; 0: it has not */
+	uint32_t uses; /* published sets that have it */
+	uint32_t count; /* at least 1 */
+	struct mapping items[UNWIND_LEAF_MAPPINGS];
+};
+
 struct mapping_set {
 	uint32_t references;
 	uint32_t number; /* under which the kernel side knows it; 0: it does not */
-	VEC(struct mapping) items;
+	VEC(struct mapping_leaf *) leaves; /* a reference each */
+	VEC(uint32_t) nodes; /* of the kernel side's tree, while it is published */
+	size_t count; /* mappings */
 };
 
 /* One reference, the caller's; NULL without memory. */
@@ -39,3 +55,10 @@ int mapping_set_insert(struct mapping_set *set, const struct mapping *mapping);
 int mapping_set_fill(struct mapping_set *set, const struct mapping *mapping);
 /* NULL if the address is in none. */
 const struct mapping *mapping_set_find(const struct mapping_set *set, uint64_t address);
+
+/* All of them, by address: from a zeroed place on, until NULL. The set may be NULL. */
+struct mapping_place {
+	size_t leaf;
+	uint32_t item;
+};
+const struct mapping *mapping_set_next(const struct mapping_set *set, struct mapping_place *place);

@@ -46,6 +46,7 @@ struct source_counters {
 	uint64_t sideband_lost;
 	uint64_t bpf_run_ns; /* BPF run time, 0 unless kernel.bpf_stats_enabled */
 	uint64_t bpf_runs;
+	uint64_t mapping_leaves; /* pieces of mapping sets written so far */
 	uint64_t unwind_bytes; /* of kernel memory: unwind tables and the rules they share */
 	uint32_t cpus; /* that are sampled now */
 	uint32_t cpu_changes; /* CPUs that came or went */
@@ -63,8 +64,8 @@ struct source_ops {
 	int (*add_target)(struct source *source, uint32_t slot, pid_t pid, bool at_exec);
 	void (*remove_target)(struct source *source, uint32_t slot, pid_t pid);
 	/* Unwinding: the table of an image (-ENOSPC: evict another first); a mapping
-	 * set under a number of the caller's (-E2BIG: its end was left out); which
-	 * set a process has, valid for its image of that exec_id. */
+	 * set, which gets its number (-E2BIG: its end was left out); which set a
+	 * process has, valid for its image of that exec_id. */
 	int (*load_table)(struct source *source, uint32_t image, const struct unwind_table *table);
 	void (*unload_table)(struct source *source, uint32_t image);
 	/* The image has no table and will not have one. */
@@ -73,8 +74,8 @@ struct source_ops {
 	bool (*walk)(struct source *source, const struct abi_raw *raw,
 		     const struct mapping_set *maps, bool last, struct host_stack *ret,
 		     uint32_t *ret_lacks);
-	int (*publish_set)(struct source *source, uint32_t number, const struct mapping_set *set);
-	void (*withdraw_set)(struct source *source, uint32_t number);
+	int (*publish_set)(struct source *source, struct mapping_set *set);
+	void (*withdraw_set)(struct source *source, struct mapping_set *set);
 	void (*assign_set)(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id);
 	/* The image behind a file (device 0, inode 0: the vDSO). */
 	void (*know_file)(struct source *source, uint32_t device, uint64_t inode, uint32_t image);

@@ -309,14 +309,14 @@ static bool bpf_walk(struct source *source, const struct abi_raw *raw,
 	return unwind_maps_walk(&self(source)->unwind, raw, maps, last, ret, ret_lacks);
 }
 
-static int bpf_publish_set(struct source *source, uint32_t number, const struct mapping_set *set)
+static int bpf_publish_set(struct source *source, struct mapping_set *set)
 {
-	return unwind_maps_publish(&self(source)->unwind, number, set);
+	return unwind_maps_publish(&self(source)->unwind, set);
 }
 
-static void bpf_withdraw_set(struct source *source, uint32_t number)
+static void bpf_withdraw_set(struct source *source, struct mapping_set *set)
 {
-	unwind_maps_withdraw(&self(source)->unwind, number);
+	unwind_maps_withdraw(&self(source)->unwind, set);
 }
 
 static void bpf_assign_set(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id)
@@ -397,6 +397,7 @@ static void bpf_get_counters(struct source *source, struct source_counters *ret)
 		sum_counters(s, slot, &ret->slot[slot]);
 	bpf_programs_run_time(&s->programs, &ret->bpf_run_ns, &ret->bpf_runs);
 	ret->sideband_lost = s->sideband_lost;
+	ret->mapping_leaves = s->unwind.leaves;
 	ret->unwind_bytes = unwind_maps_bytes(&s->unwind);
 	ret->cpus = (uint32_t)s->cpus.count;
 	ret->cpu_changes = s->cpu_changes;

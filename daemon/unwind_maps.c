@@ -198,43 +198,111 @@ int unwind_maps_set_jvm(struct unwind_maps *maps, uint32_t pid, const struct jvm
 	return r ? -errno : 0;
 }
 
-int unwind_maps_publish(struct unwind_maps *maps, uint32_t number, const struct mapping_set *set)
+/* ---- mapping sets ---- */
+
+static int write_leaf(struct unwind_maps *maps, struct mapping_leaf *leaf)
 {
-	struct unwind_leaf_key key = {.set = number};
-	struct unwind_leaf leaf = {0};
-	struct unwind_set header = {0};
-	size_t i = 0;
+	struct unwind_leaf written = {.count = leaf->count};
+	uint32_t number = maps->leaves + 1;
 
-	while (i < set->items.count && key.leaf < UNWIND_LEAVES_MAX) {
-		leaf.count = 0;
-		header.first[key.leaf] = set->items.items[i].start;
-		for (; leaf.count < UNWIND_LEAF_MAPPINGS && i < set->items.count; i++) {
-			const struct mapping *from = &set->items.items[i];
+	for (uint32_t i = 0; i < leaf->count; i++) {
+		const struct mapping *from = &leaf->items[i];
 
-			/* Memory has no table: its frames stay addresses. */
-			leaf.mappings[leaf.count++] =
-				(struct unwind_mapping){from->start, from->end, from->offset,
-							from->memory ? 0 : from->image, 0};
-		}
-		if (bpf_map_update_elem(maps->fds.leaves, &key, &leaf, BPF_ANY))
-			return -errno;
-		key.leaf++;
+		/* Memory has no table: its frames stay addresses. */
+		written.mappings[i] = (struct unwind_mapping){from->start, from->end, from->offset,
+							      from->memory ? 0 : from->image, 0};
 	}
-	header.leaf_count = key.leaf;
-	if (bpf_map_update_elem(maps->fds.sets, &number, &header, BPF_ANY))
+	if (bpf_map_update_elem(maps->fds.leaves, &number, &written, BPF_ANY))
 		return -errno;
-	return i < set->items.count ? -E2BIG : 0;
+	leaf->number = maps->leaves = number;
+	return 0;
 }
 
-void unwind_maps_withdraw(struct unwind_maps *maps, uint32_t number)
+/* The set has it from now on. */
+static int write_node(struct unwind_maps *maps, struct mapping_set *set,
+		      const struct unwind_node *node, uint32_t *ret_number)
 {
-	struct unwind_leaf_key key = {.set = number};
-	struct unwind_set header = {0};
+	uint32_t number = maps->nodes + 1;
 
-	bpf_map_lookup_elem(maps->fds.sets, &number, &header);
-	bpf_map_delete_elem(maps->fds.sets, &number);
-	for (key.leaf = 0; key.leaf < header.leaf_count; key.leaf++)
-		bpf_map_delete_elem(maps->fds.leaves, &key);
+	if (vec_reserve(&set->nodes, set->nodes.count + 1))
+		return -ENOMEM;
+	if (bpf_map_update_elem(maps->fds.nodes, &number, node, BPF_ANY))
+		return -errno;
+	set->nodes.items[set->nodes.count++] = maps->nodes = number;
+	*ret_number = number;
+	return 0;
+}
+
+/* The node over some leaves; those that are new are written. */
+static int publish_leaves(struct unwind_maps *maps, struct mapping_set *set, size_t from,
+			  size_t count, uint32_t *ret_number)
+{
+	struct unwind_node node = {.count = (uint32_t)count};
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct mapping_leaf *leaf = set->leaves.items[from + i];
+		int r = leaf->number ? 0 : write_leaf(maps, leaf);
+
+		if (r)
+			return r;
+		node.first[i] = leaf->items[0].start;
+		node.child[i] = leaf->number;
+	}
+	return write_node(maps, set, &node, ret_number);
+}
+
+/* The root over nodes over leaves. */
+static int publish_branches(struct unwind_maps *maps, struct mapping_set *set, size_t leaves,
+			    uint32_t *ret_number)
+{
+	struct unwind_node root = {.branches = 1};
+	int r = 0;
+
+	for (size_t from = 0; from < leaves && !r; from += UNWIND_NODE_CHILDREN) {
+		size_t left = leaves - from;
+
+		root.first[root.count] = set->leaves.items[from]->items[0].start;
+		r = publish_leaves(maps, set, from,
+				   left < UNWIND_NODE_CHILDREN ? left : UNWIND_NODE_CHILDREN,
+				   &root.child[root.count]);
+		root.count++;
+	}
+	return r ? r : write_node(maps, set, &root, ret_number);
+}
+
+int unwind_maps_publish(struct unwind_maps *maps, struct mapping_set *set)
+{
+	const size_t most = UNWIND_NODE_CHILDREN * UNWIND_NODE_CHILDREN;
+	size_t leaves = set->leaves.count < most ? set->leaves.count : most;
+	uint32_t number = 0;
+	int r;
+
+	for (size_t i = 0; i < set->leaves.count; i++)
+		set->leaves.items[i]->uses++;
+	r = leaves <= UNWIND_NODE_CHILDREN ? publish_leaves(maps, set, 0, leaves, &number)
+					   : publish_branches(maps, set, leaves, &number);
+	if (r) {
+		unwind_maps_withdraw(maps, set);
+		return r;
+	}
+	set->number = number;
+	return leaves < set->leaves.count ? -E2BIG : 0;
+}
+
+void unwind_maps_withdraw(struct unwind_maps *maps, struct mapping_set *set)
+{
+	for (size_t i = set->nodes.count; i-- > 0;)
+		bpf_map_delete_elem(maps->fds.nodes, &set->nodes.items[i]);
+	vec_clear(&set->nodes);
+	for (size_t i = 0; i < set->leaves.count; i++) {
+		struct mapping_leaf *leaf = set->leaves.items[i];
+
+		if (--leaf->uses || !leaf->number)
+			continue;
+		bpf_map_delete_elem(maps->fds.leaves, &leaf->number);
+		leaf->number = 0;
+	}
+	set->number = 0;
 }
 
 int unwind_maps_assign(struct unwind_maps *maps, uint32_t pid, uint32_t number, uint32_t exec_id)

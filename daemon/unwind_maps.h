@@ -17,7 +17,7 @@
 
 /* Borrowed descriptors of the maps in bpf/maps.h. */
 struct unwind_map_fds {
-	int chunks, rules, files, processes, sets, leaves, inodes, jvms;
+	int chunks, rules, files, processes, nodes, leaves, inodes, jvms;
 };
 
 /* A table in the kernel's memory. */
@@ -33,6 +33,7 @@ struct unwind_maps {
 	uint32_t rule_count;
 	struct hashmap rule_index; /* hash of a rule -> number */
 	VEC(struct unwind_file) files; /* by image id: as the kernel side has them */
+	uint32_t nodes, leaves; /* numbers given so far */
 	uint64_t rules_refused; /* rules above their limit, taken as "none" */
 };
 
@@ -52,9 +53,10 @@ void unwind_maps_none(struct unwind_maps *maps, uint32_t image);
 bool unwind_maps_walk(struct unwind_maps *maps, const struct abi_raw *raw,
 		      const struct mapping_set *set, bool last, struct host_stack *ret,
 		      uint32_t *ret_lacks);
-/* Publishes a set under its number; -E2BIG: the rest of it was left out. */
-int unwind_maps_publish(struct unwind_maps *maps, uint32_t number, const struct mapping_set *set);
-void unwind_maps_withdraw(struct unwind_maps *maps, uint32_t number);
+/* Publishes a set and gives it its number: what the kernel side has of it already is
+ * not written again. -E2BIG: the end of it was left out. */
+int unwind_maps_publish(struct unwind_maps *maps, struct mapping_set *set);
+void unwind_maps_withdraw(struct unwind_maps *maps, struct mapping_set *set);
 int unwind_maps_assign(struct unwind_maps *maps, uint32_t pid, uint32_t number, uint32_t exec_id);
 int unwind_maps_know_file(struct unwind_maps *maps, uint32_t device, uint64_t inode,
 			  uint32_t image);

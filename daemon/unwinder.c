@@ -12,8 +12,7 @@
 void unwinder_init(struct unwinder *unwinder, struct source *source, struct resolver *resolver,
 		   struct table_cache *cache)
 {
-	*unwinder = (struct unwinder){
-		.source = source, .resolver = resolver, .cache = cache, .next_number = 1};
+	*unwinder = (struct unwinder){.source = source, .resolver = resolver, .cache = cache};
 }
 
 void unwinder_deinit(struct unwinder *unwinder)
@@ -219,9 +218,10 @@ static bool is_first_needed(const struct unwinder *unwinder, const struct proces
 {
 	static const char *const names[] = {"libc.so", "libc-", "libc.musl", "ld-"};
 	const struct image *file = image_table_get(unwinder->resolver->images, image);
+	struct mapping_place place = {0};
+	const struct mapping *program = mapping_set_next(process->maps, &place);
 
-	if (process->maps && process->maps->items.count &&
-	    process->maps->items.items[0].image == image)
+	if (program && program->image == image)
 		return true;
 	for (size_t i = 0; file && i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strncmp(image_module(file), names[i], strlen(names[i])))
@@ -237,8 +237,11 @@ void unwinder_need(struct unwinder *unwinder, const struct process *process, uin
 
 void unwinder_need_all(struct unwinder *unwinder, const struct process *process)
 {
-	for (size_t i = 0; process->maps && i < process->maps->items.count; i++)
-		unwinder_need(unwinder, process, process->maps->items.items[i].image);
+	struct mapping_place place = {0};
+	const struct mapping *mapping;
+
+	while ((mapping = mapping_set_next(process->maps, &place)))
+		unwinder_need(unwinder, process, mapping->image);
 }
 
 bool unwinder_has(const struct unwinder *unwinder, uint32_t image)
@@ -254,10 +257,12 @@ bool unwinder_awaits(const struct unwinder *unwinder, uint32_t image)
 
 bool unwinder_waits(const struct unwinder *unwinder, const struct process *process)
 {
-	for (size_t i = 0; process->maps && i < process->maps->items.count; i++) {
-		if (unwinder_awaits(unwinder, process->maps->items.items[i].image))
+	struct mapping_place place = {0};
+	const struct mapping *mapping;
+
+	while ((mapping = mapping_set_next(process->maps, &place)))
+		if (unwinder_awaits(unwinder, mapping->image))
 			return true;
-	}
 	return process->maps_state == MAPS_ASKED;
 }
 
@@ -287,18 +292,18 @@ static void publish(struct unwinder *unwinder, struct process *process)
 	if (process->end || !set || !process->exec_id_known)
 		return;
 	if (!set->number) {
-		int r = unwinder->source->ops->publish_set(unwinder->source, unwinder->next_number,
-							   set);
+		int r = unwinder->source->ops->publish_set(unwinder->source, set);
 
 		if (r) {
 			unwinder->sets_refused++;
 			if (r != -E2BIG)
 				return;
 		}
-		if (vec_push(&unwinder->published, set))
+		if (vec_push(&unwinder->published, set)) {
+			unwinder->source->ops->withdraw_set(unwinder->source, set);
 			return;
+		}
 		mapping_set_ref(set);
-		set->number = unwinder->next_number++;
 	}
 	if (process->published == set->number)
 		return;
@@ -314,7 +319,7 @@ static void withdraw_unused(struct unwinder *unwinder)
 
 		if (set->references > 1)
 			continue;
-		unwinder->source->ops->withdraw_set(unwinder->source, set->number);
+		unwinder->source->ops->withdraw_set(unwinder->source, set);
 		mapping_set_unref(set);
 		unwinder->published.items[i] =
 			unwinder->published.items[--unwinder->published.count];

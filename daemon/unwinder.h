@@ -47,7 +47,6 @@ struct unwinder {
 	VEC(struct unwinder_table) tables; /* by image id */
 	VEC(struct mapping_set *) published; /* a reference each */
 	VEC(struct process *) dirty; /* references: their mappings changed */
-	uint32_t next_number;
 	uint64_t loaded, failed, evicted; /* tables, counted */
 	uint64_t rows; /* loaded now */
 	uint64_t sets_refused;

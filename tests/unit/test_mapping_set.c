@@ -14,10 +14,21 @@ static struct mapping map(uint64_t start, uint64_t end, uint64_t offset, uint32_
 
 static void check_invariants(const struct mapping_set *set)
 {
-	for (size_t i = 0; i < set->items.count; i++) {
-		ck_assert_uint_lt(set->items.items[i].start, set->items.items[i].end);
-		if (i)
-			ck_assert_uint_ge(set->items.items[i].start, set->items.items[i - 1].end);
+	struct mapping_place place = {0};
+	const struct mapping *mapping;
+	uint64_t end = 0;
+	size_t count = 0;
+
+	while ((mapping = mapping_set_next(set, &place))) {
+		ck_assert_uint_lt(mapping->start, mapping->end);
+		ck_assert_uint_ge(mapping->start, end);
+		end = mapping->end;
+		count++;
+	}
+	ck_assert_uint_eq(count, set->count);
+	for (size_t i = 0; i < set->leaves.count; i++) {
+		ck_assert_uint_ge(set->leaves.items[i]->count, 1);
+		ck_assert_uint_le(set->leaves.items[i]->count, UNWIND_LEAF_MAPPINGS);
 	}
 }
 
@@ -28,7 +39,7 @@ START_TEST(new_mapping_cuts_the_old_one)
 
 	ck_assert_int_eq(mapping_set_insert(set, &whole), 0);
 	ck_assert_int_eq(mapping_set_insert(set, &middle), 0);
-	ck_assert_uint_eq(set->items.count, 3);
+	ck_assert_uint_eq(set->count, 3);
 	ck_assert_uint_eq(mapping_set_find(set, 139)->image, 1);
 	ck_assert_uint_eq(mapping_set_find(set, 140)->image, 2);
 	ck_assert_uint_eq(mapping_set_find(set, 160)->image, 1);
@@ -47,7 +58,7 @@ START_TEST(fill_never_covers)
 
 	ck_assert_int_eq(mapping_set_insert(set, &known), 0);
 	ck_assert_int_eq(mapping_set_fill(set, &older), 0);
-	ck_assert_uint_eq(set->items.count, 3);
+	ck_assert_uint_eq(set->count, 3);
 	ck_assert_uint_eq(mapping_set_find(set, 130)->image, 2);
 	ck_assert_uint_eq(mapping_set_find(set, 119)->image, 1);
 	ck_assert_uint_eq(mapping_set_find(set, 140)->offset, 40);
@@ -115,11 +126,47 @@ START_TEST(agrees_with_an_array)
 }
 END_TEST
 
+/* However many there are, a change touches a leaf or two; the others stay shared. */
+START_TEST(a_change_costs_what_changed)
+{
+	struct mapping_set *set = mapping_set_create(), *before;
+	struct mapping m;
+	size_t fresh = 0, leaves;
+
+	for (uint64_t i = 0; i < 100000; i++) {
+		m = map(i * 0x2000, i * 0x2000 + 0x1000, i, (uint32_t)i + 1);
+		ck_assert_int_eq(mapping_set_insert(set, &m), 0);
+	}
+	ck_assert_uint_eq(set->count, 100000);
+	/* In order they are full. */
+	ck_assert_uint_eq(set->leaves.count, 100000 / UNWIND_LEAF_MAPPINGS);
+	before = mapping_set_ref(set);
+	ck_assert_int_eq(mapping_set_own(&set), 0);
+	m = map(50000 * 0x2000ULL + 0x1000, 50000 * 0x2000ULL + 0x1800, 7, 7);
+	ck_assert_int_eq(mapping_set_insert(set, &m), 0);
+	leaves = set->leaves.count;
+	for (size_t i = 0; i < leaves; i++)
+		fresh += set->leaves.items[i]->references == 1;
+	ck_assert_uint_le(fresh, 2);
+	ck_assert_uint_eq(before->count, 100000);
+	ck_assert_ptr_null(mapping_set_find(before, m.start));
+	ck_assert_uint_eq(mapping_set_find(set, m.start)->image, 7);
+	/* One over most of them. */
+	m = map(0x1800, 99000 * 0x2000ULL, 0, 9);
+	ck_assert_int_eq(mapping_set_insert(set, &m), 0);
+	ck_assert_uint_eq(set->count, 1 + 1 + 1000);
+	check_invariants(set);
+	mapping_set_unref(before);
+	mapping_set_unref(set);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("mapping_set");
 
 	SUITE_CASE(suite, "set", new_mapping_cuts_the_old_one, fill_never_covers,
-		   child_keeps_what_it_inherited, agrees_with_an_array);
+		   child_keeps_what_it_inherited, agrees_with_an_array,
+		   a_change_costs_what_changed);
 	return suite_main(suite);
 }

@@ -83,7 +83,7 @@ def stacks_of(perfd, place, program):
         lib.succeeds(perfd.ctl("record", "-F", HZ, "-o", path, "--", program))
     found = []
     for frames, value in lib.Folded.load(path).stacks:
-        user = [frame for frame in frames[1:] if not frame.endswith("_[k]")]
+        user = [frame for frame in frames[1:] if not frame.endswith(("_[k]", "_[i]"))]
         if user:
             found.append((user, value))
     return found

@@ -115,7 +115,7 @@ class FlameProfile {
 		this.colours.push(colour);
 		this.kinds.push(kind);
 		this.moduleOf.push(module);
-		this.places.push(note && note !== place ? (place ? place + " (" + note + ")" : note) : place);
+		this.places.push(note && note !== place && "[" + note + "]" !== place ? (place ? place + " (" + note + ")" : note) : place);
 		this.sources.push(source === "-" ? "" : readSource(source));
 	}
 

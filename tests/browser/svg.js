@@ -232,6 +232,12 @@ const tests = {
 		assert.strictEqual(await reader.page.locator("#callers").getAttribute("aria-pressed"), "true");
 		assert.strictEqual(await reader.page.locator("#reset").isVisible(), false, "a box of another file is not zoomed to");
 	},
+	"a kernel's function is not called kernel twice": async (reader) => {
+		await reader.open(file("kernel"));
+		const at = await reader.js(labelled, "schedule");
+		await reader.page.mouse.move(at.left + 5, at.top + 5);
+		assert.strictEqual(await reader.text("#place"), "[kernel]");
+	},
 	"the bar stays in sight": async (reader) => {
 		await reader.open(file("deep"));
 		for (const height of [300, 900]) {

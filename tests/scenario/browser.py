@@ -119,6 +119,7 @@ def make_pictures():
             render(name, text, form)
     for form in ("html", "json", "folded"):
         render("report", golden("html_basic"), form)
+    render("kernel", "value cpu nanoseconds\nstack app;schedule_[k]@[kernel] 5\n", "svg")
     render("crowd", crowd(), "html")
     source = os.path.join(PLACE, "times.perf")
     with open(source, "w", encoding="utf-8") as file:

@@ -120,6 +120,67 @@ START_TEST(properties)
 }
 END_TEST
 
+/* Whatever is left out: no value is lost, boxes stand side by side within their parent,
+ * and none is thinner than asked. */
+START_TEST(properties_without_thin_nodes)
+{
+	struct profile *profile = profile_from_seed((unsigned)_i);
+	uint64_t least = profile_total(profile, 1) / (uint64_t)(1 + _i % 40);
+	struct tree_options options = {.value_type = 1, .least = least};
+	uint64_t self = 0;
+	struct tree tree;
+
+	ck_assert_int_eq(tree_init(&tree, profile, &options), 0);
+	for (uint32_t i = 0; i < tree.nodes.count; i++) {
+		const struct tree_node *node = &tree.nodes.items[i];
+		uint64_t next = node->begin;
+
+		self += node->self;
+		ck_assert_uint_ge(node->total, i ? least : 0);
+		for (uint32_t child = i + 1; child < node->end;
+		     child = tree.nodes.items[child].end) {
+			ck_assert_uint_eq(tree.nodes.items[child].begin, next);
+			next += tree.nodes.items[child].total;
+		}
+		ck_assert_uint_le(next + node->self, node->begin + node->total);
+	}
+	ck_assert_uint_eq(self + tree.thin_value, profile_total(profile, 1));
+	tree_deinit(&tree);
+	profile_destroy(profile);
+}
+END_TEST
+
+/* Each sample finds the box that it ended in. */
+START_TEST(leaves_are_found_again)
+{
+	struct profile *profile = profile_from_seed((unsigned)_i);
+	struct hashmap leaves = {0};
+	struct tree_options options = {.value_type = 1, .leaves = &leaves};
+	struct tree tree;
+	uint64_t *sums;
+
+	ck_assert_int_eq(tree_init(&tree, profile, &options), 0);
+	sums = calloc(tree.nodes.count, sizeof(*sums));
+	for (size_t i = 0; i < profile->samples.count; i++) {
+		const struct profile_sample *sample = &profile->samples.items[i];
+		uint64_t value = profile->values.items[2 * i + 1];
+		uint64_t *node = hashmap_get(&leaves, (uint64_t)sample->comm << 32 | sample->stack);
+
+		ck_assert(node != NULL || !value);
+		if (node)
+			sums[*node] += value;
+	}
+	for (uint32_t i = 0; i < tree.nodes.count; i++)
+		ck_assert_uint_eq(sums[i], tree.nodes.items[i].self);
+	free(sums);
+	hashmap_deinit(&leaves);
+	tree_deinit(&tree);
+	options.least = 1;
+	ck_assert_int_eq(tree_init(&tree, profile, &options), -EINVAL);
+	profile_destroy(profile);
+}
+END_TEST
+
 static Suite *tree_suite(void)
 {
 	Suite *suite = suite_create("tree");
@@ -131,6 +192,8 @@ static Suite *tree_suite(void)
 	tcase_add_test(tc, recursion_is_kept);
 	tcase_add_test(tc, a_value_the_profile_lacks);
 	tcase_add_loop_test(tc, properties, 1, 100);
+	tcase_add_loop_test(tc, properties_without_thin_nodes, 1, 100);
+	tcase_add_loop_test(tc, leaves_are_found_again, 1, 50);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

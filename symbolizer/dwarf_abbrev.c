@@ -26,9 +26,18 @@ static enum dwarf_tag_kind kind_of(uint64_t tag)
 	case DW_TAG_module:
 	case DW_TAG_common_block:
 		return DWARF_TAG_OTHER;
+	case DW_TAG_structure_type:
+	case DW_TAG_class_type:
+	case DW_TAG_union_type:
+		return DWARF_TAG_TYPE;
 	default:
 		return DWARF_TAG_CLOSED;
 	}
+}
+
+static bool is_closed(const struct dwarf_abbrev *abbrev)
+{
+	return abbrev->kind == DWARF_TAG_CLOSED || abbrev->kind == DWARF_TAG_TYPE;
 }
 
 /* Steps that depend on the unit. */
@@ -150,16 +159,17 @@ uint64_t dwarf_abbrev_skip(const struct dwarf_abbrevs *abbrevs, const struct dwa
 			   struct dwarf_cursor *cursor, const struct dwarf_encoding *encoding)
 {
 	const uint8_t *step = abbrevs->steps.items + abbrev->first_step;
+	uint64_t sibling = 0;
 
 	for (unsigned i = 0; i < abbrev->steps; i++) {
 		if (step[i] <= DWARF_STEP_FIXED_MAX)
 			cursor_skip(cursor, step[i]);
 		else if (step[i] == DWARF_STEP_SIBLING4)
-			return cursor_u32(cursor);
+			sibling = cursor_u32(cursor);
 		else
 			take_step(cursor, step[i], encoding, 0);
 	}
-	return 0;
+	return sibling;
 }
 
 /* Neighbours of fixed size become one step. */
@@ -192,11 +202,10 @@ static int add_attribute(struct dwarf_abbrevs *abbrevs, struct dwarf_abbrev *abb
 
 	if (step < 0 || form > UINT16_MAX)
 		return -EBADMSG;
-	if (name == DW_AT_sibling && form == DW_FORM_ref4 && abbrev->children &&
-	    abbrev->kind == DWARF_TAG_CLOSED)
+	if (name == DW_AT_sibling && form == DW_FORM_ref4 && abbrev->children && is_closed(abbrev))
 		step = DWARF_STEP_SIBLING4;
 	r = add_step(abbrevs, abbrev, (unsigned)step);
-	if (r || abbrev->kind == DWARF_TAG_CLOSED || abbrev->kind == DWARF_TAG_OTHER)
+	if (r || is_closed(abbrev) || abbrev->kind == DWARF_TAG_OTHER)
 		return r;
 	abbrev->attributes++;
 	return vec_push(&abbrevs->attributes, attribute);

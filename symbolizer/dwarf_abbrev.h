@@ -23,6 +23,7 @@
 enum dwarf_tag_kind {
 	DWARF_TAG_OTHER, /* entries below it may be functions */
 	DWARF_TAG_CLOSED, /* nothing below it is code: passed over as a whole if it can be */
+	DWARF_TAG_TYPE, /* a class: the same, but for one inside a function */
 	DWARF_TAG_FUNCTION,
 	DWARF_TAG_INLINED,
 	DWARF_TAG_UNIT,
@@ -89,7 +90,7 @@ static inline const struct dwarf_abbrev *dwarf_abbrevs_find(const struct dwarf_a
 /* Passes over one value of a form. False: a form that is not known. */
 bool dwarf_form_skip(struct dwarf_cursor *cursor, uint64_t form,
 		     const struct dwarf_encoding *encoding);
-/* Passes over an entry's attributes. Where the entry is closed and says where the
- * next one begins, that place in the unit is given; else 0. */
+/* Passes over an entry's attributes. Where the entry is closed or a type, and says
+ * where the next one begins, that place in the unit is given; else 0. */
 uint64_t dwarf_abbrev_skip(const struct dwarf_abbrevs *abbrevs, const struct dwarf_abbrev *abbrev,
 			   struct dwarf_cursor *cursor, const struct dwarf_encoding *encoding);

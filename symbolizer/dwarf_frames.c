@@ -58,10 +58,20 @@ void dwarf_frames_close(struct dwarf_index *index)
 	free(index);
 }
 
-/* What the function around all inlined ones is called. */
+static bool mangled(const char *name)
+{
+	return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
+}
+
+/* What the function around all inlined ones is called. Functions that no other
+ * file can name have no linkage name in DWARF, but in the symbols. */
 static const char *outer_name(const struct dwarf_frame *frame, const char *symbol)
 {
-	return symbol && (!frame->name[0] || !strchr(symbol, '.')) ? symbol : frame->name;
+	if (!symbol)
+		return frame->name;
+	if (!frame->name[0] || !strchr(symbol, '.') || (mangled(symbol) && !mangled(frame->name)))
+		return symbol;
+	return frame->name;
 }
 
 /* Only the function that is no inlined one stays, and says where the leaf is. */

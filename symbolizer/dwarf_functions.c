@@ -10,18 +10,23 @@ struct piece { /* a range of a function */
 	uint32_t function;
 };
 
+struct level { /* what the children of an entry are in */
+	uint32_t function; /* with code; DWARF_NONE */
+	bool inside; /* of any function, with code or without */
+};
+
 struct walk {
 	struct dwarf_entries entries;
 	const struct dwarf_abbrevs *abbrevs;
 	const struct dwarf_bounds *bounds;
 	struct dwarf_functions *out;
 	VEC(struct piece) pieces;
-	VEC(uint32_t) open; /* the function around each entry that is open */
+	VEC(struct level) open; /* entries whose children are being read */
 };
 
 struct entry { /* what is read of a function's */
 	uint64_t low, high, ranges, sibling;
-	bool has_low, high_is_size, has_list;
+	bool has_low, high_is_size, has_list, declaration;
 	struct dwarf_value origin;
 	uint32_t call_line, call_file;
 };
@@ -53,6 +58,9 @@ static void take(struct entry *entry, unsigned name, const struct dwarf_value *v
 		if (value->class == DWARF_CLASS_ENTRY)
 			entry->sibling = value->number;
 		break;
+	case DW_AT_declaration:
+		entry->declaration = true;
+		break;
 	case DW_AT_call_line:
 		entry->call_line = small(value->number);
 		break;
@@ -68,7 +76,7 @@ static bool wanted(unsigned name)
 {
 	return name == DW_AT_low_pc || name == DW_AT_high_pc || name == DW_AT_ranges ||
 	       name == DW_AT_abstract_origin || name == DW_AT_sibling || name == DW_AT_call_line ||
-	       name == DW_AT_call_file;
+	       name == DW_AT_call_file || name == DW_AT_declaration;
 }
 
 static void read_entry(struct walk *walk, const struct dwarf_abbrev *abbrev, struct entry *ret)
@@ -163,42 +171,44 @@ static bool jump(struct walk *walk, uint64_t place)
 	return true;
 }
 
-static int open_children(struct walk *walk, uint32_t function)
+static int open_children(struct walk *walk, uint32_t function, bool inside)
 {
 	if (walk->open.count >= DWARF_DEPTH_MAX) {
 		cursor_fail(&walk->entries.cursor);
 		return 0;
 	}
-	return vec_push(&walk->open, function);
+	return vec_push(&walk->open, (struct level){function, inside});
 }
 
 static int visit(struct walk *walk, const struct dwarf_abbrev *abbrev, uint64_t place,
-		 uint32_t around)
+		 const struct level *around)
 {
 	struct entry entry;
 	uint64_t sibling;
 	int r;
 
 	if (abbrev->kind == DWARF_TAG_FUNCTION || abbrev->kind == DWARF_TAG_INLINED) {
-		uint32_t function = around;
+		uint32_t function = around->function;
 
 		read_entry(walk, abbrev, &entry);
 		if (walk->entries.cursor.bad)
 			return 0;
-		r = add_function(walk, &entry, place, abbrev->kind == DWARF_TAG_INLINED, around,
-				 &function);
+		r = add_function(walk, &entry, place, abbrev->kind == DWARF_TAG_INLINED,
+				 around->function, &function);
 		if (r < 0 || !abbrev->children)
 			return r;
-		/* Nothing below what has no code itself. */
-		if (function == DWARF_NONE && entry.sibling && jump(walk, entry.sibling))
+		/* Below a function without code there may be lambdas with it. */
+		if (entry.declaration && entry.sibling && jump(walk, entry.sibling))
 			return 0;
-		return open_children(walk, function);
+		return open_children(walk, function, true);
 	}
 	sibling = dwarf_abbrev_skip(walk->abbrevs, abbrev, &walk->entries.cursor,
 				    &walk->entries.unit->encoding);
-	if (!abbrev->children || (sibling && jump(walk, walk->entries.unit->offset + sibling)))
+	if (!abbrev->children ||
+	    (sibling && (abbrev->kind == DWARF_TAG_CLOSED || !around->inside) &&
+	     jump(walk, walk->entries.unit->offset + sibling)))
 		return 0;
-	return open_children(walk, around);
+	return open_children(walk, around->function, around->inside);
 }
 
 static int walk_entries(struct walk *walk)
@@ -210,7 +220,7 @@ static int walk_entries(struct walk *walk)
 		uint64_t place = dwarf_entries_place(&walk->entries);
 		uint64_t code = cursor_uleb(cursor);
 		const struct dwarf_abbrev *abbrev;
-		uint32_t around;
+		struct level around = {DWARF_NONE, false};
 
 		if (!code) {
 			if (!walk->open.count)
@@ -221,8 +231,9 @@ static int walk_entries(struct walk *walk)
 		abbrev = dwarf_abbrevs_find(walk->abbrevs, code);
 		if (!abbrev)
 			break;
-		around = walk->open.count ? walk->open.items[walk->open.count - 1] : DWARF_NONE;
-		r = visit(walk, abbrev, place, around);
+		if (walk->open.count)
+			around = walk->open.items[walk->open.count - 1];
+		r = visit(walk, abbrev, place, &around);
 	}
 	return r;
 }

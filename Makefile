@@ -155,6 +155,7 @@ hard_nopie := -O2 -fno-pie -no-pie
 hard_static := -O2 -fno-pie -static -DHARD_STATIC
 hard_staticpie := -O2 -fPIE -static-pie -DHARD_STATIC
 hard_musl := -O2 -fno-pie -static -DHARD_STATIC
+hard_lld := -O2 -fno-pie -static -DHARD_STATIC -fuse-ld=lld
 hard_clang := -O2 -fPIE -pie
 hard_hardened := -O2 -fPIE -pie -fstack-clash-protection -fstack-protector-strong \
 	-fcf-protection -D_FORTIFY_SOURCE=2 -Wl,-z,now
@@ -165,7 +166,7 @@ hard_cxx_static := -O2 -static
 hard_cc_musl := musl-gcc
 hard_cc_clang := $(CLANG)
 HARD_BUILDS := O0 O1 O2 O3 Os fp nopie static staticpie hardened debugframe stripped \
-	$(if $(shell command -v musl-gcc),musl) $(if $(shell command -v $(CLANG)),clang)
+	$(if $(shell command -v musl-gcc),musl) $(if $(shell command -v ld.lld),lld) $(if $(shell command -v $(CLANG)),clang)
 HARD := $(HARD_BUILDS:%=$(B)/programs/hard_%) $(B)/programs/libhard.so \
 	$(if $(shell command -v $(CXX)),$(addprefix $(B)/programs/hard_cxx_,O0 O2 static))
 HARD_SRC := $(addprefix tests/programs/hard_,main.c c.c frames.c flow.c process.c odd.S)

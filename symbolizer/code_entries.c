@@ -63,7 +63,7 @@ static void mark_called(const struct elf_image *image, const code_ranges_vec *ra
 			mark_address(image, ranges, insn.target, CODE_ENTRY);
 		if (insn.flow == CODE_BRANCH || insn.flow == CODE_JUMP)
 			mark_address(image, ranges, insn.target, CODE_TARGET);
-		if (insn.points)
+		if (insn.points && (!insn.absolute || image->type == ET_EXEC))
 			mark_address(image, ranges, insn.target, CODE_TAKEN);
 	}
 }

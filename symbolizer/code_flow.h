@@ -9,7 +9,8 @@
  * a jump through a table, functions that are only pointed to) is tried with the
  * state of the nearest such jump before, then as a function's beginning, and
  * counts only if it proves itself: it must come to a return with the return
- * address on top of the stack, or to known code whose state agrees, and to nothing
+ * address on top of the stack, to known code whose state agrees, or, if its address
+ * is taken somewhere, to a call with the stack aligned as it has to be; and to nothing
  * that contradicts. A contradiction is a return, or a join with known code, at
  * another depth of the stack.
  *

@@ -165,7 +165,10 @@ static void set_move(const struct decoded *decoded, struct code_insn *ret)
 	const ZydisDecodedOperand *to = &decoded->operands[0], *from = &decoded->operands[1];
 	uint8_t reg = register_of(to), source = register_of(from);
 
-	if (reg != CODE_NO_REGISTER && source != CODE_NO_REGISTER) {
+	if (is_immediate(from) && to->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+		ret->points = ret->absolute = true;
+		ret->target = from->imm.value.u;
+	} else if (reg != CODE_NO_REGISTER && source != CODE_NO_REGISTER) {
 		set_op(ret, CODE_MOVE, reg);
 		ret->source = source;
 	} else if (reg != CODE_NO_REGISTER && place_of(decoded, from, &ret->base, &ret->value)) {

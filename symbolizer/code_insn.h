@@ -47,6 +47,7 @@ struct code_insn {
 	bool direct; /* there is a `target` */
 	bool by_slot; /* CODE_JUMP_FAR: by a fixed place in memory, as a linker's stubs do */
 	bool points; /* takes the address `target` */
+	bool absolute; /* ... as a number: it may be one for its own sake */
 	bool stores; /* writes `width` bytes at base + value; base CODE_NO_REGISTER: who knows where
 		      */
 	bool padding; /* nop, int3, or the zeros between sections */

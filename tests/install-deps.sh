@@ -34,6 +34,8 @@ must|header:seccomp.h|libseccomp-dev|libseccomp-devel|libseccomp
 must|header:sys/capability.h|libcap-dev|libcap-devel|libcap
 must|header:check.h|check|check-devel|check
 may|command:javac|default-jdk-headless|java-latest-openjdk-devel|jdk-openjdk
+may|command:musl-gcc|musl-tools|musl-gcc|musl
+may|command:ld.lld|lld|lld|lld
 may|command:redis-benchmark|redis-tools|redis|redis
 may|command:chromium,chromium-browser,google-chrome|chromium|chromium|chromium
 may|command:node|nodejs|nodejs|nodejs

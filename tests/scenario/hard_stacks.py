@@ -41,7 +41,8 @@ FEW = ["alloca", "aligned", "realigned", "big_hot", "saved", "red_zone", "recurs
        "signal", "noreturn", "thread"]
 BUILDS = {"O0": FEW, "O1": FEW, "O3": FEW, "Os": FEW, "fp": FEW, "nopie": FEW + ["plt", "dlopen"],
           "static": FEW + ["plt", "fork"], "staticpie": FEW + ["plt", "vfork"],
-          "musl": FEW + ["plt", "altstack", "fork"], "clang": FEW + ["split", "plt"],
+          "musl": FEW + ["plt", "altstack", "fork"], "lld": ["plt", "syscall", "thread"],
+          "clang": FEW + ["split", "plt"],
           "hardened": FEW + ["alloca_hot", "aligned_hot", "big", "plt"],
           "debugframe": FEW, "stripped": FEW + ["dlopen", "plt"]}
 

@@ -236,10 +236,14 @@ START_TEST(odd_ways)
 		"alone2: ret\n .balign 16\n garbage: pop %rax\n garbage1: pop %rcx\n ret\n"
 		".hidden unknown\n"
 		"function leaf\n ret\n"
-		"function unknown\n jmp *(%rdi)\n";
+		"function unknown\n jmp *(%rdi)\n"
+		"function points\n lea pointed(%rip), %rdi\n lea astray(%rip), %rsi\n ret\n"
+		"pointed: push %rbx\n mov %rdi, %rbx\n pointed1: call leaf\n hlt\n"
+		/* no function calls like this */
+		"astray: push %rbx\n push %rbx\n astray1: call leaf\n hlt\n";
 	struct file file;
 
-	assemble("odd", source, "-shared", &file);
+	assemble("odd", source, "-shared -Wl,-Bsymbolic", &file);
 	expect_at(&file, "case1", 0, BY_RSP(32));
 	expect_at(&file, "case2", 0, BY_RSP(32));
 	expect_at(&file, "asserts1", 0, BY_RSP(80));
@@ -250,6 +254,8 @@ START_TEST(odd_ways)
 	expect_at(&file, "hides2", 0, BY_RSP(32));
 	expect_at(&file, "alone1", 0, BY_RSP(24));
 	expect_at(&file, "alone2", 0, BY_RSP(8));
+	expect_at(&file, "pointed1", 0, BY_RSP(16, .saved = UNWIND_SAVED(0, 2)));
+	expect_at(&file, "astray1", 0, RULE(NONE));
 	expect_at(&file, "garbage", 0, RULE(NONE));
 	expect_at(&file, "garbage1", 0, RULE(NONE));
 	close_file(&file);

@@ -166,7 +166,8 @@ hard_cxx_static := -O2 -static
 hard_cc_musl := musl-gcc
 hard_cc_clang := $(CLANG)
 HARD_BUILDS := O0 O1 O2 O3 Os fp nopie static staticpie hardened debugframe stripped \
-	$(if $(shell command -v musl-gcc),musl) $(if $(shell command -v ld.lld),lld) $(if $(shell command -v $(CLANG)),clang)
+	$(if $(shell command -v musl-gcc),musl muslstripped) \
+	$(if $(shell command -v ld.lld),lld) $(if $(shell command -v $(CLANG)),clang)
 HARD := $(HARD_BUILDS:%=$(B)/programs/hard_%) $(B)/programs/libhard.so \
 	$(if $(shell command -v $(CXX)),$(addprefix $(B)/programs/hard_cxx_,O0 O2 static))
 HARD_SRC := $(addprefix tests/programs/hard_,main.c c.c frames.c flow.c process.c odd.S)
@@ -177,6 +178,8 @@ $(B)/programs/hard_%: $(HARD_SRC) $(wildcard tests/programs/*.h) Makefile
 	$(Q)$(or $(hard_cc_$*),$(CC)) $(HARD_CFLAGS) $(hard_$*) $(HARD_SRC) -o $@ -ldl -lpthread
 
 $(B)/programs/hard_stripped: $(B)/programs/hard_O2
+$(B)/programs/hard_muslstripped: $(B)/programs/hard_musl
+$(B)/programs/hard_stripped $(B)/programs/hard_muslstripped:
 	$(say) STRIP $@
 	$(Q)strip $< -o $@
 

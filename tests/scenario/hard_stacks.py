@@ -42,6 +42,7 @@ FEW = ["alloca", "aligned", "realigned", "big_hot", "saved", "red_zone", "recurs
 BUILDS = {"O0": FEW, "O1": FEW, "O3": FEW, "Os": FEW, "fp": FEW, "nopie": FEW + ["plt", "dlopen"],
           "static": FEW + ["plt", "fork"], "staticpie": FEW + ["plt", "vfork"],
           "musl": FEW + ["plt", "altstack", "fork"], "lld": ["plt", "syscall", "thread"],
+          "muslstripped": ["alloca", "saved", "signal", "noreturn", "thread", "qsort"],
           "clang": FEW + ["split", "plt"],
           "hardened": FEW + ["alloca_hot", "aligned_hot", "big", "plt"],
           "debugframe": FEW, "stripped": FEW + ["dlopen", "plt"]}
@@ -71,17 +72,26 @@ def words(pattern):
 
 # --- names ---------------------------------------------------------------------------
 
+TWINS = {"stripped": "O2", "muslstripped": "musl"}  # with symbols, else the same
+
+
 @functools.lru_cache(None)
 def symbols(build):
-    """[(address, size, name)] of the unstripped build."""
-    path = lib.program("hard_" + build.replace("stripped", "O2"))
+    """[(address, size, name)] of the unstripped build; assembly has no sizes: as far as
+    the next one."""
+    path = lib.program("hard_" + TWINS.get(build, build))
     found = []
     for line in subprocess.run(["nm", "-S", "--defined-only", path], capture_output=True,
                                text=True, check=True).stdout.splitlines():
         fields = line.split()
         if len(fields) == 4 and fields[2] in "tTwW":
             found.append((int(fields[0], 16), int(fields[1], 16), fields[3]))
-    return sorted(found)
+        elif len(fields) == 3 and fields[1] in "tT":
+            found.append((int(fields[0], 16), 0, fields[2]))
+    found.sort()
+    nexts = [symbol[0] for symbol in found[1:]] + [0]
+    return [(address, size or max(following - address, 0), name)
+            for (address, size, name), following in zip(found, nexts)]
 
 
 @functools.lru_cache(None)

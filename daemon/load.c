@@ -115,12 +115,12 @@ int load_profile(const char *path, const struct options *options, struct error *
 	r = read_options(options, &read, &format, error);
 	if (r)
 		return r;
-	fd = is_stdin ? STDIN_FILENO : open_path(path, error);
-	if (fd < 0)
-		return fd;
-	input_init_fd(&input, fd);
-	if (is_stdin)
-		fd = -1;
+	if (!is_stdin) {
+		fd = open_path(path, error);
+		if (fd < 0)
+			return fd;
+	}
+	input_init_fd(&input, is_stdin ? STDIN_FILENO : fd);
 	r = format_read(format, &input, &read, error, &profile);
 	input_deinit(&input);
 	path = is_stdin ? "standard input" : path;

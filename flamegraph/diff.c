@@ -21,7 +21,7 @@ static double lower_tail(double n, double k, double p)
 {
 	double sum = 0;
 
-	for (double i = 0; i <= k; i++)
+	for (unsigned i = 0; i <= (unsigned)k; i++)
 		sum += exp(log_choose(n, i) + i * log(p) + (n - i) * log1p(-p));
 	return sum < 1 ? sum : 1;
 }

@@ -130,9 +130,11 @@ static size_t common_elements(const struct folded *folded, const char *stack, si
  * of tokens comes nearer meanwhile. -E2BIG: too many. */
 static int split(struct folded *folded, const char *stack, size_t n, size_t common)
 {
-	size_t at = common ? folded->elements.items[common - 1].end + 1 : 0;
 	const char *semicolon;
+	size_t at = 0;
 
+	if (common && folded->elements.items)
+		at = folded->elements.items[common - 1].end + 1;
 	folded->elements.count = common;
 	do {
 		struct element element;

@@ -121,9 +121,8 @@ static int on_function(struct pprof *pprof, struct reader *message)
 	while (protobuf_next(message, &field)) {
 		if (field.number == PPROF_FUNCTION_ID)
 			function.id = field.value;
-		else if (field.number == PPROF_FUNCTION_NAME)
-			function.name = field.value;
-		else if (field.number == PPROF_FUNCTION_SYSTEM_NAME && !function.name)
+		else if (field.number == PPROF_FUNCTION_NAME ||
+			 (field.number == PPROF_FUNCTION_SYSTEM_NAME && !function.name))
 			function.name = field.value;
 		else if (field.number == PPROF_FUNCTION_FILENAME)
 			function.filename = field.value;

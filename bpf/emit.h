@@ -22,14 +22,14 @@ static __always_inline long emit(void *record, __u64 size)
 	return bpf_ringbuf_output(ring, record, size, flags);
 }
 
-/* Likewise, but leaves half of the ring to others. */
+/* Likewise, but leaves three quarters of the ring to others. */
 static __always_inline long emit_if_room(void *record, __u64 size)
 {
 	__u32 at = bpf_get_smp_processor_id() % ring_count;
 	void *ring = bpf_map_lookup_elem(&rings, &at);
 
 	if (!ring || bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) + size >
-			     bpf_ringbuf_query(ring, BPF_RB_RING_SIZE) / 2)
+			     bpf_ringbuf_query(ring, BPF_RB_RING_SIZE) / 4)
 		return -1;
 	return emit(record, size);
 }

@@ -153,7 +153,8 @@ static json_t *unwinder(const struct engine *engine, const struct source_counter
 			 number(engine->config.unwind_memory_bytes), "mapping_sets",
 			 number(u->published.count), "mapping_sets_refused",
 			 number(u->sets_refused), "mapping_leaves",
-			 number(counters->mapping_leaves), "cache", table_cache(engine), "java", java);
+			 number(counters->mapping_leaves), "cache", table_cache(engine), "java",
+			 java);
 }
 
 static json_t *tables(const struct engine *engine)

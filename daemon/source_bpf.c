@@ -162,6 +162,7 @@ static void bpf_follow_cpus(struct source *source)
 	struct cpus online, have = {0};
 	struct error error;
 
+	unwind_maps_rest(&s->unwind);
 	if (!fired || cpus_online(&online))
 		return;
 	read_fired(s, fired);

@@ -22,9 +22,18 @@ void table_memory_init(struct table_memory *memory, int outer_fd, uint64_t limit
 							  : (uint32_t)chunks;
 }
 
+static void unview(struct table_memory *memory)
+{
+	for (uint32_t i = 0; i < memory->chunk_count; i++) {
+		if (memory->views[i])
+			munmap((void *)memory->views[i], CHUNK_BYTES);
+		memory->views[i] = NULL;
+	}
+}
+
 void table_memory_deinit(struct table_memory *memory)
 {
-	table_memory_unview(memory);
+	unview(memory);
 	for (uint32_t i = 0; i < memory->chunk_count; i++)
 		close(memory->chunks[i]);
 	vec_free(&memory->free);
@@ -143,26 +152,26 @@ int table_memory_write(struct table_memory *memory, uint32_t start, const uint32
 	return 0;
 }
 
-void table_memory_unview(struct table_memory *memory)
+void table_memory_rest(struct table_memory *memory)
 {
-	if (memory->view)
-		munmap((void *)memory->view, CHUNK_BYTES);
-	memory->view = NULL;
+	if (!memory->viewed)
+		unview(memory);
+	memory->viewed = false;
 }
 
+/* Mapping one costs as much as hundreds of look-ups. */
 const uint32_t *table_memory_view(struct table_memory *memory, uint32_t chunk)
 {
 	void *view;
 
-	if (memory->view && memory->viewed == chunk)
-		return memory->view;
-	table_memory_unview(memory);
 	if (chunk >= memory->chunk_count)
 		return NULL;
+	memory->viewed = true;
+	if (memory->views[chunk])
+		return memory->views[chunk];
 	view = mmap(NULL, CHUNK_BYTES, PROT_READ, MAP_SHARED, memory->chunks[chunk], 0);
 	if (view == MAP_FAILED)
 		return NULL;
-	memory->view = view;
-	memory->viewed = chunk;
+	memory->views[chunk] = view;
 	return view;
 }

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "bpf/unwind.h"
@@ -25,9 +26,9 @@ struct table_memory {
 	free;
 	size_t in_use; /* ranges given out */
 	uint64_t used; /* their words */
-	/* The chunk that was looked at last, mapped for reading; NULL: none. */
-	const uint32_t *view;
-	uint32_t viewed;
+	/* Chunks that are looked at, mapped for reading; NULL: not mapped. */
+	const uint32_t *views[UNWIND_CHUNKS_MAX];
+	bool viewed; /* since table_memory_rest() */
 };
 
 /* limit: bytes; at least one chunk. */
@@ -37,10 +38,11 @@ void table_memory_deinit(struct table_memory *memory);
 int table_memory_alloc(struct table_memory *memory, uint32_t count, uint32_t *ret_start);
 /* A range as it was given out. Never fails. */
 void table_memory_free(struct table_memory *memory, uint32_t start, uint32_t count);
-/* A chunk's words, for reading, until the next call or table_memory_unview();
- * NULL if there is no such chunk, or it cannot be mapped. */
+/* A chunk's words, for reading, until a table_memory_rest(); NULL if there is no such
+ * chunk, or it cannot be mapped. */
 const uint32_t *table_memory_view(struct table_memory *memory, uint32_t chunk);
-void table_memory_unview(struct table_memory *memory);
+/* To be called some times a second: lets go of what nobody has looked at since. */
+void table_memory_rest(struct table_memory *memory);
 /* 0, or -errno when a chunk cannot be mapped. */
 int table_memory_write(struct table_memory *memory, uint32_t start, const uint32_t *words,
 		       uint32_t count);

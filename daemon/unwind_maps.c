@@ -198,6 +198,11 @@ int unwind_maps_set_jvm(struct unwind_maps *maps, uint32_t pid, const struct jvm
 	return r ? -errno : 0;
 }
 
+void unwind_maps_rest(struct unwind_maps *maps)
+{
+	table_memory_rest(&maps->memory);
+}
+
 /* ---- mapping sets ---- */
 
 static int write_leaf(struct unwind_maps *maps, struct mapping_leaf *leaf)

@@ -53,6 +53,8 @@ void unwind_maps_none(struct unwind_maps *maps, uint32_t image);
 bool unwind_maps_walk(struct unwind_maps *maps, const struct abi_raw *raw,
 		      const struct mapping_set *set, bool last, struct host_stack *ret,
 		      uint32_t *ret_lacks);
+/* To be called some times a second: lets go of memory that no walk needed since. */
+void unwind_maps_rest(struct unwind_maps *maps);
 /* Publishes a set and gives it its number: what the kernel side has of it already is
  * not written again. -E2BIG: the end of it was left out. */
 int unwind_maps_publish(struct unwind_maps *maps, struct mapping_set *set);

@@ -179,6 +179,24 @@ void jvm_table_look(struct jvm_table *table, struct process *process,
 	}
 }
 
+static void forget(struct jvm_table *table, size_t at)
+{
+	struct jvm *jvm = table->items.items[at];
+	bool successor = false;
+
+	table->items.items[at] = table->items.items[--table->items.count];
+	/* The process may have run another machine since, under the same pid. */
+	for (size_t i = 0; i < table->items.count; i++)
+		successor |= table->items.items[i]->known &&
+			     table->items.items[i]->process->pid == jvm->process->pid;
+	if (jvm->known) {
+		table->known--;
+		if (!successor)
+			table->source->ops->set_jvm(table->source, jvm->process->pid, NULL);
+	}
+	jvm_free(jvm);
+}
+
 void jvm_table_flush(struct jvm_table *table, uint64_t now)
 {
 	for (size_t i = table->items.count; i-- > 0;) {
@@ -187,11 +205,7 @@ void jvm_table_flush(struct jvm_table *table, uint64_t now)
 		if (jvm->asked)
 			continue;
 		if (gone(jvm)) {
-			table->known -= jvm->known;
-			if (jvm->known)
-				table->source->ops->set_jvm(table->source, jvm->process->pid, NULL);
-			table->items.items[i] = table->items.items[--table->items.count];
-			jvm_free(jvm);
+			forget(table, i);
 		} else if (!jvm->known && !jvm->given_up && now >= jvm->next &&
 			   jvm->process->exec_id_known) {
 			ask(jvm, now);

@@ -47,8 +47,27 @@ static void put_head(struct strbuf *out, const struct format_job *job)
 	strbuf_puts(out, "</style>\n</head>\n");
 }
 
-static void put_body(struct strbuf *out, const struct format_job *job)
+static void put_legend(struct strbuf *out, const struct picture *picture)
 {
+	struct picture_legend legend[PALETTE_GROUPS_MAX];
+	size_t count = picture_legend(picture, legend);
+
+	strbuf_puts(out, "<p id=\"legend\">\n");
+	for (size_t i = 0; i < count; i++) {
+		strbuf_printf(
+			out,
+			"<span><svg width=\"11\" height=\"11\"><rect class=\"c%u\" width=\"11\" "
+			"height=\"11\" rx=\"2\"/></svg> ",
+			legend[i].colour);
+		text_put_xml_fit(out, legend[i].text, strlen(legend[i].text), 40);
+		strbuf_puts(out, "</span>\n");
+	}
+	strbuf_puts(out, "</p>\n");
+}
+
+static void put_body(struct strbuf *out, const struct picture *picture)
+{
+	const struct format_job *job = picture->job;
 	_cleanup_(strbuf_deinit) struct strbuf text = {0};
 
 	strbuf_puts(&text, job->title);
@@ -59,6 +78,7 @@ static void put_body(struct strbuf *out, const struct format_job *job)
 	strbuf_clear(&text);
 	summary_put_amount(&text, job);
 	put_element(out, "<p id=\"amount\">", &text, "</p>\n");
+	put_legend(out, picture);
 	strbuf_puts(out, "<noscript>This report is drawn by its own script, which does not run "
 			 "here.</noscript>\n</header>\n<main></main>\n");
 }
@@ -87,7 +107,7 @@ static int put_report(struct strbuf *out, const struct picture *picture,
 	int r;
 
 	put_head(out, picture->job);
-	put_body(out, picture->job);
+	put_body(out, picture);
 	put_foot(out, picture);
 	strbuf_puts(out, "<pre id=\"flame\" hidden>\n");
 	picture_put_text(out, picture);

@@ -70,29 +70,22 @@ static void put_text(struct svg *svg, const char *attributes, size_t y, double c
 	strbuf_puts(&svg->out, "</text>\n");
 }
 
-/* Each group once, in the order of the labels' first use. */
 static void put_legend(struct svg *svg)
 {
-	const struct picture *picture = &svg->picture;
-	bool told[PALETTE_GROUPS_MAX] = {false};
-	size_t x = 0;
+	struct picture_legend legend[PALETTE_GROUPS_MAX];
+	size_t count = picture_legend(&svg->picture, legend), x = 0;
 
 	strbuf_puts(&svg->out, "<svg id=\"legend\" x=\"1%\" y=\"80\" height=\"16\">\n");
-	for (size_t i = 0; i < picture->labels.count; i++) {
-		unsigned group, colour;
-		const char *text = palette_explain(&picture->palette, picture->labels.items[i],
-						   &group, &colour);
+	for (size_t i = 0; i < count && x < svg->job->width; i++) {
+		const char *text = legend[i].text;
 
-		if (!text || told[group] || x > svg->job->width)
-			continue;
-		told[group] = true;
-		svg->used[colour] = 1;
+		svg->used[legend[i].colour] = 1;
 		strbuf_clear(&svg->scratch);
 		text_put_xml_fit(&svg->scratch, text, strlen(text), 24);
 		strbuf_printf(&svg->out,
 			      "<rect class=\"c%u\" x=\"%zu\" y=\"2\" width=\"11\" height=\"11\" "
 			      "rx=\"2\"/><text class=\"soft\" x=\"%zu\" y=\"12\">%s</text>\n",
-			      colour, x, x + 16, strbuf_text(&svg->scratch));
+			      legend[i].colour, x, x + 16, strbuf_text(&svg->scratch));
 		x += 36 + (strlen(text) < 24 ? strlen(text) : 24) * 13 / 2;
 	}
 	strbuf_puts(&svg->out, "</svg>\n");

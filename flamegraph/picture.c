@@ -170,6 +170,25 @@ unsigned picture_colour(const struct picture *picture, const struct picture_box 
 	return palette_colour(&picture->palette, node_of(picture, box)->label);
 }
 
+size_t picture_legend(const struct picture *picture,
+		      struct picture_legend ret[static PALETTE_GROUPS_MAX])
+{
+	bool told[PALETTE_GROUPS_MAX] = {false};
+	size_t count = 0;
+
+	for (size_t i = 0; i < picture->labels.count; i++) {
+		unsigned group, colour;
+		const char *text = palette_explain(&picture->palette, picture->labels.items[i],
+						   &group, &colour);
+
+		if (!text || told[group])
+			continue;
+		told[group] = true;
+		ret[count++] = (struct picture_legend){text, colour};
+	}
+	return count;
+}
+
 static void put_string(struct strbuf *out, const struct profile *profile, uint32_t string)
 {
 	text_put_xml(out, profile_text(profile, string), strtab_length(&profile->strings, string));

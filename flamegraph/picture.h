@@ -65,6 +65,15 @@ const char *picture_name(const struct picture *picture, const struct picture_box
 			 size_t *ret_length);
 unsigned picture_colour(const struct picture *picture, const struct picture_box *box);
 
+/* What the colours of the boxes mean, each meaning once, in the order of the labels;
+ * texts are not cleaned (text.h). Gives how many there are. */
+struct picture_legend {
+	const char *text;
+	unsigned colour;
+};
+size_t picture_legend(const struct picture *picture,
+		      struct picture_legend ret[static PALETTE_GROUPS_MAX]);
+
 /* The text described above. */
 void picture_put_text(struct strbuf *out, const struct picture *picture);
 /* "not drawn: 3 boxes too thin to see, together 50 ns (0.01 %)"; nothing if none is. */

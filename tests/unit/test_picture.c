@@ -135,6 +135,25 @@ START_TEST(labels_tell_colour_module_kind_and_place)
 }
 END_TEST
 
+/* By kind two, whatever the number of functions; the thread's name means nothing. */
+START_TEST(each_meaning_is_in_the_legend_once)
+{
+	struct profile *profile = profile_from_text(
+		"value cpu nanoseconds\nstack a;f;g;k_[k];l_[k] 5\nstack b;h 5\n");
+	struct picture_legend legend[PALETTE_GROUPS_MAX];
+	struct format_job job = job_of(profile);
+	struct picture picture;
+
+	ck_assert_int_eq(picture_init(&picture, &job, 0, 100, NULL), 0);
+	ck_assert_uint_eq(picture_legend(&picture, legend), 2);
+	ck_assert_str_eq(legend[0].text, "user");
+	ck_assert_str_eq(legend[1].text, "kernel");
+	ck_assert_uint_ne(legend[0].colour, legend[1].colour);
+	picture_deinit(&picture);
+	profile_destroy(profile);
+}
+END_TEST
+
 static Suite *picture_suite(void)
 {
 	Suite *suite = suite_create("picture");
@@ -144,6 +163,7 @@ static Suite *picture_suite(void)
 	tcase_add_test(tc, thin_ones_are_kept_at_their_parents);
 	tcase_add_test(tc, too_many_boxes_raise_the_least_width);
 	tcase_add_loop_test(tc, nothing_is_lost_from_the_sum, 1, 50);
+	tcase_add_test(tc, each_meaning_is_in_the_legend_once);
 	tcase_add_test(tc, labels_tell_colour_module_kind_and_place);
 	suite_add_tcase(suite, tc);
 	return suite;

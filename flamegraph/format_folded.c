@@ -106,6 +106,7 @@ static int write_lines(struct writer *writer, const struct paths *paths)
 		struct path_elements path = path_elements(paths, &paths->items.items[i]);
 		size_t common = i ? path_common(paths, &previous, &path) : 0;
 
+		paths_prefetch(paths, i);
 		if (i && (common < path.count || path.count != previous.count)) {
 			r = end_line(writer, value);
 			value = 0;

@@ -20,6 +20,26 @@ struct path_elements path_elements(const struct paths *paths, const struct path 
 	return elements;
 }
 
+#define FRAMES_AHEAD 8
+#define ENDS_AHEAD 16 /* where the frames are must be known by then */
+
+void paths_prefetch(const struct paths *paths, size_t i)
+{
+	const struct profile *profile = paths->labels->profile;
+
+	if (i + ENDS_AHEAD < paths->items.count)
+		__builtin_prefetch(
+			&profile->stack_ends.items[paths->items.items[i + ENDS_AHEAD].stack]);
+	if (i + FRAMES_AHEAD < paths->items.count) {
+		uint32_t stack = paths->items.items[i + FRAMES_AHEAD].stack;
+		size_t count;
+		const uint32_t *frames = profile_stack_frames(profile, stack, &count);
+
+		for (size_t at = 0; at < count; at += 16) /* a line of the cache */
+			__builtin_prefetch(frames + at);
+	}
+}
+
 size_t path_common(const struct paths *paths, const struct path_elements *a,
 		   const struct path_elements *b)
 {

@@ -57,6 +57,9 @@ static inline uint32_t path_label(const struct paths *paths, const struct path_e
 	}
 	return paths->labels->of_frame[path->frames[i]];
 }
+/* Brings the frames of a path a few places on nearer: the sorted paths lie anywhere in the
+ * profile, and who walks them would wait for each. */
+void paths_prefetch(const struct paths *paths, size_t i);
 /* Elements that a and b have in common at their beginning. */
 size_t path_common(const struct paths *paths, const struct path_elements *a,
 		   const struct path_elements *b);

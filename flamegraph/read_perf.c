@@ -458,6 +458,9 @@ static int begin_sample(struct perf *perf, const struct header *header)
 	perf->frames.count = 0;
 	perf->values[0] = 1;
 	perf->values[1] = header->has_period ? header->period : 1;
+	/* The event may be "samples": what we write of a profile that has no other value. */
+	if (perf->profile->value_type_count == 1)
+		perf->values[0] = perf->values[1];
 	if (r || !ours) {
 		perf->other_events += !r;
 		return r;

@@ -74,6 +74,7 @@ static int build(struct builder *builder, const struct paths *paths)
 		size_t common = i ? path_common(paths, &previous, &elements) : 0;
 		struct tree_node *leaf;
 
+		paths_prefetch(paths, i);
 		close_nodes(builder, common + 1); /* the root is one more */
 		for (size_t k = common; !r && k < elements.count; k++)
 			r = push_node(builder, path_label(paths, &elements, k));

@@ -170,7 +170,7 @@ static uint64_t csv_total(const struct profile *profile)
 
 	strsep(&rest, "\n");
 	while ((line = strsep(&rest, "\n")) && *line) {
-		char *cut = line;
+		char *cut;
 
 		for (unsigned i = 0; i < 3; i++) {
 			cut = strrchr(line, ',');

@@ -4,11 +4,13 @@
 
 The inputs come from a seeded generator: 285,000 different stacks in 120 MB of folded
 lines, walks over a call graph of 20,000 functions, in the order of chance; and the same
-kind of stacks as `perf script` prints them. Each program runs on one thread; best of
-three; memory is the peak of the resident set (what /proc and wait4 say).
+kind of stacks as `perf script` prints them. Each program runs on one thread, in turns, best
+of three. Compared is the CPU time (user and system), which others on the machine disturb
+least; memory is the peak of the resident set, as wait4() has it.
 
-inferno (crate, installed by cargo into build/peers) and flamegraph.pl (if it is on the
-PATH) are compared where they can be had.  A 1 GB file goes through a pipe as well.
+inferno (crate, installed by cargo into build/clients) and flamegraph.pl (if it is on the
+PATH) are compared where they can be had. A 1 GB file goes through a pipe as well. Writes
+build/bench/convert.json.
 
     convert.py [--generate folded|perf OUT [STACKS]]
 """
@@ -21,11 +23,13 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import result  # noqa: E402
 
 BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
 PERFCTL = os.path.join(BUILD, "perfctl")
-PEERS = os.path.join(ROOT, "build", "peers")
+PEERS = os.path.join(BUILD, "clients")
 FOLDER = os.path.join(BUILD, "bench")
 STACKS = 285_000
 FUNCTIONS = 20_000
@@ -99,7 +103,7 @@ def made(name, write, count):
 
 
 def run(command, path=None, feed=None):
-    """(seconds, MB at the peak) of one run, its output thrown away."""
+    """(seconds, CPU seconds, MB at the peak) of one run, its output thrown away."""
     with open(os.devnull, "wb") as nowhere, open(path or os.devnull, "rb") as source:
         started = time.monotonic()
         process = subprocess.Popen(command, stdin=subprocess.PIPE if feed else source,
@@ -111,12 +115,8 @@ def run(command, path=None, feed=None):
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{command[0]} failed: {process.returncode}")
-    return time.monotonic() - started, usage.ru_maxrss / 1024
-
-
-def best(command, path):
-    runs = [run(command, path) for _ in range(RUNS)]
-    return min(run[0] for run in runs), max(run[1] for run in runs)
+    return (time.monotonic() - started, usage.ru_utime + usage.ru_stime,
+            usage.ru_maxrss / 1024)
 
 
 def inferno(program):
@@ -131,17 +131,23 @@ def inferno(program):
 def compare(what, path, commands):
     """A table of the commands over one file; the first is ours."""
     size = os.path.getsize(path) / 1e6
-    print(f"\n{what} ({size:.0f} MB), best of {RUNS}")
-    ours = None
+    print(f"\n{what} ({size:.0f} MB)")
+    runs = {name: [] for name, command in commands if command}
+    for _ in range(RUNS):
+        for name, command in commands:
+            if command:
+                runs[name].append(run(command, path))
+    rows, ours = [], None
     for name, command in commands:
         if not command:
-            print(f"  {name:<18} not to be had here")
+            print(f"  {name}: not to be had here")
             continue
-        seconds, memory = best(command, path)
-        ours = ours or (seconds, memory)
-        print(f"  {name:<18} {seconds:7.2f} s {size / seconds:7.0f} MB/s {memory:7.0f} MB   "
-              f"{seconds / ours[0]:5.2f} x our time, {memory / ours[1]:5.2f} x our memory",
-              flush=True)
+        wall, cpu, memory = (min(run[i] for run in runs[name]) for i in range(3))
+        ours = ours or (cpu, memory)
+        rows.append([name, f"{wall:.2f}", f"{cpu:.2f}", f"{size / cpu:.0f}", f"{memory:.0f}",
+                     f"{cpu / ours[0]:.2f}", f"{memory / ours[1]:.2f}"])
+    result.table(["", "s", "CPU s", "MB/CPU s", "MB", "x our CPU", "x our MB"], rows)
+    return {"megabytes": size, "rows": rows}
 
 
 def stream(path, target=1_000_000_000):
@@ -154,9 +160,10 @@ def stream(path, target=1_000_000_000):
         for _ in range(times):
             pipe.write(block)
 
-    seconds, memory = run([PERFCTL, "flamegraph", "-", "-o", "-"], feed=feed)
-    print(f"\n{times * len(block) / 1e9:.2f} GB of folded lines through a pipe: {seconds:.1f} s, "
-          f"{memory:.0f} MB at the peak")
+    wall, cpu, memory = run([PERFCTL, "flamegraph", "-", "-o", "-"], feed=feed)
+    print(f"\n{times * len(block) / 1e9:.2f} GB of folded lines through a pipe: {wall:.1f} s, "
+          f"{cpu:.1f} CPU s, {memory:.0f} MB at the peak")
+    return {"bytes": times * len(block), "seconds": wall, "cpu_seconds": cpu, "megabytes": memory}
 
 
 def main():
@@ -169,14 +176,15 @@ def main():
     perf = made("perf", write_perf, STACKS // 5)
     flamegraph, collapse = inferno("inferno-flamegraph"), inferno("inferno-collapse-perf")
     perl = shutil.which("flamegraph.pl")
-    compare("folded to SVG", folded, [
+    svg = compare("folded to SVG", folded, [
         ("perfctl", [PERFCTL, "flamegraph", "-", "-o", "-"]),
         ("inferno", flamegraph and [flamegraph]),
         ("flamegraph.pl", perl and [perl])])
-    compare("perf script to folded", perf, [
+    text = compare("perf script to folded", perf, [
         ("perfctl", [PERFCTL, "convert", "-", "-o", "-"]),
         ("inferno", collapse and [collapse, "--nthreads", "1"])])
-    stream(folded)
+    result.save("convert", {"folded_to_svg": svg, "perf_to_folded": text,
+                            "stream": stream(folded)})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "daemon/output.h"
 
 #define FILE_FORMAT "svg"
+#define STDOUT_BLOCK (64U << 10) /* bytes */
 
 static int find_format(const struct options *options, const char *path, const char *stdout_format,
 		       const struct format **ret, struct error *error)
@@ -106,6 +108,28 @@ static uint32_t terminal_columns(void)
 	return columns < UINT16_MAX ? (uint32_t)columns : 0;
 }
 
+/* Straight through: what goes to a pipe cannot be taken back, and need not be in memory
+ * as a whole first. */
+static int write_stdout(const struct result *result, const struct profile *profile,
+			const struct format_options *options, struct error *error)
+{
+	int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	FILE *stream = fd < 0 ? NULL : fdopen(fd, "w");
+	int r;
+
+	if (!stream) {
+		r = error_set(error, -errno, "standard output: %s", strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	setvbuf(stream, NULL, _IOFBF, STDOUT_BLOCK);
+	r = format_write(result->format, profile, options, stream, error);
+	if (fclose(stream) && !r)
+		r = error_set(error, -errno, "standard output: %s", strerror(errno));
+	return r;
+}
+
 int result_write(const struct result *result, const struct profile *profile, struct error *error,
 		 size_t *ret_bytes)
 {
@@ -114,10 +138,15 @@ int result_write(const struct result *result, const struct profile *profile, str
 					 .palette = result->palette,
 					 .columns = terminal_columns()};
 	_cleanup_free_ char *bytes = NULL;
+	FILE *stream;
 	size_t size = 0;
-	FILE *stream = open_memstream(&bytes, &size);
 	int r;
 
+	if (!strcmp(result->path, "-")) {
+		*ret_bytes = 0;
+		return write_stdout(result, profile, &options, error);
+	}
+	stream = open_memstream(&bytes, &size);
 	if (!stream)
 		return error_set(error, -errno, "no memory for the result");
 	r = format_write(result->format, profile, &options, stream, error);

@@ -25,7 +25,8 @@ struct result {
  * called wrongly. */
 int result_init(const struct options *options, const char *subject, const char *stdout_format,
 		struct error *error, struct result *ret);
-/* -ENODATA: the profile has no samples; -EPIPE: the reader of standard output left. */
+/* -ENODATA: the profile has no samples; -EPIPE: the reader of standard output left.
+ * *ret_bytes is 0 for standard output. */
 int result_write(const struct result *result, const struct profile *profile, struct error *error,
 		 size_t *ret_bytes);
 /* The formats, for --help. */

@@ -21,6 +21,8 @@ static void add(const char *piece, size_t length, void *context)
 
 	if (length > room)
 		length = room;
+	if (!length) /* it gives NULL then */
+		return;
 	memcpy(text->bytes + text->length, piece, length);
 	text->length += length;
 }
@@ -204,7 +206,7 @@ uint32_t demangler_find(struct demangler *demangler, const char *name, enum dema
 		return DEMANGLE_SAME;
 	known = id < demangler->known[form].count ? demangler->known[form].items[id] : 0;
 	if (known)
-		return known - 1;
+		return known - 1 == id ? DEMANGLE_SAME : known - 1;
 	if (!demangle(name, form == DEMANGLE_FULL, &text))
 		return remember(demangler, id, form, DEMANGLE_SAME);
 	if (form == DEMANGLE_SHORT)

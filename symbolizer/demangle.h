@@ -23,7 +23,8 @@ enum demangle_form { DEMANGLE_NONE, DEMANGLE_SHORT, DEMANGLE_FULL, DEMANGLE_FORM
 /* Zero-initialised is ready. */
 struct demangler {
 	struct strtab names; /* both sorts */
-	VEC(uint32_t) known[DEMANGLE_FORMS]; /* of each name its other one plus 1; 0: not tried */
+	VEC(uint32_t)
+	known[DEMANGLE_FORMS]; /* of each name its other one, or itself, plus 1; 0: not tried */
 };
 
 void demangler_deinit(struct demangler *demangler);

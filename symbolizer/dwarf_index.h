@@ -9,8 +9,8 @@
  * A unit that is damaged has no names, and is not read again.
  *
  * Our own reader and not libdwarf's: that one makes an object of each entry and
- * attribute, which costs more than ten times the time, and Debian 12's does not
- * survive some damaged files.
+ * attribute, which alone takes several times what all of this does, and Debian
+ * 12's does not survive some damaged files (docs/symbolizer.md has the figures).
  */
 #pragma once
 

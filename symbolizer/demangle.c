@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <libiberty/demangle.h>
@@ -193,13 +194,21 @@ static uint32_t remember(struct demangler *demangler, uint32_t id, enum demangle
 	return other;
 }
 
+/* A name as the source has it, with its template arguments: DWARF has no other of
+ * functions that no other file can name. */
+static bool is_plain_template(const char *name)
+{
+	return name[0] != '_' && strchr(name, '<');
+}
+
 uint32_t demangler_find(struct demangler *demangler, const char *name, enum demangle_form form)
 {
 	char folded[SPACE];
 	struct text text;
 	uint32_t id, known;
 
-	if (form == DEMANGLE_NONE || name[0] != '_' || strlen(name) > DEMANGLE_LENGTH_MAX)
+	if (form == DEMANGLE_NONE || strlen(name) > DEMANGLE_LENGTH_MAX ||
+	    (name[0] != '_' && (form == DEMANGLE_FULL || !is_plain_template(name))))
 		return DEMANGLE_SAME;
 	id = strtab_add(&demangler->names, name, strlen(name));
 	if (id == UINT32_MAX)
@@ -207,7 +216,9 @@ uint32_t demangler_find(struct demangler *demangler, const char *name, enum dema
 	known = id < demangler->known[form].count ? demangler->known[form].items[id] : 0;
 	if (known)
 		return known - 1 == id ? DEMANGLE_SAME : known - 1;
-	if (!demangle(name, form == DEMANGLE_FULL, &text))
+	if (is_plain_template(name))
+		text.length = (size_t)snprintf(text.bytes, sizeof(text.bytes), "%s", name);
+	else if (!demangle(name, form == DEMANGLE_FULL, &text))
 		return remember(demangler, id, form, DEMANGLE_SAME);
 	if (form == DEMANGLE_SHORT)
 		demangle_fold(text.bytes, folded, sizeof(folded));

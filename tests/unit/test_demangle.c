@@ -31,15 +31,29 @@ static const struct {
 	{"_RINvNtC3std3mem8align_ofdE", "std::mem::align_of::<f64>", "std::mem::align_of::<>"},
 };
 
-static const char *const others[] = {"",   "_",           "main", "_start",   "__libc_start_main",
-				     "_Z", "_Znonsense!", "_R",   "?f@@YAXXZ"};
-
 static const char *form_of(struct demangler *demangler, const char *name, enum demangle_form form)
 {
 	uint32_t number = demangler_find(demangler, name, form);
 
 	return number == DEMANGLE_SAME ? name : demangler_text(demangler, number);
 }
+
+/* What DWARF says of a function that is in one file only. */
+START_TEST(plain_templates)
+{
+	static const char name[] = "middle<long unsigned int, std::vector<int> >";
+	struct demangler demangler = {0};
+
+	ck_assert_str_eq(form_of(&demangler, name, DEMANGLE_SHORT), "middle<>");
+	ck_assert_str_eq(form_of(&demangler, name, DEMANGLE_SHORT), "middle<>");
+	ck_assert_str_eq(form_of(&demangler, name, DEMANGLE_FULL), name);
+	ck_assert_str_eq(form_of(&demangler, "operator<", DEMANGLE_SHORT), "operator<");
+	demangler_deinit(&demangler);
+}
+END_TEST
+
+static const char *const others[] = {"",   "_",           "main", "_start",   "__libc_start_main",
+				     "_Z", "_Znonsense!", "_R",   "?f@@YAXXZ"};
 
 START_TEST(known_names)
 {
@@ -133,6 +147,7 @@ int main(void)
 {
 	Suite *suite = suite_create("demangle");
 
-	SUITE_CASE(suite, "demangle", known_names, names_that_stay, folded_names, bombs);
+	SUITE_CASE(suite, "demangle", known_names, plain_templates, names_that_stay, folded_names,
+		   bombs);
 	return suite_main(suite);
 }

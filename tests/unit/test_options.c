@@ -16,7 +16,7 @@ static struct options options;
 static struct error problem;
 
 /* Parses "record" and the words of `line`. */
-static int parse(const char *line)
+static int parse_allowed(const char *line, uint32_t allowed)
 {
 	static char words[256];
 	static char *argv[ARGS_MAX + 1];
@@ -29,7 +29,12 @@ static int parse(const char *line)
 	     word = strtok_r(NULL, " ", &save))
 		argv[argc++] = word;
 	argv[argc] = NULL;
-	return options_parse(argc, argv, ALLOWED, &options, &problem);
+	return options_parse(argc, argv, allowed, &options, &problem);
+}
+
+static int parse(const char *line)
+{
+	return parse_allowed(line, ALLOWED);
 }
 
 static void refuses(const char *line, const char *want)
@@ -60,6 +65,21 @@ START_TEST(the_commands_options_are_its_own)
 	ck_assert_int_eq(parse("ls -a"), 0);
 	ck_assert_int_eq(options.rest_count, 2);
 	ck_assert(!option_given(&options, OPTION_ALL));
+}
+END_TEST
+
+START_TEST(files_may_stand_before_options)
+{
+	ck_assert_int_eq(parse_allowed("a.folded -o x.svg - -F 9", ALLOWED | OPTIONS_MIXED), 0);
+	ck_assert_int_eq(options.rest_count, 2);
+	ck_assert_str_eq(options.rest[0], "a.folded");
+	ck_assert_str_eq(options.rest[1], "-");
+	ck_assert_str_eq(options.output, "x.svg");
+	ck_assert_uint_eq(options.frequency_hz, 9);
+	ck_assert_int_eq(parse_allowed("a -- -o", ALLOWED | OPTIONS_MIXED), 0);
+	ck_assert_int_eq(options.rest_count, 2);
+	ck_assert_int_eq(parse_allowed("a --outputt x", ALLOWED | OPTIONS_MIXED), -EINVAL);
+	ck_assert_str_eq(problem.text, "unknown option --outputt (did you mean --output?)");
 }
 END_TEST
 
@@ -140,6 +160,7 @@ int main(void)
 
 	tcase_add_test(tcase, values);
 	tcase_add_test(tcase, the_commands_options_are_its_own);
+	tcase_add_test(tcase, files_may_stand_before_options);
 	tcase_add_test(tcase, errors_name_the_option);
 	tcase_add_test(tcase, durations);
 	tcase_add_test(tcase, near_names);

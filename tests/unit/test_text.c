@@ -103,6 +103,51 @@ static void check_percent(uint64_t part, uint64_t whole, const char *want)
 	check(&out, want);
 }
 
+START_TEST(json_strings_are_quoted_and_clean)
+{
+	struct strbuf out = {0};
+
+	text_put_json(&out, "a\"b\\c\nd\xff", 8);
+	check(&out, "\"a\\\"b\\\\c" BAD "d" BAD "\"");
+	text_put_json(&out, "", 0);
+	check(&out, "\"\"");
+}
+END_TEST
+
+START_TEST(decimals_keep_every_digit)
+{
+	struct strbuf out = {0};
+
+	text_put_decimal(&out, 1234567, 6);
+	strbuf_putc(&out, ' ');
+	text_put_decimal(&out, 5, 6);
+	strbuf_putc(&out, ' ');
+	text_put_decimal(&out, 2000, 3);
+	strbuf_putc(&out, ' ');
+	text_put_decimal(&out, UINT64_MAX, 0);
+	check(&out, "1.234567 0.000005 2 18446744073709551615");
+}
+END_TEST
+
+static void check_cells(const char *text, size_t cells, const char *want, size_t want_cells)
+{
+	struct strbuf out = {0};
+
+	ck_assert_uint_eq(text_put_fit(&out, text, strlen(text), cells), want_cells);
+	check(&out, want);
+}
+
+START_TEST(texts_fit_their_cells)
+{
+	check_cells("malloc", 6, "malloc", 6);
+	check_cells("malloc", 5, "mal..", 5);
+	check_cells("malloc", 3, "m..", 3);
+	check_cells("malloc", 2, "", 0);
+	check_cells("\xe6\xbc\xa2\xe5\xad\x97x", 4, "\xe6\xbc\xa2..", 4); /* wide: two cells */
+	check_cells("", 4, "", 0);
+}
+END_TEST
+
 START_TEST(shares_are_never_rounded_to_nothing)
 {
 	check_percent(1, 3, "33.3 %");
@@ -122,6 +167,9 @@ static Suite *text_suite(void)
 	tcase_add_test(tc, what_is_no_text_is_replaced);
 	tcase_add_test(tc, labels_are_cut_by_characters);
 	tcase_add_test(tc, values_are_readable);
+	tcase_add_test(tc, json_strings_are_quoted_and_clean);
+	tcase_add_test(tc, decimals_keep_every_digit);
+	tcase_add_test(tc, texts_fit_their_cells);
 	tcase_add_test(tc, shares_are_never_rounded_to_nothing);
 	suite_add_tcase(suite, tc);
 	return suite;

@@ -2,6 +2,7 @@
 #include "daemon/bpf_programs.h"
 
 #include <errno.h>
+#include <linux/btf.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "daemon/base/cleanup.h"
@@ -117,13 +119,48 @@ static int load_sampler(struct bpf_programs *programs, const struct config *conf
 	return r ? load_error(config, r, "sampling", error) : 0;
 }
 
+/*
+ * libbpf wants the running kernel's BTF for the task iterator, which names what it
+ * attaches to, and takes it from the kernel alone. With a file in its place the
+ * number is looked up here, and libbpf is told of a program of another kind until
+ * the moment it is loaded.
+ */
+static int prepare_iterator(struct bpf_program *program, struct bpf_prog_load_opts *options,
+			    long file)
+{
+	struct btf *btf = btf__parse((const char *)file, NULL);
+	int id;
+
+	if (!btf)
+		return -errno;
+	id = btf__find_by_name_kind(btf, "bpf_iter_task", BTF_KIND_FUNC);
+	btf__free(btf);
+	if (id < 0)
+		return id;
+	options->attach_btf_id = (uint32_t)id;
+	options->expected_attach_type = BPF_TRACE_ITER;
+	return bpf_program__set_type(program, BPF_PROG_TYPE_TRACING);
+}
+
+/* The number of the handler, 0 where the kernel shows its BTF. */
+static int handle_iterator(const struct config *config)
+{
+	LIBBPF_OPTS(libbpf_prog_handler_opts, options, .cookie = (long)config->btf,
+		    .prog_prepare_load_fn = prepare_iterator);
+
+	if (!config->btf[0])
+		return 0;
+	return libbpf_register_prog_handler("iter/task", BPF_PROG_TYPE_RAW_TRACEPOINT, 0, &options);
+}
+
 /* The process programs use the sampler's maps: one of each name. */
 static int load_process(struct bpf_programs *programs, const struct config *config,
 			struct error *error)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options,
 		    .btf_custom_path = config->btf[0] ? config->btf : NULL);
-	struct process_bpf *process = process_bpf__open_opts(&options);
+	int handler = handle_iterator(config);
+	struct process_bpf *process = handler < 0 ? NULL : process_bpf__open_opts(&options);
 	struct bpf_map *map;
 	int r = 0;
 
@@ -142,6 +179,15 @@ static int load_process(struct bpf_programs *programs, const struct config *conf
 		r = process_bpf__load(process);
 	if (!r)
 		r = process_bpf__attach(process);
+	if (!r && handler) /* libbpf does not know how */
+		programs->tasks_link = bpf_link_create(
+			bpf_program__fd(process->progs.process_tasks), 0, BPF_TRACE_ITER, NULL);
+	else if (!r)
+		programs->tasks_link = dup(bpf_link__fd(process->links.process_tasks));
+	if (!r && programs->tasks_link < 0)
+		r = -errno;
+	if (handler)
+		libbpf_unregister_prog_handler(handler);
 	return r ? load_error(config, r, "process", error) : 0;
 }
 
@@ -159,6 +205,8 @@ int bpf_programs_load(struct bpf_programs *programs, const struct config *config
 
 void bpf_programs_destroy(struct bpf_programs *programs)
 {
+	if (programs->tasks_link > 0)
+		close(programs->tasks_link);
 	process_bpf__destroy(programs->process);
 	cpu_bpf__destroy(programs->sampler);
 	*programs = (struct bpf_programs){0};

@@ -341,8 +341,7 @@ static int bpf_tasks(struct source *source, struct error *error)
 {
 	struct source_bpf *s = self(source);
 	struct abi_task records[64];
-	int link = bpf_link__fd(s->programs.process->links.process_tasks);
-	_cleanup_close_ int fd = bpf_iter_create(link);
+	_cleanup_close_ int fd = bpf_iter_create(s->programs.tasks_link);
 	ssize_t n;
 
 	if (fd < 0)

@@ -47,6 +47,7 @@ struct cfi {
 	struct unwind_build build;
 	struct cfi_stats stats;
 	uint64_t bias; /* of the function under way */
+	uint64_t entry; /* file offset of the program's; 0: none */
 };
 
 static void source_deinit(struct source *source)
@@ -325,11 +326,14 @@ static int add_gap(struct cfi *cfi, uint64_t start, uint64_t end)
 }
 
 /* Fewer bytes than the function behind them is aligned to: what its linker or
- * compiler has filled up with. Not worth a look: large files have many. */
-static bool is_padding(uint64_t start, uint64_t end)
+ * compiler has filled up with. Not worth a look: large files have many. But the
+ * program's entry is code, however short. */
+static bool is_padding(const struct cfi *cfi, uint64_t start, uint64_t end)
 {
 	uint64_t alignment = end & -end;
 
+	if (cfi->entry >= start && cfi->entry < end)
+		return false;
 	return end - start < (alignment < ALIGNMENT_MAX ? alignment : ALIGNMENT_MAX);
 }
 
@@ -343,7 +347,7 @@ static int find_segment_gaps(struct cfi *cfi, const struct elf_segment *segment,
 	for (; *next < cfi->extents.count && cfi->extents.items[*next].start < end && !r; ++*next) {
 		const struct extent *extent = &cfi->extents.items[*next];
 
-		if (extent->start > at && !(behind && is_padding(at, extent->start)))
+		if (extent->start > at && !(behind && is_padding(cfi, at, extent->start)))
 			r = add_gap(cfi, at, extent->start);
 		if (extent->end > at)
 			at = extent->end;
@@ -359,6 +363,17 @@ static int by_offset(const void *a, const void *b)
 	return one->offset < other->offset ? -1 : one->offset > other->offset;
 }
 
+static uint64_t entry_of(const struct elf_image *image)
+{
+	uint64_t offset = 0;
+	GElf_Ehdr header;
+
+	if (!gelf_getehdr(image->elf, &header) ||
+	    !elf_image_offset(image, header.e_entry, &offset))
+		return 0;
+	return offset;
+}
+
 static int find_gaps(struct cfi *cfi)
 {
 	VEC(struct elf_segment) segments = {0};
@@ -366,6 +381,7 @@ static int find_gaps(struct cfi *cfi)
 	size_t next = 0;
 	int r = 0;
 
+	cfi->entry = entry_of(cfi->image);
 	for (size_t i = 0; i < cfi->image->segments.count && !r; i++) {
 		const struct elf_segment *segment = &cfi->image->segments.items[i];
 

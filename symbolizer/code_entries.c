@@ -91,8 +91,10 @@ static void mark_stubs(struct code_range *range)
 	}
 }
 
-/* A shared library may have an entry that is called like any other function. */
-static bool clears_rbp(const struct code_range *range, uint32_t place)
+/* A shared library may have an entry that is called like any other function. What a
+ * process begins with clears rbp (AMD64 supplement, 3.4.1), or, in the loader, hands
+ * on where the arguments lie, as they are. */
+static bool begins_process(const struct code_range *range, uint32_t place)
 {
 	struct code_insn insn;
 
@@ -101,6 +103,10 @@ static bool clears_rbp(const struct code_range *range, uint32_t place)
 			return false;
 		if (insn.op == CODE_ZERO && insn.reg == CODE_RBP)
 			return true;
+		if (insn.op == CODE_MOVE && insn.reg == CODE_RDI && insn.source == CODE_RSP)
+			return true;
+		if (insn.flow != CODE_NEXT)
+			return false;
 	}
 	return false;
 }
@@ -117,7 +123,7 @@ static void mark_program_entry(const struct elf_image *image, const code_ranges_
 	if (!range)
 		return;
 	range->marks[place] |= CODE_ENTRY;
-	if (image->type == ET_EXEC || clears_rbp(range, place))
+	if (image->type == ET_EXEC || begins_process(range, place))
 		range->marks[place] |= CODE_OUTERMOST;
 }
 

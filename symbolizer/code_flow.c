@@ -25,6 +25,7 @@ struct flow {
 	bool proof; /* it counts with evidence only */
 	bool again; /* a call was found not to return */
 	bool stale; /* so was one of another function */
+	bool calls_end; /* no call comes back: code that nobody called */
 };
 
 struct arrival { /* a way into an instruction */
@@ -251,7 +252,8 @@ static int step(struct flow *flow, uint32_t place)
 		return 0;
 	case CODE_CALL:
 		judge_call(flow, &state);
-		if (insn.direct && code_returns_never(flow->returns, insn.target))
+		if (flow->calls_end ||
+		    (insn.direct && code_returns_never(flow->returns, insn.target)))
 			return 0;
 		break;
 	case CODE_NEXT:
@@ -327,6 +329,15 @@ static int follow(struct flow *flow, uint32_t start, const struct code_state *st
 	while (!(r = run(flow, state)) && flow->again && !flow->states->full &&
 	       ++restarts < CODE_RESTARTS_MAX)
 		retract(flow, false);
+	/* What a process begins with does not come back, and what lies behind its call is
+	 * somebody else's. */
+	if (!r && (flow->contradicted || flow->again) && state->outermost && !flow->calls_end) {
+		retract(flow, true);
+		flow->calls_end = true;
+		r = follow(flow, start, state, proof);
+		flow->calls_end = false;
+		return r;
+	}
 	if (r < 0 || flow->states->full || flow->contradicted || flow->again ||
 	    (proof && !flow->evidence))
 		retract(flow, true);

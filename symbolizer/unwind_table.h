@@ -13,7 +13,7 @@
 #include "daemon/base/error.h"
 #include "daemon/base/strbuf.h"
 
-#define UNWIND_TABLE_VERSION 4
+#define UNWIND_TABLE_VERSION 5
 
 struct unwind_table {
 	uint64_t first_block; /* file offset of blocks[0], in units of 256 bytes */

@@ -356,6 +356,30 @@ START_TEST(between_functions_with_cfi)
 }
 END_TEST
 
+/* A few bytes between functions are padding, unless the program begins there; what
+ * nobody called does not come back from its call. */
+START_TEST(short_beginnings)
+{
+	static const char source[] =
+		"function before\n .cfi_startproc\n nop\n ret\n .cfi_endproc\n"
+		".globl _start\n function _start\n mov %rsp, %rdi\n call after\n start1:\n"
+		".balign 32\n"
+		"function after\n .cfi_startproc\n mov (%rdi), %rdi\n ret\n .cfi_endproc\n"
+		"function other\n push %rbx\n call after\n pop %rbx\n ret\n";
+	static const char *const flags[] = {"-static -no-pie", "-static-pie"};
+	struct file file;
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		assemble("short", source, flags[i], &file);
+		expect_at(&file, "_start", 0, RULE(END));
+		expect_at(&file, "start1", -1, RULE(END));
+		expect_at(&file, "after", 0, BY_RSP(8));
+		expect_at(&file, "other", 0, BY_RSP(8));
+		close_file(&file);
+	}
+}
+END_TEST
+
 /* More than is looked at: the rest of the file has its rows all the same. */
 START_TEST(too_much_code)
 {
@@ -555,6 +579,7 @@ int main(void)
 	workshop_add(tcase, can, "needs gcc", beginnings);
 	workshop_add(tcase, can, "needs gcc", stubs);
 	workshop_add(tcase, can, "needs gcc", between_functions_with_cfi);
+	workshop_add(tcase, can, "needs gcc", short_beginnings);
 	workshop_add(tcase, can, "needs gcc", too_much_code);
 	workshop_add(tcase, can, "needs gcc", as_the_compiler_says);
 	workshop_add(tcase, can && has_musl(), "needs musl-gcc (Debian: musl-tools)", musl);

@@ -205,7 +205,7 @@ uint32_t demangler_find(struct demangler *demangler, const char *name, enum dema
 {
 	char folded[SPACE];
 	struct text text;
-	uint32_t id, known;
+	uint32_t id, known, other;
 
 	if (form == DEMANGLE_NONE || strlen(name) > DEMANGLE_LENGTH_MAX ||
 	    (name[0] != '_' && (form == DEMANGLE_FULL || !is_plain_template(name))))
@@ -224,7 +224,8 @@ uint32_t demangler_find(struct demangler *demangler, const char *name, enum dema
 		demangle_fold(text.bytes, folded, sizeof(folded));
 	else
 		memcpy(folded, text.bytes, text.length + 1);
-	return remember(demangler, id, form, strtab_add(&demangler->names, folded, strlen(folded)));
+	other = strtab_add(&demangler->names, folded, strlen(folded));
+	return remember(demangler, id, form, other == id ? DEMANGLE_SAME : other);
 }
 
 const char *demangler_text(const struct demangler *demangler, uint32_t number)

@@ -10,7 +10,6 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "daemon/reason.h"
 
 #define HELD_FILES_MAX 512
 #define TICK_MS 250
@@ -25,223 +24,7 @@ struct session_tables engine_tables(const struct engine *engine)
 				       .samples_max = engine->config.samples_max};
 }
 
-/* ---- records ---- */
-
-static struct process *find_process(struct engine *engine, uint32_t pid, uint64_t time)
-{
-	struct process *process = process_table_find(&engine->processes, pid);
-
-	if (process)
-		return process;
-	engine->discovered++;
-	return process_table_discover(&engine->processes, pid, time);
-}
-
-static void on_sample(struct engine *engine, const struct abi_sample *sample)
-{
-	struct session *session =
-		sample->hdr.slot < ABI_SLOTS_MAX ? engine->sessions[sample->hdr.slot] : NULL;
-	uint32_t kernel = STACK_NONE, user = STACK_NONE;
-	uint8_t reason = sample->hdr.reason;
-	struct process *process;
-
-	if (!session)
-		return; /* fired before its session was closed */
-	process = find_process(engine, sample->pid, sample->hdr.time);
-	if (!process) {
-		session->limited++;
-		return;
-	}
-	if (sample->kernel_stack)
-		kernel = stack_table_index(&engine->stacks, sample->kernel_stack);
-	if (sample->user_stack)
-		user = stack_table_index(&engine->stacks, sample->user_stack);
-	if ((sample->kernel_stack && kernel == STACK_NONE) ||
-	    (sample->user_stack && user == STACK_NONE))
-		reason = ABI_REASON_LOST_STACK;
-	session_add(session, sample, process,
-		    process_table_comm(&engine->processes, process, sample->tid), kernel, user,
-		    reason);
-}
-
-/* Which tables the walk used, and which one it lacked. */
-static void note_tables(struct engine *engine, const struct abi_stack *stack)
-{
-	uint32_t image = IMAGE_NONE;
-
-	for (size_t i = 0; i < stack->count; i++) {
-		image = ABI_FRAME_IMAGE(stack->frames[i]);
-		if (image)
-			unwinder_used(&engine->unwinder, image, stack->hdr.time);
-	}
-	if (stack->hdr.reason == ABI_REASON_EVICTED)
-		unwinder_missed(&engine->unwinder, image);
-}
-
-static void on_stack(struct engine *engine, const struct abi_stack *stack)
-{
-	struct process *process =
-		stack->pid ? find_process(engine, stack->pid, stack->hdr.time) : NULL;
-
-	if (process)
-		resolver_want_maps(&engine->resolver, process, true);
-	if (stack->form == ABI_FRAME_FILE)
-		note_tables(engine, stack);
-	stack_table_put(&engine->stacks, stack, process);
-}
-
-/* A stack that was kept raw has been walked: from here on it is one like others. */
-static void on_walked(void *context, struct process *process, const struct abi_stack *stack)
-{
-	struct engine *engine = context;
-
-	capture_write(&engine->capture, &stack->hdr);
-	note_tables(engine, stack);
-	stack_table_put(&engine->stacks, stack, process);
-}
-
-static void walk_raw(struct engine *engine, bool last)
-{
-	const struct raw_stacks_walk how = {.source = engine->source,
-					    .unwinder = &engine->unwinder,
-					    .now = clock_boot_ns(),
-					    .last = last,
-					    .done = on_walked,
-					    .context = engine};
-
-	raw_stacks_walk(&engine->raw, &how);
-}
-
-static void on_raw(struct engine *engine, const struct abi_raw *raw)
-{
-	struct process *process = find_process(engine, raw->pid, raw->hdr.time);
-
-	if (!process || !stack_table_expect(&engine->stacks, raw->id))
-		return;
-	resolver_want_maps(&engine->resolver, process, true);
-	if (raw_stacks_put(&engine->raw, raw, process, clock_boot_ns()) != -ENOSPC)
-		return;
-	walk_raw(engine, true);
-	raw_stacks_put(&engine->raw, raw, process, clock_boot_ns());
-}
-
-static void on_fork(struct engine *engine, const struct abi_fork *fork)
-{
-	bool is_new;
-	struct process *child = process_table_fork(&engine->processes, fork, &is_new);
-	struct process *parent = process_table_alive(&engine->processes, fork->ppid);
-
-	if (!child || !is_new || !parent)
-		return;
-	if (child->maps_state == MAPS_UNKNOWN)
-		resolver_want_maps(&engine->resolver, child, false);
-	else if (!child->published)
-		unwinder_changed(&engine->unwinder, child);
-	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
-		struct session *session = engine->sessions[slot];
-
-		if (session && (!session->target || child->slots >> slot & 1))
-			session_forked(session, parent, child);
-	}
-}
-
-/* A process that joins a session with its exec is a member from then on. */
-static void on_exec(struct engine *engine, const struct abi_exec *exec)
-{
-	struct process *process = process_table_exec(&engine->processes, exec);
-
-	for (uint32_t slot = 1; process && slot < ABI_SLOTS_MAX; slot++) {
-		struct session *session = engine->sessions[slot];
-
-		if (session && (process->slots >> slot & 1))
-			session_member(session, process);
-	}
-}
-
-static void on_exited(struct engine *engine, const struct abi_exit *ended)
-{
-	bool last;
-	struct process *process = process_table_exit(&engine->processes, ended, &last);
-
-	if (!process || !last)
-		return;
-	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
-		struct session *session = engine->sessions[slot];
-
-		if (session && session->target == process)
-			session->end = SESSION_END_EXIT; /* ended after this drain */
-	}
-}
-
-static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)
-{
-	struct process *process = find_process(engine, mmap->pid, mmap->hdr.time);
-	uint32_t image;
-
-	if (!process || process->kernel)
-		return;
-	image = resolver_map(&engine->resolver, process, mmap, false);
-	unwinder_changed(&engine->unwinder, process);
-	jvm_table_mapped(&engine->jvms, process, image_table_get(&engine->images, image),
-			 mmap->start, mmap->offset);
-	if (!process->slots)
-		return;
-	/* Somebody looks at it: its next mappings and tables are wanted soon. */
-	unwinder_need(&engine->unwinder, process, image);
-	engine->hurry_until = clock_boot_ns() + DRAIN_HURRY_NS;
-}
-
-static void on_task(struct engine *engine, const struct abi_task *task)
-{
-	struct process *process = process_table_task(&engine->processes, task);
-
-	if (process && task->tid == task->pid)
-		resolver_want_maps(&engine->resolver, process, false);
-}
-
-static void on_record(void *context, const struct abi_header *record)
-{
-	struct engine *engine = context;
-
-	engine->records++;
-	if (record->time > engine->now)
-		engine->now = record->time;
-	/* Of a raw stack the capture gets what the walk makes of it. */
-	if (record->type != ABI_RAW)
-		capture_write(&engine->capture, record);
-	switch ((enum abi_type)record->type) {
-	case ABI_SAMPLE:
-		on_sample(engine, (const struct abi_sample *)record);
-		break;
-	case ABI_STACK:
-		on_stack(engine, (const struct abi_stack *)record);
-		break;
-	case ABI_TASK:
-		on_task(engine, (const struct abi_task *)record);
-		break;
-	case ABI_FORK:
-		on_fork(engine, (const struct abi_fork *)record);
-		break;
-	case ABI_EXEC:
-		on_exec(engine, (const struct abi_exec *)record);
-		break;
-	case ABI_COMM:
-		process_table_renamed(&engine->processes, (const struct abi_comm *)record);
-		break;
-	case ABI_EXIT:
-		on_exited(engine, (const struct abi_exit *)record);
-		break;
-	case ABI_MMAP:
-		on_mmap(engine, (const struct abi_mmap *)record);
-		break;
-	case ABI_RAW:
-		on_raw(engine, (const struct abi_raw *)record);
-		break;
-	case ABI_LOST:
-	case ABI_TYPE_COUNT:
-		break; /* counted by the source */
-	}
-}
+/* ---- what the resolver finds ---- */
 
 /* A mapping read from /proc belongs into the recording, as if it had been told. */
 static void on_proc_mapping(void *context, const struct abi_mmap *mmap)
@@ -326,7 +109,7 @@ static void empty_stacks(struct engine *engine)
 {
 	struct session_tables tables = engine_tables(engine);
 
-	walk_raw(engine, true);
+	engine_walk_raw(engine, true);
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
 		if (!engine->sessions[slot])
 			continue;
@@ -354,7 +137,7 @@ void engine_drain(struct engine *engine, bool now)
 		if (slot && session && session->end == SESSION_END_EXIT)
 			engine_end_session(engine, session, SESSION_END_EXIT);
 	}
-	walk_raw(engine, false);
+	engine_walk_raw(engine, false);
 	resolver_flush(&engine->resolver);
 	unwinder_flush(&engine->unwinder);
 	jvm_table_flush(&engine->jvms, clock_boot_ns());
@@ -387,7 +170,7 @@ static void on_symbolizer(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	symbolizer_dispatch(engine->resolver.symbolizer);
-	walk_raw(engine, false);
+	engine_walk_raw(engine, false);
 	resolver_flush(&engine->resolver);
 	unwinder_flush(&engine->unwinder);
 	jvm_table_flush(&engine->jvms, clock_boot_ns());
@@ -401,7 +184,7 @@ static void on_cache(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	table_cache_dispatch(engine->cache);
-	walk_raw(engine, false);
+	engine_walk_raw(engine, false);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
@@ -507,10 +290,10 @@ static int start(struct engine *engine, const struct engine_options *options, st
 	engine->resolver.on_mapped = on_mapped;
 	engine->resolver.on_opened = on_opened;
 	engine->resolver.context = engine;
-	r = options->replay
-		    ? source_replay_create(options->replay, on_record, engine, error,
-					   &engine->source)
-		    : source_bpf_create(&engine->config, on_record, engine, error, &engine->source);
+	r = options->replay ? source_replay_create(options->replay, engine_on_record, engine, error,
+						   &engine->source)
+			    : source_bpf_create(&engine->config, engine_on_record, engine, error,
+						&engine->source);
 	if (!r)
 		open_cache(engine, options);
 	if (!r)

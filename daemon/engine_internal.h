@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The engine's state, shared by its files: engine.c (life, records, clockwork),
+ * The engine's state, shared by its files: engine.c (life, clockwork), engine_records.c,
  * engine_session.c (sessions), engine_status.c (what `status` shows).
  */
 #pragma once
@@ -57,6 +57,10 @@ struct engine {
 };
 
 struct session_tables engine_tables(const struct engine *engine);
+/* The source's callback. */
+void engine_on_record(void *context, const struct abi_header *record);
+/* Walks the raw stacks whose tables are there; `last`: all of them. */
+void engine_walk_raw(struct engine *engine, bool last);
 /* Reads the rings; `now`: lets every record go, however young. */
 void engine_drain(struct engine *engine, bool now);
 /* Folds what can be folded, and hands finished profiles out. */

@@ -368,8 +368,7 @@ static uint64_t entry_of(const struct elf_image *image)
 	uint64_t offset = 0;
 	GElf_Ehdr header;
 
-	if (!gelf_getehdr(image->elf, &header) ||
-	    !elf_image_offset(image, header.e_entry, &offset))
+	if (!gelf_getehdr(image->elf, &header) || !elf_image_offset(image, header.e_entry, &offset))
 		return 0;
 	return offset;
 }

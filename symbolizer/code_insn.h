@@ -14,7 +14,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CODE_RAX = 0, CODE_RSP = 4, CODE_RBP = 5, CODE_RDI = 7, CODE_REGISTERS = 16, CODE_NO_REGISTER = 16 };
+enum {
+	CODE_RAX = 0,
+	CODE_RSP = 4,
+	CODE_RBP = 5,
+	CODE_RDI = 7,
+	CODE_REGISTERS = 16,
+	CODE_NO_REGISTER = 16
+};
 
 enum code_flow {
 	CODE_NEXT,

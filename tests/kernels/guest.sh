@@ -324,7 +324,7 @@ lockdown() {
 
 # A kernel that is too old: no crash, and the version or what it lacks by name.
 too_old() {
-	refused_for 'Linux 5\.17'
+	refused_for 'Linux 5\.17|lockdown=confidentiality'
 }
 
 # After all of it.

@@ -150,6 +150,9 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, stru
 	} else {
 		if (BPF_CORE_READ(task, flags) & PF_KTHREAD || !BPF_CORE_READ(task, mm))
 			return false;
+		/* The registers are those of a program that is gone. */
+		if (in_exec(task))
+			return false;
 		saved = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
 		if (bpf_probe_read_kernel(&scratch->saved, sizeof(scratch->saved), saved))
 			return false;
@@ -160,7 +163,7 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, stru
 	walk->bp = scratch->registers[UNWIND_RBP];
 	/* Between fork and the first return to user space there is nothing yet; in
 	 * exec the registers are those of a program that is gone. */
-	return walk->ip != 0 && !in_exec(task);
+	return walk->ip != 0;
 }
 
 /* Likewise for the user stack; `reason` says how the walk ended. */

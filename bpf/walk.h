@@ -49,8 +49,6 @@ __noinline int walk_map(struct walk *walk, __u64 address)
 
 	if (!walk)
 		return false;
-	if (address >= walk->start && address < walk->end)
-		return true;
 	mapping = walk->set ? find_published(walk->set, address) : NULL;
 	if (!mapping)
 		mapping = find_remembered(walk->pid, walk->exec_id, address);
@@ -71,6 +69,12 @@ __noinline int walk_map(struct walk *walk, __u64 address)
 	walk->offset = mapping->offset;
 	walk->image = mapping->image;
 	return true;
+}
+
+/* Likewise. Mostly a caller lies in its callee's mapping: without a look-up then. */
+static __always_inline bool walk_maps(struct walk *walk, __u64 address)
+{
+	return (address >= walk->start && address < walk->end) || walk_map(walk, address);
 }
 
 static __always_inline void walk_to(struct walk *walk, __u64 ip, __u64 sp, __u64 bp)
@@ -109,7 +113,7 @@ __noinline int walk_by_frame_pointer(struct walk *walk, __u32 reason)
 		return false;
 	}
 	/* With the mappings known, a return address lies in one of them. */
-	if (walk->set && !walk_map(walk, link[1] - 1))
+	if (walk->set && !walk_maps(walk, link[1] - 1))
 		return false;
 	walk_to(walk, link[1], walk->bp + 16, link[0]);
 	walk->linked = 1;
@@ -250,46 +254,11 @@ static __always_inline bool has_rule(__u32 image, __u64 offset)
 	return rule && rule->cfa != UNWIND_CFA_NONE;
 }
 
-/* One step by a rule; false: the walk ends, `reason` says how. */
-__noinline int walk_by_rule(struct walk *walk, __u32 number)
-{
-	const struct unwind_rule *rule = bpf_map_lookup_elem(&unwind_rules, &number);
-	/* Cleared: link[0] is read on paths where 6.1 has not seen it written. */
-	__u64 cfa, bp, link[2] = {}, at;
-
-	if (!walk || !rule)
-		return false;
-	cfa = walk_cfa(walk, rule);
-	bp = walk->bp;
-	if (!cfa)
-		return false;
-	walk->reason = ABI_REASON_UNREADABLE;
-	if (rule->ra == UNWIND_IN_REGISTER) {
-		walk->reason = ABI_REASON_UNKNOWN_REGISTER;
-		if (!walk_register(walk, (__u8)rule->extra, &link[1]))
-			return false;
-	} else if (bpf_probe_read_user(link, sizeof(link), (const void *)(cfa - 16))) {
-		return false;
-	}
-	if (rule->rbp == UNWIND_AT_CFA && rule->rbp_offset == -16) {
-		bp = link[0];
-	} else if (rule->rbp == UNWIND_AT_CFA || rule->rbp == UNWIND_AT_RBP) {
-		at = (rule->rbp == UNWIND_AT_CFA ? cfa : walk->bp) + (__s64)rule->rbp_offset;
-		if (bpf_probe_read_user(&bp, sizeof(bp), (const void *)at))
-			return false;
-	}
-	if (cfa <= walk->sp && !walk->leaf && rule->cfa != UNWIND_CFA_SWITCH) {
-		walk->reason = ABI_REASON_BROKEN_CHAIN; /* no way up: a circle */
-		return false;
-	}
-	if (!link[1]) {
-		walk->reason = ABI_REASON_COMPLETE;
-		return false;
-	}
-	walk_note_saved(walk, rule, cfa);
-	walk_to(walk, link[1], cfa, bp);
-	return true;
-}
+enum walk_next {
+	WALK_ENDS, /* `reason` says how */
+	WALK_GOES_ON,
+	WALK_NOT_SO, /* nothing is known that way */
+};
 
 /* The kernel "returns" to the very beginning of the signal trampoline: nobody
  * called it, so the frame is the address itself. */
@@ -301,6 +270,57 @@ static __always_inline void name_trampoline(const struct walk *walk)
 
 	if (scratch && !walk->exact && at < ABI_FRAMES_MAX)
 		scratch->frames[at]++;
+}
+
+/* One step by a rule. */
+__noinline int walk_by_rule(struct walk *walk, __u32 number)
+{
+	const struct unwind_rule *rule = bpf_map_lookup_elem(&unwind_rules, &number);
+	/* Cleared: link[0] is read on paths where 6.1 has not seen it written. */
+	__u64 cfa, bp, link[2] = {}, at;
+
+	if (!walk || !rule)
+		return WALK_ENDS;
+	if (rule->cfa == UNWIND_CFA_NONE)
+		return WALK_NOT_SO;
+	if (rule->cfa == UNWIND_CFA_END) {
+		walk->reason = ABI_REASON_COMPLETE;
+		return WALK_ENDS;
+	}
+	if (rule->cfa == UNWIND_CFA_SIGNAL) {
+		name_trampoline(walk);
+		return walk_out_of_signal(walk) ? WALK_GOES_ON : WALK_ENDS;
+	}
+	cfa = walk_cfa(walk, rule);
+	bp = walk->bp;
+	if (!cfa)
+		return WALK_ENDS;
+	walk->reason = ABI_REASON_UNREADABLE;
+	if (rule->ra == UNWIND_IN_REGISTER) {
+		walk->reason = ABI_REASON_UNKNOWN_REGISTER;
+		if (!walk_register(walk, (__u8)rule->extra, &link[1]))
+			return WALK_ENDS;
+	} else if (bpf_probe_read_user(link, sizeof(link), (const void *)(cfa - 16))) {
+		return WALK_ENDS;
+	}
+	if (rule->rbp == UNWIND_AT_CFA && rule->rbp_offset == -16) {
+		bp = link[0];
+	} else if (rule->rbp == UNWIND_AT_CFA || rule->rbp == UNWIND_AT_RBP) {
+		at = (rule->rbp == UNWIND_AT_CFA ? cfa : walk->bp) + (__s64)rule->rbp_offset;
+		if (bpf_probe_read_user(&bp, sizeof(bp), (const void *)at))
+			return WALK_ENDS;
+	}
+	if (cfa <= walk->sp && !walk->leaf && rule->cfa != UNWIND_CFA_SWITCH) {
+		walk->reason = ABI_REASON_BROKEN_CHAIN; /* no way up: a circle */
+		return WALK_ENDS;
+	}
+	if (!link[1]) {
+		walk->reason = ABI_REASON_COMPLETE;
+		return WALK_ENDS;
+	}
+	walk_note_saved(walk, rule, cfa);
+	walk_to(walk, link[1], cfa, bp);
+	return WALK_GOES_ON;
 }
 
 /* Does the code before `code + 8` look like a call? E8 and FF /2 in their lengths. */
@@ -322,8 +342,6 @@ static __always_inline bool returns_from_signal(const __u8 *code)
 	       (code[8] == 0xb8 && code[9] == 0x0f && !code[10] && !code[11] && !code[12] &&
 		code[13] == 0x0f && code[14] == 0x05);
 }
-
-enum walk_next { WALK_ENDS, WALK_GOES_ON, WALK_NOT_SO };
 
 /*
  * A return address that no call pushed, at the first byte of a function that
@@ -364,9 +382,7 @@ static __always_inline int walk_without_rule(struct walk *walk, __u64 offset)
 /* From a frame whose place is (image, offset) to its caller. */
 __noinline int walk_to_caller(struct walk *walk, __u64 offset)
 {
-	const struct unwind_rule *rule;
-	__u32 number;
-	int found;
+	int found, next;
 
 	if (!walk)
 		return false;
@@ -381,22 +397,8 @@ __noinline int walk_to_caller(struct walk *walk, __u64 offset)
 		return walk_without_rule(walk, offset);
 	if (found < 0)
 		return walk_by_frame_pointer(walk, (__u32)-found);
-	number = (__u32)found;
-	rule = bpf_map_lookup_elem(&unwind_rules, &number);
-	if (!rule)
-		return false;
-	switch (rule->cfa) {
-	case UNWIND_CFA_NONE:
-		return walk_without_rule(walk, offset);
-	case UNWIND_CFA_END:
-		walk->reason = ABI_REASON_COMPLETE;
-		return false;
-	case UNWIND_CFA_SIGNAL:
-		name_trampoline(walk);
-		return walk_out_of_signal(walk);
-	default:
-		return walk_by_rule(walk, number);
-	}
+	next = walk_by_rule(walk, (__u32)found);
+	return next == WALK_NOT_SO ? walk_without_rule(walk, offset) : next == WALK_GOES_ON;
 }
 
 /* Records the present frame; `offset` is its place in walk->image, if there is one. */
@@ -404,7 +406,7 @@ static __always_inline bool walk_record(struct walk *walk, struct scratch *scrat
 					__u64 *offset)
 {
 	__u64 address = walk->exact ? walk->ip : walk->ip - 1, frame = address;
-	bool mapped = walk_map(walk, address);
+	bool mapped = walk_maps(walk, address);
 
 	if (mapped && walk->image) {
 		*offset = address - walk->start + walk->offset;

@@ -239,7 +239,7 @@ paranoid_3() {
 with_btf_file() {
 	start_perfd --btf /tmp/vmlinux.btf ||
 		fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
-	perfctl record --socket $SOCKET -F $HZ -o btf.folded -- shares 1 >btf.json
+	perfctl record --socket $SOCKET -F $HZ -o btf.folded -- shares 2 >btf.json
 	code=$?
 	end_perfd || return
 	[ $code = 0 ] || fail "perfctl record ended with code $code" || return

@@ -31,6 +31,22 @@ class FlameControl {
 	/* --- What a box is ---------------------------------------------------- */
 
 	figures(i) {
+		return this.view.tree.changes ? this.changed(i) : this.amounts(i);
+	}
+
+	/* "before 1.20 s · after 1.50 s · +300 ms (+25.0 %)", and of the box itself. */
+	changed(i) {
+		const {view, profile} = this, {tree} = view, {changes} = tree;
+		const text = flameText.change(changes.allBefore[i], changes.allAfter[i], profile.unit);
+		if (view.order === "callers" && i) {
+			const path = tree.path(i), below = path[path.length - 2];
+			return "self " + text + (below === i ? "" : " of " + profile.names[tree.label[below]]);
+		}
+		const self = changes.after[i] - changes.before[i];
+		return text + " \u00b7 self " + flameText.signed(self, profile.unit);
+	}
+
+	amounts(i) {
 		const {profile, view} = this, {tree} = view, {unit} = profile, total = tree.total[0];
 		const amount = (value) => flameText.value(value, unit) + " (" + flameText.percent(value, total) + ")";
 		let text;
@@ -112,11 +128,21 @@ class FlameControl {
 			text = !matches.length ? "no match" : "matched " +
 				flameText.percent(view.matched(view.zoomed), tree.total[view.zoomed]) + " of view, " +
 				flameText.percent(view.matched(0), tree.total[0]) + " of all" +
+				this.matchedChange() +
 				(at >= 0 ? " \u00b7 " + flameText.count(at + 1) + " of " + flameText.count(matches.length) : "");
 		}
 		ui.matches.textContent = text;
 		for (const button of [ui.clear, ui.previous, ui.next])
 			button.hidden = !view.term;
+	}
+
+	/* Of a difference: what the matches in view are in either profile. */
+	matchedChange() {
+		const {view, profile} = this, {changes} = view.tree;
+		if (!changes)
+			return "";
+		return " \u00b7 " + flameText.change(view.matched(view.zoomed, changes.allBefore),
+						 view.matched(view.zoomed, changes.allAfter), profile.unit);
 	}
 
 	/* The breadcrumb; what lies between is left out of a long way. */

@@ -36,6 +36,19 @@ const flameText = (() => {
 		return share <= 0 ? "0 %" : share < 0.01 ? "< 0.01 %" : share.toFixed(share < 9.995 ? 2 : 1) + " %";
 	}
 
+	/* A difference; "=": less than a unit. */
+	function signed(delta, unit) {
+		return Math.abs(delta) < 1 ? "=" : (delta < 0 ? "-" : "+") + value(Math.abs(delta), unit);
+	}
+
+	/* Two amounts beside each other. */
+	function change(before, after, unit) {
+		const share = 100 * (after - before) / before;
+		const part = Math.abs(after - before) < 1 ? "" : !(before > 0) ? " (new)" : !(after > 0) ? " (gone)" :
+			" (" + (share < 0 ? "-" : "+") + Math.abs(share).toFixed(1) + " %)";
+		return "before " + value(before, unit) + " \u00b7 after " + value(after, unit) + " \u00b7 " + signed(after - before, unit) + part;
+	}
+
 	/* As much of a name as goes into so many cells of a fixed-width font, ".." where it
 	 * was cut; nothing if fewer than three characters would be left. Wide characters
 	 * take two cells. */
@@ -55,5 +68,5 @@ const flameText = (() => {
 		return text;
 	}
 
-	return {count, value, percent, fit};
+	return {count, value, percent, signed, change, fit};
 })();

@@ -5,13 +5,20 @@
  * A tree's boxes lie in preorder in arrays: label, parent (-1: the root's), depth,
  * end (index behind the last descendant), self, thin (value of children that were
  * left out), total, begin (value to the left of it). Box 0 is the root.
+ *
+ * A tree of a difference has `changes` too: what a box is in either profile, itself
+ * (before, after), in children that were left out (thinBefore, thinAfter) and with all
+ * below it (allBefore, allAfter), on the common scale; and `colours` by box.
  */
 const KINDS = {r: "", u: "", k: "kernel", i: "inlined", j: "JIT", p: "interpreted",
 	       s: "a reason, not a function", c: "thread", t: "too thin to draw"};
 
+const CHANGES = ["before", "after", "thinBefore", "thinAfter", "allBefore", "allAfter"];
+
 class FlameTree {
-	constructor(count) {
+	constructor(count, changed) {
 		this.count = count;
+		this.changes = changed ? Object.fromEntries(CHANGES.map((name) => [name, new Float64Array(count)])) : null;
 		for (const name of ["label", "parent", "depth", "end"])
 			this[name] = new Int32Array(count);
 		for (const name of ["self", "thin", "total", "begin"])
@@ -39,6 +46,21 @@ class FlameTree {
 			next[depth[i] + 1] = begin[i];
 		}
 		return this;
+	}
+
+	/* Totals and colours of a difference; `first`: of the changes' colours. */
+	finishChanges(first) {
+		const {count, parent, changes} = this, {allBefore, allAfter} = changes;
+		this.colours = new Uint16Array(count);
+		for (let i = count - 1; i >= 0; i--) {
+			allBefore[i] += changes.before[i] + changes.thinBefore[i];
+			allAfter[i] += changes.after[i] + changes.thinAfter[i];
+			this.colours[i] = first + changeStep(allBefore[i], allAfter[i]);
+			if (i) {
+				allBefore[parent[i]] += allBefore[i];
+				allAfter[parent[i]] += allAfter[i];
+			}
+		}
 	}
 
 	/* From the box up to the root, both included. */
@@ -81,6 +103,8 @@ class FlameProfile {
 		this.readLabels(this.several("labels"));
 		const count = Number(this.line("boxes"));
 		this.tree = this.readTree(count, this.lines[this.at++].split(" "));
+		if ((this.lines[this.at] || "").startsWith("changes "))
+			this.readChanges(this.line("changes").split(" ").map(Number), this.lines[this.at].split(" "));
 	}
 
 	line(word) {
@@ -134,6 +158,25 @@ class FlameProfile {
 		return tree.finish();
 	}
 
+	/* The widths are made anew: as they are written, they are no more than shares. */
+	readChanges([colour, factor, wideBefore, wideAfter], tokens) {
+		const {tree} = this, read = new FlameTree(tree.count, true), {changes} = read;
+		this.firstChange = colour;
+		for (const name of ["label", "parent", "depth"])
+			read[name] = tree[name];
+		for (let i = 0; i < tree.count; i++) {
+			const [before, after, thinBefore, thinAfter] = tokens[i].split(",").map(Number);
+			changes.before[i] = before * factor;
+			changes.after[i] = after;
+			changes.thinBefore[i] = (thinBefore || 0) * factor;
+			changes.thinAfter[i] = thinAfter || 0;
+			read.self[i] = wideBefore * changes.before[i] + wideAfter * after;
+			read.thin[i] = wideBefore * changes.thinBefore[i] + wideAfter * changes.thinAfter[i];
+		}
+		read.finishChanges(colour);
+		this.tree = read.finish();
+	}
+
 	/* Place of each label when sorted by name, module, kind: the order of siblings. */
 	ranks() {
 		const order = this.names.map((_, i) => i), ranks = new Int32Array(order.length);
@@ -180,6 +223,18 @@ class FlameProfile {
 	}
 }
 
+/* Which of the changes' colours: the rule of palette_change_of() (palette.c). */
+function changeStep(before, after) {
+	const LESS = 0, ALIKE = 4, MORE = 5, GONE = 9, NEW = 10;
+	const larger = Math.max(before, after), delta = Math.abs(after - before);
+	if (!(larger > 0))
+		return ALIKE;
+	if (!(before > 0) || !(after > 0))
+		return before > 0 ? GONE : NEW;
+	const step = Math.min(4, Math.ceil(4 * delta / larger));
+	return delta < 1 || !step ? ALIKE : (after > before ? MORE : LESS) + step - 1;
+}
+
 /* FIRST:LAST:FILE as "file:first" or "file:first-last". */
 function readSource(text) {
 	const [, first, last, file] = text.match(/^(\d+):(\d+):(.*)$/);
@@ -193,11 +248,15 @@ const TURNED_WHOLE = 20000, TURNED_LEAST = 1 / 20000;
 
 /* The stacks are split by what they ended in, those with the same end by its caller,
  * and so on, each part on its own; parents come out before their children. A part is
- * where its stacks have been followed to (`at`, box 0 is the end) and what they count
- * for (`value`). */
+ * where its stacks have been followed to (`at`, box 0 is the end) and which they are
+ * (`stack`: place in `values`, and in `before` and `after` of a difference). */
 class Turning {
 	constructor(profile, tree) {
 		this.tree = tree;
+		this.profile = profile;
+		this.values = [];
+		this.before = [];
+		this.after = [];
 		this.least = tree.count > TURNED_WHOLE ? tree.total[0] * TURNED_LEAST : 0;
 		this.thinLabel = profile.kinds.indexOf("t");
 		if (this.thinLabel < 0) {
@@ -209,43 +268,56 @@ class Turning {
 	}
 
 	part(label) {
-		return {label, parent: -1, total: 0, at: [], value: []};
+		return {label, parent: -1, total: 0, at: [], stack: []};
 	}
 
-	add(part, at, value) {
-		part.total += value;
+	add(part, at, stack) {
+		part.total += this.values[stack];
 		part.at.push(at);
-		part.value.push(value);
+		part.stack.push(stack);
 	}
 
-	/* Everything, by what it ended in: [parts, what ended nowhere]. */
+	/* A stack that ends at a box, or in what was left out there. */
+	addEnd(part, i, value, before, after) {
+		if (!(value > 0))
+			return;
+		this.values.push(value);
+		if (this.tree.changes) {
+			this.before.push(before[i]);
+			this.after.push(after[i]);
+		}
+		this.add(part, i, this.values.length - 1);
+	}
+
+	sum(values, stacks) {
+		return stacks.reduce((sum, stack) => sum + values[stack], 0);
+	}
+
+	/* Everything, by what it ended in: [parts, the stacks that ended nowhere]. */
 	begin() {
-		const {tree, thinLabel} = this, whole = this.part(0), thin = this.part(thinLabel);
+		const {tree, thinLabel} = this, changes = tree.changes || {}, whole = this.part(0), thin = this.part(thinLabel);
 		for (let i = 0; i < tree.count; i++) {
-			if (tree.self[i] > 0)
-				this.add(whole, i, tree.self[i]);
-			if (tree.thin[i] > 0)
-				this.add(thin, i, tree.thin[i]);
+			this.addEnd(whole, i, tree.self[i], changes.before, changes.after);
+			this.addEnd(thin, i, tree.thin[i], changes.thinBefore, changes.thinAfter);
 		}
 		const [parts, ended] = this.split(whole);
 		return [thin.total ? [...parts, thin] : parts, ended];
 	}
 
-	/* [the parts of a part, what of it came from nowhere]. */
+	/* [the parts of a part, the stacks of it that came from nowhere]. */
 	split(whole) {
-		const {tree, slots} = this, parts = [];
-		let ended = 0;
+		const {tree, slots} = this, parts = [], ended = [];
 		for (let k = 0; k < whole.at.length; k++) {
 			const box = whole.at[k], label = tree.label[box];
 			if (box === 0) {
-				ended += whole.value[k];
+				ended.push(whole.stack[k]);
 				continue;
 			}
 			if (slots[label] < 0) {
 				slots[label] = parts.length;
 				parts.push(this.part(label));
 			}
-			this.add(parts[slots[label]], tree.parent[box], whole.value[k]);
+			this.add(parts[slots[label]], tree.parent[box], whole.stack[k]);
 		}
 		for (const part of parts)
 			slots[part.label] = -1;
@@ -254,30 +326,44 @@ class Turning {
 
 	turned() {
 		const rows = {label: [], parent: [], depth: [], self: [], thin: []}, open = [];
+		const changes = {before: [], after: [], thinBefore: [], thinAfter: []};
+		const {values, before, after} = this;
 		const emit = (label, parent, [parts, ended]) => {
 			const at = rows.label.length;
-			let thin = 0;
+			let thin = 0, thinBefore = 0, thinAfter = 0;
 			for (const part of parts.sort((a, b) => this.ranks[b.label] - this.ranks[a.label])) {
 				part.parent = at;
-				if (part.total >= this.least)
+				if (part.total >= this.least) {
 					open.push(part);
-				else
-					thin += part.total;
+					continue;
+				}
+				thin += part.total;
+				thinBefore += this.sum(before, part.stack);
+				thinAfter += this.sum(after, part.stack);
 			}
 			rows.label.push(label);
 			rows.parent.push(parent);
 			rows.depth.push(parent < 0 ? 0 : rows.depth[parent] + 1);
-			rows.self.push(ended);
+			rows.self.push(this.sum(values, ended));
 			rows.thin.push(thin);
+			changes.before.push(this.sum(before, ended));
+			changes.after.push(this.sum(after, ended));
+			changes.thinBefore.push(thinBefore);
+			changes.thinAfter.push(thinAfter);
 		};
 		emit(0, -1, this.begin());
 		while (open.length) {
 			const part = open.pop();
 			emit(part.label, part.parent, this.split(part));
 		}
-		const tree = new FlameTree(rows.label.length);
-		for (const [name, values] of Object.entries(rows))
-			tree[name].set(values);
+		const tree = new FlameTree(rows.label.length, this.tree.changes);
+		for (const [name, row] of Object.entries(rows))
+			tree[name].set(row);
+		if (tree.changes) {
+			for (const [name, row] of Object.entries(changes))
+				tree.changes[name].set(row);
+			tree.finishChanges(this.profile.firstChange);
+		}
 		return tree.finish();
 	}
 }

@@ -150,12 +150,12 @@ class FlameView {
 
 	/* Value of the boxes from `from` to its end that match: the outermost ones, as
 	 * those within them are part of it. */
-	matched(from) {
-		const {end, total} = this.tree;
+	matched(from, values = this.tree.total) {
+		const {end} = this.tree;
 		let sum = 0;
 		for (let i = from; i < end[from];) {
 			if (this.isHit(i)) {
-				sum += total[i];
+				sum += values[i];
 				i = end[i];
 			} else {
 				i++;

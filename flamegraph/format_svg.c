@@ -1,234 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * "svg": an interactive flame graph in one file. It is a whole picture without its
- * script (in an <img>, in a README): drawn for a given width, and scaled by the
- * viewBox. With the script it fills the window and answers.
- *
- * Parts, from the top: title, origin and amount (summary.h), legend, the boxes
- * (root at the bottom), everything that was counted, and the picture's text
- * (picture.h), which the script reads and draws from.
- *
- * Boxes of one colour are one path, so that ten thousand of them are a few elements
- * and some hundred kilobytes. Those thinner than a tenth of a pixel are left out;
- * the foot says how many and how much. All text goes through text_put_xml(): names
- * are foreign bytes.
+ * "svg": an interactive flame graph in one file (svg.h). Below the title are origin
+ * and amount (summary.h); the foot has everything that was counted, and how many boxes
+ * were too thin to be drawn.
  */
 #include "flamegraph/format.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "daemon/base/cleanup.h"
-#include "daemon/base/strbuf.h"
-#include "flamegraph/picture.h"
-#include "flamegraph/profile_internal.h"
 #include "flamegraph/summary.h"
-#include "flamegraph/text.h"
+#include "flamegraph/svg.h"
 
-#include "svg_script.embed.h"
-#include "svg_style.embed.h"
-
-#define ROW 17 /* px from one level to the next; a box is one less */
-#define HEAD 104 /* px above the boxes */
-#define FOOT_LINE 17
-#define CELL 6.65 /* px a character of the labels, at 11 px; at most, in any monospace font */
-#define TEXT_CELL 6.4 /* px a character of other text, about */
-#define UNITS 12000 /* of the paths' coordinates, from left to right */
-#define BOXES_MAX 25000 /* keeps the file near a megabyte, whatever the profile */
-
-struct svg {
-	const struct format_job *job;
-	struct picture picture;
-	struct strbuf out;
-	struct strbuf scratch;
-	struct strbuf *paths; /* by colour: twice, the wide boxes' and the narrow ones' */
-	uint8_t *used; /* by colour */
-};
-
-static size_t boxes_height(const struct svg *svg)
+static void put_foot(struct strbuf *foot, const struct picture *picture)
 {
-	return ((size_t)svg->picture.depth + 1) * ROW;
+	const struct profile *profile = picture->job->profile;
+
+	for (size_t i = 0; i < profile->counts.count; i++) {
+		summary_put_count(foot, profile, &profile->counts.items[i]);
+		strbuf_putc(foot, '\n');
+	}
+	picture_put_thin(foot, picture);
+	strbuf_puts(foot, picture->thin ? "\n" : "");
 }
 
-static size_t foot_lines(const struct svg *svg)
+static int write_page(const struct picture *picture, FILE *out)
 {
-	return svg->job->profile->counts.count + (svg->picture.thin ? 1 : 0);
-}
-
-static size_t height(const struct svg *svg)
-{
-	return HEAD + boxes_height(svg) + 14 + foot_lines(svg) * FOOT_LINE + 6;
-}
-
-static void put_text(struct svg *svg, const char *attributes, size_t y, double cell,
-		     const struct strbuf *text)
-{
-	size_t cells = (size_t)(svg->job->width * 0.98 / cell);
-
-	strbuf_printf(&svg->out, "<text x=\"1%%\" y=\"%zu\"%s>", y, attributes);
-	text_put_xml_fit(&svg->out, strbuf_text(text), text->length, cells);
-	strbuf_puts(&svg->out, "</text>\n");
-}
-
-static void put_legend(struct svg *svg)
-{
+	_cleanup_(strbuf_deinit) struct strbuf origin = {0};
+	_cleanup_(strbuf_deinit) struct strbuf amount = {0};
+	_cleanup_(strbuf_deinit) struct strbuf foot = {0};
 	struct picture_legend legend[PALETTE_GROUPS_MAX];
-	size_t count = picture_legend(&svg->picture, legend), x = 0;
+	struct svg_page page = {.picture = picture, .legend = legend, .style = ""};
 
-	strbuf_puts(&svg->out, "<svg id=\"legend\" x=\"1%\" y=\"80\" height=\"16\">\n");
-	for (size_t i = 0; i < count && x < svg->job->width; i++) {
-		const char *text = legend[i].text;
-
-		svg->used[legend[i].colour] = 1;
-		strbuf_clear(&svg->scratch);
-		text_put_xml_fit(&svg->scratch, text, strlen(text), 24);
-		strbuf_printf(&svg->out,
-			      "<rect class=\"c%u\" x=\"%zu\" y=\"2\" width=\"11\" height=\"11\" "
-			      "rx=\"2\"/><text class=\"soft\" x=\"%zu\" y=\"12\">%s</text>\n",
-			      legend[i].colour, x, x + 16, strbuf_text(&svg->scratch));
-		x += 36 + (strlen(text) < 24 ? strlen(text) : 24) * 13 / 2;
-	}
-	strbuf_puts(&svg->out, "</svg>\n");
-}
-
-static void put_style(struct svg *svg)
-{
-	for (size_t i = 0; i < svg->picture.boxes.count; i++)
-		svg->used[picture_colour(&svg->picture, &svg->picture.boxes.items[i])] = 1;
-	strbuf_puts(&svg->out, "<style>\n");
-	strbuf_append(&svg->out, svg_style, sizeof(svg_style) - 1);
-	palette_put_css(&svg->out, svg->used);
-	strbuf_puts(&svg->out, "</style>\n");
-}
-
-static void put_head(struct svg *svg)
-{
-	const struct format_job *job = svg->job;
-	_cleanup_(strbuf_deinit) struct strbuf text = {0};
-
-	strbuf_printf(&svg->out,
-		      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-		      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%zu\" "
-		      "viewBox=\"0 0 %u %zu\">\n<title>",
-		      job->width, height(svg), job->width, height(svg));
-	text_put_xml(&svg->out, job->title, strlen(job->title));
-	strbuf_puts(&svg->out, "</title>\n"
-			       "<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n");
-	strbuf_puts(&text, job->title);
-	put_text(svg, " id=\"title\"", 30, 9.5, &text);
-	strbuf_clear(&text);
-	summary_put_origin(&text, job);
-	put_text(svg, " id=\"origin\" class=\"soft\"", 50, TEXT_CELL, &text);
-	strbuf_clear(&text);
-	summary_put_amount(&text, job);
-	put_text(svg, " id=\"amount\" class=\"soft\"", 68, TEXT_CELL, &text);
-	put_legend(svg);
-	/* After the legend, which uses colours of its own; the page needs it by now. */
-	put_style(svg);
-}
-
-/* Both ends are rounded, so that what touches in the profile touches here. */
-static void put_box(struct svg *svg, const struct picture_box *box, double per_value,
-		    struct strbuf *labels)
-{
-	const struct picture *picture = &svg->picture;
-	const struct tree_node *node = &picture->tree.nodes.items[box->node];
-	double x = per_value * (double)box->begin, wide = per_value * (double)node->total;
-	double pixels = wide / UNITS * 0.98 * svg->job->width;
-	unsigned left = (unsigned)(x + 0.5), right = (unsigned)(x + wide + 0.5);
-	unsigned width = right > left ? right - left : 1;
-	size_t y = (size_t)(picture->depth - node->depth) * ROW, length;
-	size_t cells = pixels > 7 ? (size_t)((pixels - 7) / CELL) : 0;
-	const char *name = picture_name(picture, box, &length);
-
-	strbuf_printf(&svg->paths[2 * picture_colour(picture, box) + (pixels < 3)],
-		      "M%u %zuh%uv%dh-%uz", left, y, width, ROW - 1, width);
-	strbuf_clear(&svg->scratch);
-	text_put_xml_fit(&svg->scratch, name, length, cells);
-	if (svg->scratch.length)
-		strbuf_printf(labels, "<text x=\"%.2f%%\" dx=\"4\" y=\"%zu\">%s</text>\n",
-			      x / UNITS * 100, y + 12, svg->scratch.data);
-}
-
-static void put_boxes(struct svg *svg)
-{
-	const struct picture *picture = &svg->picture;
-	double per_value = UNITS / (double)picture->tree.nodes.items[0].total;
-	size_t tall = boxes_height(svg);
-	struct strbuf labels = {0};
-
-	for (size_t i = 0; i < picture->boxes.count; i++)
-		put_box(svg, &picture->boxes.items[i], per_value, &labels);
-	strbuf_printf(&svg->out,
-		      "<svg id=\"frames\" x=\"1%%\" y=\"%d\" width=\"98%%\" height=\"%zu\">\n"
-		      "<svg id=\"boxes\" width=\"100%%\" height=\"%zu\" viewBox=\"0 0 %d %zu\" "
-		      "preserveAspectRatio=\"none\">\n",
-		      HEAD, tall, tall, UNITS, tall);
-	for (unsigned i = 0; i < 2 * palette_colours(); i++) {
-		struct strbuf *path = &svg->paths[i];
-
-		if (path->length)
-			strbuf_printf(&svg->out, "<path class=\"c%u%s\" d=\"", i / 2,
-				      i % 2 ? " n" : "");
-		strbuf_append(&svg->out, strbuf_text(path), path->length);
-		strbuf_puts(&svg->out, path->length ? "\"/>\n" : "");
-		svg->out.failed |= path->failed;
-	}
-	strbuf_puts(&svg->out, "</svg>\n<g id=\"labels\">\n");
-	strbuf_append(&svg->out, strbuf_text(&labels), labels.length);
-	strbuf_puts(&svg->out, "</g>\n</svg>\n");
-	svg->out.failed |= labels.failed;
-	strbuf_deinit(&labels);
-}
-
-static void put_foot(struct svg *svg)
-{
-	const struct profile *profile = svg->job->profile;
-	size_t y = HEAD + boxes_height(svg) + 14 + FOOT_LINE / 2;
-	_cleanup_(strbuf_deinit) struct strbuf text = {0};
-
-	strbuf_puts(&svg->out, "<g id=\"foot\">\n");
-	for (size_t i = 0; i < profile->counts.count; i++, y += FOOT_LINE) {
-		strbuf_clear(&text);
-		summary_put_count(&text, profile, &profile->counts.items[i]);
-		put_text(svg, " class=\"soft\"", y, TEXT_CELL, &text);
-	}
-	if (svg->picture.thin) {
-		strbuf_clear(&text);
-		picture_put_thin(&text, &svg->picture);
-		put_text(svg, " class=\"soft\"", y, TEXT_CELL, &text);
-	}
-	strbuf_puts(&svg->out, "</g>\n");
+	page.legend_count = picture_legend(picture, legend);
+	summary_put_origin(&origin, picture->job);
+	summary_put_amount(&amount, picture->job);
+	put_foot(&foot, picture);
+	if (origin.failed || amount.failed || foot.failed)
+		return -ENOMEM;
+	page.origin = strbuf_text(&origin);
+	page.amount = strbuf_text(&amount);
+	page.foot = strbuf_text(&foot);
+	return svg_write(&page, out);
 }
 
 int format_svg_write(const struct format_job *job, FILE *out)
 {
-	unsigned colours = palette_colours();
-	struct svg svg = {.job = job};
-	int r = picture_init(&svg.picture, job, 0.1 / job->width, BOXES_MAX, NULL);
+	struct picture picture;
+	int r = picture_init(&picture, job, SVG_LEAST_PX / job->width, SVG_BOXES_MAX, NULL);
 
 	if (r)
 		return r;
-	svg.paths = calloc(2 * (size_t)colours, sizeof(*svg.paths));
-	svg.used = calloc(colours, sizeof(*svg.used));
-	if (svg.paths && svg.used) {
-		put_head(&svg);
-		put_boxes(&svg);
-		put_foot(&svg);
-		strbuf_puts(&svg.out, "<metadata id=\"flame\">\n");
-		picture_put_text(&svg.out, &svg.picture);
-		strbuf_puts(&svg.out, "</metadata>\n<script><![CDATA[\n");
-		strbuf_append(&svg.out, svg_script, sizeof(svg_script) - 1);
-		strbuf_puts(&svg.out, "]]></script>\n</svg>\n");
-		fwrite(strbuf_text(&svg.out), 1, svg.out.length, out);
-	}
-	r = svg.paths && svg.used ? strbuf_error(&svg.out) : -ENOMEM;
-	for (unsigned i = 0; svg.paths && i < 2 * colours; i++)
-		strbuf_deinit(&svg.paths[i]);
-	free(svg.paths);
-	free(svg.used);
-	strbuf_deinit(&svg.out);
-	strbuf_deinit(&svg.scratch);
-	picture_deinit(&svg.picture);
+	r = write_page(&picture, out);
+	picture_deinit(&picture);
 	return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "flamegraph/palette.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ enum hue {
 	SAFE_GREEN,
 	SAFE_YELLOW,
 	SAFE_PURPLE,
+	CHANGES,
 	HUE_COUNT
 };
 
@@ -116,6 +118,18 @@ static const struct colour colours[] = {
 	{0xd186b0, 0xa9648b},
 	{0xd99abd, 0xb66c95},
 	{0xdfacc8, 0xc474a0},
+	/* CHANGES: less, in four steps; alike; more, likewise; gone; new */
+	{0xd3e5f5, 0x8797a6},
+	{0x9cc7ea, 0x6f9fc6},
+	{0x6aabdf, 0x58a8e6},
+	{0x4590d2, 0x7fc6ff},
+	{0xd5d5d5, 0x808080},
+	{0xfde3c4, 0xa6988a},
+	{0xfbbf7c, 0xc59a63},
+	{0xf0953c, 0xe39b3c},
+	{0xdc7410, 0xffbb55},
+	{0x4590d2, 0x7fc6ff},
+	{0xdc7410, 0xffbb55},
 };
 
 /* Where a hue's shades begin in colours[], and how many they are. */
@@ -128,10 +142,10 @@ static const struct {
 	[OLIVE] = {30, 3},       [BROWN] = {33, 3},       [INDIGO] = {36, 3},
 	[GREY] = {39, 1},        [SLATE] = {40, 3},       [PALE] = {43, 1},
 	[SAFE_ORANGE] = {44, 3}, [SAFE_SKY] = {47, 3},    [SAFE_GREEN] = {50, 3},
-	[SAFE_YELLOW] = {53, 3}, [SAFE_PURPLE] = {56, 3},
+	[SAFE_YELLOW] = {53, 3}, [SAFE_PURPLE] = {56, 3}, [CHANGES] = {59, 11},
 };
 #define COLOUR_COUNT (sizeof(colours) / sizeof(*colours))
-_Static_assert(COLOUR_COUNT == 59, "hues[] covers colours[]");
+_Static_assert(COLOUR_COUNT == 70, "hues[] covers colours[]");
 
 /* A kind's hues [first, last] and what a legend says of it; NULL: nothing. */
 struct palette_group {
@@ -315,6 +329,26 @@ unsigned palette_colour(const struct palette *palette, uint32_t label)
 	shades_of(palette, &palette->labels->items.items[label], &first, &count);
 	name = label_text(palette->labels, label, &length);
 	return first + (unsigned)(XXH3_64bits(name, length) % count);
+}
+
+unsigned palette_change_colour(enum palette_change change)
+{
+	return hues[CHANGES].first + (unsigned)change;
+}
+
+/* flame_tree.js has the same rule, for trees that it turns over. */
+unsigned palette_change_of(double before, double after)
+{
+	double larger = before > after ? before : after, delta = fabs(after - before);
+	unsigned step = larger > 0 ? (unsigned)ceil(4 * delta / larger) : 0;
+
+	if (!(larger > 0))
+		return PALETTE_ALIKE;
+	if (!(before > 0) || !(after > 0))
+		return before > 0 ? PALETTE_GONE : PALETTE_NEW;
+	if (delta < 1 || !step)
+		return PALETTE_ALIKE;
+	return (after > before ? PALETTE_MORE : PALETTE_LESS) + (step > 4 ? 4 : step) - 1;
 }
 
 unsigned palette_colours(void)

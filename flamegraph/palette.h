@@ -47,6 +47,20 @@ void palette_deinit(struct palette *palette);
 
 /* The colour's number; PROFILE_NONE: the root. */
 unsigned palette_colour(const struct palette *palette, uint32_t label);
+/* The colour of a box in a difference: orange is more, blue is less, in steps of its
+ * change in parts of the larger amount. Steps differ in lightness too, for readers with
+ * any colour vision and for printers. Grey is no change, or one of less than a unit. The
+ * colours follow one another from PALETTE_LESS on, as in the enum. */
+enum palette_change {
+	PALETTE_LESS, /* the smallest step of */
+	PALETTE_ALIKE = PALETTE_LESS + 4,
+	PALETTE_MORE, /* likewise */
+	PALETTE_GONE = PALETTE_MORE + 4,
+	PALETTE_NEW,
+};
+unsigned palette_change_colour(enum palette_change change);
+/* An enum palette_change, or a greater step. */
+unsigned palette_change_of(double before, double after);
 /* How many colours there are, and so the first number that is none. */
 unsigned palette_colours(void);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "flamegraph/picture.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -116,6 +117,17 @@ static int choose_colours(struct picture *picture)
 	return palette_init(&picture->palette, picture->job->palette, &tree->labels, weights);
 }
 
+static int choose(struct picture *picture, double least, size_t most)
+{
+	int r = choose_boxes(picture, least, most);
+
+	if (!r)
+		r = choose_colours(picture);
+	if (r)
+		picture_deinit(picture);
+	return r;
+}
+
 int picture_init(struct picture *picture, const struct format_job *job, double least, size_t most,
 		 struct hashmap *leaves)
 {
@@ -129,14 +141,15 @@ int picture_init(struct picture *picture, const struct format_job *job, double l
 
 	*picture = (struct picture){.job = job};
 	r = tree_init(&picture->tree, job->profile, &options);
-	if (r)
-		return r;
-	r = choose_boxes(picture, least, most);
-	if (!r)
-		r = choose_colours(picture);
-	if (r)
-		picture_deinit(picture);
-	return r;
+	return r ? r : choose(picture, least, most);
+}
+
+int picture_init_changes(struct picture *picture, const struct format_job *job, struct tree *tree,
+			 const struct picture_changes *changes, double least, size_t most)
+{
+	*picture = (struct picture){.job = job, .tree = *tree, .changes = changes};
+	*tree = (struct tree){0};
+	return choose(picture, least, most);
 }
 
 void picture_deinit(struct picture *picture)
@@ -167,7 +180,14 @@ const char *picture_name(const struct picture *picture, const struct picture_box
 
 unsigned picture_colour(const struct picture *picture, const struct picture_box *box)
 {
-	return palette_colour(&picture->palette, node_of(picture, box)->label);
+	const struct picture_changes *changes = picture->changes;
+	const struct picture_change *change;
+
+	if (!changes)
+		return palette_colour(&picture->palette, node_of(picture, box)->label);
+	change = &changes->of_node[box->node];
+	return palette_change_colour(PALETTE_LESS) +
+	       palette_change_of((double)change->before * changes->factor, (double)change->after);
 }
 
 size_t picture_legend(const struct picture *picture,
@@ -287,6 +307,55 @@ static void put_boxes(struct strbuf *out, const struct picture *picture)
 	strbuf_putc(out, '\n');
 }
 
+/* What a box has of its children is taken from it as they come: `open` is as in
+ * take_boxes(). */
+static int subtract_children(const struct picture *picture, struct picture_change *thin)
+{
+	_cleanup_free_ size_t *open = calloc((size_t)picture->depth + 1, sizeof(*open));
+
+	if (!open)
+		return -ENOMEM;
+	for (size_t i = 0; i < picture->boxes.count; i++) {
+		uint32_t node = picture->boxes.items[i].node;
+		uint32_t depth = picture->tree.nodes.items[node].depth;
+		const struct picture_change *change = &picture->changes->of_node[node];
+
+		thin[i].before = change->before;
+		thin[i].after = change->after;
+		shrink(&thin[i].before, change->self_before);
+		shrink(&thin[i].after, change->self_after);
+		open[depth] = i;
+		if (!depth)
+			continue;
+		shrink(&thin[open[depth - 1]].before, change->before);
+		shrink(&thin[open[depth - 1]].after, change->after);
+	}
+	return 0;
+}
+
+static void put_changes(struct strbuf *out, const struct picture *picture)
+{
+	const struct picture_changes *changes = picture->changes;
+	_cleanup_free_ struct picture_change *thin = calloc(picture->boxes.count, sizeof(*thin));
+
+	if (!thin || subtract_children(picture, thin)) {
+		out->failed = true;
+		return;
+	}
+	strbuf_printf(out, "changes %u %.17g %d %d\n", palette_change_colour(PALETTE_LESS),
+		      changes->factor, changes->wide_before, changes->wide_after);
+	for (size_t i = 0; i < picture->boxes.count; i++) {
+		const struct picture_change *change =
+			&changes->of_node[picture->boxes.items[i].node];
+
+		strbuf_printf(out, "%s%" PRIu64 ",%" PRIu64, i ? " " : "", change->self_before,
+			      change->self_after);
+		if (thin[i].before || thin[i].after)
+			strbuf_printf(out, ",%" PRIu64 ",%" PRIu64, thin[i].before, thin[i].after);
+	}
+	strbuf_putc(out, '\n');
+}
+
 void picture_put_text(struct strbuf *out, const struct picture *picture)
 {
 	const struct format_job *job = picture->job;
@@ -305,6 +374,8 @@ void picture_put_text(struct strbuf *out, const struct picture *picture)
 	put_modules(out, picture, of_module);
 	put_labels(out, picture, of_module);
 	put_boxes(out, picture);
+	if (picture->changes)
+		put_changes(out, picture);
 }
 
 void picture_put_thin(struct strbuf *out, const struct picture *picture)

@@ -20,10 +20,21 @@
  * rest of the line. Label 0 is the root's. UP is how many levels above the box
  * before the parent is: 0 for a child of it, 1 for its sibling.
  *
+ * The picture of a difference has one section more:
+ *
+ *	changes COLOUR FACTOR W V	then one line: for each box
+ *	BEFORE,AFTER[,THIN_BEFORE,THIN_AFTER]
+ *
+ * These are what the box is itself in either profile, and what its children are that
+ * are left out. COLOUR is the first of the changes' colours (palette.h), FACTOR what the
+ * before is multiplied with to be compared. SELF and THIN are then no more than shares:
+ * a box is as wide as W times its before and V times its after, 0 or 1 each.
+ *
  * Ownership: a picture refers to the job, which must outlive it unchanged.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,9 +50,22 @@ struct picture_box {
 	uint64_t thin; /* value of its children that are left out */
 };
 
+/* What a node is in both profiles of a difference, as in the profiles. */
+struct picture_change {
+	uint64_t self_before, self_after;
+	uint64_t before, after; /* with all below it */
+};
+
+struct picture_changes {
+	double factor;
+	bool wide_before, wide_after; /* W and V */
+	const struct picture_change *of_node; /* by node of the tree */
+};
+
 struct picture {
 	const struct format_job *job;
 	struct tree tree;
+	const struct picture_changes *changes; /* NULL: not of a difference */
 	struct palette palette;
 	VEC(struct picture_box) boxes;
 	uint32_t depth; /* of the highest box */
@@ -56,6 +80,10 @@ struct picture {
  * tree_options. 0, or as tree_init() (nothing to deinit then). */
 int picture_init(struct picture *picture, const struct format_job *job, double least, size_t most,
 		 struct hashmap *leaves);
+/* The picture of a difference: of a tree whose values are the widths, which is the
+ * picture's from now on, also if this fails. `changes` must outlive it. */
+int picture_init_changes(struct picture *picture, const struct format_job *job, struct tree *tree,
+			 const struct picture_changes *changes, double least, size_t most);
 void picture_deinit(struct picture *picture);
 
 /* The letter of an enum frame_kind or LABEL_COMM. */

@@ -67,7 +67,8 @@ class SvgStage {
 			const label = tree.label[i], y = this.row(view, tree.depth[i]), {drawn} = this;
 			/* Tenths of a pixel: integers are written faster. */
 			const x = Math.round(left * 10), w = Math.round(width * 10) || 1;
-			const key = colours[label] * 4 + (width < 3 ? 2 : 0) + (faded ? 1 : 0);
+			const colour = tree.colours ? tree.colours[i] : colours[label];
+			const key = colour * 4 + (width < 3 ? 2 : 0) + (faded ? 1 : 0);
 			let parts = paths.get(key);
 			if (!parts)
 				paths.set(key, parts = []);
@@ -85,7 +86,9 @@ class SvgStage {
 			drawn.faded.push(faded);
 		});
 		this.boxes.setAttribute("viewBox", "0 0 " + pixels * 10 + " " + (view.tree.height + 1) * ROW);
-		this.drawPaths([...paths].map(([key, parts]) =>
+		/* What is new or gone in a difference has frames: above the others. */
+		const order = tree.colours ? [...paths].sort((a, b) => a[0] - b[0]) : [...paths];
+		this.drawPaths(order.map(([key, parts]) =>
 			["c" + (key >> 2) + (key & 2 ? " n" : "") + (key & 1 ? " up" : ""), parts.join("")]));
 		this.drawLabels(texts);
 		this.mark(view);

@@ -20,6 +20,22 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 240  # seconds for npm, and for all tests of one kind
 
 
+BEFORE = """app;main;parse;decode 300
+app;main;parse;read 120
+app;main;serve;alike 100
+app;main;serve;hash 200
+app;main;serve;old_path;lookup 250
+app;main;<script>alert(1)</script> 30
+"""
+AFTER = """app;main;parse;decode 90
+app;main;parse;read 160
+app;main;serve;alike 100
+app;main;serve;hash 290
+app;main;serve;new_path;lookup 340
+app;main;<script>alert(1)</script> 20
+"""
+
+
 def skip(why):
     print(why)
     sys.exit(77)
@@ -127,6 +143,12 @@ def make_pictures():
     subprocess.run([os.path.join(BUILD, "perfctl"), "convert", source, "-o",
                     os.path.join(PLACE, "times.html")], check=True, timeout=PATIENCE,
                    stderr=subprocess.DEVNULL)
+    for name, text in (("before", BEFORE), ("after", AFTER)):
+        with open(os.path.join(PLACE, name + ".folded"), "w", encoding="utf-8") as file:
+            file.write(text)
+    subprocess.run([os.path.join(BUILD, "perfctl"), "diff", "before.folded", "after.folded",
+                    "--by", "value", "-o", "diff.svg"], cwd=PLACE, check=True, timeout=PATIENCE,
+                   stderr=subprocess.DEVNULL)
     for palette in ("hot", "module", "memory", "name", "colour-blind"):
         render(palette, basic, "svg", palette)
 
@@ -136,7 +158,7 @@ def main():
     make_pictures()
     env = {**os.environ, "BROWSER": browser, "NODE_PATH": os.path.join(PLACE, "node_modules")}
     failed = 0
-    for script in ("svg.js", "html.js"):
+    for script in ("svg.js", "diff.js", "html.js"):
         failed |= subprocess.run([node, os.path.join(SOURCE, script), PLACE], env=env,
                                  timeout=PATIENCE).returncode
     return 1 if failed else 0

@@ -224,31 +224,55 @@ START_TEST(noise_is_called_noise)
 }
 END_TEST
 
-static double number_after(const char *at, const char *key)
-{
-	const char *found = strstr(at, key);
-
-	ck_assert_ptr_nonnull(found);
-	return strtod(found + strlen(key), NULL);
-}
-
-/* Each box of the picture lies within the whole, and the levels never get wider. */
+/* Boxes lie within the whole; paths are "M<left> <top>h<width>v16...". */
 static void check_widths(const char *svg)
 {
-	double level[64] = {0};
+	const char *at = strstr(svg, "<svg id=\"boxes\""), *end = strstr(svg, "<g id=\"labels\">");
 	unsigned boxes = 0;
 
-	for (const char *at = svg; (at = strstr(at, "data-d=\"")); at++, boxes++) {
-		unsigned depth = (unsigned)number_after(at, "data-d=\"");
-		double x = number_after(at, "data-x=\""), w = number_after(at, "data-w=\"");
+	ck_assert(at && end);
+	for (; (at = strstr(at, "v16h-")) && at < end; at++, boxes++) {
+		const char *start = at;
+		unsigned left, top, width;
 
-		ck_assert_uint_lt(depth, 64);
-		ck_assert(x >= 0 && w > 0 && x + w <= 1 + 1e-6);
-		level[depth] += w;
+		while (*start != 'M')
+			start--;
+		ck_assert_int_eq(sscanf(start, "M%u %uh%uv", &left, &top, &width), 3);
+		ck_assert_uint_gt(width, 0);
+		ck_assert_uint_le(left + width, 12001);
 	}
 	ck_assert_uint_gt(boxes, 0);
-	for (unsigned depth = 1; depth < 64; depth++)
-		ck_assert(level[depth] <= level[depth - 1] + 1e-6);
+}
+
+/* What the scripts get: of both profiles nothing is missing, whatever is drawn. */
+static void check_changes(const char *svg, const struct diff *diff, enum diff_width width)
+{
+	const char *at = strstr(svg, "\nchanges ");
+	double before = 0, after = 0;
+	unsigned wide_before, wide_after;
+	double factor;
+
+	ck_assert_ptr_nonnull(at);
+	ck_assert_int_eq(
+		sscanf(at + 1, "changes %*u %lf %u %u", &factor, &wide_before, &wide_after), 3);
+	ck_assert_double_eq(factor, diff->factor);
+	ck_assert_uint_eq(wide_before, width != DIFF_WIDTH_AFTER);
+	ck_assert_uint_eq(wide_after, width != DIFF_WIDTH_BEFORE);
+	at = strchr(at + 1, '\n');
+	do {
+		char *end;
+
+		before += strtod(at + 1, &end);
+		after += strtod(end + 1, &end);
+		if (*end == ',') {
+			before += strtod(end + 1, &end);
+			after += strtod(end + 1, &end);
+		}
+		at = end;
+	} while (*at == ' ');
+	ck_assert_int_eq(*at, '\n');
+	ck_assert_double_eq(before, (double)diff->all.before);
+	ck_assert_double_eq(after, (double)diff->all.after);
 }
 
 START_TEST(pictures)
@@ -261,6 +285,7 @@ START_TEST(pictures)
 		char *svg = render(&diff, "svg", &(struct diff_options){.width = width});
 
 		check_widths(svg);
+		check_changes(svg, &diff, width);
 		ck_assert_ptr_null(strstr(svg, "<b>"));
 		ck_assert_ptr_nonnull(strstr(svg, "</svg>\n"));
 		free(svg);

@@ -154,6 +154,27 @@ START_TEST(kinds_are_told_apart)
 }
 END_TEST
 
+START_TEST(changes_have_steps)
+{
+	static const struct {
+		double before, after;
+		unsigned want;
+	} cases[] = {
+		{100, 100, PALETTE_ALIKE},   {0, 0, PALETTE_ALIKE},
+		{5, 5.5, PALETTE_ALIKE},     {0, 7, PALETTE_NEW},
+		{7, 0, PALETTE_GONE},        {90, 100, PALETTE_MORE},
+		{100, 90, PALETTE_LESS},     {100, 60, PALETTE_LESS + 1},
+		{60, 100, PALETTE_MORE + 1}, {1, 100, PALETTE_MORE + 3},
+		{100, 1, PALETTE_LESS + 3},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		ck_assert_uint_eq(palette_change_of(cases[i].before, cases[i].after),
+				  cases[i].want);
+	ck_assert_uint_lt(palette_change_colour(PALETTE_NEW), palette_colours());
+}
+END_TEST
+
 static Suite *palette_suite(void)
 {
 	Suite *suite = suite_create("palette");
@@ -164,6 +185,7 @@ static Suite *palette_suite(void)
 	tcase_add_test(tc, a_name_has_one_colour_in_every_picture);
 	tcase_add_test(tc, modules_get_hues_by_their_size);
 	tcase_add_test(tc, kinds_are_told_apart);
+	tcase_add_test(tc, changes_have_steps);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

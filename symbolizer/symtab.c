@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "symbolizer/go_table.h"
 #include "symbolizer/plt.h"
 
 #define SYMBOLS_MAX (16U << 20)
@@ -213,6 +214,45 @@ static int collect(struct collection *collection, struct error *error)
 	return 0;
 }
 
+static int collect_go(struct collection *collection, const struct go_table *go)
+{
+	for (size_t i = 0; i < go->functions.count; i++) {
+		const struct go_function *function = &go->functions.items[i];
+		uint64_t end = elf_image_code_end(collection->loaded, function->start);
+		struct candidate candidate = {.address = function->start, .binding = 1};
+
+		if (!end || function->start >= function->end)
+			continue;
+		candidate.limit = function->end < end ? function->end : end;
+		candidate.size = candidate.limit - candidate.address;
+		candidate.name = go_table_name(go, function);
+		candidate.name_length = (uint16_t)strnlen(candidate.name, NAME_MAX_BYTES);
+		if (candidate.name_length && vec_push(&collection->found, candidate) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int collect_more(struct collection *collection, const struct symtab_more *more,
+			struct error *error)
+{
+	struct collection mini = *collection;
+	int r = 0;
+
+	if (more->mini) {
+		mini.file = more->mini;
+		r = collect(&mini, error);
+		collection->found = mini.found;
+	}
+	if (!r && more->go) {
+		r = collect_go(collection, more->go);
+		if (r < 0)
+			error_set(error, r, "out of memory for %zu functions of Go",
+				  more->go->functions.count);
+	}
+	return r;
+}
+
 /* By address; at one address the preferred one first. */
 static int compare(const void *left, const void *right)
 {
@@ -417,11 +457,14 @@ static void trim(struct symtab *symtab)
 	}
 }
 
-static int build(struct symtab *ret, struct collection *collection, struct error *error)
+static int build(struct symtab *ret, struct collection *collection, const struct symtab_more *more,
+		 struct error *error)
 {
 	struct symtab symtab = {0};
 	int r = collect(collection, error);
 
+	if (!r)
+		r = collect_more(collection, more, error);
 	if (!r) {
 		sort(collection);
 		/* A debug file has the sections' headers, not their bytes. */
@@ -448,9 +491,15 @@ static int build(struct symtab *ret, struct collection *collection, struct error
 
 int symtab_init(struct symtab *ret, const struct elf_image *image, struct error *error)
 {
+	return symtab_init_more(ret, image, &(struct symtab_more){0}, error);
+}
+
+int symtab_init_more(struct symtab *ret, const struct elf_image *image,
+		     const struct symtab_more *more, struct error *error)
+{
 	struct collection collection = {.file = image, .loaded = image};
 
-	return build(ret, &collection, error);
+	return build(ret, &collection, more, error);
 }
 
 int symtab_init_debug(struct symtab *ret, const struct elf_image *debug,
@@ -458,7 +507,7 @@ int symtab_init_debug(struct symtab *ret, const struct elf_image *debug,
 {
 	struct collection collection = {.file = debug, .loaded = image};
 
-	return build(ret, &collection, error);
+	return build(ret, &collection, &(struct symtab_more){0}, error);
 }
 
 void symtab_deinit(struct symtab *symtab)

@@ -25,6 +25,8 @@
 #include "daemon/base/vec.h"
 #include "symbolizer/elf_image.h"
 
+struct go_table;
+
 struct symtab_range {
 	uint64_t address; /* ELF address */
 	uint32_t size;
@@ -40,6 +42,13 @@ struct symtab {
 /* -ENOMEM, -E2BIG (more symbols than any linker writes). A table that is
  * damaged gives what can be read of it: no symbols at all is not an error. */
 int symtab_init(struct symtab *ret, const struct elf_image *image, struct error *error);
+/* The same, and functions that the image's own tables do not have. */
+struct symtab_more {
+	const struct elf_image *mini; /* its mini debug info (mini_debug.h); NULL: none */
+	const struct go_table *go; /* the functions of a Go program; NULL: none */
+};
+int symtab_init_more(struct symtab *ret, const struct elf_image *image,
+		     const struct symtab_more *more, struct error *error);
 void symtab_deinit(struct symtab *symtab);
 /* The symbols of the image's separate debug file, whose build id the caller has
  * compared: the image's segments say what is code (its file may be closed). */

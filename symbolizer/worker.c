@@ -16,14 +16,12 @@
 #include "symbolizer/cfi.h"
 #include "symbolizer/channel.h"
 #include "symbolizer/client.h"
-#include "symbolizer/dwarf_frames.h"
 #include "symbolizer/elf_image.h"
-#include "symbolizer/function_starts.h"
 #include "symbolizer/hotspot.h"
 #include "symbolizer/kallsyms.h"
+#include "symbolizer/named_file.h"
 #include "symbolizer/proc_maps.h"
 #include "symbolizer/sandbox.h"
-#include "symbolizer/symtab.h"
 
 #define EXIT_PROTOCOL 76 /* sysexits.h's EX_PROTOCOL */
 /* Files with debug information are kept open, they and their debug files. */
@@ -33,11 +31,7 @@
 struct parsed { /* what stays of a file once it is read */
 	uint32_t id;
 	uint64_t used; /* the worker's count of requests when it was last asked */
-	struct elf_image image;
-	struct symtab symtab;
-	struct symtab debug; /* of its debug file; empty without one */
-	struct function_starts starts; /* of functions that symtab does not name */
-	struct dwarf_index *dwarf; /* the debug file's, or its own; NULL: there is none */
+	struct named_file file;
 };
 
 struct worker {
@@ -71,15 +65,6 @@ static bool complete(const struct request *request)
 	return reader_ok(&request->reader) && !reader_left(&request->reader);
 }
 
-static void parsed_deinit(struct parsed *parsed)
-{
-	elf_image_deinit(&parsed->image);
-	symtab_deinit(&parsed->symtab);
-	symtab_deinit(&parsed->debug);
-	function_starts_deinit(&parsed->starts);
-	dwarf_frames_close(parsed->dwarf);
-}
-
 static void forget_at(struct worker *worker, size_t at)
 {
 	struct parsed *parsed = worker->images.items[at];
@@ -90,7 +75,7 @@ static void forget_at(struct worker *worker, size_t at)
 		worker->images.items[at] = last;
 		*hashmap_get(&worker->index, last->id) = at;
 	}
-	parsed_deinit(parsed);
+	named_file_deinit(&parsed->file);
 	free(parsed);
 }
 
@@ -125,35 +110,17 @@ static int handle_hello(struct worker *worker, struct request *request, struct s
 	return 0;
 }
 
-static int parse(int fd, struct parsed *parsed, struct error *error)
-{
-	int r = elf_image_init(&parsed->image, fd, error);
-
-	if (r < 0)
-		return r;
-	r = symtab_init(&parsed->symtab, &parsed->image, error);
-	if (!r && function_starts_init(&parsed->starts, &parsed->image, &parsed->symtab) < 0) {
-		r = error_set(error, -ENOMEM, "out of memory for the beginnings of functions");
-		symtab_deinit(&parsed->symtab);
-	}
-	if (r < 0)
-		elf_image_deinit(&parsed->image);
-	else
-		elf_image_close_file(&parsed->image);
-	return r;
-}
-
 /* What a large file needed while it was parsed goes back to the system. */
 static int parse_or_make_room(struct worker *worker, int fd, struct parsed *parsed,
 			      struct error *error)
 {
-	int r = parse(fd, parsed, error);
+	int r = named_file_init(&parsed->file, fd, error);
 
 	if (r == -ENOMEM && worker->images.count) {
 		while (worker->images.count)
 			forget_at(worker, worker->images.count - 1);
 		malloc_trim(0);
-		r = parse(fd, parsed, error);
+		r = named_file_init(&parsed->file, fd, error);
 	}
 	malloc_trim(0);
 	return r;
@@ -176,23 +143,6 @@ static int keep(struct worker *worker, struct parsed *parsed, struct error *erro
 	return 0;
 }
 
-/* Names come from the symbols where this cannot be had. */
-static void take_dwarf(const struct worker *worker, struct request *request, struct parsed *parsed)
-{
-	struct dwarf_index *dwarf;
-	struct error error = {0};
-	int r = dwarf_frames_open(request->fd, &parsed->image, worker->dwarf_max, &error, &dwarf);
-
-	if (r < 0) {
-		if (r != -ENODATA && r != -ENOEXEC)
-			log_info("worker: image %u: %s", parsed->id, error.text);
-		return;
-	}
-	request->fd = -1;
-	dwarf_frames_close(parsed->dwarf);
-	parsed->dwarf = dwarf;
-}
-
 static int handle_image_open(struct worker *worker, struct request *request, struct strbuf *answer,
 			     struct error *error)
 {
@@ -211,16 +161,17 @@ static int handle_image_open(struct worker *worker, struct request *request, str
 	if (!r) {
 		r = keep(worker, parsed, error);
 		if (r < 0)
-			parsed_deinit(parsed);
+			named_file_deinit(&parsed->file);
 	}
 	if (r < 0) {
 		free(parsed);
 		return r;
 	}
-	take_dwarf(worker, request, parsed);
-	strbuf_append(answer, parsed->image.build_id, sizeof(parsed->image.build_id));
-	strbuf_u8(answer, parsed->image.build_id_size);
-	strbuf_u32(answer, parsed->symtab.symbols);
+	if (named_file_take_dwarf(&parsed->file, request->fd, worker->dwarf_max))
+		request->fd = -1;
+	strbuf_append(answer, parsed->file.image.build_id, sizeof(parsed->file.image.build_id));
+	strbuf_u8(answer, parsed->file.image.build_id_size);
+	strbuf_u32(answer, parsed->file.symtab.symbols);
 	return 0;
 }
 
@@ -237,28 +188,6 @@ static int handle_image_drop(struct worker *worker, struct request *request, str
 	return 0;
 }
 
-static int parse_debug(int fd, struct parsed *parsed, struct error *error)
-{
-	const struct elf_image *image = &parsed->image;
-	struct elf_image debug;
-	struct symtab symtab;
-	int r = elf_image_init(&debug, fd, error);
-
-	if (r < 0)
-		return r;
-	if (!image->build_id_size || debug.build_id_size != image->build_id_size ||
-	    memcmp(debug.build_id, image->build_id, image->build_id_size))
-		r = error_set(error, -EBADMSG, "the debug file is of another build");
-	if (!r)
-		r = symtab_init_debug(&symtab, &debug, image, error);
-	elf_image_deinit(&debug);
-	if (r < 0)
-		return r;
-	symtab_deinit(&parsed->debug);
-	parsed->debug = symtab;
-	return 0;
-}
-
 static int handle_image_debug(struct worker *worker, struct request *request, struct strbuf *answer,
 			      struct error *error)
 {
@@ -272,41 +201,20 @@ static int handle_image_debug(struct worker *worker, struct request *request, st
 		return error_set(error, -ESTALE, "the file is not open any more");
 	parsed = worker->images.items[*at];
 	parsed->used = worker->requests;
-	r = parse_debug(request->fd, parsed, error);
+	r = named_file_add_debug(&parsed->file, request->fd, error);
 	if (r == -ENOMEM) {
 		while (worker->images.count > 1)
 			forget_at(worker, worker->images.items[0] == parsed);
 		malloc_trim(0);
-		r = parse_debug(request->fd, parsed, error);
+		r = named_file_add_debug(&parsed->file, request->fd, error);
 	}
 	malloc_trim(0);
 	if (r < 0)
 		return r;
-	take_dwarf(worker, request, parsed);
-	strbuf_u32(answer, parsed->debug.symbols);
+	if (named_file_take_dwarf(&parsed->file, request->fd, worker->dwarf_max))
+		request->fd = -1;
+	strbuf_u32(answer, parsed->file.debug.symbols);
 	return 0;
-}
-
-static int put_place(struct wire_out *out, const struct parsed *parsed, uint64_t place,
-		     uint32_t flags, const struct dwarf_frames_style *style)
-{
-	uint64_t address = place, start;
-	const char *symbol;
-	int r;
-
-	if (!(flags & SYMBOLIZER_ELF_ADDRESSES) &&
-	    !elf_image_address(&parsed->image, place, &address))
-		return wire_out_nameless(out, 0);
-	symbol = symtab_find(&parsed->debug, address);
-	if (!symbol)
-		symbol = symtab_find(&parsed->symtab, address);
-	r = dwarf_frames_put(out, parsed->dwarf, address, symbol, style);
-	if (r)
-		return r < 0 ? r : 0;
-	if (!function_starts_find(&parsed->starts, address, &start) ||
-	    !elf_image_offset(&parsed->image, start, &start))
-		start = 0;
-	return wire_out_nameless(out, start);
 }
 
 /* What was read of the other files goes if all of it is too much. */
@@ -315,14 +223,14 @@ static void limit_dwarf(struct worker *worker, const struct parsed *now)
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < worker->images.count; i++) {
-		if (worker->images.items[i]->dwarf)
-			sum += dwarf_index_memory(worker->images.items[i]->dwarf);
+		if (worker->images.items[i]->file.dwarf)
+			sum += dwarf_index_memory(worker->images.items[i]->file.dwarf);
 	}
 	if (sum <= worker->dwarf_max)
 		return;
 	for (size_t i = 0; i < worker->images.count; i++) {
-		if (worker->images.items[i] != now && worker->images.items[i]->dwarf)
-			dwarf_index_trim(worker->images.items[i]->dwarf);
+		if (worker->images.items[i] != now && worker->images.items[i]->file.dwarf)
+			dwarf_index_trim(worker->images.items[i]->file.dwarf);
 	}
 	malloc_trim(0);
 }
@@ -358,7 +266,8 @@ static int handle_image_names(struct worker *worker, struct request *request, st
 	parsed = worker->images.items[*at];
 	parsed->used = worker->requests;
 	while (reader_left(&request->reader) && !r)
-		r = put_place(&out, parsed, reader_u64(&request->reader), flags, &style);
+		r = named_file_put(&parsed->file, reader_u64(&request->reader),
+				   flags & SYMBOLIZER_ELF_ADDRESSES, &style, &out);
 	if (!r)
 		r = wire_out_finish(&out, answer);
 	wire_out_deinit(&out);

@@ -146,12 +146,19 @@ static void on_names(void *context, int error, const char *text,
 }
 
 /* The symbols that were cut off the file, if they are installed. */
-static void add_debug_file(struct resolver *resolver, const struct image *image)
+static void add_debug_file(struct resolver *resolver, const struct image *image,
+			   const struct symbolizer_image *opened)
 {
-	int fd;
+	pid_t pid = (pid_t)image->use.pid;
+	int fd, r = -ENOENT;
 
-	if (!image->build_id_size || image->vdso ||
-	    debug_file_open((pid_t)image->use.pid, image->build_id, image->build_id_size, &fd))
+	if (image->vdso)
+		return;
+	if (image->build_id_size)
+		r = debug_file_open(pid, image->build_id, image->build_id_size, &fd);
+	if (r && opened->debug_name[0])
+		r = debug_file_open_link(pid, image->path, opened->debug_name, &fd);
+	if (r)
 		return;
 	if (symbolizer_add_debug(resolver->symbolizer, image->id, fd))
 		log_debug("%s: its debug file was not taken", image->path);
@@ -175,7 +182,7 @@ static void on_image(void *context, int error, const char *text,
 		log_debug("%s: %s", image->path, image->why);
 		symbolizer_drop_image(resolver->symbolizer, image->id);
 	} else {
-		add_debug_file(resolver, image);
+		add_debug_file(resolver, image, opened);
 	}
 }
 

@@ -68,7 +68,8 @@ static void on_image(void *context, int error, const char *text,
 }
 
 /* Hands a file to the worker, and what was cut off it if that is installed. */
-static int add_image(struct symbolize *symbolize, uint32_t id, int fd, struct error *error)
+static int add_image(struct symbolize *symbolize, uint32_t id, const char *path, int fd,
+		     struct error *error)
 {
 	struct reply reply = {0};
 	int r = symbolizer_add_image(symbolize->symbolizer, id, fd, on_image, &reply), debug;
@@ -78,18 +79,23 @@ static int add_image(struct symbolize *symbolize, uint32_t id, int fd, struct er
 	wait_for(symbolize, &reply.done);
 	if (reply.error)
 		return error_set(error, reply.error, "%s", reply.text);
-	if (!debug_file_open(symbolize->pid, reply.image.build_id, reply.image.build_id_size,
-			     &debug))
+	r = debug_file_open(symbolize->pid, reply.image.build_id, reply.image.build_id_size,
+			    &debug);
+	if (r && reply.image.debug_name[0])
+		r = debug_file_open_link(symbolize->pid, path, reply.image.debug_name, &debug);
+	if (!r)
 		symbolizer_add_debug(symbolize->symbolizer, id, debug);
 	return 0;
 }
 
-/* A place for the file is there even if it cannot be had: it says why. */
-static int add_file(struct symbolize *symbolize, const char *path, int fd, struct error *error)
+/* A place for the file is there even if it cannot be had: it says why. real: its
+ * absolute path, where `path` is as the user gave it. */
+static int add_file(struct symbolize *symbolize, const char *path, const char *real, int fd,
+		    struct error *error)
 {
 	struct symbolize_file file = {.path = strdup(path)};
 	uint32_t id = (uint32_t)symbolize->files.count + 1;
-	int r = fd < 0 ? error->code : add_image(symbolize, id, fd, error);
+	int r = fd < 0 ? error->code : add_image(symbolize, id, real, fd, error);
 
 	if (!r)
 		file.image = id;
@@ -120,7 +126,7 @@ int symbolize_init_file(struct symbolize *ret, const char *path, const struct co
 		close(fd);
 		return r;
 	}
-	r = add_file(&symbolize, path, fd, error);
+	r = add_file(&symbolize, path, real, fd, error);
 	if (r < 0) {
 		error_prefix(error, "%s", path);
 		symbolize_deinit(&symbolize);
@@ -234,7 +240,7 @@ static uint32_t file_of(struct symbolize *symbolize, size_t at)
 		return NO_FILE;
 	if (fd < 0 && !error.code)
 		error_set(&error, -ENOENT, "it cannot be opened");
-	add_file(symbolize, mapping->path, fd, &error);
+	add_file(symbolize, mapping->path, mapping->path, fd, &error);
 	for (size_t i = 0; i < symbolize->mappings.count; i++) {
 		const struct symbolizer_mapping *other = &symbolize->mappings.items[i];
 

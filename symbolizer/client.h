@@ -92,6 +92,7 @@ struct symbolizer_image {
 	uint8_t build_id[20];
 	uint8_t build_id_size; /* 0: none */
 	uint32_t symbols;
+	char debug_name[256]; /* of its debug file, without a folder; "": it names none */
 };
 typedef void symbolizer_image_fn(void *context, int error, const char *text,
 				 const struct symbolizer_image *image);
@@ -134,7 +135,7 @@ int symbolizer_add_image(struct symbolizer *symbolizer, uint32_t image, int fd,
 void symbolizer_drop_image(struct symbolizer *symbolizer, uint32_t image);
 /* Hands over the separate debug file of an image (debug_file.h finds it): its
  * symbols go before the image's own from the next symbolizer_names() on, which
- * is also when it is read. One whose build id is not the image's, that cannot be
+ * is also when it is read. One of another build, that cannot be
  * read or that kills the worker is closed, counted and logged; the image then
  * keeps the names it had. The client keeps the descriptor beside the image's:
  * there may be twice as many as images. -ENOENT: no such image; -EEXIST: it has

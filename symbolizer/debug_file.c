@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +15,11 @@
 
 #define BUILD_ID_MIN 2 /* one byte names the folder, the others the file */
 #define BUILD_ID_MAX 64
+
+static const struct debug_file_places system_places = {.proc = "/proc",
+						       .host_root = "/",
+						       .debug = "usr/lib/debug",
+						       .folder = "usr/lib/debug/.build-id"};
 
 static int relative_path(const char *folder, const uint8_t *build_id, size_t size,
 			 char path[PATH_MAX])
@@ -31,23 +37,43 @@ static int relative_path(const char *folder, const uint8_t *build_id, size_t siz
 	return 0;
 }
 
-static int open_below(const char *root_path, const char *path, int *ret_fd)
+static int find_below(int root, const char *path, struct stat *ret)
 {
+	struct stat found;
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
 			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-	_cleanup_close_ int root = -1, file = -1;
+	int file = (int)syscall(SYS_openat2, root, path, &how, sizeof(how)), r;
+
+	if (file < 0)
+		return -errno;
+	if (fstat(file, &found) < 0) {
+		r = -errno;
+		close(file);
+		return r;
+	}
+	*ret = found;
+	return file;
+}
+
+/* `except`: a path below the same root of a file that is not wanted; NULL. */
+static int open_below(const char *root_path, const char *path, const char *except, int *ret_fd)
+{
+	_cleanup_close_ int root = -1, file = -1, other = -1;
 	char self[64];
-	struct stat st;
+	struct stat st = {0}, not_this = {0};
 	int fd;
 
 	root = open(root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return -errno;
-	file = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-	if (file < 0 || fstat(file, &st) < 0)
-		return -errno;
+	file = find_below(root, path, &st);
+	if (file < 0)
+		return file;
 	if (!S_ISREG(st.st_mode) || st.st_size <= 0)
 		return -ENOEXEC;
+	other = except ? find_below(root, except, &not_this) : -1;
+	if (other >= 0 && not_this.st_dev == st.st_dev && not_this.st_ino == st.st_ino)
+		return -ENOENT;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", file);
 	fd = open(self, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
@@ -56,32 +82,66 @@ static int open_below(const char *root_path, const char *path, int *ret_fd)
 	return 0;
 }
 
-int debug_file_open_in(const struct debug_file_places *places, pid_t pid, const uint8_t *build_id,
-		       size_t size, int *ret_fd)
+/* In the process's own root, then in the daemon's. */
+static int open_in_roots(const struct debug_file_places *places, pid_t pid, const char *path,
+			 const char *except, int *ret_fd)
 {
-	char path[PATH_MAX], root[PATH_MAX];
+	char root[PATH_MAX];
 	int r, first = -ENOENT;
 
-	r = relative_path(places->folder, build_id, size, path);
-	if (r < 0)
-		return r;
 	if (pid > 0) {
 		r = snprintf(root, sizeof(root), "%s/%d/root", places->proc, pid);
 		if (r < 0 || (size_t)r >= sizeof(root))
 			return -ENAMETOOLONG;
-		first = open_below(root, path, ret_fd);
+		first = open_below(root, path, except, ret_fd);
 		if (!first)
 			return 0;
 	}
-	r = open_below(places->host_root, path, ret_fd);
+	r = open_below(places->host_root, path, except, ret_fd);
 	/* That it is not there says less than why it could not be had. */
 	return r == -ENOENT ? first : r;
 }
 
+int debug_file_open_in(const struct debug_file_places *places, pid_t pid, const uint8_t *build_id,
+		       size_t size, int *ret_fd)
+{
+	char path[PATH_MAX];
+	int r = relative_path(places->folder, build_id, size, path);
+
+	return r < 0 ? r : open_in_roots(places, pid, path, NULL, ret_fd);
+}
+
 int debug_file_open(pid_t pid, const uint8_t *build_id, size_t size, int *ret_fd)
 {
-	static const struct debug_file_places places = {
-		.proc = "/proc", .host_root = "/", .folder = "usr/lib/debug/.build-id"};
+	return debug_file_open_in(&system_places, pid, build_id, size, ret_fd);
+}
 
-	return debug_file_open_in(&places, pid, build_id, size, ret_fd);
+int debug_file_open_link_in(const struct debug_file_places *places, pid_t pid, const char *path,
+			    const char *name, int *ret_fd)
+{
+	const char *slash = strrchr(path, '/');
+	const char *const before[] = {"", "", places->debug}, *const behind[] = {"", "/.debug", ""};
+	int length = slash ? (int)(slash - path) : 0, r = -ENOENT;
+	char place[PATH_MAX];
+
+	if (path[0] != '/' || !name[0] || strchr(name, '/') || !strcmp(name, ".."))
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+		int n = snprintf(place, sizeof(place), "%s%.*s%s/%s", before[i], length, path,
+				 behind[i], name);
+		int again;
+
+		if (n < 0 || (size_t)n >= sizeof(place))
+			return -ENAMETOOLONG;
+		again = open_in_roots(places, pid, place, path, ret_fd);
+		if (!again)
+			return 0;
+		r = again == -ENOENT ? r : again;
+	}
+	return r;
+}
+
+int debug_file_open_link(pid_t pid, const char *path, const char *name, int *ret_fd)
+{
+	return debug_file_open_link_in(&system_places, pid, path, name, ret_fd);
 }

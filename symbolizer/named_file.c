@@ -64,6 +64,7 @@ int named_file_init(struct named_file *ret, int fd, struct error *error)
 
 	if (r < 0)
 		return r;
+	debug_link_read(&file.image, &file.link);
 	r = read_symbols(&file.symtab, &file.image, error);
 	if (!r && function_starts_init(&file.starts, &file.image, &file.symtab) < 0) {
 		r = error_set(error, -ENOMEM, "out of memory for the beginnings of functions");
@@ -87,20 +88,31 @@ void named_file_deinit(struct named_file *file)
 	dwarf_frames_close(file->dwarf);
 }
 
-int named_file_add_debug(struct named_file *file, int fd, struct error *error)
+static int check_build(const struct named_file *file, const struct elf_image *debug, int fd,
+		       struct error *error)
 {
 	const struct elf_image *image = &file->image;
+
+	if (!image->build_id_size || !debug->build_id_size)
+		return debug_link_check(&file->link, fd, error);
+	if (debug->build_id_size == image->build_id_size &&
+	    !memcmp(debug->build_id, image->build_id, image->build_id_size))
+		return 0;
+	return error_set(error, -EBADMSG,
+			 "the debug file is of another build: it has another build id");
+}
+
+int named_file_add_debug(struct named_file *file, int fd, struct error *error)
+{
 	struct elf_image debug;
 	struct symtab symtab;
 	int r = elf_image_init(&debug, fd, error);
 
 	if (r < 0)
 		return r;
-	if (!image->build_id_size || debug.build_id_size != image->build_id_size ||
-	    memcmp(debug.build_id, image->build_id, image->build_id_size))
-		r = error_set(error, -EBADMSG, "the debug file is of another build");
+	r = check_build(file, &debug, fd, error);
 	if (!r)
-		r = symtab_init_debug(&symtab, &debug, image, error);
+		r = symtab_init_debug(&symtab, &debug, &file->image, error);
 	elf_image_deinit(&debug);
 	if (r < 0)
 		return r;

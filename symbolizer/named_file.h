@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "daemon/base/error.h"
+#include "symbolizer/debug_link.h"
 #include "symbolizer/dwarf_frames.h"
 #include "symbolizer/elf_image.h"
 #include "symbolizer/function_starts.h"
@@ -18,6 +19,7 @@
 
 struct named_file {
 	struct elf_image image;
+	struct debug_link link; /* where its debug file is said to be */
 	struct symtab symtab; /* all but its debug file's */
 	struct symtab debug; /* of its debug file; empty without one */
 	struct function_starts starts; /* of functions that symtab does not name */
@@ -28,7 +30,8 @@ struct named_file {
  * elf_image_init() and symtab_init(). */
 int named_file_init(struct named_file *ret, int fd, struct error *error);
 void named_file_deinit(struct named_file *file);
-/* The symbols of its debug file. -EBADMSG: it is of another build; else as above. */
+/* The symbols of its debug file, which must have its build id, or, where one of them has
+ * none, the checksum of its link. -EBADMSG: it is of another build; else as above. */
 int named_file_add_debug(struct named_file *file, int fd, struct error *error);
 /* The DWARF in the file or its debug file; true: the descriptor is `file`'s now.
  * Names come from the symbols where this cannot be had. */

@@ -10,7 +10,7 @@
 
 static const struct wire_kind_info kinds[] = {
 	[WIRE_HELLO] = {"hello", 8, 1024, false},
-	[WIRE_IMAGE_OPEN] = {"open a file", 4, 64, true},
+	[WIRE_IMAGE_OPEN] = {"open a file", 4, 512, true},
 	[WIRE_IMAGE_DROP] = {"forget a file", 4, 0, false},
 	[WIRE_IMAGE_DEBUG] = {"add a debug file", 4, 64, true},
 	[WIRE_IMAGE_NAMES] = {"names of a file", 8 + 8 * WIRE_ADDRESSES_MAX, 64u << 20, false},
@@ -342,8 +342,9 @@ int wire_get_image(const void *payload, size_t size, struct error *error,
 		   struct symbolizer_image *ret)
 {
 	struct symbolizer_image image = {0};
-	const void *build_id;
+	const void *build_id, *name;
 	struct reader reader;
+	size_t length = 0;
 
 	reader_init(&reader, payload, size);
 	build_id = reader_take(&reader, sizeof(image.build_id));
@@ -351,6 +352,12 @@ int wire_get_image(const void *payload, size_t size, struct error *error,
 		memcpy(image.build_id, build_id, sizeof(image.build_id));
 	image.build_id_size = reader_u8(&reader);
 	image.symbols = reader_u32(&reader);
+	name = reader_bytes(&reader, sizeof(image.debug_name) - 1, &length);
+	/* It goes to a system call that opens it: a last part of a path, and nothing else. */
+	if (name && (memchr(name, '/', length) || memchr(name, 0, length)))
+		reader_fail(&reader, "a debug file's name that is none");
+	if (name)
+		memcpy(image.debug_name, name, length);
 	if (image.build_id_size > sizeof(image.build_id))
 		reader_fail(&reader, "a build id that is too long");
 	if (reader_ok(&reader) && reader_left(&reader))

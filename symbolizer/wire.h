@@ -10,7 +10,8 @@
  *
  *   kind          request                         answer
  *   HELLO         u32 version, u32 images_max     u32 version, u32 sandbox bits, text
- *   IMAGE_OPEN    u32 image, and a descriptor     u8 build id[20], u8 its size, u32 symbols
+ *   IMAGE_OPEN    u32 image, and a descriptor     u8 build id[20], u8 its size, u32 symbols,
+ *                                               text (its debug file's name)
  *   IMAGE_DROP    u32 image                       -
  *   IMAGE_DEBUG   u32 image, and a descriptor     u32 symbols
  *   IMAGE_NAMES   u32 image, flags, u64 offset[]  strings, names
@@ -41,7 +42,7 @@
 #include "daemon/base/vec.h"
 #include "symbolizer/client.h"
 
-#define WIRE_VERSION 3u
+#define WIRE_VERSION 4u
 #define WIRE_HEADER_SIZE 16u
 #define WIRE_TEXT_MAX 512u /* of an error's sentence */
 #define WIRE_NAME_MAX 4096u /* bytes of a name, a module, a source file */

@@ -172,6 +172,7 @@ static int handle_image_open(struct worker *worker, struct request *request, str
 	strbuf_append(answer, parsed->file.image.build_id, sizeof(parsed->file.image.build_id));
 	strbuf_u8(answer, parsed->file.image.build_id_size);
 	strbuf_u32(answer, parsed->file.symtab.symbols);
+	strbuf_bytes(answer, parsed->file.link.name, (uint32_t)strlen(parsed->file.link.name));
 	return 0;
 }
 

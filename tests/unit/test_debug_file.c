@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Separate debug files: found by build id, and used by a real worker.
+ * Separate debug files: found by build id or name, and used by a real worker.
  */
 #include <check.h>
 #include <elf.h>
@@ -175,6 +175,55 @@ START_TEST(links_stay_below_the_root)
 	ck_assert_int_eq(find(42, text), -ENOENT);
 	run("ln -sf /proc/self/exe '%s/proc/42/root/%s'", shop.folder, id_path);
 	ck_assert_int_eq(find(42, text), -ENOENT);
+	sweep();
+}
+END_TEST
+
+static const char *find_link(const char *path, const char *name, char text[16])
+{
+	char proc[256], host[256];
+	struct debug_file_places places = {
+		.proc = proc, .host_root = host, .debug = "usr/lib/debug", .folder = FOLDER};
+	int fd = -1, r;
+
+	workshop_path(&shop, "proc", proc);
+	workshop_path(&shop, "host", host);
+	memset(text, 0, 16);
+	r = debug_file_open_link_in(&places, 42, path, name, &fd);
+	if (r)
+		return strerrorname_np(-r);
+	ck_assert_int_gt(read(fd, text, 15), 0);
+	close(fd);
+	return text;
+}
+
+START_TEST(by_the_name_in_a_program)
+{
+	static const char *const places[] = {"host/usr/lib/debug/usr/bin", "host/usr/bin/.debug",
+					     "proc/42/root/usr/lib/debug/usr/bin",
+					     "proc/42/root/usr/bin/.debug", "proc/42/root/usr/bin"};
+	static const char *const wanted[] = {"0", "1", "1", "3", "4"};
+	char text[16];
+
+	run("mkdir -p '%s/host' '%s/proc/42/root/usr/bin'", shop.folder, shop.folder);
+	ck_assert_str_eq(find_link("/usr/bin/tool", "tool.debug", text), "ENOENT");
+	for (int i = 0; i < 5; i++) {
+		run("cd '%s' && mkdir -p '%s' && printf %d >'%s/tool.debug'", shop.folder,
+		    places[i], i, places[i]);
+		ck_assert_str_eq(find_link("/usr/bin/tool", "tool.debug", text), wanted[i]);
+	}
+	/* Not the program itself, by whatever path. */
+	run("cd '%s/proc/42/root/usr/bin' && printf x >tool && ln tool again", shop.folder);
+	ck_assert_str_eq(find_link("/usr/bin/tool", "tool", text), "ENOENT");
+	ck_assert_str_eq(find_link("/usr/bin/tool", "again", text), "ENOENT");
+	ck_assert_str_eq(find_link("usr/bin/tool", "tool.debug", text), "EINVAL");
+	ck_assert_str_eq(find_link("/usr/bin/tool", "../bin/tool.debug", text), "EINVAL");
+	ck_assert_str_eq(find_link("/usr/bin/tool", "..", text), "EINVAL");
+	ck_assert_str_eq(find_link("/usr/bin/tool", "", text), "EINVAL");
+	run("cd '%s/proc/42/root/usr/bin' && rm tool.debug && mkfifo tool.debug && "
+	    "rm -r .debug ../lib ../../../../../host/usr",
+	    shop.folder);
+	ck_assert_str_eq(find_link("/usr/bin/tool", "tool.debug", text), "ENOEXEC");
 	sweep();
 }
 END_TEST
@@ -471,6 +520,7 @@ static void add_tests(TCase *tcase)
 	tcase_add_test(tcase, the_targets_before_the_hosts);
 	tcase_add_test(tcase, what_is_no_debug_file);
 	tcase_add_test(tcase, links_stay_below_the_root);
+	tcase_add_test(tcase, by_the_name_in_a_program);
 	workshop_add(tcase, tools, "no gcc or objcopy", names_out_of_a_debug_file);
 	workshop_add(tcase, tools, "no gcc or objcopy", an_image_let_go_of_comes_back_with_it);
 	workshop_add(tcase, tools, "no gcc or objcopy", of_another_build_or_no_elf_file);

@@ -213,7 +213,7 @@ END_TEST
  * it which lie to tell: the id of the image is the number of the lie. */
 static int liar_main(void)
 {
-	static const uint8_t blank[25] = {0}; /* an image without a build id */
+	static const uint8_t blank[29] = {0}; /* an image without a build id */
 	static const uint8_t garbage[64] = {0xff, 0xff, 0xff, 0xff, 1, 2, 3};
 	struct channel_in in;
 

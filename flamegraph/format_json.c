@@ -7,7 +7,9 @@
  *	value, unit, total   what self, total and weight below are measured in
  *	values     [{name, unit, total}]: all that the profile has
  *	samples, lost        numbers of samples
- *	functions  [{name, module, kind, self, total, self_percent, total_percent}]
+ *	functions  [{name, module, kind, self, total, self_percent, total_percent,
+ *	           source}], source: {file, first_line, last_line} of what was seen, lines
+ *	           0 if unknown; null: the file is not known either
  *	functions_total      how many there are, before a limit cut the list
  *	processes  [{pid, ppid, comm, cgroup, start_ns, end_ns, samples, weight}]
  *	counts     [{key, text, count, loss}]
@@ -90,6 +92,19 @@ static json_t *value_types(struct writer *writer)
 	return array;
 }
 
+static json_t *source_of(struct writer *writer, const struct label *label)
+{
+	json_t *object;
+
+	if (!label->file)
+		return json_null();
+	object = json_object();
+	set_string(writer, object, "file", label->file);
+	set_number(writer, object, "first_line", label->first_line);
+	set_number(writer, object, "last_line", label->last_line);
+	return object;
+}
+
 static json_t *functions(struct writer *writer, const struct report *report)
 {
 	json_t *array = json_array();
@@ -108,6 +123,7 @@ static json_t *functions(struct writer *writer, const struct report *report)
 		set_number(writer, object, "total", row->total);
 		set_percent(writer, object, "self_percent", row->self);
 		set_percent(writer, object, "total_percent", row->total);
+		set(writer, object, "source", source_of(writer, label));
 		append(writer, array, object);
 	}
 	return array;

@@ -90,7 +90,7 @@ $(GEN)/%.skel.h: $(GEN)/%.bpf.o
 # --- User side --------------------------------------------------------------
 
 # What an SVG or HTML file carries along, as C strings.
-EMBEDDED := $(foreach form,svg html,$(GEN)/$(form)_script.embed.h $(GEN)/$(form)_style.embed.h)
+EMBEDDED := $(foreach form,svg html timeline,$(GEN)/$(form)_script.embed.h $(GEN)/$(form)_style.embed.h)
 FLAME_JS := $(addprefix flamegraph/flame_,text.js tree.js view.js bar.js control.js)
 
 $(GEN)/svg_script.embed.h: $(FLAME_JS) flamegraph/svg_stage.js flamegraph/svg_script.js
@@ -98,6 +98,8 @@ $(GEN)/svg_style.embed.h: flamegraph/svg_style.css flamegraph/flame_bar.css
 $(GEN)/html_script.embed.h: $(FLAME_JS) \
 	$(addprefix flamegraph/html_,stage.js table.js time.js script.js)
 $(GEN)/html_style.embed.h: flamegraph/html_style.css flamegraph/flame_bar.css
+$(GEN)/timeline_script.embed.h: flamegraph/flame_text.js flamegraph/timeline.js
+$(GEN)/timeline_style.embed.h: flamegraph/timeline_style.css
 $(EMBEDDED): flamegraph/embed.sh
 	$(say) EMBED $@
 	@mkdir -p $(@D)

@@ -5,13 +5,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "daemon/base/cleanup.h"
 #include "daemon/command.h"
 #include "daemon/load.h"
 #include "daemon/output.h"
 #include "flamegraph/diff.h"
+#include "flamegraph/format.h"
 
 #define TOP_DEFAULT 40
 
@@ -23,18 +23,6 @@ struct work {
 	const char *path;
 };
 
-static bool ends_with(const char *path, const char *extensions)
-{
-	size_t n;
-
-	for (const char *at = extensions; *at; at += n + (at[n] == ' ')) {
-		n = strcspn(at, " ");
-		if (strlen(path) > n && !strncasecmp(path + strlen(path) - n, at, n))
-			return true;
-	}
-	return false;
-}
-
 static int find_format(const struct options *options, struct work *work, struct error *error)
 {
 	const char *name = option_given(options, OPTION_JSON) ? "json" : options->format;
@@ -44,7 +32,8 @@ static int find_format(const struct options *options, struct work *work, struct 
 	for (size_t i = 0; i < diff_format_count; i++) {
 		const struct diff_format *format = &diff_formats[i];
 
-		if (name ? !strcmp(name, format->name) : ends_with(work->path, format->extensions))
+		if (name ? !strcmp(name, format->name)
+			 : format_has_extension(work->path, format->extensions))
 			work->format = format;
 	}
 	return work->format

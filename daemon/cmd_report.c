@@ -13,18 +13,6 @@
 
 #define TOP_DEFAULT 40
 
-static int recent(const struct options *options, struct error *error, struct profile **ret)
-{
-	struct client client;
-	int r = command_connect(options, error, &client);
-
-	if (r < 0)
-		return r;
-	r = client_recent(&client, options->last_ns, error, ret);
-	client_deinit(&client);
-	return r;
-}
-
 int cmd_report(const struct options *options)
 {
 	bool json = option_given(options, OPTION_JSON);
@@ -47,7 +35,7 @@ int cmd_report(const struct options *options)
 	if (!json && !options->format && !options->output && !result.top)
 		result.top = TOP_DEFAULT;
 	r = options->rest_count ? load_profile(options->rest[0], options, &error, &profile)
-				: recent(options, &error, &profile);
+				: command_recent(options, &error, &profile);
 	if (!r)
 		r = result_write(&result, profile, &error, &bytes);
 	if (r == -EPIPE)

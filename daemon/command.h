@@ -34,7 +34,7 @@ struct command {
 };
 
 command_fn cmd_record, cmd_attach, cmd_detach, cmd_sessions, cmd_status, cmd_report, cmd_version;
-command_fn cmd_convert, cmd_diff, cmd_flamegraph, cmd_symbolize;
+command_fn cmd_convert, cmd_diff, cmd_flamegraph, cmd_symbolize, cmd_timeline;
 
 /* --- shared by the commands (command.c) --- */
 
@@ -47,5 +47,7 @@ int command_config(const struct options *options, struct config *config, struct 
 /* Connects to the running perfd and greets it. -ENOENT or -ECONNREFUSED: there
  * is none. */
 int command_connect(const struct options *options, struct error *error, struct client *ret);
+/* What the running perfd keeps of the whole machine, as far as --last says. */
+int command_recent(const struct options *options, struct error *error, struct profile **ret);
 /* "redis-server-1234", for a file's name; "1234" if the process is gone. */
 void command_name_process(pid_t pid, char *name, size_t size);

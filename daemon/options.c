@@ -63,7 +63,8 @@ static const struct option_row {
 			 "the input's format (default: recognised by its content)"},
 	[OPTION_BY] = {0, "by", VALUE_TEXT, "SCALE", offsetof(struct options, by), NULL,
 		       "compare by second, share of the whole, or value as it is (default: second "
-		       "where both durations are known, else share)"},
+		       "where both durations are known, else share); of a time line: process, "
+		       "thread, module or kind (default: process)"},
 	[OPTION_WIDTHS] = {0, "widths", VALUE_TEXT, "OF", offsetof(struct options, widths), NULL,
 			   "of the picture's boxes: sum, after or before (default: sum)"},
 	[OPTION_STEP] =

@@ -56,6 +56,11 @@ static const char diff_more[] =
 	"\"noise\", \"likely\", \"sure\": whether so large a difference is chance, by the number "
 	"of\n"
 	"samples on either side.\n";
+static const char timeline_more[] =
+	"\nWithout FILE it is of what the running perfd keeps. FILE is a profile that knows of "
+	"time:\n"
+	"perf script's text; - is standard input. Without -o the result goes to standard output.\n"
+	"Formats: table, json, svg, html. --top: series of their own, 9 at most (default: 8).\n";
 static const char symbolize_more[] =
 	"\nAddresses are hexadecimal, with 0x or without; none at all: one a line from standard\n"
 	"input. Needs no perfd: the same worker that perfd uses, without privileges, reads the\n"
@@ -92,6 +97,10 @@ static const struct command commands[] = {
 	 OPTION_BIT(PID) | OPTION_BIT(OFFSETS) | OPTION_BIT(NO_INLINES) | OPTION_BIT(NO_DEMANGLE) |
 		 OPTION_BIT(SHORT) | OPTION_BIT(JSON) | OPTION_BIT(CONFIG) | OPTIONS_MIXED,
 	 cmd_symbolize, symbolize_more, INT_MAX},
+	{"timeline", "[FILE] [-o OUT] [options]", "what ran when, by process, thread or module",
+	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | WHERE | OPTION_BIT(BY) | OPTION_BIT(LAST) |
+		 OPTION_BIT(VALUE) | OPTION_BIT(TOP) | OPTION_BIT(JSON),
+	 cmd_timeline, timeline_more, 1},
 	{"version", "", "print the version", 0, cmd_version, NULL, 0},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -122,7 +131,8 @@ static int help_command(const struct command *command)
 	options_help(command->options);
 	if (command->more)
 		fputs(command->more, stdout);
-	if (command->options & OPTION_BIT(FORMAT) && command->run != cmd_diff)
+	if (command->options & OPTION_BIT(FORMAT) && command->run != cmd_diff &&
+	    command->run != cmd_timeline)
 		result_help();
 	return EXIT_CODE_OK;
 }

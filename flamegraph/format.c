@@ -63,6 +63,11 @@ static size_t extension_fit(const char *extensions, const char *path, size_t len
 	return best;
 }
 
+bool format_has_extension(const char *path, const char *extensions)
+{
+	return extension_fit(extensions, path, strlen(path)) > 0;
+}
+
 const struct format *format_for_path(const char *path)
 {
 	const struct format *best = NULL;

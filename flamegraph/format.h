@@ -82,6 +82,8 @@ extern const size_t format_count;
 
 /* NULL if there is none of that name. */
 const struct format *format_find(const char *name);
+/* Whether `path` ends with one of the extensions, in any case. */
+bool format_has_extension(const char *path, const char *extensions);
 /* By the longest extension that the path ends with (".folded", ".svg", …), in any
  * case; NULL if none fits. */
 const struct format *format_for_path(const char *path);

@@ -50,6 +50,8 @@ class Timeline {
 		this.cursor = document.createElementNS("http://www.w3.org/2000/svg", "path");
 		this.cursor.id = "cursor";
 		this.root.insertBefore(this.cursor, this.root.querySelector("#legend"));
+		/* As wide as there is room; the height follows. */
+		this.root.setAttribute("width", "100%");
 		this.status.setAttribute("role", "status");
 		plot.setAttribute("tabindex", "0");
 		plot.setAttribute("role", "application");

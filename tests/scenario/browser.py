@@ -120,6 +120,18 @@ def perf_script():
     return "".join(samples)
 
 
+def two_programs():
+    """Four seconds of perf's text in steps of 100 ms: one works all the time, another one
+    twice as much from second 1 to 3."""
+    samples = []
+    for step in range(80):
+        for name, works in (("steady", step % 2 == 0), ("<b>burst", 20 <= step < 60)):
+            if works:
+                samples.append(f"{name} 7 {100 + step / 20:.6f}: 50000000 cpu-clock:\n"
+                               "\t1000 work+0x1 (/bin/app)\n\n")
+    return "".join(samples)
+
+
 def crowd():
     """More boxes than a report keeps: 210,000, of which a part is smaller than the rest."""
     lines = "".join(f"stack app;outer_{i // 700};inner_{i % 700} {1000 if i % 5 else 100}\n"
@@ -149,6 +161,12 @@ def make_pictures():
     subprocess.run([os.path.join(BUILD, "perfctl"), "diff", "before.folded", "after.folded",
                     "--by", "value", "-o", "diff.svg"], cwd=PLACE, check=True, timeout=PATIENCE,
                    stderr=subprocess.DEVNULL)
+    with open(os.path.join(PLACE, "two.perf"), "w", encoding="utf-8") as file:
+        file.write(two_programs())
+    for form in ("svg", "html"):
+        subprocess.run([os.path.join(BUILD, "perfctl"), "timeline", "two.perf", "-o",
+                        "timeline." + form], cwd=PLACE, check=True, timeout=PATIENCE,
+                       stderr=subprocess.DEVNULL)
     for palette in ("hot", "module", "memory", "name", "colour-blind"):
         render(palette, basic, "svg", palette)
 
@@ -158,7 +176,7 @@ def main():
     make_pictures()
     env = {**os.environ, "BROWSER": browser, "NODE_PATH": os.path.join(PLACE, "node_modules")}
     failed = 0
-    for script in ("svg.js", "diff.js", "html.js"):
+    for script in ("svg.js", "diff.js", "timeline.js", "html.js"):
         failed |= subprocess.run([node, os.path.join(SOURCE, script), PLACE], env=env,
                                  timeout=PATIENCE).returncode
     return 1 if failed else 0

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""perfctl over files, as a person uses it: convert, flamegraph, report and diff, from files
+"""perfctl over files, as a person uses it: convert, flamegraph, report, diff and timeline, from files
 and pipes, with what is said and with which exit code when it cannot be. No perfd is needed."""
 
 import gzip
@@ -85,6 +85,23 @@ def differences():
             lib.contains(file.read(), "1 boxes without a width in this view", "the foot")
 
 
+def time_lines():
+    with tempfile.TemporaryDirectory() as place:
+        with open(os.path.join(place, "in.perf"), "w", encoding="utf-8") as file:
+            file.write(PERF)
+        table, _ = perfctl("timeline", "in.perf", "--step", "1s", place=place)
+        lib.contains(table, "in 2 steps of 1.00 s", "the table")
+        line = json.loads(perfctl("timeline", "in.perf", "--json", "--by", "kind", "--step", "1s",
+                                  place=place)[0])
+        lib.equal(line["schema"], "perfd.timeline/1", "schema")
+        lib.equal([(one["name"], one["values"]) for one in line["series"]],
+                  [("user", [1000, 3000])], "series")
+        for name, begin in (("t.svg", "<?xml"), ("t.html", "<!DOCTYPE html>")):
+            perfctl("timeline", "in.perf", "-o", name, place=place)
+            with open(os.path.join(place, name), encoding="utf-8") as file:
+                lib.check(file.read().startswith(begin), f"{name} does not begin with {begin}")
+
+
 def errors():
     with tempfile.TemporaryDirectory() as place:
         for args, data, code, text in (
@@ -100,10 +117,16 @@ def errors():
                 (["diff"], b"", 2, "name two files"),
                 (["diff", "-"], b"a 1\n", 2, "has one column"),
                 (["report", "-", "--last", "1m"], b"a 1\n", 2, "not of a file"),
+                (["timeline", "-"], b"a 1\n", 1, "says nothing of time"),
+                (["timeline", "-", "--by", "x"], b"a 1\n", 2, "expected process, thread"),
+                (["timeline", "-", "--top", "50"], b"a 1\n", 2, "at most 9"),
+                (["timeline", "-", "-f", "x"], b"a 1\n", 2, "can be table, json, svg or html"),
+                (["timeline", "-", "--last", "1m"], b"a 1\n", 2, "not of a file"),
                 (["convert", "--from", "pprof"], b"\x0a\x7f", 1, "damaged at byte 2")):
             _, said = perfctl(*args, data=data, place=place, code=code)
             lib.contains(said, text, f"what is said of {args}")
         lib.equal(os.listdir(place), [], "files left behind")
 
 
-lib.main(from_standard_input, from_files, malformed_lines_are_told, differences, errors)
+lib.main(from_standard_input, from_files, malformed_lines_are_told, differences, time_lines,
+         errors)

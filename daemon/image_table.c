@@ -154,6 +154,38 @@ uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
 	return add(table, mmap, identity(mmap));
 }
 
+uint32_t image_table_add_jit(struct image_table *table, uint32_t pid, int fd)
+{
+	uint32_t *slot = &table->jit[table->next_jit % IMAGE_JIT_MAX];
+	union {
+		struct abi_mmap mmap;
+		uint8_t bytes[sizeof(struct abi_mmap) + 8];
+	} named = {0};
+	struct image *image, *oldest = image_table_get(table, *slot);
+	uint32_t id;
+
+	/* No identity's hash: nothing else is to be taken for it. */
+	memcpy(named.mmap.path, "[jit]", sizeof("[jit]"));
+	id = add(table, &named.mmap,
+		 XXH3_64bits_withSeed(&table->jit_made, sizeof(table->jit_made), 7));
+	image = image_table_get(table, id);
+	if (!image) {
+		close(fd);
+		return IMAGE_NONE;
+	}
+	table->jit_made++;
+	table->next_jit++;
+	if (oldest)
+		image_close(table, oldest);
+	*slot = id;
+	image->jit = image->anonymous = true;
+	image->state = IMAGE_READY;
+	image->fd = fd;
+	image->use.pid = pid;
+	table->held++;
+	return id;
+}
+
 /* The file behind a mapping, while the process has it: owner, mode and place. Its
  * file system is not asked, for that may be a user's or far away. */
 static bool stat_mapping(const struct abi_mmap *mmap, struct stat *ret)

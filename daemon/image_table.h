@@ -25,6 +25,7 @@
 #include "daemon/file_identity.h"
 
 #define IMAGE_NONE 0u
+#define IMAGE_JIT_MAX 256u /* lists of just-in-time compilers that are held open */
 #define IMAGE_KERNEL UINT32_MAX /* the kernel and its modules: never in the table */
 
 enum image_state {
@@ -57,6 +58,7 @@ struct image {
 	bool roots; /* only root can have written the opened file */
 	struct file_identity identity; /* of the opened file, if `identified` */
 	bool identified;
+	bool jit; /* what one process's compiler wrote down, by process address; in no mapping */
 	bool announced; /* to the kernel side */
 	struct image_use use; /* the newest */
 	char *path; /* as the process that mapped it first sees it */
@@ -72,6 +74,9 @@ struct image_table {
 	uint32_t next_close; /* where the search for one to close goes on */
 	uint64_t refused; /* images above the limit */
 	uint64_t failed;
+	uint32_t jit[IMAGE_JIT_MAX]; /* ids; 0: none */
+	uint32_t next_jit;
+	uint64_t jit_made;
 };
 
 void image_table_init(struct image_table *table, uint32_t max, uint32_t held_max);
@@ -81,6 +86,10 @@ uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
 /* The same for a mapping that a process has now: one of another file that says it
  * has the build id of a user's is told apart from it. */
 uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap);
+/* The list of names that a process's just-in-time compiler writes (perf_map_file.h), open
+ * for reading; the table's from then on, on failure too. Of more than IMAGE_JIT_MAX the
+ * oldest is closed. IMAGE_NONE above the limit of images. */
+uint32_t image_table_add_jit(struct image_table *table, uint32_t pid, int fd);
 struct image *image_table_get(const struct image_table *table, uint32_t id);
 /* Opens the file by image->use if that has not been done (a failed one is tried
  * again with each new use, three times in all). */

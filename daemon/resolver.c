@@ -11,6 +11,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "symbolizer/debug_file.h"
+#include "symbolizer/perf_map_file.h"
 
 #define NAMES_PER_REQUEST 4096u
 #define MAPS_UNDER_WAY_MAX 8u
@@ -136,6 +137,9 @@ static void on_names(void *context, int error, const char *text,
 			request_destroy(request);
 			return;
 		}
+		/* Not once more over a list that a worker did not survive. */
+		if (image && image->jit && error == -EFAULT)
+			image_table_fail(resolver->images, image, text);
 		log_debug("%s: %s", image ? image->path : "?", text ? text : "no names");
 	}
 	if (request->generation == resolver->stacks->generation)
@@ -213,6 +217,51 @@ static int hand_over(struct resolver *resolver, struct image *image)
 	return -EAGAIN;
 }
 
+#define JIT_LOOK_NS NSEC_PER_SEC /* a compiler may begin its list at any time */
+
+/* stack_table's memory_image. */
+static uint32_t jit_image(void *context, struct process *process)
+{
+	struct resolver *resolver = context;
+	uint64_t now = clock_boot_ns();
+	int fd;
+
+	if (process->jit_execs != process->execs) {
+		process->jit_execs = process->execs;
+		process->jit_image = IMAGE_NONE;
+		process->jit_looked = 0;
+	}
+	if (process->jit_image != IMAGE_NONE || process->end ||
+	    (process->jit_looked && now - process->jit_looked < JIT_LOOK_NS))
+		return process->jit_image;
+	process->jit_looked = now;
+	if (!perf_map_file_open((pid_t)process->pid, &fd))
+		process->jit_image = image_table_add_jit(resolver->images, process->pid, fd);
+	return process->jit_image;
+}
+
+void resolver_name_memory(struct resolver *resolver)
+{
+	resolver->stacks->memory_image = jit_image;
+	resolver->stacks->memory_context = resolver;
+}
+
+static int ask_symbolizer(struct resolver *resolver, struct image *file, const uint64_t *offsets,
+			  struct resolver_request *request)
+{
+	int fd;
+
+	if (!file)
+		return symbolizer_kernel_names(resolver->symbolizer, offsets, request->count,
+					       on_names, request);
+	if (!file->jit)
+		return symbolizer_names(resolver->symbolizer, file->id, offsets, request->count,
+					on_names, request);
+	fd = file->fd < 0 ? -1 : fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+	return symbolizer_jit_names(resolver->symbolizer, file->id, fd, offsets, request->count,
+				    on_names, request);
+}
+
 static void give_up(struct resolver *resolver, const uint32_t *frames, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -240,7 +289,7 @@ static void ask_names(struct resolver *resolver, uint32_t image, const uint32_t 
 	struct resolver_request *request;
 	int r = !offsets || (image != IMAGE_KERNEL && !file) ? -ENOENT : 0;
 
-	if (!r && file)
+	if (!r && file && !file->jit)
 		r = hand_over(resolver, file);
 	if (r == -EAGAIN && !ask_later(stacks, frames, count))
 		return;
@@ -262,12 +311,7 @@ static void ask_names(struct resolver *resolver, uint32_t image, const uint32_t 
 		offsets[i] = frame->offset;
 		request->frames[i] = frames[i];
 	}
-	if (image == IMAGE_KERNEL)
-		r = symbolizer_kernel_names(resolver->symbolizer, offsets, count, on_names,
-					    request);
-	else
-		r = symbolizer_names(resolver->symbolizer, image, offsets, count, on_names,
-				     request);
+	r = ask_symbolizer(resolver, file, offsets, request);
 	if (r) {
 		request_destroy(request);
 		give_up(resolver, frames, count);

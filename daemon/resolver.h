@@ -50,6 +50,9 @@ typedef void resolver_table_fn(void *context, uint32_t image, const struct resol
 int resolver_init(struct resolver *resolver, const struct config *config, const char *program,
 		  struct error *error);
 void resolver_deinit(struct resolver *resolver);
+/* From now on code that processes write themselves has the names that they write down,
+ * where they do (perf_map_file.h). The tables are set. */
+void resolver_name_memory(struct resolver *resolver);
 /* Puts a process on the list of those whose mappings are to be read; `now`:
  * before all others. */
 void resolver_want_maps(struct resolver *resolver, struct process *process, bool now);

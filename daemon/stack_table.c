@@ -43,7 +43,9 @@ void stack_table_reset(struct stack_table *table)
 	struct stack_table empty = {.max = table->max,
 				    .generation = table->generation + 1,
 				    .refused = table->refused,
-				    .resets = table->resets + 1};
+				    .resets = table->resets + 1,
+				    .memory_image = table->memory_image,
+				    .memory_context = table->memory_context};
 
 	stack_table_deinit(table);
 	*table = empty;
@@ -101,21 +103,26 @@ static uint32_t resolve_kernel(struct stack_table *table, uint64_t address, bool
 
 /* The kernel side has done that for user frames, and turned all whose mapping it
  * knew into places in files; what is left is looked up here. */
-static uint32_t resolve_user(struct stack_table *table, const struct mapping_set *maps,
-			     uint64_t word)
+static uint32_t resolve_user(struct stack_table *table, struct process *process, uint64_t word)
 {
+	const struct mapping_set *maps = process ? process->maps : NULL;
 	uint64_t at = ABI_FRAME_OFFSET(word);
 	const struct mapping *mapping;
+	uint32_t image = IMAGE_NONE;
 
 	if (ABI_FRAME_IMAGE(word))
 		return frame_index(table, ABI_FRAME_IMAGE(word), at);
 	mapping = mapping_set_find(maps, at);
 	if (!mapping || mapping->image == IMAGE_NONE)
 		return frame_index(table, IMAGE_NONE, 0);
+	if (mapping->memory && process && table->memory_image)
+		image = table->memory_image(table->memory_context, process);
+	if (image != IMAGE_NONE)
+		return frame_index(table, image, at);
 	return frame_index(table, mapping->image, at - mapping->start + mapping->offset);
 }
 
-static void resolve(struct stack_table *table, struct stack *stack, const struct mapping_set *maps,
+static void resolve(struct stack_table *table, struct stack *stack, struct process *process,
 		    const uint64_t *addresses, size_t count, bool kernel)
 {
 	size_t first = table->frame_ids.count;
@@ -124,7 +131,7 @@ static void resolve(struct stack_table *table, struct stack *stack, const struct
 		return;
 	for (size_t i = 0; i < count; i++) {
 		uint32_t frame = kernel ? resolve_kernel(table, addresses[i], i == 0)
-					: resolve_user(table, maps, addresses[i]);
+					: resolve_user(table, process, addresses[i]);
 
 		if (frame == UINT32_MAX)
 			break;
@@ -170,8 +177,7 @@ void stack_table_put(struct stack_table *table, const struct abi_stack *record,
 	if (!kernel && process && process->maps_state != MAPS_KNOWN)
 		keep_raw(table, stack, (const uint64_t *)record->frames, count, process);
 	else
-		resolve(table, stack, process ? process->maps : NULL,
-			(const uint64_t *)record->frames, count, kernel);
+		resolve(table, stack, process, (const uint64_t *)record->frames, count, kernel);
 }
 
 bool stack_table_expect(struct stack_table *table, uint64_t id)
@@ -185,7 +191,7 @@ bool stack_table_expect(struct stack_table *table, uint64_t id)
 	return true;
 }
 
-void stack_table_mapped(struct stack_table *table, const struct process *process)
+void stack_table_mapped(struct stack_table *table, struct process *process)
 {
 	for (size_t i = 0; table->raw && i < table->stacks.count; i++) {
 		struct stack *stack = &table->stacks.items[i];
@@ -196,7 +202,7 @@ void stack_table_mapped(struct stack_table *table, const struct process *process
 			continue;
 		stack->raw = NULL;
 		drop_raw(table, stack);
-		resolve(table, stack, process->maps, raw, count, false);
+		resolve(table, stack, process, raw, count, false);
 		free(raw);
 	}
 }

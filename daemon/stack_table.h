@@ -77,6 +77,10 @@ struct stack_table {
 	uint32_t generation; /* of indexes: changes with every reset */
 	uint64_t refused; /* stacks above four times the limit */
 	uint64_t resets;
+	/* The image that names the code which a process wrote into its memory, by process
+	 * address; IMAGE_NONE: there is none. NULL: never. */
+	uint32_t (*memory_image)(void *context, struct process *process);
+	void *memory_context;
 };
 
 void stack_table_init(struct stack_table *table, uint32_t max);
@@ -98,7 +102,7 @@ void stack_table_put(struct stack_table *table, const struct abi_stack *record,
  * for it, or it is there. */
 bool stack_table_expect(struct stack_table *table, uint64_t id);
 /* The process's mappings are known now: its RAW stacks become READY. */
-void stack_table_mapped(struct stack_table *table, const struct process *process);
+void stack_table_mapped(struct stack_table *table, struct process *process);
 /* An answer for one frame; `count` 0: it has no name, but perhaps a beginning. */
 void stack_table_name(struct stack_table *table, uint32_t frame, const struct frame_name *names,
 		      size_t count, uint64_t start);

@@ -13,6 +13,7 @@
 #include "daemon/base/clock.h"
 #include "symbolizer/debug_file.h"
 #include "symbolizer/opener.h"
+#include "symbolizer/perf_map_file.h"
 #include "symbolizer/vdso.h"
 
 #define TICK_MS 250
@@ -260,6 +261,7 @@ struct question {
 	uint32_t index; /* of the caller's address */
 };
 #define FILE_KERNEL (UINT32_MAX - 1)
+#define FILE_JIT (UINT32_MAX - 2) /* memory that the process wrote itself */
 
 struct asking {
 	struct symbolize *symbolize;
@@ -280,6 +282,7 @@ static void on_names(void *context, int error, const char *text,
 		const struct question *question = &asking->questions[i];
 		struct symbolize_place place = {
 			.path = question->file == FILE_KERNEL ? "kernel"
+				: question->file == FILE_JIT  ? "[jit]"
 				: question->file == NO_FILE   ? ""
 							      : files[question->file].path,
 			.offset = question->place,
@@ -305,6 +308,17 @@ static int ask_file(struct asking *asking, const uint64_t *places, struct error 
 	if (number == FILE_KERNEL) {
 		r = symbolizer_kernel_names(symbolize->symbolizer, places, asking->count, on_names,
 					    asking);
+	} else if (number == FILE_JIT) {
+		int fd;
+
+		r = perf_map_file_open(symbolize->pid, &fd);
+		if (r < 0) {
+			on_names(asking, -ENOENT, "in memory without a file, and no perf map", NULL,
+				 0);
+			return 0;
+		}
+		r = symbolizer_jit_names(symbolize->symbolizer, FILE_JIT, fd, places, asking->count,
+					 on_names, asking);
 	} else if (!symbolize->files.items[number].image) {
 		on_names(asking, -ENOENT, symbolize->files.items[number].why, NULL, 0);
 		return 0;
@@ -318,8 +332,15 @@ static int ask_file(struct asking *asking, const uint64_t *places, struct error 
 	return 0;
 }
 
+static bool is_memory(const struct symbolizer_mapping *mapping)
+{
+	return mapping->executable && (!mapping->path[0] || !strncmp(mapping->path, "[anon", 5) ||
+				       !strncmp(mapping->path, "/memfd:", 7));
+}
+
 static void locate(struct symbolize *symbolize, uint64_t address, struct question *question)
 {
+	const struct symbolizer_mapping *mapping;
 	size_t at;
 
 	question->place = address;
@@ -334,13 +355,18 @@ static void locate(struct symbolize *symbolize, uint64_t address, struct questio
 	at = find_mapping(symbolize, address);
 	if (at == SIZE_MAX)
 		return;
+	mapping = &symbolize->mappings.items[at];
+	if (is_memory(mapping)) {
+		question->file = FILE_JIT;
+		return;
+	}
 	question->file = file_of(symbolize, at);
 	if (question->file == NO_FILE)
 		return;
-	question->place = address - symbolize->mappings.items[at].start;
+	question->place = address - mapping->start;
 	/* A vDSO's mapping has no file offset. */
-	if (symbolize->mappings.items[at].path[0] == '/')
-		question->place += symbolize->mappings.items[at].offset;
+	if (mapping->path[0] == '/')
+		question->place += mapping->offset;
 }
 
 static int compare(const void *left, const void *right)

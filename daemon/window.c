@@ -186,6 +186,7 @@ static void push_named(struct folding *f, const struct frame *at)
 			.line = name->line,
 			.kind = at->image == IMAGE_KERNEL ? FRAME_KERNEL
 				: name->inlined           ? FRAME_INLINE
+				: image && image->jit     ? FRAME_JIT
 							  : FRAME_USER,
 		};
 

@@ -231,6 +231,7 @@ void answer_take(struct symbolizer *s)
 		break;
 	case WIRE_IMAGE_NAMES:
 	case WIRE_KERNEL_NAMES:
+	case WIRE_JIT_NAMES:
 		on_names(s, s->current);
 		break;
 	case WIRE_KERNEL_LOAD:

@@ -233,6 +233,7 @@ static void call_failed(struct symbolizer *s, const struct op *op, const struct 
 		break;
 	case WIRE_IMAGE_NAMES:
 	case WIRE_KERNEL_NAMES:
+	case WIRE_JIT_NAMES:
 		if (op->done.names)
 			op->done.names(op->context, error->code, error->text, NULL, 0);
 		break;
@@ -486,6 +487,25 @@ int symbolizer_names(struct symbolizer *s, uint32_t image, const uint64_t *offse
 		return -ENOENT;
 	entry->used = ++s->uses;
 	return submit(s, &op, offsets);
+}
+
+int symbolizer_jit_names(struct symbolizer *s, uint32_t map, int fd, const uint64_t *addresses,
+			 size_t count, symbolizer_names_fn *done, void *context)
+{
+	struct op op = {.kind = WIRE_JIT_NAMES,
+			.image = map,
+			.count = count,
+			.fd = fd,
+			.done.names = done,
+			.context = context};
+	int r;
+
+	if (fd < 0)
+		return -EINVAL;
+	r = submit(s, &op, addresses);
+	if (r < 0)
+		close(fd);
+	return r;
 }
 
 int symbolizer_kernel_names(struct symbolizer *s, const uint64_t *addresses, size_t count,

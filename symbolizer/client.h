@@ -149,6 +149,13 @@ int symbolizer_add_debug(struct symbolizer *symbolizer, uint32_t image, int fd);
  * addresses by the program headers, so PIE, non-PIE and prelinked are alike. */
 int symbolizer_names(struct symbolizer *symbolizer, uint32_t image, const uint64_t *offsets,
 		     size_t count, symbolizer_names_fn *done, void *context);
+/* Names for process addresses out of a just-in-time compiler's own list (perf_map.h), a
+ * regular file, open for reading, which is the client's from then on. `map`: the same
+ * number for the same file, so that what was read before need not be read again; not
+ * that of an image. */
+int symbolizer_jit_names(struct symbolizer *symbolizer, uint32_t map, int fd,
+			 const uint64_t *addresses, size_t count, symbolizer_names_fn *done,
+			 void *context);
 /* Names for kernel addresses (modules and BPF programs too). The client opens
  * /proc/kallsyms with the daemon's rights and hands it over, and again when an
  * address has no name and the list is older than some seconds. */

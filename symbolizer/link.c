@@ -255,6 +255,12 @@ static void advance(struct symbolizer *s)
 	case WIRE_UNWIND:
 		step_unwind(s, op);
 		break;
+	case WIRE_JIT_NAMES:
+		strbuf_u32(&s->request, op->image);
+		for (size_t i = 0; i < op->count; i++)
+			strbuf_u64(&s->request, op->addresses[i]);
+		send_step(s, WIRE_JIT_NAMES, op->fd);
+		break;
 	case WIRE_JVM:
 		for (size_t i = 0; i < op->count; i++)
 			strbuf_u64(&s->request, op->addresses[i]);

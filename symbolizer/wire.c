@@ -18,6 +18,7 @@ static const struct wire_kind_info kinds[] = {
 	[WIRE_KERNEL_NAMES] = {"names of the kernel", 8 * WIRE_ADDRESSES_MAX, 64u << 20, false},
 	[WIRE_MAPS] = {"read a process's mappings", 0, 128u << 20, true},
 	[WIRE_UNWIND] = {"make an unwind table", 4, 256u << 20, true},
+	[WIRE_JIT_NAMES] = {"names of a perf map", 4 + 8 * WIRE_ADDRESSES_MAX, 64u << 20, true},
 	[WIRE_JVM] = {"read a Java machine's layout", 16, 1024, true},
 };
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) == WIRE_KIND_COUNT, "a row for each kind");

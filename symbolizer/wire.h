@@ -19,6 +19,8 @@
  *   KERNEL_NAMES  u64 address[]                   strings, names
  *   MAPS          -, and a descriptor             strings, mappings
  *   UNWIND        u32 image, and a descriptor     an unwind table (unwind_table.h)
+ *   JIT_NAMES     u32 map, u64 address[],         strings, names
+ *                 and a descriptor
  *   JVM           u64 code, u64 offset of it      a layout (hotspot.h)
  *                 in libjvm.so, and a descriptor
  *
@@ -61,6 +63,7 @@ enum wire_kind {
 	WIRE_KERNEL_NAMES,
 	WIRE_MAPS,
 	WIRE_UNWIND,
+	WIRE_JIT_NAMES,
 	WIRE_JVM,
 	WIRE_KIND_COUNT,
 };

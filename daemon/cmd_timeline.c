@@ -13,8 +13,6 @@
 #include "flamegraph/format.h"
 #include "flamegraph/timeline.h"
 
-#define FILE_STEP_NS 100000000ULL /* of a file's times, where nobody says otherwise */
-
 struct work {
 	struct timeline_options options;
 	const struct timeline_format *format;
@@ -64,13 +62,8 @@ static int parse(const struct options *options, struct work *work, struct error 
 
 static int load(const struct options *options, struct error *error, struct profile **ret)
 {
-	struct options reading = *options;
-
-	if (!options->rest_count)
-		return command_recent(options, error, ret);
-	if (!reading.step_ns)
-		reading.step_ns = FILE_STEP_NS;
-	return load_profile(options->rest[0], &reading, error, ret);
+	return options->rest_count ? load_profile(options->rest[0], options, error, ret)
+				   : command_recent(options, error, ret);
 }
 
 static int write_timeline(const struct work *work, const struct timeline *timeline,

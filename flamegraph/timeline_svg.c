@@ -76,11 +76,9 @@ static double round_number(double at_least)
 {
 	double power = pow(10, floor(log10(at_least)));
 
-	for (double step = 1; step < 10; step = step == 2 ? 5 : step * 2) {
-		if (step * power >= at_least)
-			return step * power;
-	}
-	return 10 * power;
+	if (power >= at_least)
+		return power;
+	return power * (2 * power >= at_least ? 2 : 5 * power >= at_least ? 5 : 10);
 }
 
 /* Amounts are told as rates, so rates are round. */
@@ -115,7 +113,8 @@ static void put_axis(struct drawing *drawing)
 	double all = (double)timeline->step_ns * (double)timeline->steps;
 	double each = round_number(all / 10);
 
-	for (double at = 0; at <= all * 1.0001; at += each) {
+	for (unsigned i = 0; each * i <= all * 1.0001; i++) {
+		double at = each * i;
 		double x = LEFT + PLOT_WIDTH * at / all;
 		_cleanup_(strbuf_deinit) struct strbuf text = {0};
 

@@ -164,9 +164,9 @@ def make_pictures():
     with open(os.path.join(PLACE, "two.perf"), "w", encoding="utf-8") as file:
         file.write(two_programs())
     for form in ("svg", "html"):
-        subprocess.run([os.path.join(BUILD, "perfctl"), "timeline", "two.perf", "-o",
-                        "timeline." + form], cwd=PLACE, check=True, timeout=PATIENCE,
-                       stderr=subprocess.DEVNULL)
+        subprocess.run([os.path.join(BUILD, "perfctl"), "timeline", "two.perf",
+                        "--step", "100ms", "-o", "timeline." + form],
+                       cwd=PLACE, check=True, timeout=PATIENCE, stderr=subprocess.DEVNULL)
     for palette in ("hot", "module", "memory", "name", "colour-blind"):
         render(palette, basic, "svg", palette)
 

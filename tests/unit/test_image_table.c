@@ -194,6 +194,34 @@ START_TEST(descriptors_are_bounded)
 END_TEST
 
 /* Whoever comes first: a user's file never stands for root's. */
+START_TEST(lists_of_compilers)
+{
+	union event memory = event_of("//anon", GONE, 0, false);
+	struct image_table wide;
+	const struct image *image;
+	uint32_t anonymous, first;
+
+	image_table_init(&wide, IMAGE_JIT_MAX + 2, 3);
+	anonymous = image_table_add(&wide, &memory.mmap);
+	first = image_table_add_jit(&wide, 1, dup(0));
+	image = image_table_get(&wide, first);
+	ck_assert_ptr_nonnull(image);
+	ck_assert_uint_ne(first, anonymous);
+	ck_assert_str_eq(image_module(image), "[anon]");
+	ck_assert_uint_eq(image_table_add(&wide, &memory.mmap), anonymous);
+	/* The same process has another one after an exec; the oldest is closed. */
+	for (unsigned i = 1; i < IMAGE_JIT_MAX; i++)
+		ck_assert_uint_ne(image_table_add_jit(&wide, 1, dup(0)), first);
+	ck_assert_int_ge(image->fd, 0);
+	ck_assert_uint_ne(image_table_add_jit(&wide, 1, dup(0)), IMAGE_NONE);
+	ck_assert_int_lt(image->fd, 0);
+	ck_assert_uint_eq(wide.held, IMAGE_JIT_MAX);
+	ck_assert_uint_eq(image_table_add_jit(&wide, 1, dup(0)), IMAGE_NONE);
+	ck_assert_uint_eq(wide.held, IMAGE_JIT_MAX);
+	image_table_deinit(&wide);
+}
+END_TEST
+
 START_TEST(a_forger_who_is_first)
 {
 	union event forged, genuine = map(ROOTS), gone = event_of(ROOTS, GONE, 0, true);
@@ -302,6 +330,7 @@ int main(void)
 	tcase_add_test(tcase, memory_is_one_image);
 	tcase_add_test(tcase, no_more_than_the_limit);
 	tcase_add_test(tcase, descriptors_are_bounded);
+	tcase_add_test(tcase, lists_of_compilers);
 	workshop_add(tcase, root, "needs root", a_forger_who_is_first);
 	workshop_add(tcase, root, "needs root", a_forger_who_is_second);
 	workshop_add(tcase, root, "needs root", a_forger_from_before);

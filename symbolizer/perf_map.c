@@ -62,7 +62,7 @@ static int add_line(struct perf_map *map, const char *at, const char *end)
 		return 0;
 	while (end > at && (end[-1] == '\r' || end[-1] == ' '))
 		end--;
-	if (at == end)
+	if (at == end || !*at)
 		return 0;
 	if (map->functions.count + map->fresh.count >= PERF_MAP_FUNCTIONS_MAX ||
 	    map->names.bytes.count >= PERF_MAP_NAMES_MAX) {
@@ -71,7 +71,7 @@ static int add_line(struct perf_map *map, const char *at, const char *end)
 	}
 	function.end = function.start + size;
 	size = (size_t)(end - at) < PERF_MAP_NAME_MAX ? (size_t)(end - at) : PERF_MAP_NAME_MAX;
-	function.name = strtab_add(&map->names, at, size);
+	function.name = strtab_add(&map->names, at, strnlen(at, size));
 	return function.name == UINT32_MAX ? -ENOMEM : vec_push(&map->fresh, function);
 }
 

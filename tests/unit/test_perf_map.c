@@ -44,14 +44,18 @@ START_TEST(lines)
 		   "0x1010 0X20 LazyCompile:*second function /a b.js:3\r\n"
 		   "none\n\n12 zz x\n2000 10\n2000 10 \n2000 0 empty\n"
 		   "fffffffffffffff8 10 wraps\n11112222333344445 1 long\n");
+	lseek(fd, 0, SEEK_END);
+	ck_assert_int_eq(write(fd, "5000 10 \0x\n6000 10 a\0b\n", 24), 24);
 	update(&map, fd);
+	ck_assert_str_eq(at(&map, 0x5000), "-");
+	ck_assert_str_eq(at(&map, 0x6000), "a");
 	ck_assert_str_eq(at(&map, 0xfff), "-");
 	ck_assert_str_eq(at(&map, 0x1000), "first");
 	ck_assert_str_eq(at(&map, 0x100f), "first");
 	ck_assert_str_eq(at(&map, 0x1010), "LazyCompile:*second function /a b.js:3");
 	ck_assert_str_eq(at(&map, 0x102f), "LazyCompile:*second function /a b.js:3");
 	ck_assert_str_eq(at(&map, 0x1030), "-");
-	ck_assert_uint_eq(map.functions.count, 2);
+	ck_assert_uint_eq(map.functions.count, 3);
 	close(fd);
 	perf_map_deinit(&map);
 }

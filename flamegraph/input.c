@@ -99,9 +99,10 @@ static int make_room(struct input *input)
 		if (input->capacity - input->end >= BLOCK)
 			return 0;
 	}
-	moved = realloc(input->buffer, grown);
+	moved = realloc(input->buffer, grown + INPUT_PAD);
 	if (!moved)
 		return error_set(&input->error, -ENOMEM, "no memory to read into");
+	memset(moved + grown, 0, INPUT_PAD);
 	input->buffer = moved;
 	input->capacity = grown;
 	return 0;
@@ -177,34 +178,30 @@ const char *input_peek(struct input *input, size_t *ret_n)
 	return *ret_n ? input->buffer + input->begin : "";
 }
 
-const char *input_line(struct input *input, size_t *ret_n)
+const char *input_line_read(struct input *input, size_t *ret_n)
 {
-	size_t looked = 0, n;
-	const char *line, *newline = NULL;
+	size_t looked = input->end - input->begin;
+	const char *line;
 
-	while (!newline) {
-		n = input->end - input->begin;
-		if (n > looked)
-			newline = memchr(input->buffer + input->begin + looked, '\n', n - looked);
+	while (fill(input)) {
+		size_t n = input->end - input->begin;
+
+		if (memchr(input->buffer + input->begin + looked, '\n', n - looked))
+			return input_line(input, ret_n);
 		looked = n;
-		if (newline)
-			break;
 		if (n > INPUT_LINE_MAX) {
 			error_set(&input->error, -E2BIG, "line %lu has more than %u bytes",
 				  (unsigned long)input->line + 1, INPUT_LINE_MAX);
 			return NULL;
 		}
-		if (!fill(input)) {
-			if (!n || input->error.code)
-				return NULL;
-			break;
-		}
 	}
+	if (!looked || input->error.code)
+		return NULL;
+	/* The last one, without a newline. */
 	line = input->buffer + input->begin;
-	n = newline ? (size_t)(newline - line) : looked;
-	input->begin += n + (newline ? 1 : 0);
+	input->begin += looked;
 	input->line++;
-	*ret_n = n && line[n - 1] == '\r' ? n - 1 : n;
+	*ret_n = line[looked - 1] == '\r' ? looked - 1 : looked;
 	return line;
 }
 

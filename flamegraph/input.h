@@ -12,10 +12,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "daemon/base/error.h"
 
 #define INPUT_LINE_MAX (16U << 20) /* bytes; a longer line ends the reading */
+#define INPUT_PAD 64 /* bytes behind a line that may be looked at, whatever they are */
 #define INPUT_ALL_MAX (2ULL << 30) /* bytes of a format that is read as a whole, inflated */
 
 struct input_inflate;
@@ -42,7 +44,24 @@ void input_deinit(struct input *input);
 /* The beginning of what is left, 64 KiB of it if there is that much, without taking
  * it: for recognising a format. */
 const char *input_peek(struct input *input, size_t *ret_n);
-/* The next line without its "\n" or "\r\n"; NULL at the end or on an error. */
-const char *input_line(struct input *input, size_t *ret_n);
+/* As input_line(), of which it is the rare part: the line is not in the buffer yet. */
+const char *input_line_read(struct input *input, size_t *ret_n);
+/* The next line without its "\n" or "\r\n"; NULL at the end or on an error. Behind it
+ * INPUT_PAD bytes can be read. */
+static inline const char *input_line(struct input *input, size_t *ret_n)
+{
+	const char *line = input->buffer + input->begin, *newline = NULL;
+	size_t n;
+
+	if (input->begin < input->end)
+		newline = memchr(line, '\n', input->end - input->begin);
+	if (!newline)
+		return input_line_read(input, ret_n);
+	n = (size_t)(newline - line);
+	input->begin += n + 1;
+	input->line++;
+	*ret_n = n && line[n - 1] == '\r' ? n - 1 : n;
+	return line;
+}
 /* All that is left; NULL on an error. */
 const char *input_all(struct input *input, size_t *ret_n);

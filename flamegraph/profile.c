@@ -7,9 +7,9 @@
 
 #include "flamegraph/profile_internal.h"
 
-/* The three indexes map a hash to an id. Two things with one hash lie at
- * consecutive keys, and what is found is always compared: an entry that is
- * stale (left behind when something was undone) is merely passed over. */
+/* The three indexes map a hash to an id. In the two hashmaps two things with one hash lie
+ * at consecutive keys. What is found is always compared: an entry that is stale (left
+ * behind when something was undone) is merely passed over. */
 
 struct profile *profile_create(void)
 {
@@ -37,7 +37,7 @@ void profile_destroy(struct profile *profile)
 	vec_free(&profile->values);
 	vec_free(&profile->counts);
 	hashmap_deinit(&profile->frame_index);
-	hashmap_deinit(&profile->stack_index);
+	id_index_deinit(&profile->stack_index);
 	hashmap_deinit(&profile->sample_index);
 	free(profile);
 }
@@ -126,7 +126,7 @@ uint32_t profile_frame(struct profile *profile, const struct profile_frame *fram
 	return (uint32_t)profile->frames.count++;
 }
 
-static bool stack_equal(const struct profile *profile, uint64_t stack, const uint32_t *frames,
+static bool stack_equal(const struct profile *profile, uint32_t stack, const uint32_t *frames,
 			size_t count)
 {
 	const uint32_t *have;
@@ -134,14 +134,14 @@ static bool stack_equal(const struct profile *profile, uint64_t stack, const uin
 
 	if (stack >= profile->stack_ends.count)
 		return false;
-	have = profile_stack_frames(profile, (uint32_t)stack, &have_count);
+	have = profile_stack_frames(profile, stack, &have_count);
 	return have_count == count && !memcmp(have, frames, count * sizeof(*frames));
 }
 
 uint32_t profile_stack(struct profile *profile, const uint32_t *frames, size_t count)
 {
-	size_t begin = profile->stack_frames.count;
-	uint64_t *found, key;
+	size_t begin = profile->stack_frames.count, at;
+	uint32_t hash, found;
 
 	if (!count)
 		return 0;
@@ -149,15 +149,16 @@ uint32_t profile_stack(struct profile *profile, const uint32_t *frames, size_t c
 		if (frames[i] >= profile->frames.count)
 			return PROFILE_NONE;
 	}
-	key = XXH3_64bits(frames, count * sizeof(*frames));
-	for (; (found = hashmap_get(&profile->stack_index, key)); key++) {
-		if (stack_equal(profile, *found, frames, count))
-			return (uint32_t)*found;
+	hash = (uint32_t)XXH3_64bits(frames, count * sizeof(*frames));
+	at = id_index_begin(&profile->stack_index, hash);
+	while ((found = id_index_next(&profile->stack_index, hash, &at)) != ID_INDEX_NONE) {
+		if (stack_equal(profile, found, frames, count))
+			return found;
 	}
 	if (profile->stack_ends.count >= PROFILE_NONE - 1 || count > SIZE_MAX / 8 - begin ||
 	    vec_reserve(&profile->stack_frames, begin + count) ||
 	    vec_reserve(&profile->stack_ends, profile->stack_ends.count + 1) ||
-	    hashmap_put(&profile->stack_index, key, profile->stack_ends.count))
+	    id_index_put(&profile->stack_index, hash, (uint32_t)profile->stack_ends.count))
 		return PROFILE_NONE;
 	memcpy(profile->stack_frames.items + begin, frames, count * sizeof(*frames));
 	profile->stack_frames.count = begin + count;

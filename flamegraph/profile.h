@@ -23,6 +23,7 @@
 #include "daemon/base/hashmap.h"
 #include "daemon/base/strtab.h"
 #include "daemon/base/vec.h"
+#include "flamegraph/id_index.h"
 
 #define PROFILE_NONE UINT32_MAX
 #define PROFILE_VALUES_MAX 8
@@ -100,7 +101,7 @@ struct profile {
 	uint32_t event; /* by which event ("cpu-clock") */
 
 	struct hashmap frame_index; /* hash -> id; private */
-	struct hashmap stack_index;
+	struct id_index stack_index;
 	struct hashmap sample_index;
 	size_t samples_indexed; /* so many of the first samples are in sample_index */
 };

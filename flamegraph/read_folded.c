@@ -20,6 +20,7 @@
 #include "daemon/base/cleanup.h"
 #include "flamegraph/import.h"
 #include "flamegraph/input.h"
+#include "flamegraph/scan.h"
 #include "flamegraph/token_cache.h"
 
 #define HEAD_LINES 100
@@ -126,29 +127,56 @@ static size_t common_elements(const struct folded *folded, const char *stack, si
 	return count;
 }
 
+/* Room for one block's elements, and those that put_ends() writes in vain. */
+#define BLOCK_ELEMENTS (SCAN_BLOCK + 4)
+
+/* Element ends by the bits of a block that begins at `at`. Four are written whether there
+ * are so many or not: a block has two or three, and how many cannot be foretold. */
+static struct element *put_ends(struct element *to, uint64_t found, size_t at)
+{
+	struct element *end = to + __builtin_popcountll(found);
+
+	do {
+		for (unsigned i = 0; i < 4; i++) {
+			to[i].end = at + (size_t)__builtin_ctzll(found | 1ULL << 63);
+			found &= found - 1;
+		}
+		to += 4;
+	} while (to < end);
+	return end;
+}
+
 /* The elements of a stack's text from the common ones on, with their hashes. The table
- * of tokens comes nearer meanwhile. -E2BIG: too many. */
+ * of tokens comes nearer meanwhile. Behind the text INPUT_PAD bytes can be read. -E2BIG:
+ * too many. */
 static int split(struct folded *folded, const char *stack, size_t n, size_t common)
 {
-	const char *semicolon;
-	size_t at = 0;
+	_Static_assert(INPUT_PAD >= SCAN_BLOCK, "the last block ends behind the line");
+	struct element *elements = folded->elements.items, *end;
+	size_t begin = common && elements ? elements[common - 1].end + 1 : 0;
 
-	if (common && folded->elements.items)
-		at = folded->elements.items[common - 1].end + 1;
 	folded->elements.count = common;
-	do {
-		struct element element;
+	for (size_t at = begin; at < n; at += SCAN_BLOCK) {
+		uint64_t found = scan_block(stack + at, ';');
 
-		semicolon = memchr(stack + at, ';', n - at);
-		element.end = semicolon ? (size_t)(semicolon - stack) : n;
-		element.hash = token_hash(stack + at, element.end - at);
-		token_cache_prefetch(&folded->tokens, element.hash);
-		if (vec_push(&folded->elements, element))
+		if (n - at < SCAN_BLOCK)
+			found &= (1ULL << (n - at)) - 1;
+		if (vec_reserve(&folded->elements, folded->elements.count + BLOCK_ELEMENTS))
 			return -ENOMEM;
-		if (folded->elements.count > IMPORT_DEPTH_MAX)
+		elements = folded->elements.items;
+		end = put_ends(elements + folded->elements.count, found, at);
+		folded->elements.count = (size_t)(end - elements);
+		if (folded->elements.count >= IMPORT_DEPTH_MAX)
 			return -E2BIG;
-		at = element.end + 1;
-	} while (semicolon);
+	}
+	if (vec_push(&folded->elements, (struct element){.end = n}))
+		return -ENOMEM;
+	elements = folded->elements.items;
+	for (size_t i = common; i < folded->elements.count; i++) {
+		elements[i].hash = token_hash(stack + begin, elements[i].end - begin);
+		token_cache_prefetch(&folded->tokens, elements[i].hash);
+		begin = elements[i].end + 1;
+	}
 	return 0;
 }
 

@@ -25,6 +25,7 @@
 #include "flamegraph/import.h"
 #include "flamegraph/input.h"
 #include "flamegraph/perf_symbol.h"
+#include "flamegraph/scan.h"
 #include "flamegraph/token_cache.h"
 
 #define NS_PER_SECOND 1000000000U
@@ -156,7 +157,7 @@ static void parse_event(const char *text, size_t n, struct header *ret)
 
 static bool parse_header(const char *line, size_t n, struct header *ret)
 {
-	struct header header = {0};
+	struct header header = {.event = "", .rest = ""};
 	size_t at = parse_task(line, n, &header);
 	const char *colon;
 
@@ -393,23 +394,38 @@ static int push_frames(struct perf *perf, uint32_t token)
 	return 0;
 }
 
+/* Offset of the first word, or with `second` of the blank behind it; n: there is none. The
+ * usual is looked up in a block's bits: some blanks, an address, a blank. */
+static size_t skip_address(const char *text, size_t n, bool second)
+{
+	uint64_t blanks = scan_block(text, ' ') | scan_block(text, '\t');
+	uint64_t word = ~blanks & (blanks + 1), after;
+	size_t at = 0;
+
+	after = word ? blanks & ~(word - 1) : 0;
+	if (after) {
+		at = (size_t)__builtin_ctzll(second ? after : word);
+		return at < n ? at : n;
+	}
+	while (at < n && (text[at] == ' ' || text[at] == '\t'))
+		at++;
+	while (second && at < n && text[at] != ' ' && text[at] != '\t')
+		at++;
+	return at;
+}
+
 /* 0, -ENOMEM, or -EBADMSG: it is no line of a stack. */
 static int on_frame(struct perf *perf, const char *text, size_t n)
 {
 	uint64_t hash;
 	struct perf_line line;
 	uint32_t token;
-	size_t at = 0;
+	size_t at;
 
 	if (perf->skipped)
 		return 0;
-	while (at < n && (text[at] == ' ' || text[at] == '\t'))
-		at++;
 	/* The address is part of what it becomes only if it is to be shown. */
-	if (!(perf->options->annotate & FORMAT_ANNOTATE_ADDRESS)) {
-		while (at < n && text[at] != ' ')
-			at++;
-	}
+	at = skip_address(text, n, !(perf->options->annotate & FORMAT_ANNOTATE_ADDRESS));
 	hash = token_hash(text + at, n - at) ^ (perf->java ? 2 : 0);
 	token = token_cache_get(&perf->tokens, hash, text + at, n - at);
 	if (token == TOKEN_NONE) {

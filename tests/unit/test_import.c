@@ -270,6 +270,31 @@ START_TEST(tokens_are_found_again)
 }
 END_TEST
 
+/* Of any length, no byte is overlooked: neither by the hash nor in comparing. */
+START_TEST(each_byte_of_a_token_counts)
+{
+	char one[151], other[151];
+
+	for (size_t i = 0; i < sizeof(one); i++)
+		one[i] = (char)(i * 7 + 1);
+	for (size_t n = 0; n < sizeof(one) - 1; n++) {
+		memcpy(other, one, sizeof(one));
+		ck_assert(token_equal(one, other, n));
+		ck_assert_uint_eq(token_hash(one, n), token_hash(other, n));
+		ck_assert_uint_ne(token_hash(one, n), token_hash(one, n + 1));
+		for (size_t i = 0; i < n; i++) {
+			other[i] ^= 0x40;
+			ck_assert(!token_equal(one, other, n));
+			ck_assert_uint_ne(token_hash(one, n), token_hash(other, n));
+			other[i] ^= 0x40;
+		}
+		other[n] ^= 0x40;
+		ck_assert(token_equal(one, other, n));
+		ck_assert_uint_eq(token_hash(one, n), token_hash(other, n));
+	}
+}
+END_TEST
+
 START_TEST(a_full_cache_begins_anew)
 {
 	struct token_cache cache = {0};
@@ -302,6 +327,7 @@ int main(void)
 	tcase_add_test(tc, the_kernel_by_its_module);
 	tcase_add_test(tc, malformed_lines_are_named);
 	tcase_add_test(tc, tokens_are_found_again);
+	tcase_add_test(tc, each_byte_of_a_token_counts);
 	tcase_add_test(tc, a_full_cache_begins_anew);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

@@ -20,14 +20,17 @@
 static int compare_ended(const void *left, const void *right, void *context)
 {
 	const struct labels *labels = context;
-	uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+	uint32_t a = ((const struct label_key *)left)->id;
+	uint32_t b = ((const struct label_key *)right)->id;
 	char a_end = a & 1 ? ' ' : ';', b_end = b & 1 ? ' ' : ';';
 	size_t a_length, b_length;
 	const char *a_text = label_text(labels, a / 2, &a_length);
 	const char *b_text = label_text(labels, b / 2, &b_length);
 	size_t shorter = a_length < b_length ? a_length : b_length;
-	int order = memcmp(a_text, b_text, shorter);
+	int order = label_compare_prefix(left, right);
 
+	if (!order)
+		order = memcmp(a_text, b_text, shorter);
 	if (order)
 		return order;
 	order = (unsigned char)(a_length > shorter ? a_text[shorter] : a_end) -
@@ -39,15 +42,22 @@ static int compare_ended(const void *left, const void *right, void *context)
 static int rank_ended(const struct labels *labels, uint32_t *inner, uint32_t *last)
 {
 	size_t count = labels->items.count * 2;
-	_cleanup_free_ uint32_t *order = malloc((count + 1) * sizeof(*order));
+	_cleanup_free_ struct label_key *keys = malloc((count + 1) * sizeof(*keys));
 
-	if (!order || count > UINT32_MAX)
+	if (!keys || count > UINT32_MAX)
 		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		size_t length;
+		const char *text = label_text(labels, i / 2, &length);
+
+		keys[i] = (struct label_key){label_prefix(text, length), i};
+		if (length < LABEL_PREFIX)
+			keys[i].prefix |= (uint64_t)(i & 1 ? ' ' : ';')
+					  << 8 * (LABEL_PREFIX - 1 - length);
+	}
+	qsort_r(keys, count, sizeof(*keys), compare_ended, (void *)labels);
 	for (uint32_t i = 0; i < count; i++)
-		order[i] = i;
-	qsort_r(order, count, sizeof(*order), compare_ended, (void *)labels);
-	for (uint32_t i = 0; i < count; i++)
-		(order[i] & 1 ? last : inner)[order[i] / 2] = i;
+		(keys[i].id & 1 ? last : inner)[keys[i].id / 2] = i;
 	return 0;
 }
 

@@ -169,14 +169,24 @@ static int compare_bytes(const struct strtab *strings, uint32_t a, uint32_t b)
 	return order ? order : (a_length > b_length) - (a_length < b_length);
 }
 
+uint64_t label_prefix(const char *text, size_t length)
+{
+	uint64_t prefix = 0;
+
+	for (size_t i = 0; i < LABEL_PREFIX; i++)
+		prefix = prefix << 8 | (i < length ? (unsigned char)text[i] : 0);
+	return prefix;
+}
+
 static int compare_labels(const void *left, const void *right, void *context)
 {
 	const struct labels *labels = context;
-	const struct label *a = &labels->items.items[*(const uint32_t *)left];
-	const struct label *b = &labels->items.items[*(const uint32_t *)right];
-	int order = 0;
+	const struct label_key *a_key = left, *b_key = right;
+	const struct label *a = &labels->items.items[a_key->id];
+	const struct label *b = &labels->items.items[b_key->id];
+	int order = label_compare_prefix(a_key, b_key);
 
-	if (a->text != b->text)
+	if (!order && a->text != b->text)
 		order = compare_bytes(&labels->strings, a->text, b->text);
 	if (!order && a->module != b->module)
 		order = compare_bytes(&labels->profile->strings, a->module, b->module);
@@ -186,13 +196,22 @@ static int compare_labels(const void *left, const void *right, void *context)
 uint32_t *labels_order(const struct labels *labels)
 {
 	size_t count = labels->items.count;
+	_cleanup_free_ struct label_key *keys = malloc((count + 1) * sizeof(*keys));
 	uint32_t *order = malloc((count + 1) * sizeof(*order));
 
-	if (!order)
+	if (!order || !keys) {
+		free(order);
 		return NULL;
-	for (uint32_t i = 0; i < count; i++)
-		order[i] = i;
-	qsort_r(order, count, sizeof(*order), compare_labels, (void *)labels);
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		size_t length;
+		const char *text = label_text(labels, i, &length);
+
+		keys[i] = (struct label_key){label_prefix(text, length), i};
+	}
+	qsort_r(keys, count, sizeof(*keys), compare_labels, (void *)labels);
+	for (size_t i = 0; i < count; i++)
+		order[i] = keys[i].id;
 	return order;
 }
 

@@ -51,6 +51,19 @@ void labels_deinit(struct labels *labels);
 
 const char *label_text(const struct labels *labels, uint32_t label, size_t *ret_length);
 
+/* A label, or something made of one, with the first bytes of its text: most order is
+ * settled by them, without a look at the text. */
+struct label_key {
+	uint64_t prefix; /* LABEL_PREFIX bytes, the first the highest; zeros behind the end */
+	uint32_t id;
+};
+#define LABEL_PREFIX 8
+uint64_t label_prefix(const char *text, size_t length);
+static inline int label_compare_prefix(const struct label_key *a, const struct label_key *b)
+{
+	return (a->prefix > b->prefix) - (a->prefix < b->prefix);
+}
+
 /* ret[label] = its place among all labels sorted by text (bytes), module, kind.
  * To be freed by the caller; NULL: out of memory. */
 uint32_t *labels_rank(const struct labels *labels);

@@ -59,38 +59,45 @@ size_t path_common(const struct paths *paths, const struct path_elements *a,
 	return i;
 }
 
-/* The sort: by the ranks of the first elements, then those that are alike in it by the
- * second, and so on. Only what tells two paths apart is ever looked at, the ranks of one
- * depth lie side by side while they are sorted, and no input makes it quadratic. */
+/* The sort: by the ranks of the first few elements, as many as one number holds, then those
+ * that are alike in it by the next few, and so on. Only what tells two paths apart is ever
+ * looked at, the ranks lie side by side while they are sorted, and no input makes it
+ * quadratic. */
 
-#define FEW 12 /* paths: so many are put in order by comparing whole ones */
 #define CHAIN_MAX 8 /* paths of one stack that collect() looks at */
 #define RADIX_LEAST 64 /* below, insertion is faster than counting */
+#define KEY_ELEMENTS 8 /* of a path in one key, at most */
 
 struct range {
 	size_t begin, end; /* of paths alike in their elements before `depth` */
 	size_t depth;
 };
 
-/* A path with where its frames are, so that a key is one look at memory. */
+/* A path with where its frames are, so that an element is one look at memory. */
 struct sorted {
 	struct path path;
 	const uint32_t *frames;
 	size_t count;
 };
 
+struct entry {
+	uint64_t key;
+	size_t item; /* index into items */
+};
+
 struct sorter {
 	const struct paths *paths;
 	uint32_t *inner, *last; /* rank + 1 of a profile's frame; of it as a leaf */
 	const uint32_t *comm_inner, *comm_last; /* ranks of labels */
-	uint32_t most; /* the highest key */
-	struct sorted *items, *spare;
-	uint64_t *keys, *spare_keys; /* key << 32 | index into items */
+	unsigned bits; /* of an element in a key */
+	unsigned elements; /* in a key */
+	struct sorted *items;
+	struct entry *entries, *spare;
 	VEC(struct range) todo;
 };
 
 /* 0 for a path that has ended: the shorter comes first. */
-static uint32_t key_at(const struct sorter *sorter, const struct sorted *item, size_t depth)
+static uint32_t rank_at(const struct sorter *sorter, const struct sorted *item, size_t depth)
 {
 	size_t count = item->count;
 
@@ -106,87 +113,79 @@ static uint32_t key_at(const struct sorter *sorter, const struct sorted *item, s
 	return (depth + 1 == count ? sorter->last : sorter->inner)[item->frames[depth]];
 }
 
-static int compare_from(const struct sorter *sorter, const struct sorted *a, const struct sorted *b,
-			size_t depth)
+static uint64_t key_at(const struct sorter *sorter, const struct sorted *item, size_t depth)
 {
-	uint32_t a_key, b_key;
+	uint64_t key = 0;
 
-	do {
-		a_key = key_at(sorter, a, depth);
-		b_key = key_at(sorter, b, depth);
-		depth++;
-	} while (a_key == b_key && a_key);
-	return (a_key > b_key) - (a_key < b_key);
+	for (unsigned i = 0; i < sorter->elements; i++)
+		key = key << sorter->bits | rank_at(sorter, item, depth + i);
+	return key;
 }
 
-static void sort_few(const struct sorter *sorter, const struct range *range)
-{
-	for (size_t i = range->begin + 1; i < range->end; i++) {
-		struct sorted item = sorter->items[i];
-		size_t at = i;
-
-		for (; at > range->begin &&
-		       compare_from(sorter, &sorter->items[at - 1], &item, range->depth) > 0;
-		     at--)
-			sorter->items[at] = sorter->items[at - 1];
-		sorter->items[at] = item;
-	}
-}
-
-static void insertion_sort(uint64_t *keys, size_t count)
+static void insertion_sort(struct entry *entries, size_t count)
 {
 	for (size_t i = 1; i < count; i++) {
-		uint64_t key = keys[i];
+		struct entry entry = entries[i];
 		size_t at = i;
 
-		for (; at && keys[at - 1] > key; at--)
-			keys[at] = keys[at - 1];
-		keys[at] = key;
+		for (; at && entries[at - 1].key > entry.key; at--)
+			entries[at] = entries[at - 1];
+		entries[at] = entry;
 	}
 }
 
-/* By the upper halves, a byte at a time from the lowest; gives where the result is. */
-static uint64_t *radix_sort(uint64_t *keys, uint64_t *spare, size_t count, uint32_t most)
+/* A byte of the keys at a time from the lowest, but for those in which all are alike. */
+static void radix_sort(struct entry *entries, struct entry *spare, size_t count)
 {
-	for (unsigned bit = 32; bit < 64 && most; bit += 8, most >>= 8) {
-		size_t begins[257] = {0};
-		uint64_t *swapped = keys;
+	size_t places[8][256] = {0};
+	struct entry *from = entries, *to = spare, *swapped;
 
-		for (size_t i = 0; i < count; i++)
-			begins[(keys[i] >> bit & 0xff) + 1]++;
-		for (unsigned digit = 0; digit < 256; digit++)
-			begins[digit + 1] += begins[digit];
-		for (size_t i = 0; i < count; i++)
-			spare[begins[keys[i] >> bit & 0xff]++] = keys[i];
-		keys = spare;
-		spare = swapped;
+	for (size_t i = 0; i < count; i++) {
+		for (unsigned byte = 0; byte < 8; byte++)
+			places[byte][entries[i].key >> (byte * 8) & 0xff]++;
 	}
-	return keys;
+	for (unsigned byte = 0; byte < 8; byte++) {
+		size_t *place = places[byte], begin = 0;
+
+		if (place[from->key >> (byte * 8) & 0xff] == count)
+			continue;
+		for (unsigned digit = 0; digit < 256; digit++) {
+			size_t here = place[digit];
+
+			place[digit] = begin;
+			begin += here;
+		}
+		for (size_t i = 0; i < count; i++)
+			to[place[from[i].key >> (byte * 8) & 0xff]++] = from[i];
+		swapped = from;
+		from = to;
+		to = swapped;
+	}
+	if (from != entries)
+		memcpy(entries, from, count * sizeof(*entries));
 }
 
-/* Sorts a range by the elements at its depth; what is still alike is left to do. */
+/* Sorts a range by the elements from its depth on; what is still alike is left to do. */
 static int sort_range(struct sorter *sorter, const struct range *range)
 {
 	size_t count = range->end - range->begin, run = 0;
-	uint64_t *keys = sorter->keys;
-	struct sorted *items = sorter->items + range->begin;
+	struct entry *entries = sorter->entries + range->begin;
+	uint64_t ended = (1ULL << sorter->bits) - 1;
 
 	for (size_t i = 0; i < count; i++)
-		keys[i] = (uint64_t)key_at(sorter, &items[i], range->depth) << 32 | i;
+		entries[i].key = key_at(sorter, &sorter->items[entries[i].item], range->depth);
 	if (count < RADIX_LEAST)
-		insertion_sort(keys, count);
+		insertion_sort(entries, count);
 	else
-		keys = radix_sort(keys, sorter->spare_keys, count, sorter->most);
-	for (size_t i = 0; i < count; i++)
-		sorter->spare[i] = items[(uint32_t)keys[i]];
-	memcpy(items, sorter->spare, count * sizeof(*items));
+		radix_sort(entries, sorter->spare, count);
 	for (size_t i = 1; i <= count; i++) {
-		struct range alike = {range->begin + run, range->begin + i, range->depth + 1};
+		struct range alike = {range->begin + run, range->begin + i,
+				      range->depth + sorter->elements};
 
-		if (i < count && keys[i] >> 32 == keys[run] >> 32)
+		if (i < count && entries[i].key == entries[run].key)
 			continue;
 		/* Those that have ended are wholly alike. */
-		if (i - run > 1 && keys[run] >> 32 && vec_push(&sorter->todo, alike))
+		if (i - run > 1 && entries[run].key & ended && vec_push(&sorter->todo, alike))
 			return -ENOMEM;
 		run = i;
 	}
@@ -200,12 +199,31 @@ static int sort_all(struct sorter *sorter, size_t count)
 	while (!r && sorter->todo.count) {
 		struct range range = sorter->todo.items[--sorter->todo.count];
 
-		if (range.end - range.begin <= FEW)
-			sort_few(sorter, &range);
-		else
-			r = sort_range(sorter, &range);
+		r = sort_range(sorter, &range);
 	}
 	return r;
+}
+
+/* Ranks of the profile's frames, and how many of them a key holds. */
+static void set_ranks(struct sorter *sorter, const uint32_t *inner, const uint32_t *last)
+{
+	const struct labels *labels = sorter->paths->labels;
+	uint32_t most = 1;
+
+	for (size_t i = 0; i < labels->profile->frames.count; i++) {
+		uint32_t label = labels->of_frame[i];
+
+		sorter->inner[i] = inner[label] + 1;
+		sorter->last[i] = last[label] + 1;
+	}
+	for (size_t i = 0; i < labels->items.count; i++) {
+		most = inner[i] + 1 > most ? inner[i] + 1 : most;
+		most = last[i] + 1 > most ? last[i] + 1 : most;
+	}
+	sorter->bits = 32 - (unsigned)__builtin_clz(most);
+	sorter->elements = 64 / sorter->bits;
+	if (sorter->elements > KEY_ELEMENTS)
+		sorter->elements = KEY_ELEMENTS;
 }
 
 static int sort_paths(struct paths *paths, const uint32_t *inner, const uint32_t *last)
@@ -218,43 +236,30 @@ static int sort_paths(struct paths *paths, const uint32_t *inner, const uint32_t
 		.comm_inner = inner,
 		.comm_last = last,
 		.items = malloc((count + 1) * sizeof(*sorter.items)),
+		.entries = malloc((count + 1) * sizeof(*sorter.entries)),
 		.spare = malloc((count + 1) * sizeof(*sorter.spare)),
-		.keys = malloc((count + 1) * sizeof(*sorter.keys)),
-		.spare_keys = malloc((count + 1) * sizeof(*sorter.spare_keys)),
 	};
 	int r = -ENOMEM;
 
-	if (sorter.inner && sorter.last && sorter.items && sorter.spare && sorter.keys &&
-	    sorter.spare_keys) {
-		for (size_t i = 0; i < frames; i++) {
-			uint32_t label = paths->labels->of_frame[i];
-
-			sorter.inner[i] = inner[label] + 1;
-			sorter.last[i] = last[label] + 1;
-		}
-		for (size_t i = 0; i < paths->labels->items.count; i++) {
-			uint32_t most = (inner[i] > last[i] ? inner[i] : last[i]) + 1;
-
-			if (most > sorter.most)
-				sorter.most = most;
-		}
+	if (sorter.inner && sorter.last && sorter.items && sorter.entries && sorter.spare) {
+		set_ranks(&sorter, inner, last);
 		for (size_t i = 0; i < count; i++) {
 			struct sorted *item = &sorter.items[i];
 
 			item->path = paths->items.items[i];
 			item->frames = profile_stack_frames(paths->labels->profile,
 							    item->path.stack, &item->count);
+			sorter.entries[i].item = i;
 		}
 		r = sort_all(&sorter, count);
 		for (size_t i = 0; i < count; i++)
-			paths->items.items[i] = sorter.items[i].path;
+			paths->items.items[i] = sorter.items[sorter.entries[i].item].path;
 	}
 	free(sorter.inner);
 	free(sorter.last);
 	free(sorter.items);
+	free(sorter.entries);
 	free(sorter.spare);
-	free(sorter.keys);
-	free(sorter.spare_keys);
 	vec_free(&sorter.todo);
 	return r;
 }

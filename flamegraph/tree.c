@@ -63,28 +63,53 @@ static void close_nodes(struct builder *builder, size_t depth)
 	}
 }
 
+/* The value of a path goes to the node of its last element, or to none: `count` thin ones
+ * at its end have no node. */
+static void add_value(struct builder *builder, const struct path *path, size_t count)
+{
+	struct tree *tree = builder->tree;
+	struct tree_node *node = &tree->nodes.items[builder->at];
+
+	if (!count) {
+		node->self = profile_sum(node->self, path->value);
+		return;
+	}
+	node->total = profile_sum(node->total, path->value);
+	tree->thin += count;
+	tree->thin_value = profile_sum(tree->thin_value, path->value);
+}
+
+/* What a path shares neither with the one before nor with the one behind it holds its
+ * value only: if that is thin, no node is made of it. */
 static int build(struct builder *builder, const struct paths *paths)
 {
-	struct path_elements previous = {0};
+	struct path_elements elements, next = {0};
+	size_t common = 0, after, made;
 	int r = push_node(builder, PROFILE_NONE);
 
-	for (size_t i = 0; !r && i < paths->items.count; i++) {
+	if (paths->items.count)
+		next = path_elements(paths, &paths->items.items[0]);
+	for (size_t i = 0; !r && i < paths->items.count; i++, common = after) {
 		const struct path *path = &paths->items.items[i];
-		struct path_elements elements = path_elements(paths, path);
-		size_t common = i ? path_common(paths, &previous, &elements) : 0;
-		struct tree_node *leaf;
 
+		elements = next;
+		after = 0;
 		paths_prefetch(paths, i);
+		if (i + 1 < paths->items.count) {
+			next = path_elements(paths, path + 1);
+			after = path_common(paths, &elements, &next);
+		}
+		made = elements.count;
+		if (path->value < builder->least)
+			made = after > common ? after : common;
 		close_nodes(builder, common + 1); /* the root is one more */
-		for (size_t k = common; !r && k < elements.count; k++)
+		for (size_t k = common; !r && k < made; k++)
 			r = push_node(builder, path_label(paths, &elements, k));
 		if (r)
 			break;
-		leaf = &builder->tree->nodes.items[builder->at];
-		leaf->self = profile_sum(leaf->self, path->value);
+		add_value(builder, path, elements.count - made);
 		if (builder->leaves && hashmap_put(builder->leaves, paths_key(path), builder->at))
 			return -ENOMEM;
-		previous = elements;
 	}
 	if (!r)
 		close_nodes(builder, 0);

@@ -150,6 +150,42 @@ START_TEST(properties_without_thin_nodes)
 }
 END_TEST
 
+/* What is left is what the whole tree has of it, and what is gone is counted. */
+START_TEST(thin_nodes_are_those_of_the_whole)
+{
+	struct profile *profile = profile_from_seed((unsigned)_i);
+	uint64_t least = profile_total(profile, 1) / (uint64_t)(1 + _i % 40);
+	struct tree_options options = {.value_type = 1, .without_comm = _i % 2};
+	uint64_t thin_value = 0;
+	struct tree whole, tree;
+	size_t at = 0;
+
+	ck_assert_int_eq(tree_init(&whole, profile, &options), 0);
+	options.least = least;
+	ck_assert_int_eq(tree_init(&tree, profile, &options), 0);
+	for (uint32_t i = 0; i < whole.nodes.count; i++) {
+		const struct tree_node *want = &whole.nodes.items[i], *node;
+
+		if (i && want->total < least) {
+			thin_value += want->self;
+			continue;
+		}
+		ck_assert_uint_lt(at, tree.nodes.count);
+		node = &tree.nodes.items[at++];
+		ck_assert_uint_eq(node->label, want->label);
+		ck_assert_uint_eq(node->depth, want->depth);
+		ck_assert_uint_eq(node->total, want->total);
+		ck_assert_uint_eq(node->self, want->self);
+	}
+	ck_assert_uint_eq(at, tree.nodes.count);
+	ck_assert_uint_eq(tree.thin, whole.nodes.count - at);
+	ck_assert_uint_eq(tree.thin_value, thin_value);
+	tree_deinit(&tree);
+	tree_deinit(&whole);
+	profile_destroy(profile);
+}
+END_TEST
+
 /* Each sample finds the box that it ended in. */
 START_TEST(leaves_are_found_again)
 {
@@ -193,6 +229,7 @@ static Suite *tree_suite(void)
 	tcase_add_test(tc, a_value_the_profile_lacks);
 	tcase_add_loop_test(tc, properties, 1, 100);
 	tcase_add_loop_test(tc, properties_without_thin_nodes, 1, 100);
+	tcase_add_loop_test(tc, thin_nodes_are_those_of_the_whole, 1, 100);
 	tcase_add_loop_test(tc, leaves_are_found_again, 1, 50);
 	suite_add_tcase(suite, tc);
 	return suite;

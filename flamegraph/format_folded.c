@@ -23,14 +23,16 @@ static int compare_ended(const void *left, const void *right, void *context)
 	uint32_t a = ((const struct label_key *)left)->id;
 	uint32_t b = ((const struct label_key *)right)->id;
 	char a_end = a & 1 ? ' ' : ';', b_end = b & 1 ? ' ' : ';';
-	size_t a_length, b_length;
-	const char *a_text = label_text(labels, a / 2, &a_length);
-	const char *b_text = label_text(labels, b / 2, &b_length);
-	size_t shorter = a_length < b_length ? a_length : b_length;
+	size_t a_length, b_length, shorter;
+	const char *a_text, *b_text;
 	int order = label_compare_prefix(left, right);
 
-	if (!order)
-		order = memcmp(a_text, b_text, shorter);
+	if (order)
+		return order;
+	a_text = label_text(labels, a / 2, &a_length);
+	b_text = label_text(labels, b / 2, &b_length);
+	shorter = a_length < b_length ? a_length : b_length;
+	order = memcmp(a_text, b_text, shorter);
 	if (order)
 		return order;
 	order = (unsigned char)(a_length > shorter ? a_text[shorter] : a_end) -
@@ -61,13 +63,36 @@ static int rank_ended(const struct labels *labels, uint32_t *inner, uint32_t *la
 	return 0;
 }
 
+#define COPY 32 /* bytes that are copied at once; most names are shorter */
+
 /* `line` keeps the text of the last path, `ends` where each of its elements ends:
  * only what differs is written anew. */
 struct writer {
 	FILE *out;
 	struct strbuf line;
 	VEC(size_t) ends;
+	struct strbuf texts; /* ";NAME" of each label, and COPY bytes more */
+	VEC(size_t) begins; /* of label i in texts; its end is the next one's beginning */
 };
+
+static int set_texts(struct writer *writer, const struct labels *labels)
+{
+	static const char pad[COPY];
+
+	for (uint32_t i = 0; i < labels->items.count; i++) {
+		size_t length;
+		const char *text = label_text(labels, i, &length);
+
+		if (vec_push(&writer->begins, writer->texts.length))
+			return -ENOMEM;
+		strbuf_putc(&writer->texts, ';');
+		strbuf_append(&writer->texts, text, length);
+	}
+	if (vec_push(&writer->begins, writer->texts.length))
+		return -ENOMEM;
+	strbuf_append(&writer->texts, pad, sizeof(pad));
+	return strbuf_error(&writer->texts);
+}
 
 static void cut_line(struct writer *writer, size_t elements)
 {
@@ -75,20 +100,33 @@ static void cut_line(struct writer *writer, size_t elements)
 	writer->ends.count = elements;
 }
 
+/* As strbuf_append(), of text with COPY bytes behind it: without a branch a length. */
+static void append_text(struct strbuf *line, const char *text, size_t n)
+{
+	if (n > COPY || line->capacity < line->length + COPY + 1) {
+		strbuf_append(line, text, n);
+		return;
+	}
+	memcpy(line->data + line->length, text, COPY);
+	line->length += n;
+	line->data[line->length] = '\0';
+}
+
 static int put_path(struct writer *writer, const struct paths *paths,
 		    const struct path_elements *path, size_t common)
 {
 	cut_line(writer, common);
+	if (vec_reserve(&writer->ends, path->count))
+		return -ENOMEM;
 	for (size_t i = common; i < path->count; i++) {
-		size_t length;
-		const char *text = label_text(paths->labels, path_label(paths, path, i), &length);
+		const size_t *begin = &writer->begins.items[path_label(paths, path, i)];
+		size_t skip = i ? 0 : 1; /* the ';' */
 
-		if (i)
-			strbuf_putc(&writer->line, ';');
-		strbuf_append(&writer->line, text, length);
-		if (vec_push(&writer->ends, writer->line.length))
-			return -ENOMEM;
+		append_text(&writer->line, writer->texts.data + begin[0] + skip,
+			    begin[1] - begin[0] - skip);
+		writer->ends.items[i] = writer->line.length;
 	}
+	writer->ends.count = path->count;
 	return strbuf_error(&writer->line);
 }
 
@@ -146,11 +184,15 @@ int format_folded_write(const struct format_job *job, FILE *out)
 	if (!r)
 		r = paths_init(&paths, &labels, job->value_type, !job->without_comm, inner, last);
 	if (!r) {
-		r = write_lines(&writer, &paths);
+		r = set_texts(&writer, &labels);
+		if (!r)
+			r = write_lines(&writer, &paths);
 		paths_deinit(&paths);
 	}
 	labels_deinit(&labels);
 	strbuf_deinit(&writer.line);
 	vec_free(&writer.ends);
+	strbuf_deinit(&writer.texts);
+	vec_free(&writer.begins);
 	return r;
 }

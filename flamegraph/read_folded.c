@@ -96,14 +96,15 @@ bool format_folded_recognises(const char *head, size_t n)
 	return count_columns(head, n) > 0;
 }
 
-static uint32_t frame_of(struct folded *folded, uint64_t hash, const char *text, size_t n)
+/* Of a text that is not among the tokens; apart, so that the loop over those that are stays
+ * small. PROFILE_NONE: no memory. */
+static __attribute__((noinline)) uint32_t new_frame(struct folded *folded, uint64_t hash,
+						    const char *text, size_t n)
 {
-	uint32_t id = token_cache_get(&folded->tokens, hash, text, n);
 	struct profile_frame frame = {0};
 	size_t name_n = n;
+	uint32_t id;
 
-	if (id != TOKEN_NONE)
-		return id;
 	frame.kind = import_kind(text, &name_n);
 	frame.name = profile_string_n(folded->profile, text, name_n);
 	id = profile_frame(folded->profile, &frame);
@@ -171,11 +172,11 @@ static int split(struct folded *folded, const char *stack, size_t n, size_t comm
 	}
 	if (vec_push(&folded->elements, (struct element){.end = n}))
 		return -ENOMEM;
-	elements = folded->elements.items;
-	for (size_t i = common; i < folded->elements.count; i++) {
-		elements[i].hash = token_hash(stack + begin, elements[i].end - begin);
-		token_cache_prefetch(&folded->tokens, elements[i].hash);
-		begin = elements[i].end + 1;
+	end = folded->elements.items + folded->elements.count;
+	for (elements = folded->elements.items + common; elements < end; elements++) {
+		elements->hash = token_hash(stack + begin, elements->end - begin);
+		token_cache_prefetch(&folded->tokens, elements->hash);
+		begin = elements->end + 1;
 	}
 	return 0;
 }
@@ -183,24 +184,32 @@ static int split(struct folded *folded, const char *stack, size_t n, size_t comm
 /* The frames of a stack's text into folded->frames. -E2BIG: too many. */
 static int find_frames(struct folded *folded, const char *stack, size_t n)
 {
-	size_t common = common_elements(folded, stack, n);
+	size_t common = common_elements(folded, stack, n), begin;
+	const struct element *elements;
+	uint32_t *frames;
 	int r = split(folded, stack, n, common);
 
 	if (!r)
 		r = vec_reserve(&folded->frames, folded->elements.count);
-	for (size_t i = common; !r && i < folded->elements.count; i++) {
-		const struct element *element = &folded->elements.items[i];
-		size_t begin = i ? element[-1].end + 1 : 0;
-
-		folded->frames.items[i] =
-			frame_of(folded, element->hash, stack + begin, element->end - begin);
-		if (folded->frames.items[i] == PROFILE_NONE)
-			r = -ENOMEM;
-	}
-	if (!r)
-		r = vec_reserve(&folded->last, n);
 	if (r)
 		return r;
+	elements = folded->elements.items;
+	frames = folded->frames.items;
+	begin = common ? elements[common - 1].end + 1 : 0;
+	for (size_t i = common; i < folded->elements.count; i++) {
+		size_t end = elements[i].end, length = end - begin;
+		uint64_t hash = elements[i].hash;
+		uint32_t id = token_cache_get(&folded->tokens, hash, stack + begin, length);
+
+		if (id == TOKEN_NONE)
+			id = new_frame(folded, hash, stack + begin, length);
+		if (id == PROFILE_NONE)
+			return -ENOMEM;
+		frames[i] = id;
+		begin = end + 1;
+	}
+	if (vec_reserve(&folded->last, n))
+		return -ENOMEM;
 	folded->frames.count = folded->elements.count;
 	memcpy(folded->last.items, stack, n);
 	folded->last.count = n;

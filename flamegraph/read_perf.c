@@ -395,21 +395,26 @@ static int push_frames(struct perf *perf, uint32_t token)
 }
 
 /* Offset of the first word, or with `second` of the blank behind it; n: there is none. The
- * usual is looked up in a block's bits: some blanks, an address, a blank. */
+ * usual is looked up in a block's bits: blanks, an address, a blank. */
 static size_t skip_address(const char *text, size_t n, bool second)
 {
-	uint64_t blanks = scan_block(text, ' ') | scan_block(text, '\t');
-	uint64_t word = ~blanks & (blanks + 1), after;
-	size_t at = 0;
+	uint64_t blanks, word, after;
+	size_t at = 0, found;
 
+	while (at < n && text[at] == '\t')
+		at++;
+	if (at == n)
+		return n;
+	blanks = scan_block(text + at, ' ');
+	word = ~blanks & (blanks + 1);
 	after = word ? blanks & ~(word - 1) : 0;
 	if (after) {
-		at = (size_t)__builtin_ctzll(second ? after : word);
-		return at < n ? at : n;
+		found = at + (size_t)__builtin_ctzll(second ? after : word);
+		return found < n ? found : n;
 	}
-	while (at < n && (text[at] == ' ' || text[at] == '\t'))
+	while (at < n && text[at] == ' ')
 		at++;
-	while (second && at < n && text[at] != ' ' && text[at] != '\t')
+	while (second && at < n && text[at] != ' ')
 		at++;
 	return at;
 }

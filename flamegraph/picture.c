@@ -272,8 +272,12 @@ static void put_labels(struct strbuf *out, const struct picture *picture, const 
 		size_t length;
 		const char *name = label_text(labels, number, &length);
 
-		strbuf_printf(out, "%u %u %c ", palette_colour(&picture->palette, number),
-			      of_module[label->module], letters[label->kind]);
+		strbuf_put_u64(out, palette_colour(&picture->palette, number));
+		strbuf_putc(out, ' ');
+		strbuf_put_u64(out, of_module[label->module]);
+		strbuf_putc(out, ' ');
+		strbuf_putc(out, letters[label->kind]);
+		strbuf_putc(out, ' ');
 		put_place(out, picture, label);
 		strbuf_putc(out, ' ');
 		text_put_xml(out, name, length);

@@ -116,6 +116,22 @@ static void put_head(struct svg *svg)
 	put_style(svg);
 }
 
+/* Of tens of thousands: without printf. */
+static void put_rectangle(struct strbuf *path, unsigned left, size_t y, unsigned width)
+{
+	strbuf_putc(path, 'M');
+	strbuf_put_u64(path, left);
+	strbuf_putc(path, ' ');
+	strbuf_put_u64(path, y);
+	strbuf_putc(path, 'h');
+	strbuf_put_u64(path, width);
+	strbuf_putc(path, 'v');
+	strbuf_put_u64(path, ROW - 1);
+	strbuf_puts(path, "h-");
+	strbuf_put_u64(path, width);
+	strbuf_putc(path, 'z');
+}
+
 /* Both ends are rounded, so that what touches in the profile touches here. */
 static void put_box(struct svg *svg, const struct picture_box *box, double per_value,
 		    struct strbuf *labels)
@@ -130,8 +146,7 @@ static void put_box(struct svg *svg, const struct picture_box *box, double per_v
 	size_t cells = pixels > 7 ? (size_t)((pixels - 7) / CELL) : 0;
 	const char *name = picture_name(picture, box, &length);
 
-	strbuf_printf(&svg->paths[2 * picture_colour(picture, box) + (pixels < 3)],
-		      "M%u %zuh%uv%dh-%uz", left, y, width, ROW - 1, width);
+	put_rectangle(&svg->paths[2 * picture_colour(picture, box) + (pixels < 3)], left, y, width);
 	strbuf_clear(&svg->scratch);
 	text_put_xml_fit(&svg->scratch, name, length, cells);
 	if (svg->scratch.length)

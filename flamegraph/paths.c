@@ -172,8 +172,18 @@ static int sort_range(struct sorter *sorter, const struct range *range)
 	struct entry *entries = sorter->entries + range->begin;
 	uint64_t ended = (1ULL << sorter->bits) - 1;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		const struct sorted *ahead;
+
+		if (i + ENDS_AHEAD < count)
+			__builtin_prefetch(&sorter->items[entries[i + ENDS_AHEAD].item]);
+		if (i + FRAMES_AHEAD < count) {
+			ahead = &sorter->items[entries[i + FRAMES_AHEAD].item];
+			if (ahead->count > range->depth)
+				__builtin_prefetch(ahead->frames + range->depth);
+		}
 		entries[i].key = key_at(sorter, &sorter->items[entries[i].item], range->depth);
+	}
 	if (count < RADIX_LEAST)
 		insertion_sort(entries, count);
 	else

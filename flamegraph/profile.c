@@ -138,6 +138,19 @@ static bool stack_equal(const struct profile *profile, uint32_t stack, const uin
 	return have_count == count && !memcmp(have, frames, count * sizeof(*frames));
 }
 
+static uint32_t stack_hash(const uint32_t *frames, size_t count)
+{
+	return (uint32_t)XXH3_64bits(frames, count * sizeof(*frames));
+}
+
+void profile_stack_prefetch(const struct profile *profile, const uint32_t *frames, size_t count)
+{
+	const struct id_index *index = &profile->stack_index;
+
+	if (index->slots)
+		__builtin_prefetch(&index->slots[id_index_begin(index, stack_hash(frames, count))]);
+}
+
 uint32_t profile_stack(struct profile *profile, const uint32_t *frames, size_t count)
 {
 	size_t begin = profile->stack_frames.count, at;
@@ -149,7 +162,7 @@ uint32_t profile_stack(struct profile *profile, const uint32_t *frames, size_t c
 		if (frames[i] >= profile->frames.count)
 			return PROFILE_NONE;
 	}
-	hash = (uint32_t)XXH3_64bits(frames, count * sizeof(*frames));
+	hash = stack_hash(frames, count);
 	at = id_index_begin(&profile->stack_index, hash);
 	while ((found = id_index_next(&profile->stack_index, hash, &at)) != ID_INDEX_NONE) {
 		if (stack_equal(profile, found, frames, count))

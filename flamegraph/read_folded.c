@@ -40,6 +40,10 @@ struct folded {
 	VEC(char) last; /* the stack of the last line */
 	VEC(struct element) elements; /* of it */
 	VEC(uint32_t) frames; /* theirs */
+	/* A sample is added when the next line is read: until then its place in the profile's
+	 * index of stacks has come nearer. */
+	VEC(uint32_t) pending; /* its frames; none: there is no sample */
+	uint64_t pending_values[COLUMNS_MAX];
 };
 
 static size_t trim(const char *line, size_t n)
@@ -194,6 +198,8 @@ static int find_frames(struct folded *folded, const char *stack, size_t n)
 	if (r)
 		return r;
 	elements = folded->elements.items;
+	for (size_t i = common; i < folded->elements.count; i++)
+		token_cache_prefetch_key(&folded->tokens, elements[i].hash);
 	frames = folded->frames.items;
 	begin = common ? elements[common - 1].end + 1 : 0;
 	for (size_t i = common; i < folded->elements.count; i++) {
@@ -213,6 +219,30 @@ static int find_frames(struct folded *folded, const char *stack, size_t n)
 	folded->frames.count = folded->elements.count;
 	memcpy(folded->last.items, stack, n);
 	folded->last.count = n;
+	return 0;
+}
+
+static int add_pending(struct folded *folded)
+{
+	struct profile_sample sample = {.process = PROFILE_NONE};
+	size_t count = folded->pending.count;
+
+	folded->pending.count = 0;
+	return count ? import_add_sample(folded->profile, folded->pending.items, count, &sample,
+					 folded->pending_values)
+		     : 0;
+}
+
+static int set_pending(struct folded *folded, const uint64_t *values)
+{
+	size_t size = folded->frames.count * sizeof(*folded->frames.items);
+
+	profile_stack_prefetch(folded->profile, folded->frames.items, folded->frames.count);
+	if (vec_reserve(&folded->pending, folded->frames.count))
+		return -ENOMEM;
+	memcpy(folded->pending.items, folded->frames.items, size);
+	folded->pending.count = folded->frames.count;
+	memcpy(folded->pending_values, values, sizeof(folded->pending_values));
 	return 0;
 }
 
@@ -263,8 +293,7 @@ static const char *take_columns(const struct folded *folded, const char *line, s
 static int read_line(struct folded *folded, const char *line, size_t n, uint64_t number)
 {
 	struct import_number columns[COLUMNS_MAX] = {0};
-	struct profile_sample sample = {.process = PROFILE_NONE};
-	uint64_t values[COLUMNS_MAX];
+	uint64_t values[COLUMNS_MAX] = {0};
 	const char *bad;
 	int r;
 
@@ -281,6 +310,8 @@ static int read_line(struct folded *folded, const char *line, size_t n, uint64_t
 		malformed_add(&folded->malformed, number, "its stack is too deep");
 		return 0;
 	}
+	if (!r)
+		r = add_pending(folded);
 	for (unsigned i = 0; !r && i < folded->columns; i++) {
 		if (columns[i].millionths && folded->scale == 1)
 			r = rescale(folded);
@@ -289,8 +320,7 @@ static int read_line(struct folded *folded, const char *line, size_t n, uint64_t
 		return r;
 	for (unsigned i = 0; i < folded->columns; i++)
 		values[i] = scaled(folded, &columns[i]);
-	return import_add_sample(folded->profile, folded->frames.items, folded->frames.count,
-				 &sample, values);
+	return set_pending(folded, values);
 }
 
 static int add_value_types(struct folded *folded)
@@ -324,10 +354,13 @@ int format_folded_read(struct input *input, const struct format_read_options *op
 	while (!r && (line = input_line(input, &n)))
 		r = read_line(&folded, line, n, input->line);
 	if (!r)
+		r = add_pending(&folded);
+	if (!r)
 		r = malformed_report(&folded.malformed, "line", profile);
 	token_cache_deinit(&folded.tokens);
 	vec_free(&folded.last);
 	vec_free(&folded.elements);
 	vec_free(&folded.frames);
+	vec_free(&folded.pending);
 	return r;
 }

@@ -118,6 +118,14 @@ static inline void token_cache_prefetch(const struct token_cache *cache, uint64_
 		__builtin_prefetch(&cache->slots[hash & (cache->capacity - 1)]);
 }
 
+/* After token_cache_prefetch(), when the slot has come: the key that is probably it. */
+static inline void token_cache_prefetch_key(const struct token_cache *cache, uint64_t hash)
+{
+	if (cache->capacity)
+		__builtin_prefetch(cache->bytes.items +
+				   cache->slots[hash & (cache->capacity - 1)].record);
+}
+
 static inline bool token_equal(const char *a, const char *b, size_t n)
 {
 	struct token_words left, right;

@@ -103,6 +103,7 @@ struct walk {
 	__u64 sp;
 	__u64 bp;
 	__u64 hash;
+	__u64 window; /* address of scratch.window's first word; 0: nothing is in it */
 	/* Where the present frame's caller-owned registers were saved further down, in
 	 * the order of UNWIND_SAVED_*: 0: still in the register; WALK_LOST. Read only
 	 * when a rule asks for one. */
@@ -125,6 +126,9 @@ struct walk {
 	__u8 unsure; /* the kernel's mappings could not be asked, or the file is new */
 };
 
+/* A piece of the stack: frames are small, and one read serves some of them. */
+#define WALK_WINDOW_WORDS 32u
+
 /* The frames lie right behind the record's head, as they are sent. */
 #ifdef __clang__
 #pragma clang diagnostic ignored "-Wgnu-variable-sized-type-not-at-end"
@@ -135,6 +139,7 @@ struct scratch {
 	__u64 registers[16]; /* of the innermost frame, by DWARF number */
 	struct pt_regs saved; /* as the kernel has them */
 	struct walk walk;
+	__u64 window[WALK_WINDOW_WORDS]; /* of the stack, from walk.window on */
 };
 
 struct {
@@ -202,6 +207,35 @@ struct {
 	__type(key, __u32);
 	__type(value, struct unwind_file);
 } unwind_files SEC(".maps");
+
+/* Rules found lately, by place: most samples of a program come by the same calls. For
+ * each CPU; what interrupts a walk in the middle of writing an entry finds its key 0.
+ * An entry holds as long as no table has been unloaded since. */
+#define RULE_CACHE_BITS 10
+#define RULE_CACHE_ENTRIES (1u << RULE_CACHE_BITS)
+
+struct rule_cache {
+	struct rule_cached {
+		__u64 key; /* ABI_FRAME() */
+		__u32 rule;
+		__u32 generation;
+	} entries[RULE_CACHE_ENTRIES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rule_cache);
+} rule_caches SEC(".maps");
+
+/* Counted by the daemon with each table that it unloads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} unwind_generation SEC(".maps");
 
 /* A process's mapping set. A forked child has its parent's at once
  * (process.bpf.c). */

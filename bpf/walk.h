@@ -272,6 +272,30 @@ static __always_inline void name_trampoline(const struct walk *walk)
 		scratch->frames[at]++;
 }
 
+/* The two words at an address of the stack; false: they cannot be read. */
+static __always_inline bool walk_read_pair(struct walk *walk, __u64 address, __u64 *pair)
+{
+	__u32 context = walk->scratch; /* see walk_register() */
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
+	__u64 at = (address - walk->window) / 8;
+
+	if (!scratch)
+		return false;
+	if (address & 7 || !walk->window || at > WALK_WINDOW_WORDS - 2) {
+		/* It begins where this frame ends: the callers lie above. */
+		if (address & 7 || bpf_probe_read_user(scratch->window, sizeof(scratch->window),
+						       (const void *)address)) {
+			walk->window = 0;
+			return !bpf_probe_read_user(pair, 16, (const void *)address);
+		}
+		walk->window = address;
+		at = 0;
+	}
+	pair[0] = scratch->window[at & (WALK_WINDOW_WORDS - 1)];
+	pair[1] = scratch->window[(at + 1) & (WALK_WINDOW_WORDS - 1)];
+	return true;
+}
+
 /* One step by a rule. */
 __noinline int walk_by_rule(struct walk *walk, __u32 number)
 {
@@ -300,7 +324,7 @@ __noinline int walk_by_rule(struct walk *walk, __u32 number)
 		walk->reason = ABI_REASON_UNKNOWN_REGISTER;
 		if (!walk_register(walk, (__u8)rule->extra, &link[1]))
 			return WALK_ENDS;
-	} else if (bpf_probe_read_user(link, sizeof(link), (const void *)(cfa - 16))) {
+	} else if (!walk_read_pair(walk, cfa - 16, link)) {
 		return WALK_ENDS;
 	}
 	if (rule->rbp == UNWIND_AT_CFA && rule->rbp_offset == -16) {

@@ -222,6 +222,7 @@ struct unwind_map_fds bpf_programs_unwind_fds(const struct bpf_programs *program
 		.files = bpf_map__fd(sampler->maps.unwind_files),
 		.processes = bpf_map__fd(sampler->maps.unwind_processes),
 		.nodes = bpf_map__fd(sampler->maps.unwind_nodes),
+		.generation = bpf_map__fd(sampler->maps.unwind_generation),
 		.leaves = bpf_map__fd(sampler->maps.unwind_leaves),
 		.inodes = bpf_map__fd(sampler->maps.unwind_inodes),
 		.jvms = bpf_map__fd(sampler->maps.jvm_layouts),

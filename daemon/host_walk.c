@@ -17,6 +17,8 @@ struct ground {
 	struct unwind_leaf leaf; /* likewise */
 	struct unwind_file file; /* likewise */
 	uint32_t chunk; /* likewise */
+	uint32_t generation;
+	struct rule_cache cache; /* of this walk alone */
 	struct scratch scratch;
 	struct hotspot_frame hotspot;
 };
@@ -108,6 +110,10 @@ static void *host_lookup(const void *map, const void *key)
 		return &g->hotspot;
 	if (map == &jvm_layouts)
 		return g->tables->machine ? (void *)g->tables->machine->layout : NULL;
+	if (map == &rule_caches)
+		return &g->cache;
+	if (map == &unwind_generation)
+		return &g->generation;
 	if (map == &unwind_nodes)
 		return find_node(g, number);
 	if (map == &unwind_leaves)

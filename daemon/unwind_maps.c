@@ -131,6 +131,8 @@ void unwind_maps_unload(struct unwind_maps *maps, uint32_t image, struct loaded_
 	/* A walk under way may still read the words: they stay words, and a step by
 	 * a wrong rule ends in a check, at worst in one wrong stack. */
 	write_file(maps, image, &none);
+	maps->generation++;
+	bpf_map_update_elem(maps->fds.generation, &(uint32_t){0}, &maps->generation, BPF_ANY);
 	table_memory_free(&maps->memory, loaded->start, loaded->count);
 	*loaded = (struct loaded_table){0};
 }

@@ -17,7 +17,7 @@
 
 /* Borrowed descriptors of the maps in bpf/maps.h. */
 struct unwind_map_fds {
-	int chunks, rules, files, processes, nodes, leaves, inodes, jvms;
+	int chunks, rules, files, processes, nodes, leaves, inodes, jvms, generation;
 };
 
 /* A table in the kernel's memory. */
@@ -34,6 +34,7 @@ struct unwind_maps {
 	struct hashmap rule_index; /* hash of a rule -> number */
 	VEC(struct unwind_file) files; /* by image id: as the kernel side has them */
 	uint32_t nodes, leaves; /* numbers given so far */
+	uint32_t generation; /* tables unloaded so far */
 	uint64_t rules_refused; /* rules above their limit, taken as "none" */
 };
 

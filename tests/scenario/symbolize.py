@@ -246,6 +246,7 @@ def demangled(names):
 
 def base(name):
     """A name without what the compiler put behind it for a part or a copy."""
+    name = re.sub(r"@@?[A-Z][\w.]*$", "", name).removeprefix("__GI_")  # a version; hidden
     return re.sub(r"\.(cold|part|isra|constprop|llvm|lto_priv|localalias)(\.\d+)*", "", name)
 
 
@@ -310,7 +311,7 @@ def c_program(place, name, flags, compiler="gcc"):
         file.write('#include "symbolizer/client.h"\n'
                    "int main(void) { return symbolizer_worker_main(3, 0); }\n")
     run([compiler, "-std=gnu17", "-D_GNU_SOURCE", *flags, *include, *C_SOURCES, main, "-o", path,
-         "-lelf", "-ldwarf", "-liberty", "-lxxhash", "-lseccomp", "-lcap", "-lz", "-lm"])
+         "-lelf", "-ldwarf", "-liberty", "-llzma", "-lxxhash", "-lseccomp", "-lcap", "-lz", "-lm"])
     return path
 
 

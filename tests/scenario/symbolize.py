@@ -311,7 +311,8 @@ def c_program(place, name, flags, compiler="gcc"):
         file.write('#include "symbolizer/client.h"\n'
                    "int main(void) { return symbolizer_worker_main(3, 0); }\n")
     run([compiler, "-std=gnu17", "-D_GNU_SOURCE", *flags, *include, *C_SOURCES, main, "-o", path,
-         "-lelf", "-ldwarf", "-liberty", "-llzma", "-lxxhash", "-lseccomp", "-lcap", "-lz", "-lm"])
+         "-lelf", "-ldwarf", "-lZydis", "-lZycore", "-liberty", "-llzma", "-lxxhash",
+         "-lseccomp", "-lcap", "-lz", "-lm"])
     return path
 
 

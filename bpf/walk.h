@@ -377,16 +377,20 @@ __noinline int walk_from_uncalled(struct walk *walk, __u64 offset)
 {
 	__u8 code[17] = {};
 
-	if (!walk || walk->exact ||
-	    bpf_probe_read_user(code, sizeof(code), (const void *)(walk->ip - 8)) ||
-	    follows_call(code))
+	if (!walk || walk->exact)
 		return WALK_NOT_SO;
-	if (returns_from_signal(code)) {
-		name_trampoline(walk);
-		return walk_out_of_signal(walk) ? WALK_GOES_ON : WALK_ENDS;
+	/* Code that is not in memory has never run here: it has called nobody. */
+	if (!bpf_probe_read_user(code, sizeof(code), (const void *)(walk->ip - 8))) {
+		if (follows_call(code))
+			return WALK_NOT_SO;
+		if (returns_from_signal(code)) {
+			name_trampoline(walk);
+			return walk_out_of_signal(walk) ? WALK_GOES_ON : WALK_ENDS;
+		}
+		if (code[7] != 0x90 && code[7] != 0xcc && code[7]) /* no padding before it */
+			return WALK_NOT_SO;
 	}
-	/* Padding before it, and rules of its own. */
-	if ((code[7] != 0x90 && code[7] != 0xcc && code[7]) || !has_rule(walk->image, offset + 1))
+	if (!has_rule(walk->image, offset + 1)) /* nor a rule of its own */
 		return WALK_NOT_SO;
 	name_trampoline(walk);
 	walk->reason = ABI_REASON_COMPLETE;

@@ -208,6 +208,7 @@ static void finish_processes(struct session *session, uint64_t start)
 			.ppid = process->ppid,
 			.start_ns = on_axis(process->start, start),
 			.end_ns = on_axis(process->end, start),
+			.birth_ns = session->opened_real - session->opened + process->start,
 			.comm = profile_string(profile, process->comm),
 		};
 	}

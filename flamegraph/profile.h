@@ -58,6 +58,7 @@ struct profile_process {
 	uint32_t ppid;
 	uint64_t start_ns; /* since profile.start_ns; 0: it was there before */
 	uint64_t end_ns; /* likewise; 0: still alive at the end */
+	uint64_t birth_ns; /* CLOCK_REALTIME of its start, whenever that was; 0: unknown */
 	uint32_t comm; /* string */
 	uint32_t cgroup; /* string, "" if unknown */
 };

@@ -131,7 +131,7 @@ static uint64_t process_hash(const struct profile_process *process)
 {
 	uint64_t words[3] = {
 		(uint64_t)process->pid << 32 | process->ppid,
-		process->start_ns,
+		process->birth_ns ? process->birth_ns : process->start_ns,
 		(uint64_t)process->comm << 32 | process->cgroup,
 	};
 
@@ -140,8 +140,10 @@ static uint64_t process_hash(const struct profile_process *process)
 
 static bool process_equal(const struct profile_process *a, const struct profile_process *b)
 {
-	return a->pid == b->pid && a->ppid == b->ppid && a->start_ns == b->start_ns &&
-	       a->comm == b->comm && a->cgroup == b->cgroup;
+	/* The start is cut at the beginning of the profile, the birth is not. */
+	return a->pid == b->pid && a->ppid == b->ppid && a->birth_ns == b->birth_ns &&
+	       (a->birth_ns || a->start_ns == b->start_ns) && a->comm == b->comm &&
+	       a->cgroup == b->cgroup;
 }
 
 /* 0 keeps its meaning (before the start, or still alive). */
@@ -213,6 +215,14 @@ static int map_processes(struct merge *merge, uint64_t into_shift, uint64_t from
 	return r;
 }
 
+/* One that was there before the later of two profiles may have begun within both. */
+static uint64_t start_on_axis(const struct profile_process *process, uint64_t axis_start_ns)
+{
+	if (!process->birth_ns || !axis_start_ns)
+		return process->start_ns;
+	return process->birth_ns > axis_start_ns ? process->birth_ns - axis_start_ns : 0;
+}
+
 /* After everything has been reserved and mapped: cannot fail. */
 static void join_processes(struct merge *merge, uint64_t into_shift, uint64_t from_shift)
 {
@@ -231,6 +241,9 @@ static void join_processes(struct merge *merge, uint64_t into_shift, uint64_t fr
 		else if (row.end_ns > into->processes.items[at].end_ns)
 			into->processes.items[at].end_ns = row.end_ns;
 	}
+	for (size_t i = 0; i < into->processes.count; i++)
+		into->processes.items[i].start_ns =
+			start_on_axis(&into->processes.items[i], merge->axis.start_ns);
 }
 
 static struct axis axis_of(const struct profile *profile)

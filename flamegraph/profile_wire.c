@@ -51,6 +51,7 @@ static void encode_samples(const struct profile *profile, struct strbuf *out)
 		strbuf_u32(out, process->cgroup);
 		strbuf_u64(out, process->start_ns);
 		strbuf_u64(out, process->end_ns);
+		strbuf_u64(out, process->birth_ns);
 	}
 	strbuf_u32(out, profile->value_type_count);
 	strbuf_u32(out, profile->default_value);
@@ -239,7 +240,7 @@ static bool decode_stacks(struct decoder *decoder)
 
 static bool decode_processes(struct decoder *decoder)
 {
-	uint32_t count = get_count(decoder, 32);
+	uint32_t count = get_count(decoder, 40);
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct profile_process process = {0};
@@ -250,6 +251,7 @@ static bool decode_processes(struct decoder *decoder)
 		process.cgroup = get_string(decoder);
 		process.start_ns = reader_u64(&decoder->in);
 		process.end_ns = reader_u64(&decoder->in);
+		process.birth_ns = reader_u64(&decoder->in);
 		if (!reader_ok(&decoder->in))
 			return false;
 		if (profile_add_process(decoder->profile, &process) == PROFILE_NONE)

@@ -7,7 +7,7 @@
  *	u32 n, n strings (u32 length, bytes); the first is ""
  *	u32 n, n frames (u32 name, module, file, line, kind; u64 address)
  *	u32 n, n stacks (u32 count, u32 frames root first) from id 1 on
- *	u32 n, n processes (u32 pid, ppid, comm, cgroup; u64 start, end)
+ *	u32 n, n processes (u32 pid, ppid, comm, cgroup; u64 start, end, birth)
  *	u32 n, u32 default, n value types (u32 name, unit)
  *	u32 n, n samples (u32 stack, process, comm, bucket; u64 a value type)
  *	u32 n, n counts (u32 key, text, is_loss; u64 count)
@@ -24,7 +24,7 @@
 #include "daemon/base/strbuf.h"
 #include "flamegraph/profile.h"
 
-#define PROFILE_WIRE_VERSION 1
+#define PROFILE_WIRE_VERSION 2
 
 /* Appends to *out; 0, -ENOMEM (*out then holds a part), or -E2BIG. */
 int profile_encode(const struct profile *profile, struct strbuf *out);

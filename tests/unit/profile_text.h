@@ -8,7 +8,7 @@
  *	frequency HZ
  *	value NAME UNIT			value types, before any stack
  *	default INDEX
- *	process PID PPID COMM [START END]
+ *	process PID PPID COMM [START END [BIRTH]]
  *	count|loss KEY NUMBER TEXT	text may be missing
  *	stack FRAME;...;FRAME VALUE...	the first is the comm, it may be alone
  *	of INDEX BUCKET			process (-1: none) and bucket of later stacks
@@ -131,7 +131,7 @@ static inline void profile_text_line(struct profile_text *text, const char *line
 	struct profile *profile = text->profile;
 	char word[16] = "", a[128] = "", b[128] = "";
 	int rest = 0, n = 0;
-	uint64_t number, start = 0, end = 0;
+	uint64_t number, start = 0, end = 0, birth = 0;
 	uint32_t pid, ppid;
 
 	if (*line == '#' || sscanf(line, "%15s %n", word, &rest) < 1)
@@ -160,14 +160,15 @@ static inline void profile_text_line(struct profile_text *text, const char *line
 		ck_assert_uint_ne(profile_add_value_type(profile, a, b), PROFILE_NONE);
 	else if (!strcmp(word, "of"))
 		ck_assert_int_eq(sscanf(line, "%d %u", (int *)&text->process, &text->bucket), 2);
-	else if (!strcmp(word, "process") && sscanf(line, "%u %u %127s %" SCNu64 " %" SCNu64, &pid,
-						    &ppid, a, &start, &end) >= 3)
+	else if (!strcmp(word, "process") && sscanf(line, "%u %u %127s %" SCNu64 " %" SCNu64 " %" SCNu64,
+						    &pid, &ppid, a, &start, &end, &birth) >= 3)
 		profile_add_process(profile,
 				    &(struct profile_process){
 					    .pid = pid,
 					    .ppid = ppid,
 					    .start_ns = start,
 					    .end_ns = end,
+					    .birth_ns = birth,
 					    .comm = profile_text_string(profile, a, strlen(a)),
 				    });
 	else if ((!strcmp(word, "count") || !strcmp(word, "loss")) &&

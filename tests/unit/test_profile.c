@@ -267,6 +267,28 @@ START_TEST(merge_lays_time_over_time)
 }
 END_TEST
 
+/* Windows one after another: a process that began in the first was there before the
+ * second; another one had its pid before it. */
+START_TEST(merge_knows_a_process_by_its_birth)
+{
+	struct profile *first = profile_from_text("start 5000\nduration 1000\nvalue n count\n"
+						  "process 7 1 c 0 200 900\n"
+						  "process 7 1 c 400 0 5400\n");
+	struct profile *second = profile_from_text("start 6000\nduration 1000\nvalue n count\n"
+						   "process 7 1 c 0 300 5400\nof 0 0\n"
+						   "stack c;a 1\n");
+	char *text;
+
+	ck_assert_int_eq(profile_merge(second, first), 0);
+	text = contents_of(second);
+	ck_assert_str_eq(text, "5000 2000 0 \n0 c 7+400|a@@0@0 1\n"
+			       "process 7 0 200 c\nprocess 7 400 1300 c\n");
+	free(text);
+	profile_destroy(first);
+	profile_destroy(second);
+}
+END_TEST
+
 START_TEST(merge_refuses_a_value_it_has_no_room_for)
 {
 	struct profile *a = profile_from_text("value n count\nstack c;a 1\n");
@@ -305,6 +327,7 @@ static Suite *profile_suite(void)
 	tcase_add_loop_test(tc, merge_commutes, 1, 100);
 	tcase_add_test(tc, merge_into_nothing_is_a_copy);
 	tcase_add_test(tc, merge_lays_time_over_time);
+	tcase_add_test(tc, merge_knows_a_process_by_its_birth);
 	tcase_add_test(tc, merge_refuses_a_value_it_has_no_room_for);
 	suite_add_tcase(suite, tc);
 	return suite;

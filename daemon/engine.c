@@ -202,6 +202,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 		symbolizer_preload_kernel(engine->resolver.symbolizer);
 	if (engine->ticks % TICKS_PER_SECOND)
 		return;
+	watch_look(&engine->watch, engine);
 	if (engine->sessions[0] && now > engine->config.keep_ns)
 		session_expire(engine->sessions[0], now - engine->config.keep_ns);
 }
@@ -303,6 +304,8 @@ static int start(struct engine *engine, const struct engine_options *options, st
 	if (!r)
 		jvm_table_init(&engine->jvms, engine->source, engine->resolver.symbolizer);
 	if (!r)
+		watch_init(&engine->watch, engine);
+	if (!r)
 		r = engine->source->ops->tasks(engine->source, error);
 	if (!r)
 		r = engine_open_system_session(engine, error);
@@ -323,6 +326,7 @@ int engine_create(const struct engine_options *options, struct event_base *base,
 	engine->config = *options->config;
 	engine->base = base;
 	engine->next_id = 1;
+	engine->watch.kernel_rate_fd = -1;
 	engine->started = clock_boot_ns();
 	process_table_init(&engine->processes, engine->config.processes_max,
 			   engine->config.exited_grace_ns);
@@ -371,6 +375,7 @@ void engine_destroy(struct engine *engine)
 	table_cache_destroy(engine->cache);
 	raw_stacks_deinit(&engine->raw);
 	jvm_table_deinit(&engine->jvms);
+	watch_deinit(&engine->watch);
 	unwinder_deinit(&engine->unwinder);
 	resolver_deinit(&engine->resolver);
 	stack_table_deinit(&engine->stacks);

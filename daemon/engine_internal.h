@@ -14,6 +14,7 @@
 #include "daemon/session.h"
 #include "daemon/source.h"
 #include "daemon/unwinder.h"
+#include "daemon/watch.h"
 
 /* How long collecting waits for names before places stand in for them. */
 #define COLLECT_DEADLINE_NS 2000000000ULL
@@ -40,6 +41,7 @@ struct engine {
 	struct stack_table stacks;
 	struct raw_stacks raw;
 	struct capture capture;
+	struct watch watch;
 	struct session *sessions[ABI_SLOTS_MAX]; /* live ones by slot; 0: system-wide */
 	VEC(struct session *) ended; /* sampled no more, not yet closed */
 	uint32_t next_id;

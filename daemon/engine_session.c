@@ -201,6 +201,8 @@ static int open_events(struct engine *engine, struct session *session, struct er
 	engine->source->ops->get_counters(engine->source, counters);
 	session->counters_before = counters->slot[session->slot];
 	session->sideband_lost_before = counters->sideband_lost;
+	session->counters_seen = session->counters_before;
+	session->sideband_lost_seen = counters->sideband_lost;
 	free(counters);
 	r = engine->source->ops->open_slot(engine->source, session->slot, &how, error);
 	if (!r)
@@ -351,6 +353,7 @@ void engine_end_session(struct engine *engine, struct session *session, enum ses
 	engine->source->ops->drain(engine->source, true);
 	session->end = end;
 	session->ended = clock_boot_ns();
+	watch_look(&engine->watch, engine);
 	take_counters(engine, session);
 	remove_targets(engine, session);
 	session_roll(session, session->ended, true);
@@ -445,6 +448,7 @@ int engine_session_collect(struct engine *engine, uint32_t id, uint64_t recent_n
 		return -EBUSY;
 	if (!id) {
 		engine_drain(engine, true);
+		watch_look(&engine->watch, engine);
 		session_roll(session, UINT64_MAX, true);
 		session->recent_ns = recent_ns;
 		resolver_flush(&engine->resolver);

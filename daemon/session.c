@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/session.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,6 +50,7 @@ void session_destroy(struct session *session)
 	drop_members(session);
 	vec_free(&session->members);
 	hashmap_deinit(&session->member_index);
+	session_times_deinit(&session->times);
 	process_unref(session->target);
 	if (session->timer)
 		event_free(session->timer);
@@ -105,6 +109,15 @@ void session_forked(struct session *session, struct process *parent, struct proc
 
 /* ---- filling ---- */
 
+/* Windows lie on a grid from the session's beginning. */
+static void begin_window(struct session *session, uint64_t time)
+{
+	uint64_t since = time > session->opened ? time - session->opened : 0;
+
+	session->window.start = session->opened + since - since % session->window_ns;
+	session->window.end = session->window.start + session->window_ns;
+}
+
 void session_add(struct session *session, const struct abi_sample *sample, struct process *process,
 		 const char *comm, uint32_t kernel_stack, uint32_t user_stack, uint8_t reason)
 {
@@ -122,14 +135,8 @@ void session_add(struct session *session, const struct abi_sample *sample, struc
 	}
 	strncpy(add.comm, comm, sizeof(add.comm) - 1);
 	session_roll(session, sample->hdr.time, false);
-	if (!session->window.end) {
-		/* Windows lie on a grid from the session's beginning. */
-		uint64_t since =
-			sample->hdr.time > session->opened ? sample->hdr.time - session->opened : 0;
-
-		session->window.start = session->opened + since - since % session->window_ns;
-		session->window.end = session->window.start + session->window_ns;
-	}
+	if (!session->window.end)
+		begin_window(session, sample->hdr.time);
 	if (window_add(&session->window, &add)) {
 		session->limited++;
 		return;
@@ -142,8 +149,58 @@ void session_add(struct session *session, const struct abi_sample *sample, struc
 		session->reasons[reason]++;
 }
 
+void session_mark(struct session *session, const char *key, uint64_t value, const char *format, ...)
+{
+	struct session_mark mark = {.key = key, .value = value, .time = clock_boot_ns()};
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(mark.text, sizeof(mark.text), format, args);
+	va_end(args);
+	session_times_mark(&session->times, &mark);
+}
+
+static void mark_lost(struct session *session, unsigned int reason, uint64_t before, uint64_t now)
+{
+	if (now <= before)
+		return;
+	session->lost[reason] += now - before;
+	session_mark(session, reason_key(reason), now - before, "%s: %" PRIu64 " lost",
+		     reason_text(reason), now - before);
+}
+
+void session_count_lost(struct session *session, const struct abi_counters *counters,
+			uint64_t sideband_lost)
+{
+	struct abi_counters *seen = &session->counters_seen;
+
+	for (unsigned int reason = 0; reason < ABI_REASON_COUNT; reason++) {
+		if (reason_is_loss(reason))
+			mark_lost(session, reason, seen->samples[reason],
+				  counters->samples[reason]);
+	}
+	mark_lost(session, ABI_REASON_LOST_SIDEBAND, session->sideband_lost_seen, sideband_lost);
+	mark_lost(session, ABI_REASON_LOST_LIMIT, session->limited_seen, session->limited);
+	session->late += counters->late - seen->late;
+	*seen = *counters;
+	session->sideband_lost_seen = sideband_lost;
+	session->limited_seen = session->limited;
+}
+
+void session_measure(struct session *session, const struct session_measure *measure)
+{
+	struct session_member *member =
+		measure->process ? session_member(session, measure->process) : NULL;
+
+	if (!measure->process || (member && member->allowed))
+		session_times_measure(&session->times, measure);
+}
+
 void session_roll(struct session *session, uint64_t now, bool force)
 {
+	/* A window without samples, for what else there is of the time. */
+	if (!session->window.end && session_times_first(&session->times))
+		begin_window(session, session_times_first(&session->times));
 	if (!session->window.end || (!force && now < session->window.end))
 		return;
 	if (vec_push(&session->closed, session->window)) {
@@ -214,6 +271,17 @@ static void finish_processes(struct session *session, uint64_t start)
 	}
 }
 
+static void apply_times(struct session *session, uint64_t start, uint64_t until)
+{
+	struct session_times_apply how = {.profile = session->profile,
+					  .start = start,
+					  .until = until,
+					  .process = process_index,
+					  .context = session};
+
+	session_times_apply(&session->times, &how);
+}
+
 static void fold_one(struct session *session, const struct session_tables *tables,
 		     struct window *window)
 {
@@ -234,6 +302,42 @@ static void fold_one(struct session *session, const struct session_tables *table
 		how.bucket = (uint32_t)((window->start - session->opened) / session->window_ns);
 	if (window_fold(window, &how))
 		session->limited += window->samples.count;
+	apply_times(session, session->id ? session->opened : window->start, window->end);
+}
+
+static int add_count(struct profile *profile, unsigned int reason, uint64_t count)
+{
+	return count ? profile_add_count(profile, reason_key(reason), reason_text(reason), count,
+					 reason_is_loss(reason))
+		     : 0;
+}
+
+static void add_late(struct profile *profile, uint64_t late)
+{
+	if (late)
+		profile_add_count(profile, "late_periods",
+				  "timer periods that passed unseen and count in a later sample",
+				  late, 0);
+}
+
+/* Session 0: a window's own, so that what is asked of a part of the time has no more. */
+static void count_window(struct session *session, const struct window *window)
+{
+	uint64_t reasons[ABI_REASON_COUNT] = {0};
+
+	for (size_t i = 0; i < window->samples.count; i++) {
+		const struct window_sample *sample = &window->samples.items[i];
+
+		if (sample->reason < ABI_REASON_COUNT)
+			reasons[sample->reason] += sample->count;
+	}
+	for (unsigned int reason = 0; reason < ABI_REASON_COUNT; reason++) {
+		add_count(session->profile, reason,
+			  reason_is_loss(reason) ? session->lost[reason] : reasons[reason]);
+		session->lost[reason] = 0;
+	}
+	add_late(session->profile, session->late);
+	session->late = 0;
 }
 
 /* Session 0: the window's profile goes into the history. */
@@ -244,6 +348,7 @@ static void keep_history(struct session *session, const struct window *window)
 
 	if (!session->profile)
 		return;
+	count_window(session, window);
 	finish_processes(session, window->start);
 	entry.profile->start_ns = session->opened_real + (window->start - session->opened);
 	entry.profile->duration_ns = window->end - window->start;
@@ -296,16 +401,9 @@ void session_expire(struct session *session, uint64_t before)
 
 /* ---- the result ---- */
 
-static int add_count(struct profile *profile, unsigned int reason, uint64_t count)
-{
-	return count ? profile_add_count(profile, reason_key(reason), reason_text(reason), count,
-					 reason_is_loss(reason))
-		     : 0;
-}
-
 static void finish_counts(const struct session *session, struct profile *profile)
 {
-	for (unsigned int reason = 0; reason < ABI_REASON_COUNT; reason++) {
+	for (unsigned int reason = 0; session->id && reason < ABI_REASON_COUNT; reason++) {
 		uint64_t count = reason_is_loss(reason) ? session->counters.samples[reason]
 							: session->reasons[reason];
 
@@ -315,10 +413,12 @@ static void finish_counts(const struct session *session, struct profile *profile
 			count += session->limited;
 		add_count(profile, reason, count);
 	}
-	if (session->counters.late)
-		profile_add_count(profile, "late_periods",
-				  "timer periods that passed unseen and count in a later sample",
-				  session->counters.late, 0);
+	if (session->id)
+		add_late(profile, session->counters.late);
+	if (session->times.dropped)
+		profile_add_count(profile, "times_dropped",
+				  "measures and marks that there was no room for",
+				  session->times.dropped, 0);
 	if (session->refused)
 		profile_add_count(profile, "refused", "samples of other users' processes, left out",
 				  session->refused, 0);
@@ -357,8 +457,10 @@ struct profile *session_profile(struct session *session, uint64_t now)
 	} else {
 		if (!session->profile)
 			session->profile = begin_profile(session);
-		if (session->profile)
+		if (session->profile) {
+			apply_times(session, session->opened, UINT64_MAX);
 			finish_processes(session, session->opened);
+		}
 		profile = session->profile;
 		session->profile = NULL;
 	}

@@ -17,6 +17,7 @@
 #include "bpf/abi.h"
 #include "daemon/engine.h"
 #include "daemon/peer.h"
+#include "daemon/session_times.h"
 #include "daemon/window.h"
 
 /* A process of the session. */
@@ -51,6 +52,7 @@ struct session {
 	VEC(struct session_history) history; /* session 0 */
 	VEC(struct session_member) members;
 	struct hashmap member_index; /* process serial -> index */
+	struct session_times times; /* measured and marked, not yet in a profile */
 
 	uint64_t samples, weight;
 	uint64_t reasons[ABI_REASON_COUNT]; /* of the samples received */
@@ -60,6 +62,10 @@ struct session {
 	struct abi_counters counters_before; /* of the slot, when it was opened */
 	struct abi_counters counters; /* since then, once ended */
 	uint64_t sideband_lost_before, sideband_lost;
+	struct abi_counters counters_seen; /* of the slot, at the last look */
+	uint64_t sideband_lost_seen, limited_seen;
+	uint64_t lost[ABI_REASON_COUNT]; /* session 0: since the last window was kept */
+	uint64_t late; /* likewise */
 
 	session_end_fn *on_end;
 	void *end_context;
@@ -90,6 +96,15 @@ void session_forked(struct session *session, struct process *parent, struct proc
 /* One sample, its process and stacks found. */
 void session_add(struct session *session, const struct abi_sample *sample, struct process *process,
 		 const char *comm, uint32_t kernel_stack, uint32_t user_stack, uint8_t reason);
+/* What its slot has counted so far (of the process events all that were lost): what was
+ * lost since the last call is marked. */
+void session_count_lost(struct session *session, const struct abi_counters *counters,
+			uint64_t sideband_lost);
+/* Something that happened, now; `value`: how much, 0: nothing to count. */
+void session_mark(struct session *session, const char *key, uint64_t value, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* A quantity of a process of the session (NULL: of all its processes together). */
+void session_measure(struct session *session, const struct session_measure *measure);
 /* Closes the window at `now` if its time is over (or force). */
 void session_roll(struct session *session, uint64_t now, bool force);
 /* Folds closed windows: those whose names are there, and all that ended before

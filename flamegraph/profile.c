@@ -36,6 +36,8 @@ void profile_destroy(struct profile *profile)
 	vec_free(&profile->samples);
 	vec_free(&profile->values);
 	vec_free(&profile->counts);
+	vec_free(&profile->marks);
+	series_list_deinit(&profile->series);
 	hashmap_deinit(&profile->frame_index);
 	id_index_deinit(&profile->stack_index);
 	hashmap_deinit(&profile->sample_index);
@@ -309,6 +311,41 @@ int profile_add_count(struct profile *profile, const char *key, const char *text
 	if (added.key == PROFILE_NONE || added.text == PROFILE_NONE)
 		return -ENOMEM;
 	return profile_join_count(profile, &added);
+}
+
+int profile_join_mark(struct profile *profile, const struct profile_mark *mark)
+{
+	if (profile->marks.count >= PROFILE_MARKS_MAX)
+		return profile_add_count(profile, PROFILE_MARKS_KEY, PROFILE_MARKS_TEXT, 1, 0);
+	return vec_push(&profile->marks, *mark);
+}
+
+int profile_add_mark(struct profile *profile, uint64_t at_ns, const char *key, const char *text,
+		     uint64_t value)
+{
+	struct profile_mark mark = {
+		.at_ns = at_ns,
+		.key = profile_string(profile, key),
+		.text = profile_string(profile, text),
+		.value = value,
+	};
+
+	if (mark.key == PROFILE_NONE || mark.text == PROFILE_NONE)
+		return -ENOMEM;
+	return profile_join_mark(profile, &mark);
+}
+
+uint32_t profile_add_series(struct profile *profile, const struct series *like)
+{
+	struct series *series;
+
+	if (!has_string(profile, like->name) || !has_string(profile, like->unit) ||
+	    !has_string(profile, like->group) || like->kind >= SERIES_KIND_COUNT ||
+	    !like->step_ns || profile->series.count >= PROFILE_NONE - 1 ||
+	    (like->process != PROFILE_NONE && like->process >= profile->processes.count) ||
+	    series_list_find(&profile->series, like, &series))
+		return PROFILE_NONE;
+	return (uint32_t)(series - profile->series.items);
 }
 
 uint64_t profile_total(const struct profile *profile, uint32_t value_type)

@@ -8,6 +8,8 @@
  *	stack   frames from the root to the leaf, by id, deduplicated; id 0 is empty
  *	sample  a stack with who ran it and when, and one value a value type;
  *	        samples alike in stack, process, comm and bucket are one
+ *	series  a quantity over time beside the samples (series.h)
+ *	mark    something that happened at one moment
  *
  * Ownership: the profile owns all it holds; what is handed in is copied. Ids
  * are dense, stable, and mean nothing in another profile.
@@ -24,6 +26,7 @@
 #include "daemon/base/strtab.h"
 #include "daemon/base/vec.h"
 #include "flamegraph/id_index.h"
+#include "flamegraph/series.h"
 
 #define PROFILE_NONE UINT32_MAX
 #define PROFILE_VALUES_MAX 8
@@ -79,6 +82,17 @@ struct profile_count {
 	uint32_t is_loss; /* 1: these samples are not in the profile */
 };
 
+/* Something that happened while the profile was taken: samples were lost, the rate was
+ * changed, a process was killed for want of memory. */
+struct profile_mark {
+	uint64_t at_ns; /* since profile.start_ns */
+	uint32_t key; /* string: "lost_ring", "rate", "oom_kill" */
+	uint32_t text; /* string: a sentence for people */
+	uint64_t value; /* how much, in what the text says; 0: nothing to count */
+};
+#define PROFILE_MARKS_MAX 4096 /* what is above is counted: PROFILE_MARKS_KEY */
+#define PROFILE_MARKS_KEY "marks_left_out"
+
 struct profile {
 	struct strtab strings;
 	VEC(struct profile_frame) frames;
@@ -88,6 +102,8 @@ struct profile {
 	VEC(struct profile_sample) samples;
 	VEC(uint64_t) values; /* samples.count * value_type_count */
 	VEC(struct profile_count) counts;
+	VEC(struct profile_mark) marks; /* in any order */
+	struct series_list series;
 
 	struct profile_value_type value_types[PROFILE_VALUES_MAX];
 	uint32_t value_type_count;
@@ -144,6 +160,12 @@ int profile_append_sample(struct profile *profile, const struct profile_sample *
 /* Adds to the count with the same key if there is one. */
 int profile_add_count(struct profile *profile, const char *key, const char *text, uint64_t count,
 		      int is_loss);
+/* -ENOMEM; above the limit the mark is counted and dropped, and 0 given. */
+int profile_add_mark(struct profile *profile, uint64_t at_ns, const char *key, const char *text,
+		     uint64_t value);
+/* The series like this one (but for steps and points), added without points if it is new.
+ * PROFILE_NONE: bad ids, no step, no memory. */
+uint32_t profile_add_series(struct profile *profile, const struct series *like);
 /* Sum of one value over all samples. */
 uint64_t profile_total(const struct profile *profile, uint32_t value_type);
 /* Adds all of `from` to `into`. Value types are matched by name and unit;

@@ -18,3 +18,6 @@ static inline uint64_t profile_sum(uint64_t a, uint64_t b)
 /* profile_add_count() with strings that are the profile's already. Fails only for
  * want of room in profile->counts. */
 int profile_join_count(struct profile *profile, const struct profile_count *count);
+#define PROFILE_MARKS_TEXT "marks that there was no room for"
+/* Likewise for a mark; what is above PROFILE_MARKS_MAX becomes a count. */
+int profile_join_mark(struct profile *profile, const struct profile_mark *mark);

@@ -15,6 +15,14 @@
 #include "daemon/base/cleanup.h"
 #include "flamegraph/profile_internal.h"
 
+/* Two tables, whatever they are called. */
+#define SWAP(a, b)                                                                                 \
+	do {                                                                                       \
+		__typeof__(a) swapped_ = (a);                                                      \
+		memcpy(&(a), &(b), sizeof(a));                                                     \
+		memcpy(&(b), &swapped_, sizeof(b));                                                \
+	} while (0)
+
 /* Where the buckets of a profile lie in time. */
 struct axis {
 	uint64_t start_ns;
@@ -31,10 +39,12 @@ struct merge {
 	uint32_t *stacks;
 	uint32_t *processes;
 	uint32_t value_map[PROFILE_VALUES_MAX]; /* index in from -> index in into */
+	struct series_list series; /* of the result, until it is the profile's */
 };
 
 static void merge_deinit(struct merge *merge)
 {
+	series_list_deinit(&merge->series);
 	free(merge->strings);
 	free(merge->frames);
 	free(merge->stacks);
@@ -350,6 +360,34 @@ static void add_value_types(struct merge *merge, uint32_t count)
 	into->value_type_count = count;
 }
 
+static int put_series(struct merge *merge, const struct series *series, uint64_t shift_ns)
+{
+	struct series *have;
+	int r = series_list_find(&merge->series, series, &have);
+
+	return r ? r : series_join(have, series, shift_ns);
+}
+
+/* The series of both, beside the profile; needs the maps of strings and processes. */
+static int make_series(struct merge *merge, uint64_t into_shift, uint64_t from_shift)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < merge->into->series.count; i++)
+		r = put_series(merge, &merge->into->series.items[i], into_shift);
+	for (size_t i = 0; !r && i < merge->from->series.count; i++) {
+		struct series series = merge->from->series.items[i];
+
+		series.name = merge->strings[series.name];
+		series.unit = merge->strings[series.unit];
+		series.group = merge->strings[series.group];
+		if (series.process != PROFILE_NONE)
+			series.process = merge->processes[series.process];
+		r = put_series(merge, &series, from_shift);
+	}
+	return r;
+}
+
 /* Of two names that differ, that of the earlier profile; of two as early, the
  * smaller. */
 static uint32_t join_name(const struct merge *merge, uint32_t a, uint32_t from_name)
@@ -364,6 +402,27 @@ static uint32_t join_name(const struct merge *merge, uint32_t a, uint32_t from_n
 	return strcmp(profile_text(merge->into, a), profile_text(merge->into, b)) < 0 ? a : b;
 }
 
+/* Room was made: cannot fail. */
+static void join_marks(struct merge *merge)
+{
+	struct profile *into = merge->into;
+	struct axis into_axis = axis_of(into), from_axis = axis_of(merge->from);
+	uint64_t into_shift = axis_shift(&into_axis, &merge->axis);
+	uint64_t from_shift = axis_shift(&from_axis, &merge->axis);
+
+	for (size_t i = 0; i < into->marks.count; i++)
+		into->marks.items[i].at_ns = profile_sum(into->marks.items[i].at_ns, into_shift);
+	for (size_t i = 0; i < merge->from->marks.count; i++) {
+		struct profile_mark mark = merge->from->marks.items[i];
+
+		mark.at_ns = profile_sum(mark.at_ns, from_shift);
+		mark.key = merge->strings[mark.key];
+		mark.text = merge->strings[mark.text];
+		profile_join_mark(into, &mark);
+	}
+	SWAP(into->series, merge->series);
+}
+
 static void join_meta(struct merge *merge)
 {
 	struct profile *into = merge->into;
@@ -376,6 +435,7 @@ static void join_meta(struct merge *merge)
 		count.text = merge->strings[count.text];
 		profile_join_count(into, &count); /* room was made: cannot fail */
 	}
+	join_marks(merge);
 	into->title = join_name(merge, into->title, from->title);
 	into->host = join_name(merge, into->host, from->host);
 	into->event = join_name(merge, into->event, from->event);
@@ -384,6 +444,33 @@ static void join_meta(struct merge *merge)
 	into->start_ns = merge->axis.start_ns;
 	into->duration_ns = merge->axis.duration_ns;
 	into->bucket_ns = merge->axis.bucket_ns;
+}
+
+/* Those of marks and series, and room for what join_meta() adds. */
+static int map_time_strings(struct merge *merge)
+{
+	const struct profile *from = merge->from;
+	struct profile *into = merge->into;
+	uint32_t ignored;
+
+	for (size_t i = 0; i < from->marks.count; i++) {
+		if (map_string(merge, from->marks.items[i].key, &ignored) ||
+		    map_string(merge, from->marks.items[i].text, &ignored))
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < from->series.count; i++) {
+		if (map_string(merge, from->series.items[i].name, &ignored) ||
+		    map_string(merge, from->series.items[i].unit, &ignored) ||
+		    map_string(merge, from->series.items[i].group, &ignored))
+			return -ENOMEM;
+	}
+	if (into->marks.count + from->marks.count > PROFILE_MARKS_MAX &&
+	    (profile_string(into, PROFILE_MARKS_KEY) == PROFILE_NONE ||
+	     profile_string(into, PROFILE_MARKS_TEXT) == PROFILE_NONE))
+		return -ENOMEM;
+	if (vec_reserve(&into->marks, into->marks.count + from->marks.count))
+		return -ENOMEM;
+	return vec_reserve(&into->counts, into->counts.count + from->counts.count + 1);
 }
 
 /* Interns every string of `from` that is referred to outside frames. */
@@ -409,7 +496,7 @@ static int map_strings(struct merge *merge)
 		    map_string(merge, from->counts.items[i].text, &ignored))
 			return -ENOMEM;
 	}
-	return vec_reserve(&merge->into->counts, merge->into->counts.count + from->counts.count);
+	return map_time_strings(merge);
 }
 
 #define COPY_ITEMS(to, old)                                                                        \
@@ -421,13 +508,6 @@ static int map_strings(struct merge *merge)
 			(to)->count = (old)->count;                                                \
 		c_;                                                                                \
 	})
-
-#define SWAP(a, b)                                                                                 \
-	do {                                                                                       \
-		__typeof__(a) swapped_ = (a);                                                      \
-		(a) = (b);                                                                         \
-		(b) = swapped_;                                                                    \
-	} while (0)
 
 /* Puts copies in the place of the tables that are about to change; `old` keeps
  * the originals. The sample index is shared unless it is built anew: entries
@@ -481,6 +561,8 @@ static int merge_tables(struct merge *merge, uint32_t value_types)
 	int r;
 
 	r = map_processes(merge, into_shift, from_shift);
+	if (!r)
+		r = make_series(merge, into_shift, from_shift);
 	if (r)
 		return r;
 	r = swap_tables(into, &old, anew);

@@ -72,6 +72,45 @@ static void encode_samples(const struct profile *profile, struct strbuf *out)
 	}
 }
 
+static void encode_series(const struct series *series, struct strbuf *out)
+{
+	bool band = series_has_band(series);
+
+	strbuf_u32(out, series->name);
+	strbuf_u32(out, series->unit);
+	strbuf_u32(out, series->group);
+	strbuf_u32(out, series->process);
+	strbuf_u32(out, series->kind);
+	strbuf_u32(out, band);
+	strbuf_u64(out, series->step_ns);
+	strbuf_u32(out, (uint32_t)series->points.count);
+	for (size_t i = 0; i < series->points.count; i++) {
+		const struct series_point *point = &series->points.items[i];
+
+		strbuf_u64(out, point->value);
+		if (band) {
+			strbuf_u64(out, point->low);
+			strbuf_u64(out, point->high);
+		}
+	}
+}
+
+static void encode_times(const struct profile *profile, struct strbuf *out)
+{
+	strbuf_u32(out, (uint32_t)profile->marks.count);
+	for (size_t i = 0; i < profile->marks.count; i++) {
+		const struct profile_mark *mark = &profile->marks.items[i];
+
+		strbuf_u64(out, mark->at_ns);
+		strbuf_u32(out, mark->key);
+		strbuf_u32(out, mark->text);
+		strbuf_u64(out, mark->value);
+	}
+	strbuf_u32(out, (uint32_t)profile->series.count);
+	for (size_t i = 0; i < profile->series.count; i++)
+		encode_series(&profile->series.items[i], out);
+}
+
 static void encode_meta(const struct profile *profile, struct strbuf *out)
 {
 	strbuf_u32(out, (uint32_t)profile->counts.count);
@@ -83,6 +122,7 @@ static void encode_meta(const struct profile *profile, struct strbuf *out)
 		strbuf_u32(out, count->is_loss);
 		strbuf_u64(out, count->count);
 	}
+	encode_times(profile, out);
 	strbuf_u64(out, profile->start_ns);
 	strbuf_u64(out, profile->duration_ns);
 	strbuf_u64(out, profile->bucket_ns);
@@ -338,6 +378,77 @@ static bool decode_counts(struct decoder *decoder)
 	return reader_ok(&decoder->in);
 }
 
+static bool decode_marks(struct decoder *decoder)
+{
+	uint32_t count = get_count(decoder, 24);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct profile_mark mark = {0};
+
+		mark.at_ns = reader_u64(&decoder->in);
+		mark.key = get_string(decoder);
+		mark.text = get_string(decoder);
+		mark.value = reader_u64(&decoder->in);
+		if (!reader_ok(&decoder->in))
+			return false;
+		if (profile_join_mark(decoder->profile, &mark))
+			return out_of_memory(decoder);
+	}
+	return reader_ok(&decoder->in);
+}
+
+static bool decode_points(struct decoder *decoder, struct series *series, bool band)
+{
+	uint32_t count = get_count(decoder, band ? 24 : 8);
+
+	if (count > SERIES_STEPS_MAX)
+		return reader_fail(&decoder->in, "more steps than a series may have");
+	if (vec_reserve(&series->points, count))
+		return out_of_memory(decoder);
+	for (uint32_t i = 0; i < count; i++) {
+		struct series_point point = {.value = reader_u64(&decoder->in)};
+
+		point.low = band ? reader_u64(&decoder->in) : point.value;
+		point.high = band ? reader_u64(&decoder->in) : point.value;
+		if (point.low > point.value || point.high < point.value)
+			return reader_fail(&decoder->in, "a value that is not within its band");
+		series->points.items[series->points.count++] = point;
+	}
+	return reader_ok(&decoder->in);
+}
+
+static bool decode_series(struct decoder *decoder)
+{
+	struct profile *profile = decoder->profile;
+	uint32_t count = get_count(decoder, 36);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct series series = {0};
+		uint32_t band, index;
+
+		series.name = get_string(decoder);
+		series.unit = get_string(decoder);
+		series.group = get_string(decoder);
+		series.process = reader_u32(&decoder->in);
+		series.kind = reader_u32(&decoder->in);
+		band = reader_u32(&decoder->in);
+		series.step_ns = reader_u64(&decoder->in);
+		if (!reader_ok(&decoder->in))
+			return false;
+		if (band > 1 || !series.step_ns || series.kind >= SERIES_KIND_COUNT ||
+		    (series.process != PROFILE_NONE && series.process >= profile->processes.count))
+			return reader_fail(&decoder->in, "a series that cannot be");
+		index = profile_add_series(profile, &series);
+		if (index == PROFILE_NONE)
+			return out_of_memory(decoder);
+		if (profile->series.items[index].points.count)
+			return reader_fail(&decoder->in, "a series twice");
+		if (!decode_points(decoder, &profile->series.items[index], band))
+			return false;
+	}
+	return reader_ok(&decoder->in);
+}
+
 static bool decode_meta(struct decoder *decoder)
 {
 	struct profile *profile = decoder->profile;
@@ -389,7 +500,8 @@ int profile_decode(const void *data, size_t size, struct error *error, struct pr
 				 version, PROFILE_WIRE_VERSION);
 	if (!decode_strings(&decoder) || !decode_frames(&decoder) || !decode_stacks(&decoder) ||
 	    !decode_processes(&decoder) || !decode_value_types(&decoder) ||
-	    !decode_samples(&decoder) || !decode_counts(&decoder) || !decode_meta(&decoder))
+	    !decode_samples(&decoder) || !decode_counts(&decoder) || !decode_marks(&decoder) ||
+	    !decode_series(&decoder) || !decode_meta(&decoder))
 		return decode_failed(&decoder, error);
 	*ret = TAKE_PTR(decoder.profile);
 	return 0;

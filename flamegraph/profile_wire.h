@@ -11,6 +11,9 @@
  *	u32 n, u32 default, n value types (u32 name, unit)
  *	u32 n, n samples (u32 stack, process, comm, bucket; u64 a value type)
  *	u32 n, n counts (u32 key, text, is_loss; u64 count)
+ *	u32 n, n marks (u64 at; u32 key, text; u64 value)
+ *	u32 n, n series (u32 name, unit, group, process, kind, band; u64 step;
+ *	       u32 n, n points (u64 value, with band also u64 low, high))
  *	u64 start, duration, bucket width; u32 frequency, title, host, event
  *
  * A reader of another version refuses: the two ends of the socket are of one

@@ -12,6 +12,9 @@
  *	count|loss KEY NUMBER TEXT	text may be missing
  *	stack FRAME;...;FRAME VALUE...	the first is the comm, it may be alone
  *	of INDEX BUCKET			process (-1: none) and bucket of later stacks
+ *	mark AT_NS KEY VALUE TEXT
+ *	series GROUP NAME UNIT level|amount STEP_NS PROCESS POINT...
+ *		GROUP -: none; PROCESS -1: none; POINT -: unknown, VALUE or VALUE~LOW~HIGH
  *
  * A FRAME is NAME, NAME@MODULE, NAME@MODULE@ADDRESS or NAME@MODULE@ADDRESS@FILE:LINE;
  * NAME may end with _[k],
@@ -126,6 +129,38 @@ static inline void profile_text_stack(struct profile_text *text, const char *lin
 	vec_free(&frames);
 }
 
+static inline void profile_text_series(struct profile *profile, const char *line)
+{
+	char group[64], name[64], unit[64], kind[16];
+	struct series like = {0};
+	uint32_t series;
+	int rest = 0;
+
+	ck_assert_int_eq(sscanf(line, "%63s %63s %63s %15s %" SCNu64 " %d %n", group, name, unit,
+				kind, &like.step_ns, (int *)&like.process, &rest),
+			 6);
+	like.group = strcmp(group, "-") != 0 ? profile_string(profile, group) : 0;
+	like.name = profile_string(profile, name);
+	like.unit = profile_string(profile, unit);
+	like.kind = *kind == 'a' ? SERIES_AMOUNT : SERIES_LEVEL;
+	series = profile_add_series(profile, &like);
+	ck_assert_uint_ne(series, PROFILE_NONE);
+	line += rest;
+	for (uint64_t at = 0; *line; at += like.step_ns, line += rest + (line[rest] == ' ')) {
+		struct series_point point;
+		int n;
+
+		rest = (int)strcspn(line, " ");
+		if (*line == '-')
+			continue;
+		n = sscanf(line, "%" SCNu64 "~%" SCNu64 "~%" SCNu64, &point.value, &point.low,
+			   &point.high);
+		if (n == 1)
+			point.low = point.high = point.value;
+		ck_assert(!series_put(&profile->series.items[series], at, &point));
+	}
+}
+
 static inline void profile_text_line(struct profile_text *text, const char *line)
 {
 	struct profile *profile = text->profile;
@@ -174,6 +209,11 @@ static inline void profile_text_line(struct profile_text *text, const char *line
 	else if ((!strcmp(word, "count") || !strcmp(word, "loss")) &&
 		 sscanf(line, "%127s %" SCNu64 " %n", a, &number, &n) >= 2)
 		ck_assert(!profile_add_count(profile, a, line + n, number, *word == 'l'));
+	else if (!strcmp(word, "series"))
+		profile_text_series(profile, line);
+	else if (!strcmp(word, "mark") &&
+		 sscanf(line, "%" SCNu64 " %127s %" SCNu64 " %n", &start, a, &number, &n) >= 3)
+		ck_assert(!profile_add_mark(profile, start, a, line + n, number));
 	else
 		ck_abort_msg("profile text: \"%s %s\"", word, line);
 }
@@ -239,6 +279,10 @@ static inline struct profile *profile_from_seed(unsigned seed)
 		ck_assert(!profile_add_sample(profile, &sample, values));
 	}
 	ck_assert(!profile_add_count(profile, "truncated", "cut short", (uint64_t)seed % 7, 0));
+	ck_assert(!profile_add_mark(profile, (uint64_t)seed % 9000000000, "oom",
+				    "<out> of \"memory\"", 1));
+	profile_text_series(profile, "rss anon bytes level 1000000000 0 100 - 300");
+	profile_text_series(profile, "- heap bytes amount 500000000 -1 5~1~9 - 7 8");
 	return profile;
 }
 

@@ -14,6 +14,7 @@
 
 #include "daemon/base/cleanup.h"
 #include "flamegraph/profile_internal.h"
+#include "flamegraph/time_axis.h"
 
 /* Two tables, whatever they are called. */
 #define SWAP(a, b)                                                                                 \
@@ -23,17 +24,10 @@
 		memcpy(&(b), &swapped_, sizeof(b));                                                \
 	} while (0)
 
-/* Where the buckets of a profile lie in time. */
-struct axis {
-	uint64_t start_ns;
-	uint64_t duration_ns;
-	uint64_t bucket_ns;
-};
-
 struct merge {
 	struct profile *into;
 	const struct profile *from;
-	struct axis axis; /* of the result */
+	struct time_axis axis; /* of the result */
 	uint32_t *strings; /* id in from -> id in into; PROFILE_NONE: not needed yet */
 	uint32_t *frames; /* likewise, all filled */
 	uint32_t *stacks;
@@ -256,60 +250,17 @@ static void join_processes(struct merge *merge, uint64_t into_shift, uint64_t fr
 			start_on_axis(&into->processes.items[i], merge->axis.start_ns);
 }
 
-static struct axis axis_of(const struct profile *profile)
-{
-	return (struct axis){
-		.start_ns = profile->start_ns,
-		.duration_ns = profile->duration_ns,
-		.bucket_ns = profile->bucket_ns,
-	};
-}
-
-/* A start of 0 is unknown and taken as that of the other. No time axis is the
- * widest bucket of all, unless there is nothing in it. */
-static struct axis axis_join(const struct profile *a, const struct profile *b)
-{
-	struct axis joined = {0};
-	uint64_t a_start = a->start_ns ? a->start_ns : b->start_ns;
-	uint64_t b_start = b->start_ns ? b->start_ns : a->start_ns;
-	uint64_t a_end = profile_sum(a_start, a->duration_ns);
-	uint64_t b_end = profile_sum(b_start, b->duration_ns);
-
-	joined.start_ns = a_start < b_start ? a_start : b_start;
-	joined.duration_ns = (a_end > b_end ? a_end : b_end) - joined.start_ns;
-	if ((a->bucket_ns || !a->samples.count) && (b->bucket_ns || !b->samples.count))
-		joined.bucket_ns = a->bucket_ns > b->bucket_ns ? a->bucket_ns : b->bucket_ns;
-	return joined;
-}
-
-static uint64_t axis_shift(const struct axis *axis, const struct axis *to)
-{
-	return axis->start_ns > to->start_ns ? axis->start_ns - to->start_ns : 0;
-}
-
-static uint32_t rebucket(uint32_t bucket, const struct axis *axis, const struct axis *to)
-{
-	uint64_t at_ns, moved;
-
-	if (!to->bucket_ns)
-		return 0;
-	if (__builtin_mul_overflow(bucket, axis->bucket_ns, &at_ns))
-		at_ns = UINT64_MAX;
-	moved = profile_sum(at_ns, axis_shift(axis, to)) / to->bucket_ns;
-	return moved < UINT32_MAX ? (uint32_t)moved : UINT32_MAX;
-}
-
 /* Moves the samples of `old` to the new axis, into the empty table of `into`;
  * there may be fewer then. */
-static int rebucket_all(struct profile *into, const struct profile *old, const struct axis *to)
+static int rebucket_all(struct profile *into, const struct profile *old, const struct time_axis *to)
 {
-	struct axis axis = axis_of(old);
+	struct time_axis axis = time_axis_of(old);
 	int r = 0;
 
 	for (size_t i = 0; !r && i < old->samples.count; i++) {
 		struct profile_sample sample = old->samples.items[i];
 
-		sample.bucket = rebucket(sample.bucket, &axis, to);
+		sample.bucket = time_axis_bucket(sample.bucket, &axis, to);
 		r = profile_add_sample(into, &sample,
 				       old->values.items + i * old->value_type_count);
 	}
@@ -319,7 +270,7 @@ static int rebucket_all(struct profile *into, const struct profile *old, const s
 static int add_samples(struct merge *merge)
 {
 	const struct profile *from = merge->from;
-	struct axis axis = axis_of(from);
+	struct time_axis axis = time_axis_of(from);
 
 	for (size_t i = 0; i < from->samples.count; i++) {
 		struct profile_sample sample = from->samples.items[i];
@@ -330,7 +281,7 @@ static int add_samples(struct merge *merge)
 		sample.comm = merge->strings[sample.comm];
 		if (sample.process != PROFILE_NONE)
 			sample.process = merge->processes[sample.process];
-		sample.bucket = rebucket(sample.bucket, &axis, &merge->axis);
+		sample.bucket = time_axis_bucket(sample.bucket, &axis, &merge->axis);
 		for (uint32_t v = 0; v < from->value_type_count; v++)
 			values[merge->value_map[v]] =
 				from->values.items[i * from->value_type_count + v];
@@ -406,9 +357,9 @@ static uint32_t join_name(const struct merge *merge, uint32_t a, uint32_t from_n
 static void join_marks(struct merge *merge)
 {
 	struct profile *into = merge->into;
-	struct axis into_axis = axis_of(into), from_axis = axis_of(merge->from);
-	uint64_t into_shift = axis_shift(&into_axis, &merge->axis);
-	uint64_t from_shift = axis_shift(&from_axis, &merge->axis);
+	struct time_axis into_axis = time_axis_of(into), from_axis = time_axis_of(merge->from);
+	uint64_t into_shift = time_axis_shift(&into_axis, &merge->axis);
+	uint64_t from_shift = time_axis_shift(&from_axis, &merge->axis);
 
 	for (size_t i = 0; i < into->marks.count; i++)
 		into->marks.items[i].at_ns = profile_sum(into->marks.items[i].at_ns, into_shift);
@@ -554,9 +505,9 @@ static void settle_tables(struct profile *into, struct profile *old, bool anew, 
 static int merge_tables(struct merge *merge, uint32_t value_types)
 {
 	struct profile *into = merge->into, old;
-	struct axis into_axis = axis_of(into), from_axis = axis_of(merge->from);
-	uint64_t into_shift = axis_shift(&into_axis, &merge->axis);
-	uint64_t from_shift = axis_shift(&from_axis, &merge->axis);
+	struct time_axis into_axis = time_axis_of(into), from_axis = time_axis_of(merge->from);
+	uint64_t into_shift = time_axis_shift(&into_axis, &merge->axis);
+	uint64_t from_shift = time_axis_shift(&from_axis, &merge->axis);
 	bool anew = into_shift || into->bucket_ns != merge->axis.bucket_ns;
 	int r;
 
@@ -586,7 +537,7 @@ int profile_merge(struct profile *into, const struct profile *from)
 	struct merge merge = {
 		.into = into,
 		.from = from,
-		.axis = axis_join(into, from),
+		.axis = time_axis_join(into, from),
 		.strings = new_map(strtab_count(&from->strings)),
 		.frames = new_map(from->frames.count),
 		.stacks = new_map(from->stack_ends.count),

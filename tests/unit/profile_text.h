@@ -195,8 +195,9 @@ static inline void profile_text_line(struct profile_text *text, const char *line
 		ck_assert_uint_ne(profile_add_value_type(profile, a, b), PROFILE_NONE);
 	else if (!strcmp(word, "of"))
 		ck_assert_int_eq(sscanf(line, "%d %u", (int *)&text->process, &text->bucket), 2);
-	else if (!strcmp(word, "process") && sscanf(line, "%u %u %127s %" SCNu64 " %" SCNu64 " %" SCNu64,
-						    &pid, &ppid, a, &start, &end, &birth) >= 3)
+	else if (!strcmp(word, "process") &&
+		 sscanf(line, "%u %u %127s %" SCNu64 " %" SCNu64 " %" SCNu64, &pid, &ppid, a,
+			&start, &end, &birth) >= 3)
 		profile_add_process(profile,
 				    &(struct profile_process){
 					    .pid = pid,

@@ -22,7 +22,7 @@
 #include "bpf/abi.h"
 #include "daemon/base/hashmap.h"
 #include "daemon/base/vec.h"
-#include "daemon/file_identity.h"
+#include "symbolizer/file_identity.h"
 
 #define IMAGE_NONE 0u
 #define IMAGE_JIT_MAX 256u /* lists of just-in-time compilers that are held open */

@@ -23,6 +23,7 @@
 #include "daemon/notify.h"
 #include "daemon/server.h"
 #include "symbolizer/client.h"
+#include "symbolizer/openers.h"
 
 #define FILES_WANTED 65536
 #define WORKER_FD 3
@@ -340,6 +341,9 @@ int main(int argc, char **argv)
 	if (argc >= 2 && !strcmp(argv[1], "--worker"))
 		return symbolizer_worker_main(WORKER_FD,
 					      argc > 2 ? strtoull(argv[2], NULL, 10) : 0);
+	/* "--opener": likewise, for the files of targets. */
+	if (argc >= 2 && !strcmp(argv[1], "--opener"))
+		return openers_opener_main(OPENERS_FD);
 	code = parse_options(&perfd, argc, argv);
 	if (code != GO_ON)
 		return code;

@@ -15,7 +15,7 @@
 
 #include "bpf/abi.h"
 #include "daemon/base/strbuf.h"
-#include "daemon/file_identity.h"
+#include "symbolizer/file_identity.h"
 #include "symbolizer/unwind_table.h"
 
 /* Bytes of the whole; larger tables are not kept. */

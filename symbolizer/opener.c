@@ -23,6 +23,7 @@ struct opening {
 	uint64_t start, end;
 	char path[PATH_MAX]; /* without " (deleted)"; "" if it names no file */
 	const struct opener_identity *id; /* or NULL */
+	const struct opener_care *care; /* or NULL */
 	int code; /* the failure that tells most so far */
 	char tried[400]; /* "as a mapping: ...; below its root: ..." */
 };
@@ -33,8 +34,9 @@ static void note(struct opening *opening, const char *what, int code, const char
 
 	snprintf(opening->tried + used, sizeof(opening->tried) - used, "%s%s: %s", used ? "; " : "",
 		 what, why);
-	/* That another file is there says more than that one is not. */
-	if (opening->code != -ESTALE)
+	/* That another file is there, or that it could be had if its file system
+	 * answered, says more than that one is not. */
+	if (opening->code != -ESTALE && opening->code != -EHOSTDOWN)
 		opening->code = code;
 }
 
@@ -43,29 +45,59 @@ static bool identity_known(const struct opening *opening)
 	return opening->id && opening->id->inode;
 }
 
-static bool same_file(const struct opening *opening, const struct stat *st)
+static bool same_file(const struct opening *opening, const struct statx *st)
 {
 	const struct opener_identity *id = opening->id;
 
 	if (!identity_known(opening))
 		return true;
-	if (major(st->st_dev) == id->dev_major && minor(st->st_dev) == id->dev_minor)
-		return st->st_ino == id->inode;
-	return (uint32_t)st->st_ino == (uint32_t)id->inode;
+	if (st->stx_dev_major == id->dev_major && st->stx_dev_minor == id->dev_minor)
+		return st->stx_ino == id->inode;
+	return (uint32_t)st->stx_ino == (uint32_t)id->inode;
+}
+
+/* What the kernel knows of it without asking a server. */
+static int look_at(int path_fd, struct statx *ret)
+{
+	return statx(path_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, ret);
+}
+
+/* File systems without a device of this machine may hang: NFS, FUSE, but also overlays
+ * and others that do not. */
+static bool may_be_opened(struct opening *opening, const char *what, const struct statx *st)
+{
+	uint64_t device = makedev(st->stx_dev_major, st->stx_dev_minor);
+	const struct opener_care *care = opening->care;
+
+	if (!care || st->stx_dev_major)
+		return true;
+	for (size_t i = 0; i < care->avoid_count; i++) {
+		if (care->avoid[i] == device) {
+			note(opening, what, -EHOSTDOWN, "its file system gave no answer lately");
+			return false;
+		}
+	}
+	if (care->local_only) {
+		note(opening, what, -EHOSTDOWN, "too many file systems give no answer");
+		return false;
+	}
+	if (care->about)
+		care->about(care->context, device);
+	return true;
 }
 
 /* Takes what was looked up with O_PATH: examines it and opens it for reading. */
 static int reopen(struct opening *opening, const char *what, int path_fd)
 {
 	char self[64];
-	struct stat st;
+	struct statx st;
 	int fd;
 
-	if (fstat(path_fd, &st) < 0) {
+	if (look_at(path_fd, &st) < 0) {
 		note(opening, what, -errno, strerror(errno));
 		return -1;
 	}
-	if (!S_ISREG(st.st_mode)) {
+	if (!S_ISREG(st.stx_mode)) {
 		note(opening, what, -ENOEXEC, "not a regular file");
 		return -1;
 	}
@@ -73,10 +105,12 @@ static int reopen(struct opening *opening, const char *what, int path_fd)
 		note(opening, what, -ESTALE, "another file is in its place now");
 		return -1;
 	}
-	if (st.st_size <= 0) {
+	if (!st.stx_size) {
 		note(opening, what, -ENOEXEC, "an empty file");
 		return -1;
 	}
+	if (!may_be_opened(opening, what, &st))
+		return -1;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", path_fd);
 	fd = open(self, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
@@ -140,7 +174,7 @@ static int try_exe(struct opening *opening)
 	char name[64], target[PATH_MAX];
 	_cleanup_close_ int fd = -1;
 	size_t length = strlen(opening->path);
-	struct stat st;
+	struct statx st;
 	ssize_t n;
 
 	if (!opening->pid)
@@ -148,7 +182,7 @@ static int try_exe(struct opening *opening)
 	snprintf(name, sizeof(name), "/proc/%d/exe", opening->pid);
 	n = readlink(name, target, sizeof(target) - 1);
 	fd = open(name, O_PATH | O_CLOEXEC);
-	if (n < 0 || fd < 0 || fstat(fd, &st) < 0)
+	if (n < 0 || fd < 0 || look_at(fd, &st) < 0)
 		return -1;
 	target[n] = '\0';
 	/* Most mappings are of libraries: that the program is another file is
@@ -190,11 +224,16 @@ static int take_path(struct opening *opening, const char *path)
 	return 0;
 }
 
-int opener_open(pid_t pid, uint64_t map_start, uint64_t map_end, const char *path,
-		const struct opener_identity *id, struct error *error, int *ret_fd)
+int opener_open_carefully(pid_t pid, uint64_t map_start, uint64_t map_end, const char *path,
+			  const struct opener_identity *id, const struct opener_care *care,
+			  struct error *error, int *ret_fd)
 {
-	struct opening opening = {
-		.pid = pid, .start = map_start, .end = map_end, .id = id, .code = -ENOENT};
+	struct opening opening = {.pid = pid,
+				  .start = map_start,
+				  .end = map_end,
+				  .id = id,
+				  .care = care,
+				  .code = -ENOENT};
 	bool reached = false;
 	int fd;
 
@@ -202,6 +241,9 @@ int opener_open(pid_t pid, uint64_t map_start, uint64_t map_end, const char *pat
 		return error_set(error, -ENAMETOOLONG, "a path of %zu bytes is too long",
 				 strlen(path));
 	fd = try_map_files(&opening);
+	/* Its path would lead to the same file system. */
+	if (opening.code == -EHOSTDOWN)
+		opening.path[0] = '\0';
 	if (fd < 0 && opening.path[0])
 		fd = try_root(&opening, &reached);
 	if (fd < 0 && opening.path[0])
@@ -214,4 +256,10 @@ int opener_open(pid_t pid, uint64_t map_start, uint64_t map_end, const char *pat
 				 opening.tried[0] ? opening.tried : "it names no file");
 	*ret_fd = fd;
 	return 0;
+}
+
+int opener_open(pid_t pid, uint64_t map_start, uint64_t map_end, const char *path,
+		const struct opener_identity *id, struct error *error, int *ret_fd)
+{
+	return opener_open_carefully(pid, map_start, map_end, path, id, NULL, error, ret_fd);
 }

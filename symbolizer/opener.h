@@ -19,11 +19,15 @@
  * caller compares it with symbolizer_image.build_id.
  *
  * It does not block on FIFOs and devices: the file is looked up with O_PATH,
- * examined, and only then opened. A network file system that hangs does hang
- * the caller; a FUSE mount of another user refuses us (fuse(4), allow_other).
+ * examined without asking its file system (AT_STATX_DONT_SYNC), and only then
+ * opened. A file system that hangs (NFS, FUSE) does hang the caller: so the daemon
+ * has this done by a process that it can do without (openers.h). What opens files
+ * directly is perfctl, for its own user, who can press Ctrl-C.
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -34,6 +38,15 @@ struct opener_identity { /* all 0: not known */
 	uint64_t inode;
 };
 
+/* What is to be left alone, and whom to tell before it may hang; for openers.h. */
+struct opener_care {
+	const uint64_t *avoid; /* file systems (their st_dev) that gave no answer lately */
+	size_t avoid_count;
+	bool local_only; /* only file systems on a device of this machine */
+	void (*about)(void *context, uint64_t device); /* may be NULL */
+	void *context;
+};
+
 /* pid 0: no process, only the path. map_start and map_end are process addresses
  * (0, 0: not known); path as the mapping has it, " (deleted)" and all; id may be
  * NULL. *ret_fd is for reading, close-on-exec, the caller's.
@@ -41,3 +54,7 @@ struct opener_identity { /* all 0: not known */
  * regular file) ... with a sentence that says what was tried. */
 int opener_open(pid_t pid, uint64_t map_start, uint64_t map_end, const char *path,
 		const struct opener_identity *id, struct error *error, int *ret_fd);
+/* The same with care; -EHOSTDOWN: on a file system that is to be left alone. */
+int opener_open_carefully(pid_t pid, uint64_t map_start, uint64_t map_end, const char *path,
+			  const struct opener_identity *id, const struct opener_care *care,
+			  struct error *error, int *ret_fd);

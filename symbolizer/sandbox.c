@@ -41,7 +41,7 @@ _Static_assert((1 << (sizeof(layer_names) / sizeof(layer_names[0]))) - 1 == SAND
 #define SYS_landlock_restrict_self 446
 #endif
 
-static void close_others(int keep)
+void sandbox_close_others(int keep)
 {
 	unsigned first = STDERR_FILENO + 1;
 
@@ -86,7 +86,7 @@ static uint32_t set_limits(uint64_t memory_bytes)
 
 /* The bounding set needs CAP_SETPCAP; without it there is none to lose by exec,
  * which no_new_privs and seccomp forbid as well. */
-static void drop_bounding_set(void)
+void sandbox_drop_bounding_set(void)
 {
 	for (int cap = 0; cap < 64; cap++) {
 		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 1)
@@ -244,9 +244,9 @@ uint32_t sandbox_enter(const struct sandbox_config *config)
 {
 	uint32_t layers = 0;
 
-	close_others(config->keep_fd);
+	sandbox_close_others(config->keep_fd);
 	layers |= set_limits(config->memory_bytes);
-	drop_bounding_set();
+	sandbox_drop_bounding_set();
 	layers |= become_nobody();
 	layers |= drop_capabilities();
 	layers |= no_new_privileges();

@@ -42,3 +42,8 @@ struct sandbox_config {
 uint32_t sandbox_enter(const struct sandbox_config *config);
 /* What is missing, for a person: "landlock, seccomp"; "" if nothing is. */
 void sandbox_missing(uint32_t layers, char *text, uint32_t size);
+
+/* Steps of it that the opener takes too (opener_sandbox.h). */
+/* All descriptors are closed but stdin, stdout, stderr and `keep` (-1: none). */
+void sandbox_close_others(int keep);
+void sandbox_drop_bounding_set(void);

@@ -20,6 +20,7 @@
 #include "symbolizer/hotspot.h"
 #include "symbolizer/kallsyms.h"
 #include "symbolizer/named_file.h"
+#include "symbolizer/parcel.h"
 #include "symbolizer/perf_map.h"
 #include "symbolizer/proc_maps.h"
 #include "symbolizer/sandbox.h"
@@ -400,6 +401,8 @@ static int handle_maps(struct worker *worker, struct request *request, struct st
 	(void)worker;
 	if (!complete(request) || request->fd < 0)
 		return malformed(error);
+	/* A worker that is gone may have read some of it. */
+	lseek(request->fd, 0, SEEK_SET);
 	r = proc_maps_parse(request->fd, add_mapping, &out, error);
 	if (r == -ENOMEM || r == -E2BIG)
 		error_set(error, r, "too many mappings: %u were read", out.count);
@@ -479,20 +482,42 @@ static handler *const handlers[] = {
 _Static_assert(sizeof(handlers) / sizeof(handlers[0]) == WIRE_KIND_COUNT,
 	       "a handler for each kind of request");
 
+/* What came may lie in a parcel. */
+static int unpack(struct channel_in *in)
+{
+	int fd, r;
+
+	if (in->fd < 0)
+		return 0;
+	r = parcel_open(in->fd, &fd);
+	if (r == -ENOTSOCK) /* the file itself */
+		return 0;
+	if (r < 0)
+		return r;
+	close(in->fd);
+	in->fd = fd;
+	return 0;
+}
+
 /* Handles the message that came and sends its answer. */
 static int answer_one(struct worker *worker, struct channel_in *in)
 {
 	struct channel_out out = {.header = {.id = in->header.id, .kind = in->header.kind},
 				  .fd = -1};
-	struct request request = {.fd = in->fd};
+	struct request request = {0};
 	struct strbuf answer = {0};
 	struct error error = {0};
-	int r;
+	int r = unpack(in);
 
 	worker->requests++;
+	request.fd = in->fd;
 	reader_init(&request.reader, in->payload.data, in->payload.length);
-	r = handlers[in->header.kind](worker, &request, &answer, &error);
-	in->fd = request.fd;
+	r = r ? error_set(&error, r, "the file did not come: %s", strerror(-r))
+	      : handlers[in->header.kind](worker, &request, &answer, &error);
+	/* Before the answer: where closing hangs, this file is to blame, not the next. */
+	if (request.fd >= 0)
+		close(request.fd);
+	in->fd = -1;
 	if (!r && strbuf_error(&answer))
 		r = error_set(&error, -ENOMEM, "out of memory for an answer");
 	if (!r && answer.length > wire_kind_info(in->header.kind)->answer_max)

@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "daemon/base/clock.h"
-#include "daemon/file_identity.h"
+#include "symbolizer/file_identity.h"
 #include "tests/unit/suite.h"
 #include "tests/unit/workshop.h"
 

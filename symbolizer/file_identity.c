@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/file_identity.h"
+#include "symbolizer/file_identity.h"
 
 #include <stddef.h>
 #include <sys/stat.h>

@@ -14,10 +14,11 @@ static enum dwarf_tag_kind kind_of(uint64_t tag)
 	case DW_TAG_inlined_subroutine:
 		return DWARF_TAG_INLINED;
 	case DW_TAG_compile_unit:
-	case DW_TAG_partial_unit:
 	case DW_TAG_skeleton_unit:
-	case DW_TAG_type_unit:
 		return DWARF_TAG_UNIT;
+	case DW_TAG_partial_unit:
+	case DW_TAG_type_unit:
+		return DWARF_TAG_PARTIAL;
 	case DW_TAG_lexical_block:
 	case DW_TAG_try_block:
 	case DW_TAG_catch_block:

@@ -27,6 +27,7 @@ enum dwarf_tag_kind {
 	DWARF_TAG_FUNCTION,
 	DWARF_TAG_INLINED,
 	DWARF_TAG_UNIT,
+	DWARF_TAG_PARTIAL, /* a unit without code */
 };
 
 /* A step of passing over: below it, so many bytes. */

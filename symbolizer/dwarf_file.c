@@ -3,18 +3,17 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <gelf.h>
-#include <zlib.h>
 
 #include "daemon/base/cleanup.h"
 
 #define SECTIONS_MAX (1u << 20)
-#define GNU_HEADER_SIZE 12u /* "ZLIB", then the size, big-endian */
-#define GNU_PACKING 0x80u /* .zdebug_*: no ch_type of ELF's */
 
 /* How much is read ahead: where reads jump about, less is more. */
 static const struct {
@@ -25,7 +24,8 @@ static const struct {
 	[DWARF_LINE] = {"line", 512},           [DWARF_STR] = {"str", 512},
 	[DWARF_LINE_STR] = {"line_str", 4096},  [DWARF_STR_OFFSETS] = {"str_offsets", 512},
 	[DWARF_ADDR] = {"addr", 16384},         [DWARF_RANGES] = {"ranges", 16384},
-	[DWARF_RNGLISTS] = {"rnglists", 16384},
+	[DWARF_RNGLISTS] = {"rnglists", 16384}, [DWARF_ARANGES] = {"aranges", 16384},
+	[DWARF_CU_INDEX] = {"cu_index", 16384},
 };
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) == DWARF_SECTION_COUNT, "a row for each section");
 
@@ -34,10 +34,17 @@ const char *dwarf_section_name(enum dwarf_section_id id)
 	return kinds[id].name;
 }
 
+/* Indices of packages have the plain name, though all else in there is split. */
+static bool is_of(enum dwarf_flavour flavour, unsigned id, bool suffixed)
+{
+	return id == DWARF_CU_INDEX ? flavour == DWARF_SPLIT : suffixed == (flavour == DWARF_SPLIT);
+}
+
 /* DWARF_SECTION_COUNT for a name that is none of ours. */
-static enum dwarf_section_id identify(const char *name, bool *ret_gnu)
+static enum dwarf_section_id identify(const char *name, enum dwarf_flavour flavour, bool *ret_gnu)
 {
 	static const char plain[] = ".debug_", gnu[] = ".zdebug_";
+	bool suffixed = false;
 	size_t length;
 
 	*ret_gnu = !strncmp(name, gnu, strlen(gnu));
@@ -45,11 +52,14 @@ static enum dwarf_section_id identify(const char *name, bool *ret_gnu)
 		return DWARF_SECTION_COUNT;
 	name += *ret_gnu ? strlen(gnu) : strlen(plain);
 	length = strlen(name);
-	if (length > 4 && !strcmp(name + length - 4, ".dwo"))
+	if (length > 4 && !strcmp(name + length - 4, ".dwo")) {
+		suffixed = true;
 		length -= 4;
+	}
 	for (unsigned id = 0; id < DWARF_SECTION_COUNT; id++) {
 		if (strlen(kinds[id].name) == length && !memcmp(kinds[id].name, name, length))
-			return (enum dwarf_section_id)id;
+			return is_of(flavour, id, suffixed) ? (enum dwarf_section_id)id
+							    : DWARF_SECTION_COUNT;
 	}
 	return DWARF_SECTION_COUNT;
 }
@@ -72,44 +82,31 @@ static bool read_at(const struct dwarf_file *file, void *bytes, size_t size, uin
 static bool read_packing(struct dwarf_file *file, struct dwarf_section *section, int class,
 			 const uint8_t *memory, bool gnu)
 {
-	uint8_t header[sizeof(Elf64_Chdr)] = {0};
-	size_t header_size = gnu                   ? GNU_HEADER_SIZE
-			     : class == ELFCLASS64 ? sizeof(Elf64_Chdr)
-						   : sizeof(Elf32_Chdr);
-	uint64_t unpacked = 0;
-	uint32_t word;
+	uint8_t header[DWARF_PACKED_HEADER_MAX] = {0};
+	bool wide = class == ELFCLASS64;
+	uint32_t size = dwarf_packed_header_size(gnu, wide);
 
-	if (section->size <= header_size)
+	if (section->size <= size)
 		return false;
 	if (memory)
-		memcpy(header, memory + section->offset, header_size);
-	else if (!read_at(file, header, header_size, section->offset))
+		memcpy(header, memory + section->offset, size);
+	else if (!read_at(file, header, size, section->offset))
 		return false;
-	memcpy(&word, header, sizeof(word));
-	if (gnu) {
-		if (memcmp(header, "ZLIB", 4) != 0)
-			return false;
-		memcpy(&unpacked, header + 4, sizeof(unpacked));
-		unpacked = be64toh(unpacked);
-		section->packing = GNU_PACKING;
-	} else {
-		memcpy(&unpacked, header + (class == ELFCLASS64 ? 8 : 4),
-		       class == ELFCLASS64 ? 8 : 4);
-		unpacked = le64toh(unpacked);
-		section->packing = le32toh(word) < GNU_PACKING ? (uint8_t)le32toh(word) : 0;
-	}
-	section->packed_size = section->size - header_size;
-	section->offset += header_size;
-	section->size = unpacked;
-	return unpacked > 0;
+	if (!dwarf_packed_read(&section->packed, header, gnu, wide))
+		return false;
+	section->packed_size = section->size - size;
+	section->offset += size;
+	section->size = section->packed.size;
+	return true;
 }
 
 static void add_section(struct dwarf_file *file, Elf *elf, const GElf_Shdr *header,
-			const char *name, const uint8_t *memory, uint64_t file_size)
+			const char *name, enum dwarf_flavour flavour, const uint8_t *memory,
+			uint64_t file_size)
 {
 	struct dwarf_section section = {.offset = header->sh_offset, .size = header->sh_size};
 	bool gnu = false;
-	enum dwarf_section_id id = identify(name, &gnu);
+	enum dwarf_section_id id = identify(name, flavour, &gnu);
 
 	if (id == DWARF_SECTION_COUNT || header->sh_type == SHT_NOBITS || !header->sh_size ||
 	    file->sections[id].size || header->sh_offset > file_size ||
@@ -126,15 +123,18 @@ static void add_section(struct dwarf_file *file, Elf *elf, const GElf_Shdr *head
 	file->sections[id] = section;
 }
 
-static int scan(struct dwarf_file *file, Elf *elf, const uint8_t *memory, uint64_t size,
-		struct error *error)
+static int scan(struct dwarf_file *file, Elf *elf, enum dwarf_flavour flavour,
+		const uint8_t *memory, uint64_t size, struct error *error)
 {
-	size_t count = 0, names = 0;
+	size_t count = 0, names = 0, ident_size = 0;
+	const char *ident = elf ? elf_getident(elf, &ident_size) : NULL;
 	Elf_Scn *scn = NULL;
 
 	if (!elf || elf_kind(elf) != ELF_K_ELF || elf_getshdrnum(elf, &count) ||
 	    elf_getshdrstrndx(elf, &names))
 		return error_set(error, -ENOEXEC, "not an ELF file with sections");
+	if (!ident || ident_size < EI_NIDENT || ident[EI_DATA] != ELFDATA2LSB)
+		return error_set(error, -ENOEXEC, "a big-endian ELF file");
 	for (size_t i = 0; i < SECTIONS_MAX && (scn = elf_nextscn(elf, scn)); i++) {
 		GElf_Shdr header;
 		const char *name;
@@ -143,14 +143,15 @@ static int scan(struct dwarf_file *file, Elf *elf, const uint8_t *memory, uint64
 			continue;
 		name = elf_strptr(elf, names, header.sh_name);
 		if (name)
-			add_section(file, elf, &header, name, memory, size);
+			add_section(file, elf, &header, name, flavour, memory, size);
 	}
 	if (!file->sections[DWARF_INFO].size || !file->sections[DWARF_ABBREV].size)
-		return error_set(error, -ENODATA, "no .debug_info in it");
+		return error_set(error, -ENODATA, "no .debug_info%s in it",
+				 flavour == DWARF_SPLIT ? ".dwo" : "");
 	return 0;
 }
 
-int dwarf_file_init(struct dwarf_file *ret, int fd, struct error *error)
+int dwarf_file_init(struct dwarf_file *ret, int fd, enum dwarf_flavour flavour, struct error *error)
 {
 	struct dwarf_file file = {.fd = fd};
 	off_t size = lseek(fd, 0, SEEK_END);
@@ -160,7 +161,7 @@ int dwarf_file_init(struct dwarf_file *ret, int fd, struct error *error)
 	if (size <= 0 || elf_version(EV_CURRENT) == EV_NONE)
 		return error_set(error, -ENOEXEC, "not an ELF file");
 	elf = elf_begin(fd, ELF_C_READ, NULL);
-	r = scan(&file, elf, NULL, (uint64_t)size, error);
+	r = scan(&file, elf, flavour, NULL, (uint64_t)size, error);
 	if (elf)
 		elf_end(elf);
 	if (!r)
@@ -168,7 +169,8 @@ int dwarf_file_init(struct dwarf_file *ret, int fd, struct error *error)
 	return r;
 }
 
-int dwarf_file_init_memory(struct dwarf_file *ret, void *bytes, size_t size, struct error *error)
+int dwarf_file_init_memory(struct dwarf_file *ret, void *bytes, size_t size,
+			   enum dwarf_flavour flavour, struct error *error)
 {
 	struct dwarf_file file = {.fd = -1};
 	Elf *elf;
@@ -177,7 +179,7 @@ int dwarf_file_init_memory(struct dwarf_file *ret, void *bytes, size_t size, str
 	if (!size || elf_version(EV_CURRENT) == EV_NONE)
 		return error_set(error, -ENOEXEC, "not an ELF file");
 	elf = elf_memory(bytes, size);
-	r = scan(&file, elf, bytes, size, error);
+	r = scan(&file, elf, flavour, bytes, size, error);
 	if (elf)
 		elf_end(elf);
 	if (!r)
@@ -198,40 +200,61 @@ void dwarf_file_deinit(struct dwarf_file *file)
 	}
 }
 
-static bool inflate_all(const uint8_t *from, size_t from_size, uint8_t *to, size_t to_size)
+/* The data of a compressed section: in memory already, or read to be freed. */
+static const uint8_t *packed_bytes(struct dwarf_file *file, const struct dwarf_section *section,
+				   uint8_t **ret_owned)
 {
-	uLongf done = to_size;
+	if (file->fd < 0)
+		return section->window;
+	*ret_owned = malloc(section->packed_size);
+	if (!*ret_owned || !read_at(file, *ret_owned, section->packed_size, section->offset))
+		return NULL;
+	return *ret_owned;
+}
 
-	return uncompress(to, &done, from, from_size) == Z_OK && done == to_size;
+static int unpack_now(struct dwarf_file *file, enum dwarf_section_id id, struct error *error)
+{
+	struct dwarf_section *section = &file->sections[id];
+	_cleanup_free_ uint8_t *packed = NULL, *bytes = NULL;
+	const uint8_t *from;
+	char name[32];
+	int r;
+
+	snprintf(name, sizeof(name), ".debug_%s", kinds[id].name);
+	if (section->size > DWARF_UNPACKED_MAX - file->unpacked ||
+	    section->packed_size > DWARF_UNPACKED_MAX)
+		return error_set(error, -E2BIG,
+				 "section %s: %" PRIu64 " bytes unpacked: with the others more "
+				 "than %llu MiB",
+				 name, section->size, DWARF_UNPACKED_MAX >> 20);
+	from = packed_bytes(file, section, &packed);
+	bytes = from ? malloc(section->size) : NULL;
+	if (!bytes)
+		return error_set(error, from ? -ENOMEM : -EIO, "section %s: %s", name,
+				 from ? "out of memory" : "it cannot be read");
+	r = dwarf_packed_unpack(&section->packed, name, from, section->packed_size, bytes, error);
+	if (r < 0)
+		return r;
+	section->bytes = TAKE_PTR(bytes);
+	section->owned = true;
+	file->unpacked += section->size;
+	return 0;
 }
 
 /* Once: what fails, fails for good. */
-static bool unpack(struct dwarf_file *file, struct dwarf_section *section)
+static bool unpack(struct dwarf_file *file, enum dwarf_section_id id)
 {
-	_cleanup_free_ uint8_t *packed = NULL;
-	const uint8_t *from = file->fd < 0 ? section->window : NULL;
-	uint8_t *bytes;
+	struct dwarf_section *section = &file->sections[id];
+	struct error error = {0};
 
 	if (section->bytes || section->bad)
 		return !section->bad;
-	section->bad = true;
-	if (section->size > DWARF_UNPACKED_MAX || section->packed_size > DWARF_UNPACKED_MAX ||
-	    (section->packing != GNU_PACKING && section->packing != ELFCOMPRESS_ZLIB))
-		return false;
-	if (!from) {
-		packed = malloc(section->packed_size);
-		if (!packed || !read_at(file, packed, section->packed_size, section->offset))
-			return false;
-		from = packed;
-	}
-	bytes = malloc(section->size);
-	if (!bytes || !inflate_all(from, section->packed_size, bytes, section->size)) {
-		free(bytes);
+	if (unpack_now(file, id, &error) < 0) {
+		section->bad = true;
+		if (!file->why.code)
+			file->why = error;
 		return false;
 	}
-	section->bytes = bytes;
-	section->owned = true;
-	section->bad = false;
 	return true;
 }
 
@@ -259,7 +282,7 @@ const uint8_t *dwarf_file_peek(struct dwarf_file *file, enum dwarf_section_id id
 	if (at >= section->size || want > section->size - at || want > DWARF_WINDOW_MAX)
 		return NULL;
 	left = section->size - at;
-	if (section->packed_size && !unpack(file, section))
+	if (section->packed_size && !unpack(file, id))
 		return NULL;
 	if (section->bytes) {
 		*ret_size = left < DWARF_WINDOW_MAX ? (uint32_t)left : DWARF_WINDOW_MAX;
@@ -284,7 +307,7 @@ const uint8_t *dwarf_file_read(struct dwarf_file *file, enum dwarf_section_id id
 
 	if (at > section->size || size > section->size - at || !size)
 		return NULL;
-	if (section->packed_size && !unpack(file, section))
+	if (section->packed_size && !unpack(file, id))
 		return NULL;
 	if (section->bytes)
 		return section->bytes + at;
@@ -319,6 +342,48 @@ const char *dwarf_file_string(struct dwarf_file *file, enum dwarf_section_id id,
 	if (*ret_length > DWARF_STRING_MAX)
 		*ret_length = DWARF_STRING_MAX;
 	return (const char *)bytes;
+}
+
+static int keep_section(struct dwarf_file *file, enum dwarf_section_id id)
+{
+	struct dwarf_section *section = &file->sections[id];
+
+	if (section->bytes || !section->size)
+		return 0;
+	if (section->packed_size)
+		return unpack(file, id) ? 0 : file->why.code;
+	section->bytes = malloc(section->size);
+	if (!section->bytes)
+		return -ENOMEM;
+	section->owned = true;
+	return read_at(file, section->bytes, section->size, section->offset) ? 0 : -EIO;
+}
+
+int dwarf_file_keep(struct dwarf_file *file, uint64_t max, struct error *error)
+{
+	uint64_t sum = 0;
+	int r = 0;
+
+	for (unsigned id = 0; id < DWARF_SECTION_COUNT; id++) {
+		sum += file->sections[id].size;
+		if (sum > max || file->sections[id].size > max)
+			return error_set(error, -E2BIG, "more than %" PRIu64 " bytes of it", max);
+	}
+	for (unsigned id = 0; id < DWARF_SECTION_COUNT && !r; id++) {
+		r = keep_section(file, (enum dwarf_section_id)id);
+		if (r == -ENOMEM || r == -EIO)
+			error_set(error, r, "section .debug_%s: %s", kinds[id].name,
+				  r == -EIO ? "it cannot be read" : "out of memory");
+		else if (r < 0)
+			*error = file->why;
+	}
+	for (unsigned id = 0; id < DWARF_SECTION_COUNT && file->fd >= 0; id++) {
+		free(file->sections[id].window);
+		file->sections[id].window = NULL;
+		file->sections[id].window_size = 0;
+	}
+	file->fd = r ? file->fd : -1;
+	return r;
 }
 
 size_t dwarf_file_memory(const struct dwarf_file *file)

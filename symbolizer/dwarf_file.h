@@ -8,7 +8,7 @@
  * pread when it is asked for (a file that is truncated meanwhile gives an error,
  * where a mapping would give SIGBUS), and a small window of each section is
  * remembered. A compressed section is unpacked whole when it is first asked for,
- * to at most DWARF_UNPACKED_MAX bytes.
+ * all of them to at most DWARF_UNPACKED_MAX bytes.
  *
  * The descriptor stays the caller's, and must be open as long as the file is.
  */
@@ -19,8 +19,9 @@
 #include <stdint.h>
 
 #include "daemon/base/error.h"
+#include "symbolizer/dwarf_packed.h"
 
-#define DWARF_UNPACKED_MAX (256ULL << 20) /* bytes of one section */
+#define DWARF_UNPACKED_MAX (512ULL << 20) /* bytes of all sections of a file */
 #define DWARF_STRING_MAX 4096u /* bytes of a name that are looked at */
 
 enum dwarf_section_id {
@@ -33,6 +34,8 @@ enum dwarf_section_id {
 	DWARF_ADDR,
 	DWARF_RANGES,
 	DWARF_RNGLISTS,
+	DWARF_ARANGES,
+	DWARF_CU_INDEX,
 	DWARF_SECTION_COUNT,
 };
 
@@ -40,7 +43,7 @@ struct dwarf_section {
 	uint64_t offset; /* in the file */
 	uint64_t size; /* 0: there is none; unpacked, if it is compressed */
 	uint64_t packed_size; /* 0: it is not compressed */
-	uint8_t packing; /* as ch_type has it */
+	struct dwarf_packed packed; /* if it is */
 	bool bad; /* it could not be unpacked */
 	uint8_t *bytes; /* unpacked, or a part of bytes in memory */
 	bool owned; /* `bytes` are ours */
@@ -51,13 +54,30 @@ struct dwarf_section {
 
 struct dwarf_file {
 	int fd; /* -1: the file is in memory */
+	uint64_t unpacked; /* bytes of all sections */
+	/* Of a split unit's file: the program's, which has the addresses; NULL: it
+	 * has them itself. The caller's. */
+	struct dwarf_file *program;
+	struct error why; /* the first section that could not be read, if one could not */
 	struct dwarf_section sections[DWARF_SECTION_COUNT];
 };
 
-/* -ENODATA: no .debug_info in it; -ENOEXEC: no ELF file. */
-int dwarf_file_init(struct dwarf_file *ret, int fd, struct error *error);
+/* Whose sections are meant, where a file has both. */
+enum dwarf_flavour {
+	DWARF_WHOLE, /* .debug_info: a program, its debug file, what dwz made */
+	DWARF_SPLIT, /* .debug_info.dwo: a .dwo, a .dwp, an object file */
+};
+
+/* -ENODATA: no debug information of that flavour in it; -ENOEXEC: no ELF file, or one of
+ * another byte order. */
+int dwarf_file_init(struct dwarf_file *ret, int fd, enum dwarf_flavour flavour,
+		    struct error *error);
 /* From bytes that outlive it. */
-int dwarf_file_init_memory(struct dwarf_file *ret, void *bytes, size_t size, struct error *error);
+int dwarf_file_init_memory(struct dwarf_file *ret, void *bytes, size_t size,
+			   enum dwarf_flavour flavour, struct error *error);
+/* Takes all sections into memory, so that the descriptor may be closed: at most
+ * `max` bytes. -E2BIG, -ENOMEM, -EIO. */
+int dwarf_file_keep(struct dwarf_file *file, uint64_t max, struct error *error);
 void dwarf_file_deinit(struct dwarf_file *file);
 const char *dwarf_section_name(enum dwarf_section_id id);
 

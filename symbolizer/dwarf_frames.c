@@ -36,7 +36,7 @@ int dwarf_frames_open(int fd, const struct elf_image *image, size_t memory_max, 
 		free(file);
 		return error_set(error, -ENOMEM, "out of memory for debug information");
 	}
-	r = dwarf_file_init(file, fd, error);
+	r = dwarf_file_init(file, fd, DWARF_WHOLE, error);
 	if (r < 0)
 		free(file);
 	else

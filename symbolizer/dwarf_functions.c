@@ -124,6 +124,8 @@ static int add_pieces(struct walk *walk, const struct entry *entry)
 		return 0;
 	if (entry->has_list)
 		offset = dwarf_ranges_offset(walk->entries.file, unit, offset);
+	else
+		offset += unit->list_shift;
 	r = dwarf_ranges_walk(walk->entries.file, unit, offset, add_piece, walk);
 	return r == -EBADMSG ? 0 : r;
 }

@@ -6,71 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "symbolizer/dwarf_coverage.h"
 #include "symbolizer/dwarf_name.h"
 
 #define CANDIDATES_MAX 16 /* units that are looked at for one address */
 #define CHAIN_MAX 512u /* functions inlined into each other */
 #define BUFFER_KEPT (4u << 20) /* bytes; a larger one goes after use */
 #define UNIT_BYTES_MAX (512ULL << 20)
-
-struct ranging {
-	struct dwarf_index *index;
-	uint32_t unit;
-};
-
-static int add_range(void *context, uint64_t start, uint64_t end)
-{
-	const struct ranging *ranging = context;
-	struct dwarf_index *index = ranging->index;
-	struct dwarf_unit_range range = {start, end, end, ranging->unit};
-
-	if (!start || end <= start || start < index->bounds.start || end > index->bounds.end)
-		return 0;
-	if (index->ranges.count >= DWARF_FUNCTIONS_MAX)
-		return -E2BIG;
-	return vec_push(&index->ranges, range);
-}
-
-static int add_ranges(struct dwarf_index *index, uint32_t number)
-{
-	const struct dwarf_unit *unit = &index->units.items[number];
-	struct ranging ranging = {index, number};
-	int r;
-
-	if (unit->ranges == DWARF_NOWHERE)
-		return add_range(&ranging, unit->low_pc, unit->high_pc);
-	r = dwarf_ranges_walk(index->file, unit, unit->ranges, add_range, &ranging);
-	return r == -EBADMSG ? 0 : r;
-}
-
-static int compare(const void *left, const void *right)
-{
-	const struct dwarf_unit_range *a = left, *b = right;
-
-	if (a->start != b->start)
-		return a->start < b->start ? -1 : 1;
-	return (a->unit > b->unit) - (a->unit < b->unit);
-}
-
-static int index_ranges(struct dwarf_index *index)
-{
-	uint64_t reach = 0;
-	int r = 0;
-
-	for (size_t i = 0; i < index->units.count && !r; i++) {
-		if (index->units.items[i].has_ranges)
-			r = add_ranges(index, (uint32_t)i);
-	}
-	if (r < 0 || !index->ranges.count)
-		return r;
-	qsort(index->ranges.items, index->ranges.count, sizeof(*index->ranges.items), compare);
-	for (size_t i = 0; i < index->ranges.count; i++) {
-		if (index->ranges.items[i].end > reach)
-			reach = index->ranges.items[i].end;
-		index->ranges.items[i].reach = reach;
-	}
-	return 0;
-}
 
 static int make_room(struct dwarf_index *index)
 {
@@ -90,14 +32,34 @@ int dwarf_index_init(struct dwarf_index *ret, struct dwarf_file *file,
 	int r = dwarf_units_init(&index.units, file, error);
 
 	if (!r) {
-		r = index_ranges(&index);
+		r = dwarf_coverage_init(&index);
 		if (!r)
 			r = make_room(&index);
+		if (!r)
+			r = dwarf_splits_create(&index, &index.splits);
 		if (r < 0)
 			error_set(error, r, "section .debug_info: %s for %zu units",
 				  r == -E2BIG ? "too many ranges" : "out of memory",
 				  index.units.count);
 	}
+	if (r < 0) {
+		dwarf_index_deinit(&index);
+		return r;
+	}
+	*ret = index;
+	return 0;
+}
+
+int dwarf_index_init_split(struct dwarf_index *ret, struct dwarf_file *file,
+			   const struct dwarf_package *package, const struct dwarf_index *program,
+			   struct error *error)
+{
+	struct dwarf_index index = {
+		.file = file, .bounds = program->bounds, .memory_max = program->memory_max};
+	int r = dwarf_units_init_split(&index.units, file, package, error);
+
+	if (!r && make_room(&index) < 0)
+		r = error_set(error, -ENOMEM, "out of memory for %zu units", index.units.count);
 	if (r < 0) {
 		dwarf_index_deinit(&index);
 		return r;
@@ -126,14 +88,20 @@ void dwarf_index_trim(struct dwarf_index *index)
 	index->buffer = NULL;
 	index->buffer_size = 0;
 	index->memory = 0;
+	dwarf_splits_trim(index->splits);
+	if (index->alternate)
+		dwarf_index_trim(index->alternate);
 }
 
 void dwarf_index_deinit(struct dwarf_index *index)
 {
 	dwarf_index_trim(index);
+	dwarf_splits_destroy(index->splits);
+	index->splits = NULL;
 	vec_free(&index->units);
 	vec_free(&index->loaded);
 	vec_free(&index->ranges);
+	vec_free(&index->silent);
 	if (index->file)
 		dwarf_file_deinit(index->file);
 	free(index->file);
@@ -143,7 +111,9 @@ void dwarf_index_deinit(struct dwarf_index *index)
 size_t dwarf_index_memory(const struct dwarf_index *index)
 {
 	return index->memory + index->strings.bytes.capacity +
-	       index->names.capacity * (sizeof(*index->names.slots) + 1) + index->buffer_size;
+	       index->names.capacity * (sizeof(*index->names.slots) + 1) + index->buffer_size +
+	       dwarf_splits_memory(index->splits) +
+	       (index->alternate ? dwarf_index_memory(index->alternate) : 0);
 }
 
 const struct dwarf_abbrevs *dwarf_index_abbrevs(struct dwarf_index *index,
@@ -202,22 +172,39 @@ static void load_lines(struct dwarf_index *index, const struct dwarf_unit *unit,
 	note(index, r, dwarf_lines_memory(&loaded->lines));
 }
 
-static struct dwarf_loaded *load(struct dwarf_index *index, uint32_t number)
+static struct dwarf_loaded *with_functions(struct dwarf_index *index, uint32_t number)
 {
-	const struct dwarf_unit *unit = &index->units.items[number];
 	struct dwarf_loaded *loaded = &index->loaded.items[number];
 
 	if (!loaded->has_functions)
-		load_functions(index, unit, loaded);
-	if (!loaded->has_lines)
-		load_lines(index, unit, loaded);
+		load_functions(index, &index->units.items[number], loaded);
 	return loaded;
+}
+
+static struct dwarf_loaded *with_lines(struct dwarf_index *index, uint32_t number)
+{
+	struct dwarf_loaded *loaded = &index->loaded.items[number];
+
+	if (!loaded->has_lines)
+		load_lines(index, &index->units.items[number], loaded);
+	return loaded;
+}
+
+const struct dwarf_functions *dwarf_index_functions(struct dwarf_index *index, uint32_t unit)
+{
+	return &with_functions(index, unit)->functions;
+}
+
+const struct dwarf_lines *dwarf_index_lines(struct dwarf_index *index, uint32_t unit)
+{
+	return &with_lines(index, unit)->lines;
 }
 
 /* Numbers of strings while names are being looked up, for strings move. */
 struct numbered {
 	uint32_t name, file, line;
 	bool inlined;
+	const struct dwarf_index *named_by; /* whose strings have the name */
 };
 
 static uint32_t file_number(struct dwarf_index *index, const struct dwarf_unit *unit,
@@ -239,32 +226,70 @@ static uint32_t name_number(struct dwarf_index *index, struct dwarf_function *fu
 	return function->name;
 }
 
-/* The functions from the innermost one out; how many were put down. */
-static uint32_t chain(struct dwarf_index *index, uint32_t number, uint64_t address,
-		      struct numbered *found, uint32_t max, bool *ret_named)
-{
-	const struct dwarf_unit *unit = &index->units.items[number];
-	struct dwarf_loaded *loaded = load(index, number);
-	const struct dwarf_row *row = dwarf_lines_find(&loaded->lines, address);
-	uint32_t at = dwarf_functions_find(&loaded->functions, address), count = 0;
-	uint32_t file = row ? file_number(index, unit, loaded, row->file) : 0;
-	uint32_t line = row ? row->line : 0;
+/* A place, and what encloses the functions at it. */
+struct chain {
+	struct dwarf_index *index; /* has lines and files */
+	uint32_t unit;
+	uint32_t file, line; /* of the function that is put next */
+	struct numbered *found;
+	uint32_t max;
+};
 
-	*ret_named = at != DWARF_NONE;
-	if (at == DWARF_NONE && row)
-		found[count++] = (struct numbered){.file = file, .line = line};
-	while (at != DWARF_NONE && count < max) {
+/* The functions of a unit from the innermost one out; how many were put down. `owner` has
+ * them: the index itself, or the one of its split units. */
+static uint32_t put_functions(struct chain *chain, struct dwarf_index *owner, uint32_t unit,
+			      uint64_t address)
+{
+	struct dwarf_loaded *lines = &chain->index->loaded.items[chain->unit];
+	struct dwarf_loaded *loaded = with_functions(owner, unit);
+	uint32_t at = dwarf_functions_find(&loaded->functions, address), count = 0;
+
+	while (at != DWARF_NONE && count < chain->max) {
 		struct dwarf_function *function = &loaded->functions.list.items[at];
 
-		found[count++] = (struct numbered){.name = name_number(index, function),
-						   .file = file,
-						   .line = line,
-						   .inlined = function->inlined};
-		file = file_number(index, unit, loaded, function->call_file);
-		line = function->call_line;
+		chain->found[count++] = (struct numbered){.name = name_number(owner, function),
+							  .file = chain->file,
+							  .line = chain->line,
+							  .inlined = function->inlined,
+							  .named_by = owner};
+		chain->file = file_number(chain->index, &chain->index->units.items[chain->unit],
+					  lines, function->call_file);
+		chain->line = function->call_line;
 		at = function->parent;
 	}
 	return count;
+}
+
+static uint32_t put_split(struct chain *chain, struct dwarf_index *owner, uint32_t unit,
+			  uint64_t address)
+{
+	size_t before = dwarf_index_memory(owner);
+	uint32_t count = put_functions(chain, owner, unit, address);
+
+	chain->index->splits->loaded += dwarf_index_memory(owner) - before;
+	return count;
+}
+
+/* The functions at an address in a unit, or one frame with its line only; how many. */
+static uint32_t chain(struct dwarf_index *index, uint32_t number, uint64_t address,
+		      struct numbered *found, uint32_t max, bool *ret_named)
+{
+	struct chain chain = {.index = index, .unit = number, .found = found, .max = max};
+	struct dwarf_loaded *loaded = with_lines(index, number);
+	const struct dwarf_row *row = dwarf_lines_find(&loaded->lines, address);
+	struct dwarf_index *owner = index;
+	uint32_t count;
+
+	if (row) {
+		chain.file = file_number(index, &index->units.items[number], loaded, row->file);
+		chain.line = row->line;
+	}
+	dwarf_splits_follow(&owner, &number);
+	found[0] = (struct numbered){.file = chain.file, .line = chain.line, .named_by = index};
+	count = owner == index ? put_functions(&chain, index, number, address)
+			       : put_split(&chain, owner, number, address);
+	*ret_named = count > 0;
+	return count || !row ? count : 1;
 }
 
 /* The position behind the last range that begins at or below the address. */
@@ -284,18 +309,28 @@ static size_t upper_bound(const struct dwarf_index *index, uint64_t address)
 	return low;
 }
 
-uint32_t dwarf_index_find(struct dwarf_index *index, uint64_t address, struct dwarf_frame *frames,
-			  uint32_t max)
+uint32_t dwarf_index_units_at(const struct dwarf_index *index, uint64_t address, uint32_t *units,
+			      uint32_t max)
 {
 	const struct dwarf_unit_range *ranges = index->ranges.items;
-	struct numbered found[CHAIN_MAX];
+	uint32_t count = 0;
+
+	for (size_t i = upper_bound(index, address);
+	     i && ranges[i - 1].reach > address && count < max && count < CANDIDATES_MAX; i--) {
+		if (address < ranges[i - 1].end)
+			units[count++] = ranges[i - 1].unit;
+	}
+	return count;
+}
+
+/* In the units that are known to be there. */
+static uint32_t look_up(struct dwarf_index *index, uint64_t address, struct numbered *found,
+			uint32_t max)
+{
+	const struct dwarf_unit_range *ranges = index->ranges.items;
 	uint32_t count = 0, tried = 0;
 	bool named = false;
 
-	if (dwarf_index_memory(index) > index->memory_max)
-		dwarf_index_trim(index);
-	if (max > CHAIN_MAX)
-		max = CHAIN_MAX;
 	for (size_t i = upper_bound(index, address);
 	     max && i && ranges[i - 1].reach > address && tried < CANDIDATES_MAX && !named; i--) {
 		uint32_t more;
@@ -306,10 +341,27 @@ uint32_t dwarf_index_find(struct dwarf_index *index, uint64_t address, struct dw
 		more = chain(index, ranges[i - 1].unit, address, found, max, &named);
 		count = more ? more : count;
 	}
+	return count;
+}
+
+uint32_t dwarf_index_find(struct dwarf_index *index, uint64_t address, struct dwarf_frame *frames,
+			  uint32_t max)
+{
+	struct numbered found[CHAIN_MAX];
+	uint32_t count;
+
+	if (dwarf_index_memory(index) > index->memory_max)
+		dwarf_index_trim(index);
+	if (max > CHAIN_MAX)
+		max = CHAIN_MAX;
+	count = look_up(index, address, found, max);
+	if (!count && dwarf_coverage_complete(index))
+		count = look_up(index, address, found, max);
 	for (uint32_t i = 0; i < count; i++)
-		frames[i] = (struct dwarf_frame){.name = strtab_get(&index->strings, found[i].name),
-						 .file = strtab_get(&index->strings, found[i].file),
-						 .line = found[i].line,
-						 .inlined = found[i].inlined};
+		frames[i] = (struct dwarf_frame){
+			.name = strtab_get(&found[i].named_by->strings, found[i].name),
+			.file = strtab_get(&index->strings, found[i].file),
+			.line = found[i].line,
+			.inlined = found[i].inlined};
 	return count;
 }

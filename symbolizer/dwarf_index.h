@@ -25,6 +25,7 @@
 #include "symbolizer/dwarf_file.h"
 #include "symbolizer/dwarf_functions.h"
 #include "symbolizer/dwarf_lines.h"
+#include "symbolizer/dwarf_split.h"
 #include "symbolizer/dwarf_unit.h"
 
 struct dwarf_frame {
@@ -50,10 +51,12 @@ struct dwarf_unit_range {
 struct dwarf_index {
 	struct dwarf_file *file; /* owned */
 	struct dwarf_index *alternate; /* of the file that dwz made; NULL; the caller's */
+	struct dwarf_splits *splits; /* NULL: no unit is split */
 	struct dwarf_bounds bounds;
 	dwarf_units units;
 	VEC(struct dwarf_loaded) loaded; /* of each unit */
 	VEC(struct dwarf_unit_range) ranges; /* by start */
+	VEC(uint32_t) silent; /* units whose ranges are looked for when an address is in no other */
 	struct strtab strings;
 	struct hashmap names; /* place of an entry: its name in strings */
 	uint8_t *buffer; /* for the bytes of a unit */
@@ -65,15 +68,26 @@ struct dwarf_index {
 /* Takes the file over (it must come from malloc), on error too. */
 int dwarf_index_init(struct dwarf_index *ret, struct dwarf_file *file,
 		     const struct dwarf_bounds *bounds, size_t memory_max, struct error *error);
+/* Of a file with split units (package: its index, or NULL), for dwarf_split.h: it knows no
+ * addresses of its own, and is asked for nothing but names. As above. */
+int dwarf_index_init_split(struct dwarf_index *ret, struct dwarf_file *file,
+			   const struct dwarf_package *package, const struct dwarf_index *program,
+			   struct error *error);
 void dwarf_index_deinit(struct dwarf_index *index);
 /* The functions at an ELF address, leaf first, at most `max`: how many, 0 if there
  * is none. With no function but a line, one frame with the name "". The texts are
  * good until the next call. */
 uint32_t dwarf_index_find(struct dwarf_index *index, uint64_t address, struct dwarf_frame *frames,
 			  uint32_t max);
+/* Units that may hold an ELF address, at most `max`: how many. */
+uint32_t dwarf_index_units_at(const struct dwarf_index *index, uint64_t address, uint32_t *units,
+			      uint32_t max);
 /* The unit's abbreviations, or NULL: for those who follow references. */
 const struct dwarf_abbrevs *dwarf_index_abbrevs(struct dwarf_index *index,
 						const struct dwarf_unit *unit);
+/* What a unit has, read now if it was not: never NULL. */
+const struct dwarf_functions *dwarf_index_functions(struct dwarf_index *index, uint32_t unit);
+const struct dwarf_lines *dwarf_index_lines(struct dwarf_index *index, uint32_t unit);
 /* Lets go of everything that can be read again. */
 void dwarf_index_trim(struct dwarf_index *index);
 size_t dwarf_index_memory(const struct dwarf_index *index);

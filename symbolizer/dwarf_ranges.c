@@ -11,7 +11,7 @@
 #define ENTRY_MAX 32u /* bytes of the longest entry of either kind */
 
 struct list {
-	struct dwarf_file *file;
+	struct dwarf_file *file, *addresses;
 	const struct dwarf_unit *unit;
 	enum dwarf_section_id section;
 	uint64_t at;
@@ -68,10 +68,10 @@ static uint64_t address_at(const struct list *list, uint64_t index)
 	const uint8_t *bytes;
 	uint32_t got = 0;
 
-	if (index > UINT32_MAX || unit->address_base > list->file->sections[DWARF_ADDR].size)
+	if (index > UINT32_MAX || unit->address_base > list->addresses->sections[DWARF_ADDR].size)
 		return 0;
-	bytes = dwarf_file_peek(list->file, DWARF_ADDR, unit->address_base + index * size, size,
-				&got);
+	bytes = dwarf_file_peek(list->addresses, DWARF_ADDR, unit->address_base + index * size,
+				size, &got);
 	cursor = cursor_of(bytes, bytes ? got : 0);
 	return cursor_sized(&cursor, size);
 }
@@ -142,8 +142,10 @@ int dwarf_ranges_walk(struct dwarf_file *file, const struct dwarf_unit *unit, ui
 		      dwarf_range_fn *add_range, void *context)
 {
 	bool new = unit->encoding.version >= 5;
+	struct dwarf_file *addresses = file->program ? file->program : file;
 	struct list list = {
-		.file = file,
+		.file = new ? file : addresses, /* .debug_ranges is never split off */
+		.addresses = addresses,
 		.unit = unit,
 		.section = new ? DWARF_RNGLISTS : DWARF_RANGES,
 		.at = offset,

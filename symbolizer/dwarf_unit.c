@@ -11,6 +11,11 @@
 
 /* ---- values ---- */
 
+static struct dwarf_file *addresses_of(struct dwarf_file *file)
+{
+	return file->program ? file->program : file;
+}
+
 static uint64_t indexed(struct dwarf_file *file, enum dwarf_section_id id, uint64_t base,
 			uint64_t index, unsigned size)
 {
@@ -105,8 +110,9 @@ static bool read_address(struct dwarf_entries *entries, unsigned form, struct dw
 	case DW_FORM_addrx3:
 	case DW_FORM_addrx4:
 	case DW_FORM_GNU_addr_index:
-		value->number = indexed(entries->file, DWARF_ADDR, entries->unit->address_base,
-					read_index(cursor, form), encoding->address_size);
+		value->number = indexed(addresses_of(entries->file), DWARF_ADDR,
+					entries->unit->address_base, read_index(cursor, form),
+					encoding->address_size);
 		break;
 	default:
 		return false;
@@ -259,8 +265,10 @@ static bool read_header(struct dwarf_cursor *cursor, struct dwarf_unit *unit, bo
 		unit->abbrev_offset = cursor_sized(cursor, unit->encoding.offset_size);
 		unit->encoding.address_size = cursor_u8(cursor);
 	}
-	if (type == DW_UT_skeleton || type == DW_UT_split_compile)
-		cursor_u64(cursor);
+	if (type == DW_UT_skeleton || type == DW_UT_split_compile) {
+		unit->is_split = true;
+		unit->split_id = cursor_u64(cursor);
+	}
 	unit->entries = unit->offset + (uint64_t)(cursor->at - begin);
 	*ret_code = unit->encoding.version >= 2 && unit->encoding.version <= 5 &&
 		    (unit->encoding.address_size == 8 || unit->encoding.address_size == 4) &&
@@ -316,6 +324,15 @@ static void take_attribute(struct dwarf_unit *unit, unsigned name, const struct 
 		if (value->class == DWARF_CLASS_STRING)
 			unit->folder = value->string;
 		break;
+	case DW_AT_GNU_dwo_id:
+		unit->is_split = true;
+		unit->split_id = value->number;
+		break;
+	case DW_AT_dwo_name:
+	case DW_AT_GNU_dwo_name:
+		if (value->class == DWARF_CLASS_STRING)
+			unit->split_name = value->string;
+		break;
 	default:
 		break;
 	}
@@ -347,8 +364,10 @@ static bool read_first(struct dwarf_file *file, struct dwarf_unit *unit,
 	for (unsigned pass = 0; pass < 2; pass++) {
 		entries.cursor = cursor_of(bytes, size);
 		abbrev = dwarf_abbrevs_find(abbrevs, cursor_uleb(&entries.cursor));
-		if (!abbrev || abbrev->kind != DWARF_TAG_UNIT)
+		if (!abbrev ||
+		    (abbrev->kind != DWARF_TAG_UNIT && abbrev->kind != DWARF_TAG_PARTIAL))
 			return true;
+		unit->is_partial = abbrev->kind == DWARF_TAG_PARTIAL;
 		for (unsigned i = 0; i < abbrev->attributes; i++) {
 			const struct dwarf_attribute *attribute =
 				&abbrevs->attributes.items[abbrev->first_attribute + i];
@@ -427,7 +446,7 @@ static int describe(struct dwarf_file *file, struct dwarf_unit *unit)
 	bool done = false;
 
 	unit->ranges = unit->line_offset = DWARF_NOWHERE;
-	unit->name.offset = unit->folder.offset = DWARF_NOWHERE;
+	unit->name.offset = unit->folder.offset = unit->split_name.offset = DWARF_NOWHERE;
 	for (unsigned i = 0; i < 2 && !done; i++) {
 		struct dwarf_abbrevs abbrevs = {0};
 		uint32_t want = left < sizes[i] ? (uint32_t)left : sizes[i], got = 0;
@@ -442,7 +461,37 @@ static int describe(struct dwarf_file *file, struct dwarf_unit *unit)
 	return 0;
 }
 
-int dwarf_units_init(dwarf_units *ret, struct dwarf_file *file, struct error *error)
+/* The bases that a split unit has without saying so (DWARF 5, 3.1.3). False: it is
+ * none of the package's units. */
+static bool place_split(struct dwarf_unit *unit, const struct dwarf_package *package)
+{
+	static const struct dwarf_contribution whole;
+	const struct dwarf_contribution *part =
+		package ? dwarf_package_at(package, unit->offset) : &whole;
+	unsigned wide = unit->encoding.offset_size == 8 ? 8 : 0;
+
+	if (!part)
+		return false;
+	unit->abbrev_offset += part->abbrev;
+	unit->string_base = part->string_offsets;
+	unit->list_base = unit->list_shift = part->lists;
+	if (unit->encoding.version >= 5) { /* behind the tables' headers */
+		unit->string_base += 8 + wide;
+		unit->list_base += 12 + wide;
+	}
+	return true;
+}
+
+void dwarf_unit_join(struct dwarf_unit *split, const struct dwarf_unit *skeleton)
+{
+	split->address_base = skeleton->address_base;
+	split->low_pc = skeleton->low_pc;
+	if (split->encoding.version < 5) /* DW_AT_GNU_ranges_base */
+		split->list_shift = skeleton->list_base;
+}
+
+static int scan(dwarf_units *ret, struct dwarf_file *file, bool split,
+		const struct dwarf_package *package, struct error *error)
 {
 	uint64_t size = file->sections[DWARF_INFO].size, at = 0;
 	dwarf_units units = {0};
@@ -463,7 +512,7 @@ int dwarf_units_init(dwarf_units *ret, struct dwarf_file *file, struct error *er
 		    unit.entries > unit.end)
 			break;
 		at = unit.end;
-		if (!code || unit.entries == unit.end)
+		if (!code || unit.entries == unit.end || (split && !place_split(&unit, package)))
 			continue;
 		r = units.count < DWARF_UNITS_MAX ? describe(file, &unit) : -E2BIG;
 		if (!r)
@@ -473,6 +522,8 @@ int dwarf_units_init(dwarf_units *ret, struct dwarf_file *file, struct error *er
 		r = -EBADMSG;
 	if (r < 0) {
 		vec_free(&units);
+		if (file->why.code)
+			return error_set(error, file->why.code, "%s", file->why.text);
 		return error_set(error, r, "section .debug_info: %s at offset %llu",
 				 r == -ENOMEM  ? "out of memory for units"
 				 : r == -E2BIG ? "too many units"
@@ -483,6 +534,17 @@ int dwarf_units_init(dwarf_units *ret, struct dwarf_file *file, struct error *er
 	ret->count = units.count;
 	ret->capacity = units.capacity;
 	return 0;
+}
+
+int dwarf_units_init(dwarf_units *ret, struct dwarf_file *file, struct error *error)
+{
+	return scan(ret, file, false, NULL, error);
+}
+
+int dwarf_units_init_split(dwarf_units *ret, struct dwarf_file *file,
+			   const struct dwarf_package *package, struct error *error)
+{
+	return scan(ret, file, true, package, error);
 }
 
 const struct dwarf_unit *dwarf_units_at(const dwarf_units *units, uint64_t place)
@@ -500,4 +562,19 @@ const struct dwarf_unit *dwarf_units_at(const dwarf_units *units, uint64_t place
 	if (low == units->count || place < units->items[low].entries)
 		return NULL;
 	return &units->items[low];
+}
+
+const struct dwarf_unit *dwarf_units_with(const dwarf_units *units, uint64_t offset)
+{
+	size_t low = 0, high = units->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (units->items[middle].offset < offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < units->count && units->items[low].offset == offset ? &units->items[low] : NULL;
 }

@@ -16,6 +16,7 @@
 #include "daemon/base/vec.h"
 #include "symbolizer/dwarf_abbrev.h"
 #include "symbolizer/dwarf_file.h"
+#include "symbolizer/dwarf_package.h"
 
 #define DWARF_UNITS_MAX (1u << 20) /* of one file */
 #define DWARF_RANGES_MAX (1u << 20) /* of one entry */
@@ -32,6 +33,7 @@ struct dwarf_unit {
 	uint64_t abbrev_offset;
 	struct dwarf_encoding encoding;
 	bool has_ranges; /* low_pc and high_pc, or ranges: all its code is known */
+	bool is_partial; /* of types and the like, which others refer to */
 	uint16_t language; /* DW_LANG */
 	uint64_t low_pc; /* base of its ranges */
 	uint64_t high_pc; /* 0: not told */
@@ -39,6 +41,12 @@ struct dwarf_unit {
 	uint64_t line_offset; /* of its line number program */
 	uint64_t string_base, address_base, list_base; /* of the forms with an index */
 	struct dwarf_string name, folder;
+	/* Split: the program has a skeleton of the unit, and the rest is in a .dwo or
+	 * a package, by the same id. */
+	bool is_split;
+	uint64_t split_id;
+	struct dwarf_string split_name; /* of the .dwo, in a skeleton */
+	uint64_t list_shift; /* of a split one: where its lists begin */
 };
 
 enum dwarf_class {
@@ -81,8 +89,17 @@ typedef VEC(struct dwarf_unit) dwarf_units;
 /* All units with code; a header that is damaged ends the list. -ENOMEM, -E2BIG;
  * -EBADMSG: not even one. */
 int dwarf_units_init(dwarf_units *ret, struct dwarf_file *file, struct error *error);
+/* The same of a .dwo, or, if `package` is not NULL, of a package. */
+int dwarf_units_init_split(dwarf_units *ret, struct dwarf_file *file,
+			   const struct dwarf_package *package, struct error *error);
+/* A split unit takes over from its skeleton what only the program knows: where
+ * its addresses are. */
+void dwarf_unit_join(struct dwarf_unit *split, const struct dwarf_unit *skeleton);
 /* The unit that holds a place, or NULL. */
 const struct dwarf_unit *dwarf_units_at(const dwarf_units *units, uint64_t place);
+
+/* The unit whose header is at a place, or NULL. */
+const struct dwarf_unit *dwarf_units_with(const dwarf_units *units, uint64_t offset);
 
 /* The unit's table of abbreviations. -EBADMSG, -EIO, -E2BIG, -ENOMEM. */
 int dwarf_unit_abbrevs(struct dwarf_file *file, const struct dwarf_unit *unit,

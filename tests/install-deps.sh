@@ -27,6 +27,7 @@ must|header:libdwarf/libdwarf.h,libdwarf-0/libdwarf.h,libdwarf-2/libdwarf.h|libd
 must|header:libiberty/demangle.h|libiberty-dev|binutils-devel|binutils
 must|header:Zydis/Zydis.h|libzydis-dev|zydis-devel|zydis
 must|header:zlib.h|zlib1g-dev|zlib-devel|zlib
+must|header:zstd.h|libzstd-dev|libzstd-devel|zstd
 must|header:lzma.h|liblzma-dev|xz-devel|xz
 must|header:event2/event.h|libevent-dev|libevent-devel|libevent
 must|header:jansson.h|libjansson-dev|jansson-devel|jansson

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!file || !copy)
 		abort();
 	memcpy(copy, data, size);
-	if (dwarf_file_init_memory(file, copy, size, &error)) {
+	if (dwarf_file_init_memory(file, copy, size, DWARF_WHOLE, &error)) {
 		if (!error.code || !error.text[0])
 			abort();
 		free(file);

@@ -312,7 +312,7 @@ def c_program(place, name, flags, compiler="gcc"):
                    "int main(void) { return symbolizer_worker_main(3, 0); }\n")
     run([compiler, "-std=gnu17", "-D_GNU_SOURCE", *flags, *include, *C_SOURCES, main, "-o", path,
          "-lelf", "-ldwarf", "-lZydis", "-lZycore", "-liberty", "-llzma", "-lxxhash",
-         "-lseccomp", "-lcap", "-lz", "-lm"])
+         "-lseccomp", "-lcap", "-lz", "-lzstd", "-lm"])
     return path
 
 

@@ -223,6 +223,11 @@ scenario: all programs $(B)/tests/test_format_svg
 test-kernels: all $(addprefix $(B)/programs/,shares deep threads)
 	$(Q)B=$(B) $(PYTHON) tests/kernels/boot.py
 
+# Debian 13's compilers and libraries in a tree of their own: the network the first time.
+.PHONY: test-trixie
+test-trixie:
+	$(Q)$(PYTHON) tests/release/build.py trixie
+
 $(B)/tests/bench_%: $(B)/obj/tests/bench/%.o $(B)/libperfd.a
 	$(say) LD $@
 	@mkdir -p $(@D)
@@ -243,7 +248,7 @@ demo: deps
 
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
-.PHONY: asan fuzz fuzz-run
+.PHONY: asan fuzz fuzz-run fuzz-build fuzz-campaign campaign-run
 asan: export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
 asan: export UBSAN_OPTIONS ?= print_stacktrace=1
 asan:
@@ -251,13 +256,21 @@ asan:
 
 FUZZ_SECONDS ?= 10
 
-fuzz:
-	$(Q)tests/check/libfuzzer.sh $(CLANG) || exit 0; \
-	$(MAKE) --no-print-directory B=build/fuzz CC=$(CLANG) \
-		CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link' fuzz-run
+FUZZ_MAKE = $(MAKE) --no-print-directory B=build/fuzz CC=$(CLANG) \
+	CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link'
 
-fuzz-run: $(FUZZ)
+fuzz fuzz-campaign:
+	$(Q)tests/check/libfuzzer.sh $(CLANG) || exit 0; \
+	$(FUZZ_MAKE) $(if $(filter fuzz,$@),fuzz-run,campaign-run)
+
+fuzz-build: $(FUZZ)
+
+fuzz-run: fuzz-build
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) fuzz
+
+# Hours, at low priority: FUZZ_RUNS inputs in all, told at the end.
+campaign-run: fuzz-build
+	$(Q)B=$(B) $(PYTHON) tests/fuzz/campaign.py
 
 $(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/libperfd.a
 	$(say) LD $@
@@ -310,8 +323,10 @@ help:
 	@echo 'make unit      only the unit suites: seconds, no root'
 	@echo 'make scenario  only the scenarios; make scenario ONLY=ctrl_c for one'
 	@echo 'make test-kernels  perfd under Debian'\''s kernels in QEMU; ONLY=sid or ONLY=bookworm/plain'
+	@echo 'make test-trixie  built, and its unit suites run, with Debian 13 (debootstrap, root)'
 	@echo 'make asan      unit suites under ASan and UBSan'
 	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make fuzz-campaign  the fuzzers in turns until they have run FUZZ_RUNS=10000000 inputs'
 	@echo 'make check     format, tidy, include directions, ABI, tree'
 	@echo 'make bench     latency and idle cost, to $(B)/bench/*.json'
 	@echo 'make bench-unwind  how whole stacks are, and their cost, beside perf and bpftrace'

@@ -12,9 +12,7 @@
 
 void perf_map_deinit(struct perf_map *map)
 {
-	strtab_deinit(&map->names);
-	vec_free(&map->functions);
-	vec_free(&map->fresh);
+	jit_functions_deinit(&map->functions);
 	*map = (struct perf_map){0};
 }
 
@@ -53,8 +51,9 @@ static bool take_spaces(const char **at, const char *end)
 
 static int add_line(struct perf_map *map, const char *at, const char *end)
 {
-	struct perf_map_function function;
+	struct jit_function function = {0};
 	uint64_t size;
+	int r;
 
 	if (!take_hex(&at, end, &function.start) || !take_spaces(&at, end) ||
 	    !take_hex(&at, end, &size) || !take_spaces(&at, end) || !size ||
@@ -64,15 +63,13 @@ static int add_line(struct perf_map *map, const char *at, const char *end)
 		end--;
 	if (at == end || !*at)
 		return 0;
-	if (map->functions.count + map->fresh.count >= PERF_MAP_FUNCTIONS_MAX ||
-	    map->names.bytes.count >= PERF_MAP_NAMES_MAX) {
-		map->refused++;
-		return 0;
-	}
 	function.end = function.start + size;
-	size = (size_t)(end - at) < PERF_MAP_NAME_MAX ? (size_t)(end - at) : PERF_MAP_NAME_MAX;
-	function.name = strtab_add(&map->names, at, strnlen(at, size));
-	return function.name == UINT32_MAX ? -ENOMEM : vec_push(&map->fresh, function);
+	r = jit_functions_make_room(&map->functions);
+	if (!r)
+		r = jit_functions_name(&map->functions, at, (size_t)(end - at), &function.name);
+	if (!r)
+		r = jit_functions_add(&map->functions, function);
+	return r;
 }
 
 int perf_map_add(struct perf_map *map, const char *lines, size_t size)
@@ -86,127 +83,8 @@ int perf_map_add(struct perf_map *map, const char *lines, size_t size)
 
 		r = add_line(map, lines, stop);
 		lines = stop + 1;
-		/* Most of what comes first may be gone again: that makes room. */
-		if (!r && map->functions.count + map->fresh.count >= PERF_MAP_FUNCTIONS_MAX &&
-		    map->fresh.count > PERF_MAP_FUNCTIONS_MAX / 4)
-			r = perf_map_settle(map);
 	}
 	return r;
-}
-
-static int compare(const void *left, const void *right)
-{
-	const uint64_t *a = left, *b = right;
-
-	return (*a > *b) - (*a < *b);
-}
-
-/* The address space is cut where any function begins or ends; the pieces are given
- * out from the last line to the first, each to the first that comes for it. */
-struct painting {
-	uint64_t *bounds; /* sorted, each once */
-	uint32_t *owner; /* of the piece from bounds[i] on; number of a function plus 1 */
-	uint32_t *next; /* from here on, the first piece that may be free */
-	size_t count;
-};
-
-static const struct perf_map_function *nth(const struct perf_map *map, size_t i)
-{
-	return i < map->functions.count ? &map->functions.items[i]
-					: &map->fresh.items[i - map->functions.count];
-}
-
-static uint32_t first_free(struct painting *painting, uint32_t at)
-{
-	while (painting->next[at] != at) {
-		painting->next[at] = painting->next[painting->next[at]];
-		at = painting->next[at];
-	}
-	return at;
-}
-
-static uint32_t piece_at(const struct painting *painting, uint64_t address)
-{
-	const uint64_t *found = bsearch(&address, painting->bounds, painting->count,
-					sizeof(*painting->bounds), compare);
-
-	return (uint32_t)(found - painting->bounds);
-}
-
-static void paint(struct painting *painting, const struct perf_map *map)
-{
-	size_t count = map->functions.count + map->fresh.count, kept = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		painting->bounds[2 * i] = nth(map, i)->start;
-		painting->bounds[2 * i + 1] = nth(map, i)->end;
-	}
-	qsort(painting->bounds, 2 * count, sizeof(*painting->bounds), compare);
-	for (size_t i = 0; i < 2 * count; i++) {
-		if (!kept || painting->bounds[kept - 1] != painting->bounds[i])
-			painting->bounds[kept++] = painting->bounds[i];
-	}
-	painting->count = kept;
-	for (uint32_t i = 0; i < kept; i++)
-		painting->next[i] = i;
-	for (size_t i = count; i-- > 0;) {
-		const struct perf_map_function *function = nth(map, i);
-		uint32_t at = first_free(painting, piece_at(painting, function->start));
-
-		while (painting->bounds[at] < function->end) {
-			painting->owner[at] = (uint32_t)i + 1;
-			painting->next[at] = at + 1;
-			at = first_free(painting, at);
-		}
-	}
-}
-
-static int collect(const struct painting *painting, struct perf_map *map)
-{
-	VEC(struct perf_map_function) settled = {0};
-	uint32_t before = 0;
-
-	for (size_t i = 0; i + 1 < painting->count; i++) {
-		uint32_t owner = painting->owner[i];
-		struct perf_map_function function = {painting->bounds[i], painting->bounds[i + 1],
-						     0};
-
-		if (owner && owner == before) {
-			settled.items[settled.count - 1].end = function.end;
-		} else if (owner) {
-			function.name = nth(map, owner - 1)->name;
-			if (vec_push(&settled, function) < 0) {
-				vec_free(&settled);
-				return -ENOMEM;
-			}
-		}
-		before = owner;
-	}
-	vec_free(&map->functions);
-	map->functions.items = settled.items;
-	map->functions.count = settled.count;
-	map->functions.capacity = settled.capacity;
-	vec_clear(&map->fresh);
-	return 0;
-}
-
-int perf_map_settle(struct perf_map *map)
-{
-	size_t count = 2 * (map->functions.count + map->fresh.count);
-	_cleanup_free_ uint64_t *bounds = NULL;
-	_cleanup_free_ uint32_t *owner = NULL, *next = NULL;
-	struct painting painting;
-
-	if (!map->fresh.count)
-		return 0;
-	bounds = malloc(count * sizeof(*bounds));
-	owner = calloc(count, sizeof(*owner));
-	next = malloc(count * sizeof(*next));
-	if (!bounds || !owner || !next)
-		return -ENOMEM;
-	painting = (struct painting){.bounds = bounds, .owner = owner, .next = next};
-	paint(&painting, map);
-	return collect(&painting, map);
 }
 
 /* One piece of the file: *ret_used bytes of it are done with. */
@@ -263,7 +141,7 @@ int perf_map_update(struct perf_map *map, int fd, struct error *error)
 	map->inode = st.st_ino;
 	r = read_on(map, fd, error);
 	if (!r || r == -EIO) {
-		int settled = perf_map_settle(map);
+		int settled = jit_functions_settle(&map->functions);
 
 		r = settled < 0 ? settled : r;
 	}
@@ -276,18 +154,7 @@ int perf_map_update(struct perf_map *map, int fd, struct error *error)
 
 const char *perf_map_find(const struct perf_map *map, uint64_t address)
 {
-	const struct perf_map_function *functions = map->functions.items;
-	size_t low = 0, high = map->functions.count;
+	const struct jit_function *function = jit_functions_find(&map->functions, address);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (functions[middle].start <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (!low || address >= functions[low - 1].end)
-		return NULL;
-	return strtab_get(&map->names, functions[low - 1].name);
+	return function ? strtab_get(&map->functions.names, function->name) : NULL;
 }

@@ -18,10 +18,10 @@
 #include "symbolizer/client.h"
 #include "symbolizer/elf_image.h"
 #include "symbolizer/hotspot.h"
+#include "symbolizer/jit_names.h"
 #include "symbolizer/kallsyms.h"
 #include "symbolizer/named_file.h"
 #include "symbolizer/parcel.h"
-#include "symbolizer/perf_map.h"
 #include "symbolizer/proc_maps.h"
 #include "symbolizer/sandbox.h"
 
@@ -36,15 +36,6 @@ struct parsed { /* what stays of a file once it is read */
 	struct named_file file;
 };
 
-/* Lists of just-in-time compilers that are kept; another one is read anew. */
-#define PERF_MAPS_MAX 8
-
-struct kept_map {
-	uint32_t id; /* 0: none */
-	uint64_t used;
-	struct perf_map map;
-};
-
 struct worker {
 	int socket;
 	uint32_t sandbox; /* layers in force */
@@ -52,7 +43,7 @@ struct worker {
 	uint64_t requests;
 	VEC(struct parsed *) images;
 	struct hashmap index; /* id to position in images */
-	struct kept_map maps[PERF_MAPS_MAX];
+	struct jit_names jit;
 	struct kallsyms kernel;
 	bool kernel_loaded;
 	struct demangler demangler;
@@ -333,39 +324,21 @@ static int handle_kernel_names(struct worker *worker, struct request *request,
 	return r ? error_set(error, r, "out of memory for names") : 0;
 }
 
-/* The one with that id, or the least used, emptied for it. */
-static struct kept_map *map_of(struct worker *worker, uint32_t id)
-{
-	struct kept_map *least = &worker->maps[0];
-
-	for (size_t i = 0; i < PERF_MAPS_MAX; i++) {
-		if (worker->maps[i].id == id)
-			return &worker->maps[i];
-		if (worker->maps[i].used < least->used)
-			least = &worker->maps[i];
-	}
-	perf_map_deinit(&least->map);
-	least->id = id;
-	return least;
-}
-
 static int handle_jit_names(struct worker *worker, struct request *request, struct strbuf *answer,
 			    struct error *error)
 {
 	uint32_t id = reader_u32(&request->reader);
 	struct wire_out out = {0};
-	struct kept_map *kept;
+	const struct jit_file *file;
 	int r;
 
 	if (!reader_ok(&request->reader) || !id || request->fd < 0)
 		return malformed(error);
-	kept = map_of(worker, id);
-	kept->used = worker->requests;
-	r = perf_map_update(&kept->map, request->fd, error);
+	r = jit_names_update(&worker->jit, id, request->fd, error, &file);
 	if (r < 0)
 		return r;
 	while (reader_left(&request->reader) && !r)
-		r = put_name(&out, perf_map_find(&kept->map, reader_u64(&request->reader)), "");
+		r = jit_names_put(file, reader_u64(&request->reader), &out);
 	if (!r)
 		r = wire_out_finish(&out, answer);
 	wire_out_deinit(&out);

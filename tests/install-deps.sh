@@ -10,7 +10,8 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # need | the thing | Debian, Ubuntu | Fedora | Arch
 # "command:a,b" any of these, "header:x.h,y.h" any of them includable by the compiler,
-# "file:/x" that file or folder.
+# "file:/x" that file or folder, "fuzzer:" what clang needs to link a fuzzer (of the same
+# version, which @CLANG@ stands for).
 # need: "must", or "may": the demo and some scenarios do with less.
 things() {
 	cat <<'TABLE'
@@ -43,6 +44,8 @@ may|command:chromium,chromium-browser,google-chrome|chromium|chromium|chromium
 may|command:node|nodejs|nodejs|nodejs
 may|command:npm|npm|nodejs-npm|npm
 may|command:callgrind_annotate|valgrind|valgrind|valgrind
+may|command:debuginfod|debuginfod|elfutils-debuginfod|debuginfod
+may|fuzzer:compiler-rt|libclang-rt-@CLANG@-dev|compiler-rt|compiler-rt
 may|file:/usr/lib/debug/.build-id|libc6-dbg|glibc-debuginfo|glibc
 TABLE
 }
@@ -54,6 +57,10 @@ there() {
 			command -v "$name" >/dev/null 2>&1 && return 0
 		done
 		return 1
+		;;
+	fuzzer:*)
+		"$(dirname "$0")/check/libfuzzer.sh" clang >/dev/null
+		return
 		;;
 	file:*)
 		test -e "${1#file:}"
@@ -72,13 +79,18 @@ there() {
 	esac
 }
 
+clang_version() {
+	version=$(clang -dumpversion 2>/dev/null | cut -d. -f1)
+	echo "${version:-14}"
+}
+
 # missing NEED COLUMN: the packages of what is not there, on one line.
 missing() {
 	things | while IFS='|' read -r need thing debian fedora arch; do
 		[ "$need" = "$1" ] || continue
 		there "$thing" && continue
 		case $2 in
-		debian) echo "$debian" ;;
+		debian) echo "$debian" | sed "s/@CLANG@/$(clang_version)/" ;;
 		fedora) echo "$fedora" ;;
 		arch) echo "$arch" ;;
 		thing) echo "${thing#*:}" | cut -d, -f1 ;;
@@ -100,7 +112,8 @@ install_or_update() {
 }
 
 must=$(missing must debian)
-may=$(missing may debian)
+may=
+[ "${1:-}" = must ] || may=$(missing may debian)
 [ -z "$must$may" ] && exit 0
 
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then

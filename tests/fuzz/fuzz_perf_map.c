@@ -17,11 +17,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t first = middle ? (size_t)(middle + 1 - (const char *)data) : 0;
 	uint64_t end = 0;
 
-	if (perf_map_add(&map, (const char *)data, first) || perf_map_settle(&map) ||
-	    perf_map_add(&map, (const char *)data + first, size - first) || perf_map_settle(&map))
+	if (perf_map_add(&map, (const char *)data, first) || jit_functions_settle(&map.functions) ||
+	    perf_map_add(&map, (const char *)data + first, size - first) ||
+	    jit_functions_settle(&map.functions))
 		abort();
-	for (size_t i = 0; i < map.functions.count; i++) {
-		const struct perf_map_function *function = &map.functions.items[i];
+	for (size_t i = 0; i < map.functions.items.count; i++) {
+		const struct jit_function *function = &map.functions.items.items[i];
 
 		if (function->start < end || function->end <= function->start ||
 		    !perf_map_find(&map, function->start)[0] ||

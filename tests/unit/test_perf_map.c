@@ -55,7 +55,7 @@ START_TEST(lines)
 	ck_assert_str_eq(at(&map, 0x1010), "LazyCompile:*second function /a b.js:3");
 	ck_assert_str_eq(at(&map, 0x102f), "LazyCompile:*second function /a b.js:3");
 	ck_assert_str_eq(at(&map, 0x1030), "-");
-	ck_assert_uint_eq(map.functions.count, 3);
+	ck_assert_uint_eq(map.functions.items.count, 3);
 	close(fd);
 	perf_map_deinit(&map);
 }
@@ -114,7 +114,7 @@ START_TEST(the_later_wins)
 					 truth[place][0] ? truth[place] : "-");
 	}
 	/* What is covered is forgotten. */
-	ck_assert_uint_le(map.functions.count, PLACES);
+	ck_assert_uint_le(map.functions.items.count, PLACES);
 	close(fd);
 	perf_map_deinit(&map);
 }
@@ -141,7 +141,7 @@ START_TEST(lines_without_end)
 	append(fd, long_line);
 	append(fd, "\n");
 	update(&map, fd);
-	ck_assert_uint_eq(strlen(at(&map, 0x1000)), PERF_MAP_NAME_MAX);
+	ck_assert_uint_eq(strlen(at(&map, 0x1000)), JIT_NAME_MAX);
 	free(long_line);
 	close(fd);
 	perf_map_deinit(&map);
@@ -154,14 +154,14 @@ START_TEST(more_than_the_limit)
 	char line[64];
 
 	/* All in one place: only the last is left, however many they were. */
-	for (unsigned i = 0; i < PERF_MAP_FUNCTIONS_MAX + 10; i++) {
+	for (unsigned i = 0; i < JIT_FUNCTIONS_MAX + 10; i++) {
 		int n = snprintf(line, sizeof(line), "1000 10 f%u\n", i & 7);
 
 		ck_assert_int_eq(perf_map_add(&map, line, (size_t)n), 0);
 	}
-	ck_assert_int_eq(perf_map_settle(&map), 0);
-	ck_assert_uint_eq(map.refused, 0);
-	ck_assert_uint_eq(map.functions.count, 1);
+	ck_assert_int_eq(jit_functions_settle(&map.functions), 0);
+	ck_assert_uint_eq(map.functions.forgotten, 0);
+	ck_assert_uint_eq(map.functions.items.count, 1);
 	ck_assert_str_eq(at(&map, 0x1000), "f1");
 	perf_map_deinit(&map);
 }

@@ -357,7 +357,7 @@ void engine_end_session(struct engine *engine, struct session *session, enum ses
 	take_counters(engine, session);
 	remove_targets(engine, session);
 	session_roll(session, session->ended, true);
-	resolver_flush(&engine->resolver);
+	resolver_flush_late(&engine->resolver);
 	engine->sessions[slot] = NULL;
 	if (vec_push(&engine->ended, session))
 		log_error("out of memory: session %u is lost", session->id);
@@ -451,7 +451,7 @@ int engine_session_collect(struct engine *engine, uint32_t id, uint64_t recent_n
 		watch_look(&engine->watch, engine);
 		session_roll(session, UINT64_MAX, true);
 		session->recent_ns = recent_ns;
-		resolver_flush(&engine->resolver);
+		resolver_flush_late(&engine->resolver);
 	}
 	session->on_profile = done;
 	session->profile_context = context;

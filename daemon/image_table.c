@@ -154,14 +154,13 @@ uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
 	return add(table, mmap, identity(mmap));
 }
 
-uint32_t image_table_add_jit(struct image_table *table, uint32_t pid, int fd)
+uint32_t image_table_add_jit(struct image_table *table, uint32_t pid)
 {
-	uint32_t *slot = &table->jit[table->next_jit % IMAGE_JIT_MAX];
 	union {
 		struct abi_mmap mmap;
 		uint8_t bytes[sizeof(struct abi_mmap) + 8];
 	} named = {0};
-	struct image *image, *oldest = image_table_get(table, *slot);
+	struct image *image;
 	uint32_t id;
 
 	/* No identity's hash: nothing else is to be taken for it. */
@@ -169,21 +168,37 @@ uint32_t image_table_add_jit(struct image_table *table, uint32_t pid, int fd)
 	id = add(table, &named.mmap,
 		 XXH3_64bits_withSeed(&table->jit_made, sizeof(table->jit_made), 7));
 	image = image_table_get(table, id);
-	if (!image) {
-		close(fd);
+	if (!image)
 		return IMAGE_NONE;
-	}
 	table->jit_made++;
-	table->next_jit++;
-	if (oldest)
-		image_close(table, oldest);
-	*slot = id;
 	image->jit = image->anonymous = true;
 	image->state = IMAGE_READY;
-	image->fd = fd;
 	image->use.pid = pid;
-	table->held++;
 	return id;
+}
+
+void image_table_jit_again(struct image_table *table, struct image *image, uint32_t pid)
+{
+	image_close(table, image);
+	image->state = IMAGE_READY;
+	image->use.pid = pid;
+	image->jit_dump = IMAGE_NONE;
+	image->jit_grown = false;
+	image->jit_size = image->jit_looked = image->jit_next = image->jit_wait = 0;
+}
+
+void image_table_jit_file(struct image_table *table, struct image *image, int fd)
+{
+	uint32_t *slot = &table->jit[table->next_jit % IMAGE_JIT_MAX];
+	struct image *oldest = image_table_get(table, *slot);
+
+	image_close(table, image);
+	if (oldest && oldest != image)
+		image_close(table, oldest);
+	*slot = image->id;
+	table->next_jit++;
+	image->fd = fd;
+	table->held++;
 }
 
 /* The file behind a mapping, while the process has it: owner, mode and place. Its

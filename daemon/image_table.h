@@ -58,7 +58,11 @@ struct image {
 	bool roots; /* only root can have written the opened file */
 	struct file_identity identity; /* of the opened file, if `identified` */
 	bool identified;
-	bool jit; /* what one process's compiler wrote down, by process address; in no mapping */
+	bool jit; /* one process's code made at run time (jit_code.h), in no mapping */
+	bool jit_grown; /* its file, at jit_looked */
+	uint32_t jit_dump; /* the image of its compiler's dump; IMAGE_NONE: none */
+	uint64_t jit_size; /* of its file when it was last asked */
+	uint64_t jit_looked, jit_next, jit_wait; /* ns, jit_code.h's */
 	bool announced; /* to the kernel side */
 	struct image_use use; /* the newest */
 	char *path; /* as the process that mapped it first sees it */
@@ -86,10 +90,13 @@ uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
 /* The same for a mapping that a process has now: one of another file that says it
  * has the build id of a user's is told apart from it. */
 uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap);
-/* The list of names that a process's just-in-time compiler writes (perf_map_file.h), open
- * for reading; the table's from then on, on failure too. Of more than IMAGE_JIT_MAX the
- * oldest is closed. IMAGE_NONE above the limit of images. */
-uint32_t image_table_add_jit(struct image_table *table, uint32_t pid, int fd);
+/* For the code that a process makes at run time. IMAGE_NONE above the limit of images. */
+uint32_t image_table_add_jit(struct image_table *table, uint32_t pid);
+/* The same image for another process. */
+void image_table_jit_again(struct image_table *table, struct image *image, uint32_t pid);
+/* The list of names for it (perf_map_file.h), open for reading and the table's from then
+ * on, in place of the one it had. Of more than IMAGE_JIT_MAX the oldest is closed. */
+void image_table_jit_file(struct image_table *table, struct image *image, int fd);
 struct image *image_table_get(const struct image_table *table, uint32_t id);
 /* Opens the file by image->use if that has not been done (a failed one is tried
  * again with each new use, three times in all). */

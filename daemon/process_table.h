@@ -38,9 +38,9 @@ struct process {
 	uint32_t slots_at_exec; /* those that will with its next exec */
 	enum maps_state maps_state;
 	struct mapping_set *maps; /* NULL while unknown */
-	uint32_t jit_image; /* its compiler's list of names; IMAGE_NONE: none yet */
-	uint32_t jit_execs; /* `execs` when that was found */
-	uint64_t jit_looked; /* boot time ns when it was last looked for */
+	uint32_t jit_image; /* of the code that it writes itself; IMAGE_NONE: none yet */
+	uint32_t jit_dump; /* its compiler's dump, which it has mapped; likewise */
+	uint32_t jit_execs; /* `execs` when those were found */
 	bool kernel; /* a kernel thread */
 	bool listed; /* known from the task list, not from a fork */
 	char comm[ABI_COMM_MAX]; /* of the main thread */

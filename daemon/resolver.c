@@ -11,7 +11,6 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "symbolizer/debug_file.h"
-#include "symbolizer/perf_map_file.h"
 
 #define NAMES_PER_REQUEST 4096u
 #define MAPS_UNDER_WAY_MAX 8u
@@ -77,11 +76,13 @@ void resolver_deinit(struct resolver *resolver)
 	for (size_t i = 0; i < resolver->unmapped.count; i++)
 		process_unref(resolver->unmapped.items[i]);
 	vec_free(&resolver->unmapped);
+	jit_code_deinit(&resolver->jit);
 }
 
 /* ---- names ---- */
 
-static void name_frame(struct resolver *resolver, uint32_t frame,
+/* jit: its image is one of code made at run time. */
+static void name_frame(struct resolver *resolver, uint32_t frame, bool jit,
 		       const struct symbolizer_name *name)
 {
 	struct stack_table *stacks = resolver->stacks;
@@ -99,7 +100,10 @@ static void name_frame(struct resolver *resolver, uint32_t frame,
 			.inlined = from->inlined,
 		};
 	}
-	stack_table_name(stacks, frame, names, count, name->start);
+	if (!count && jit && jit_code_late(&resolver->jit, frame))
+		stack_table_late(stacks, frame);
+	else
+		stack_table_name(stacks, frame, names, count, name->start);
 }
 
 /* The client had to close the file to stay within its limit: it is opened again
@@ -128,11 +132,12 @@ static void on_names(void *context, int error, const char *text,
 {
 	struct resolver_request *request = context;
 	struct resolver *resolver = request->resolver;
+	struct image *image = request->image == IMAGE_KERNEL
+				      ? NULL
+				      : image_table_get(resolver->images, request->image);
 	const struct symbolizer_name none = {0};
 
 	if (error && request->image != IMAGE_KERNEL) {
-		struct image *image = image_table_get(resolver->images, request->image);
-
 		if (error == -ESTALE && ask_again(request, image)) {
 			request_destroy(request);
 			return;
@@ -145,6 +150,7 @@ static void on_names(void *context, int error, const char *text,
 	if (request->generation == resolver->stacks->generation)
 		for (size_t i = 0; i < request->count; i++)
 			name_frame(resolver, request->frames[i],
+				   image && image->jit && image->state != IMAGE_FAILED,
 				   !error && i < count ? &names[i] : &none);
 	request_destroy(request);
 }
@@ -217,32 +223,20 @@ static int hand_over(struct resolver *resolver, struct image *image)
 	return -EAGAIN;
 }
 
-#define JIT_LOOK_NS NSEC_PER_SEC /* a compiler may begin its list at any time */
-
 /* stack_table's memory_image. */
-static uint32_t jit_image(void *context, struct process *process)
+static uint32_t memory_image(void *context, struct process *process)
 {
 	struct resolver *resolver = context;
-	uint64_t now = clock_boot_ns();
-	int fd;
 
-	if (process->jit_execs != process->execs) {
-		process->jit_execs = process->execs;
-		process->jit_image = IMAGE_NONE;
-		process->jit_looked = 0;
-	}
-	if (process->jit_image != IMAGE_NONE || process->end ||
-	    (process->jit_looked && now - process->jit_looked < JIT_LOOK_NS))
-		return process->jit_image;
-	process->jit_looked = now;
-	if (!perf_map_file_open((pid_t)process->pid, &fd))
-		process->jit_image = image_table_add_jit(resolver->images, process->pid, fd);
-	return process->jit_image;
+	return jit_code_image(&resolver->jit, process);
 }
 
 void resolver_name_memory(struct resolver *resolver)
 {
-	resolver->stacks->memory_image = jit_image;
+	resolver->jit.stacks = resolver->stacks;
+	resolver->jit.images = resolver->images;
+	resolver->jit.processes = resolver->processes;
+	resolver->stacks->memory_image = memory_image;
 	resolver->stacks->memory_context = resolver;
 }
 
@@ -257,15 +251,20 @@ static int ask_symbolizer(struct resolver *resolver, struct image *file, const u
 	if (!file->jit)
 		return symbolizer_names(resolver->symbolizer, file->id, offsets, request->count,
 					on_names, request);
-	fd = file->fd < 0 ? -1 : fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+	fd = jit_code_open(&resolver->jit, file);
 	return symbolizer_jit_names(resolver->symbolizer, file->id, fd, offsets, request->count,
 				    on_names, request);
 }
 
-static void give_up(struct resolver *resolver, const uint32_t *frames, size_t count)
+/* Nobody can be asked, of code made at run time: not yet. */
+static void give_up(struct resolver *resolver, const struct image *image, const uint32_t *frames,
+		    size_t count)
 {
+	const struct symbolizer_name none = {0};
+
 	for (size_t i = 0; i < count; i++)
-		stack_table_name(resolver->stacks, frames[i], NULL, 0, 0);
+		name_frame(resolver, frames[i], image && image->jit && image->state != IMAGE_FAILED,
+			   &none);
 }
 
 /* Puts frames back on the list, for the next flush. */
@@ -294,12 +293,12 @@ static void ask_names(struct resolver *resolver, uint32_t image, const uint32_t 
 	if (r == -EAGAIN && !ask_later(stacks, frames, count))
 		return;
 	if (r) {
-		give_up(resolver, frames, count);
+		give_up(resolver, file, frames, count);
 		return;
 	}
 	request = request_create(resolver, count);
 	if (!request) {
-		give_up(resolver, frames, count);
+		give_up(resolver, file, frames, count);
 		return;
 	}
 	request->generation = stacks->generation;
@@ -314,7 +313,7 @@ static void ask_names(struct resolver *resolver, uint32_t image, const uint32_t 
 	r = ask_symbolizer(resolver, file, offsets, request);
 	if (r) {
 		request_destroy(request);
-		give_up(resolver, frames, count);
+		give_up(resolver, file, frames, count);
 	}
 }
 
@@ -427,6 +426,8 @@ uint32_t resolver_map(struct resolver *resolver, struct process *process,
 		image_table_open(resolver->images, image);
 		announce(resolver, image);
 	}
+	if (image && resolver->jit.images)
+		jit_code_mapped(&resolver->jit, process, image);
 	/* A vDSO's mapping has no file offset. */
 	if (image && image->vdso)
 		mapping.offset = 0;
@@ -558,5 +559,14 @@ void resolver_flush(struct resolver *resolver)
 		ask_maps(resolver, process);
 		process_unref(process);
 	}
+	if (resolver->jit.late.count)
+		jit_code_again(&resolver->jit, clock_boot_ns(), false);
 	ask_all_names(resolver);
+}
+
+void resolver_flush_late(struct resolver *resolver)
+{
+	if (resolver->jit.late.count)
+		jit_code_again(&resolver->jit, clock_boot_ns(), true);
+	resolver_flush(resolver);
 }

@@ -12,6 +12,7 @@
 #include "daemon/base/error.h"
 #include "daemon/config.h"
 #include "daemon/image_table.h"
+#include "daemon/jit_code.h"
 #include "daemon/process_table.h"
 #include "daemon/stack_table.h"
 #include "symbolizer/client.h"
@@ -24,6 +25,7 @@ struct resolver {
 	struct stack_table *stacks;
 	struct image_table *images;
 	struct process_table *processes;
+	struct jit_code jit;
 	struct resolver_request *requests; /* under way */
 	VEC(struct process *) unmapped; /* references; their maps are to be read */
 	uint32_t maps_under_way;
@@ -51,13 +53,15 @@ int resolver_init(struct resolver *resolver, const struct config *config, const 
 		  struct error *error);
 void resolver_deinit(struct resolver *resolver);
 /* From now on code that processes write themselves has the names that they write down,
- * where they do (perf_map_file.h). The tables are set. */
+ * where they do (jit_code.h). The tables are set. */
 void resolver_name_memory(struct resolver *resolver);
 /* Puts a process on the list of those whose mappings are to be read; `now`:
  * before all others. */
 void resolver_want_maps(struct resolver *resolver, struct process *process, bool now);
 /* Sends what can be sent. */
 void resolver_flush(struct resolver *resolver);
+/* The same, and what compilers had not named is asked for once more. */
+void resolver_flush_late(struct resolver *resolver);
 /* A new mapping: its image is opened while the process lives. */
 uint32_t resolver_map(struct resolver *resolver, struct process *process,
 		      const struct abi_mmap *mmap, bool fill);

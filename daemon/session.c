@@ -11,6 +11,8 @@
 #include "daemon/base/clock.h"
 #include "daemon/reason.h"
 
+#define LATE_WINDOWS_MAX 600u /* of a session, that wait for names of compilers */
+
 struct session *session_create(uint32_t id, const struct session_request *request,
 			       uint64_t window_ns)
 {
@@ -359,6 +361,15 @@ static void keep_history(struct session *session, const struct window *window)
 		profile_destroy(entry.profile);
 }
 
+/* A compiler tells its names late, perhaps at the end: a running session has time. */
+static bool waits_for_compiler(const struct session *session, const struct session_tables *tables,
+			       uint64_t overdue)
+{
+	return session->id && session->end == SESSION_RUNNING && overdue != UINT64_MAX &&
+	       session->closed.count <= LATE_WINDOWS_MAX &&
+	       window_late(&session->closed.items[0], tables->stacks);
+}
+
 void session_fold(struct session *session, const struct session_tables *tables, uint64_t overdue)
 {
 	size_t done = 0;
@@ -367,6 +378,8 @@ void session_fold(struct session *session, const struct session_tables *tables, 
 		struct window *window = &session->closed.items[done];
 
 		if (window->end > overdue && !window_resolved(window, tables->stacks))
+			break;
+		if (waits_for_compiler(session, tables, overdue))
 			break;
 		fold_one(session, tables, window);
 		if (!session->id)

@@ -229,6 +229,24 @@ void stack_table_name(struct stack_table *table, uint32_t frame, const struct fr
 	at->state = FRAME_NAMED;
 }
 
+void stack_table_late(struct stack_table *table, uint32_t frame)
+{
+	stack_table_name(table, frame, NULL, 0, 0);
+	if (frame < table->frames.count && table->frames.items[frame].state == FRAME_UNNAMED)
+		table->frames.items[frame].state = FRAME_LATE;
+}
+
+int stack_table_ask_again(struct stack_table *table, uint32_t frame)
+{
+	struct frame *at = &table->frames.items[frame];
+
+	if (at->state != FRAME_LATE || vec_push(&table->new_frames, frame))
+		return -ENOMEM;
+	at->state = FRAME_NEW;
+	table->unresolved++;
+	return 0;
+}
+
 uint32_t stack_table_string(struct stack_table *table, const char *text)
 {
 	uint32_t id = strtab_add(&table->strings, text, strlen(text));

@@ -43,6 +43,7 @@ enum frame_state {
 	FRAME_ASKED,
 	FRAME_NAMED,
 	FRAME_UNNAMED, /* the answer was: no name */
+	FRAME_LATE, /* no name so far: to be asked for again */
 };
 
 /* A place in code. */
@@ -106,4 +107,8 @@ void stack_table_mapped(struct stack_table *table, struct process *process);
 /* An answer for one frame; `count` 0: it has no name, but perhaps a beginning. */
 void stack_table_name(struct stack_table *table, uint32_t frame, const struct frame_name *names,
 		      size_t count, uint64_t start);
+/* No name so far, of a frame that was to have an answer. */
+void stack_table_late(struct stack_table *table, uint32_t frame);
+/* A late frame is NEW again; -ENOMEM, and it is late still. */
+int stack_table_ask_again(struct stack_table *table, uint32_t frame);
 uint32_t stack_table_string(struct stack_table *table, const char *text);

@@ -11,6 +11,7 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
+#include "daemon/jit_code.h"
 #include "symbolizer/debug_file.h"
 #include "symbolizer/opener.h"
 #include "symbolizer/perf_map_file.h"
@@ -294,6 +295,25 @@ static void on_names(void *context, int error, const char *text,
 	asking->done = true;
 }
 
+/* What the process's compiler writes down, if it does. */
+static int open_jit(const struct symbolize *symbolize)
+{
+	struct error error = {0};
+	int fd = -1;
+
+	for (size_t i = symbolize->mappings.count; i-- > 0;) {
+		const struct symbolizer_mapping *mapping = &symbolize->mappings.items[i];
+		struct opener_identity id = {mapping->dev_major, mapping->dev_minor,
+					     mapping->inode};
+
+		if (mapping->executable && jit_code_is_dump(mapping->path) &&
+		    !opener_open(symbolize->pid, mapping->start, mapping->start + mapping->length,
+				 mapping->path, &id, &error, &fd))
+			return fd;
+	}
+	return perf_map_file_open(symbolize->pid, &fd) < 0 ? -1 : fd;
+}
+
 /* Questions that are all for one file. */
 static int ask_file(struct asking *asking, const uint64_t *places, struct error *error)
 {
@@ -309,12 +329,12 @@ static int ask_file(struct asking *asking, const uint64_t *places, struct error 
 		r = symbolizer_kernel_names(symbolize->symbolizer, places, asking->count, on_names,
 					    asking);
 	} else if (number == FILE_JIT) {
-		int fd;
+		int fd = open_jit(symbolize);
 
-		r = perf_map_file_open(symbolize->pid, &fd);
-		if (r < 0) {
-			on_names(asking, -ENOENT, "in memory without a file, and no perf map", NULL,
-				 0);
+		if (fd < 0) {
+			on_names(asking, -ENOENT,
+				 "in memory without a file, and neither jit dump nor perf map",
+				 NULL, 0);
 			return 0;
 		}
 		r = symbolizer_jit_names(symbolize->symbolizer, FILE_JIT, fd, places, asking->count,
@@ -334,8 +354,10 @@ static int ask_file(struct asking *asking, const uint64_t *places, struct error 
 
 static bool is_memory(const struct symbolizer_mapping *mapping)
 {
-	return mapping->executable && (!mapping->path[0] || !strncmp(mapping->path, "[anon", 5) ||
-				       !strncmp(mapping->path, "/memfd:", 7));
+	return mapping->executable &&
+	       (!mapping->path[0] || !strncmp(mapping->path, "[anon", 5) ||
+		!strcmp(mapping->path, "[heap]") || !strcmp(mapping->path, "[stack]") ||
+		!strncmp(mapping->path, "/memfd:", 7));
 }
 
 static void locate(struct symbolize *symbolize, uint64_t address, struct question *question)

@@ -65,23 +65,26 @@ int window_add(struct window *window, const struct window_sample *sample)
 	return 0;
 }
 
+/* Whether a frame of the stack is in one of two states. */
+static bool stack_has(const struct stack_table *stacks, uint32_t index, enum frame_state one,
+		      enum frame_state other)
+{
+	const struct stack *stack = &stacks->stacks.items[index];
+
+	for (size_t i = 0; i < stack->count && stack->state == STACK_READY; i++) {
+		uint32_t frame = stacks->frame_ids.items[stack->first + i];
+		uint8_t state = stacks->frames.items[frame].state;
+
+		if (state == one || state == other)
+			return true;
+	}
+	return false;
+}
+
 static bool stack_resolved(const struct stack_table *stacks, uint32_t index)
 {
-	const struct stack *stack;
-
-	if (index == STACK_NONE)
-		return true;
-	stack = &stacks->stacks.items[index];
-	if (stack->state != STACK_READY)
-		return false;
-	for (size_t i = 0; i < stack->count; i++) {
-		const struct frame *frame =
-			&stacks->frames.items[stacks->frame_ids.items[stack->first + i]];
-
-		if (frame->state == FRAME_NEW || frame->state == FRAME_ASKED)
-			return false;
-	}
-	return true;
+	return index == STACK_NONE || (stacks->stacks.items[index].state == STACK_READY &&
+				       !stack_has(stacks, index, FRAME_NEW, FRAME_ASKED));
 }
 
 void window_settle(struct window *window, const struct stack_table *stacks, uint64_t *reasons)
@@ -113,6 +116,17 @@ bool window_resolved(const struct window *window, const struct stack_table *stac
 			return false;
 	}
 	return true;
+}
+
+bool window_late(const struct window *window, const struct stack_table *stacks)
+{
+	for (size_t i = 0; i < window->samples.count; i++) {
+		uint32_t user = window->samples.items[i].user_stack;
+
+		if (user != STACK_NONE && stack_has(stacks, user, FRAME_LATE, FRAME_LATE))
+			return true;
+	}
+	return false;
 }
 
 /* ---- folding ---- */

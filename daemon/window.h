@@ -42,6 +42,8 @@ void window_settle(struct window *window, const struct stack_table *stacks, uint
 /* True when every stack of the window is READY and every frame of them has its
  * answer. */
 bool window_resolved(const struct window *window, const struct stack_table *stacks);
+/* True when a frame of the window has no name so far, and may get one. */
+bool window_late(const struct window *window, const struct stack_table *stacks);
 
 /* How window samples become profile samples. */
 struct window_fold {

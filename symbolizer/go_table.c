@@ -314,8 +314,9 @@ int go_table_rows(const struct go_table *table, const struct go_function *functi
 
 		if (!reader_ok(&reader) || (!change && location != function->start))
 			break;
-		delta += (int64_t)(change >> 1) ^ -(int64_t)(change & 1);
-		if (delta != (int32_t)delta)
+		change = change >> 1 ^ (0 - (change & 1));
+		if (__builtin_add_overflow(delta, (int64_t)change, &delta) ||
+		    delta != (int32_t)delta)
 			reader_fail(&reader, "a frame larger than any");
 		end = location + leb128_unsigned(&reader) * table->quantum;
 		if (!reader_ok(&reader) || end < location)

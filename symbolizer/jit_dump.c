@@ -182,18 +182,18 @@ static int code_load(struct jit_dump *dump, struct window *window, const struct 
 	return r ? r : remember(dump, number, &load);
 }
 
-/* The lines go with the code, and nothing is left where it was. */
+/* The lines go with the code. Where it was keeps its name until other code comes there: a
+ * sample from before the move may be asked for only now. */
 static int code_move(struct jit_dump *dump, struct window *window, const struct record_head *head)
 {
 	struct reader reader = look(window, head->at + PREFIX_SIZE, MOVE_SIZE);
-	struct jit_function gone = {.name = JIT_NO_NAME}, function = {0};
+	struct jit_function function = {0};
 	struct jit_load load;
 	uint64_t *known, size;
-	int r;
 
 	reader_u64(&reader);
 	reader_u64(&reader);
-	gone.start = reader_u64(&reader);
+	reader_u64(&reader); /* where it was */
 	function.start = reader_u64(&reader);
 	size = reader_u64(&reader);
 	known = hashmap_get(&dump->by_number, reader_u64(&reader));
@@ -201,9 +201,8 @@ static int code_move(struct jit_dump *dump, struct window *window, const struct 
 		damaged(dump, head->at, "a record that is too short for a move of code");
 		return 0;
 	}
-	if (!size || gone.start + size < gone.start || function.start + size < function.start)
+	if (!size || function.start + size < function.start)
 		return 0;
-	gone.end = gone.start + size;
 	function.end = function.start + size;
 	load = known ? dump->loads.items[*known]
 		     : (struct jit_load){.name = JIT_NO_NAME, .lines = NO_LINES};
@@ -217,8 +216,7 @@ static int code_move(struct jit_dump *dump, struct window *window, const struct 
 		function.lines = (uint32_t)dump->lines.count;
 		dump->loads.items[*known].lines = function.lines;
 	}
-	r = jit_functions_add(&dump->functions, gone);
-	return r ? r : jit_functions_add(&dump->functions, function);
+	return jit_functions_add(&dump->functions, function);
 }
 
 static int compare_rows(const void *left, const void *right)

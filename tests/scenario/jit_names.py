@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Code that a process writes into its own memory has the names that it writes to
-/tmp/perf-PID.map: its own /tmp, and the process id that it sees itself."""
+/tmp/perf-PID.map (its own /tmp, and the process id that it sees itself) or into a dump
+that it maps, however late it does so."""
 
+import json
 import os
 import shutil
+import signal
+import subprocess
 
 import lib
 
@@ -41,6 +45,81 @@ def without_a_list():
         lib.check(share(stacks, "[anon]_[j]") > 0.9, f"{stacks[:5]}")
 
 
+def named_late():
+    """All of its time is spent before the list says anything."""
+    lib.need_bpf()
+    with lib.folder() as place:
+        stacks = record(place, lib.program("jit"), "late")
+        lib.check(share(stacks, FRAME) > 0.9, f"{share(stacks, FRAME):.1%}: {stacks[:5]}")
+
+
+def out_of_a_dump():
+    """Its name at both places: it moves."""
+    lib.need_bpf()
+    with lib.folder() as place:
+        stacks = record(place, lib.program("jit"), "dump", place)
+        lib.check(share(stacks, "dumped code_[j]") > 0.9,
+                  f"{share(stacks, 'dumped code_[j]'):.1%}: {stacks[:5]}")
+
+
+def asked_of_a_process():
+    """perfctl symbolize --pid names the same code, with its line."""
+    with lib.folder() as place:
+        child = subprocess.Popen([lib.program("jit"), "dump", place])
+        try:
+            def dumped():
+                with open(f"/proc/{child.pid}/maps", encoding="utf-8") as maps:
+                    lines = maps.read().splitlines()
+                if not any(line.endswith(f"jit-{child.pid}.dump") for line in lines):
+                    return None
+                return next(line for line in lines if "rwxp" in line).split("-")[0]
+
+            address = lib.wait_for(dumped, "the dump is mapped")
+            result = lib.perfctl("symbolize", "--json", "--pid", child.pid, address)
+            lib.check(result.returncode == 0, result.stderr)
+            frames = json.loads(result.stdout)["addresses"][0]["frames"]
+            lib.check(frames and frames[0]["name"] == "dumped code" and
+                      frames[0].get("file") == "/app.src" and frames[0].get("line") == 77,
+                      result.stdout)
+        finally:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+
+
+SCRIPT = """
+function hotFunction(n) { let s = 0; for (let i = 0; i < n; i++) s = (s * 31 + i) | 0; return s; }
+const end = Date.now() + 2000;
+let sum = 0;
+while (Date.now() < end) sum += hotFunction(1000000);
+if (sum === 0.5) console.log(sum);
+"""
+
+
+def node(option):
+    """V8 keeps what it writes in a buffer of megabytes, and empties it at its end."""
+    lib.need_bpf()
+    if not shutil.which("node"):
+        raise lib.Skip("no node")
+    with lib.folder() as place:
+        script = os.path.join(place, "hot.js")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(SCRIPT)
+        stacks = record(place, "sh", "-c", f"cd {place} && exec node {option} {script}")
+        mine = [(frames, value) for frames, value in stacks if frames[0].startswith("node")]
+        total = sum(value for _, value in mine)
+        hot = sum(value for frames, value in mine
+                  if any("hotFunction" in frame and frame.endswith("_[j]") for frame in frames))
+        lib.check(total > 0 and hot > 0.7 * total, f"{hot} of {total}: {mine[:3]}")
+
+
+def node_with_a_dump():
+    node("--perf-prof")
+
+
+def node_with_a_list():
+    node("--perf-basic-prof")
+
+
 def in_namespaces_of_its_own():
     lib.need_bpf()
     if not shutil.which("unshare"):
@@ -57,4 +136,5 @@ def in_namespaces_of_its_own():
         lib.check(mine > 0.8 * total, f"{mine} of {total}: {stacks[:5]}")
 
 
-lib.main(named, without_a_list, in_namespaces_of_its_own)
+lib.main(named, named_late, without_a_list, out_of_a_dump, asked_of_a_process, node_with_a_dump,
+         node_with_a_list, in_namespaces_of_its_own)

@@ -194,6 +194,15 @@ START_TEST(descriptors_are_bounded)
 END_TEST
 
 /* Whoever comes first: a user's file never stands for root's. */
+static uint32_t add_list(struct image_table *of)
+{
+	uint32_t id = image_table_add_jit(of, 1);
+
+	ck_assert_uint_ne(id, IMAGE_NONE);
+	image_table_jit_file(of, image_table_get(of, id), dup(0));
+	return id;
+}
+
 START_TEST(lists_of_compilers)
 {
 	union event memory = event_of("//anon", GONE, 0, false);
@@ -203,20 +212,22 @@ START_TEST(lists_of_compilers)
 
 	image_table_init(&wide, IMAGE_JIT_MAX + 2, 3);
 	anonymous = image_table_add(&wide, &memory.mmap);
-	first = image_table_add_jit(&wide, 1, dup(0));
+	first = image_table_add_jit(&wide, 1);
 	image = image_table_get(&wide, first);
 	ck_assert_ptr_nonnull(image);
 	ck_assert_uint_ne(first, anonymous);
 	ck_assert_str_eq(image_module(image), "[anon]");
 	ck_assert_uint_eq(image_table_add(&wide, &memory.mmap), anonymous);
 	/* The same process has another one after an exec; the oldest is closed. */
+	ck_assert_int_lt(image->fd, 0);
+	image_table_jit_file(&wide, image_table_get(&wide, first), dup(0));
 	for (unsigned i = 1; i < IMAGE_JIT_MAX; i++)
-		ck_assert_uint_ne(image_table_add_jit(&wide, 1, dup(0)), first);
+		ck_assert_uint_ne(add_list(&wide), first);
 	ck_assert_int_ge(image->fd, 0);
-	ck_assert_uint_ne(image_table_add_jit(&wide, 1, dup(0)), IMAGE_NONE);
+	ck_assert_uint_ne(add_list(&wide), IMAGE_NONE);
 	ck_assert_int_lt(image->fd, 0);
 	ck_assert_uint_eq(wide.held, IMAGE_JIT_MAX);
-	ck_assert_uint_eq(image_table_add_jit(&wide, 1, dup(0)), IMAGE_NONE);
+	ck_assert_uint_eq(image_table_add_jit(&wide, 1), IMAGE_NONE);
 	ck_assert_uint_eq(wide.held, IMAGE_JIT_MAX);
 	image_table_deinit(&wide);
 }

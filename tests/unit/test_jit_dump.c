@@ -97,9 +97,10 @@ START_TEST(code_that_goes)
 	dump_load(&text, 0x3010, 0x10, 9, "later");
 	dump_move(&text, 0x8000, 0x3080, 0x10, 99); /* nobody knows it */
 	fill(&dump, &text);
-	ck_assert_str_eq(at(&dump, 0x1000), "-");
-	ck_assert_str_eq(at(&dump, 0x5000), "-");
+	ck_assert_str_eq(at(&dump, 0x1000), "moved f.js:10");
+	ck_assert_str_eq(at(&dump, 0x500f), "moved f.js:10");
 	ck_assert_str_eq(at(&dump, 0x5010), "moved f.js:10");
+	ck_assert_str_eq(at(&dump, 0x5050), "moved f.js:20");
 	ck_assert_str_eq(at(&dump, 0x508f), "moved f.js:20");
 	ck_assert_str_eq(at(&dump, 0x300f), "replaced");
 	ck_assert_str_eq(at(&dump, 0x3010), "later");

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/jit_code.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/base/clock.h"
+#include "symbolizer/perf_map_file.h"
+
+#define LOOK_FIRST_NS NSEC_PER_SEC /* a compiler may begin its list at any time */
+#define LOOK_MAX_NS (8 * NSEC_PER_SEC)
+
+void jit_code_deinit(struct jit_code *jit)
+{
+	vec_free(&jit->late);
+	vec_free(&jit->used);
+	vec_free(&jit->free);
+}
+
+/* With each emptying of the stack table, images of processes that have ended are in no
+ * frame any more. */
+static void sweep(struct jit_code *jit)
+{
+	size_t kept = 0;
+
+	if (jit->swept == jit->stacks->generation)
+		return;
+	jit->swept = jit->stacks->generation;
+	for (size_t i = 0; i < jit->used.count; i++) {
+		uint32_t id = jit->used.items[i];
+		struct image *image = image_table_get(jit->images, id);
+		const struct process *process = process_table_alive(jit->processes, image->use.pid);
+
+		if ((process && process->jit_image == id) || vec_push(&jit->free, id))
+			jit->used.items[kept++] = id;
+		else
+			image_table_jit_again(jit->images, image, 0);
+	}
+	jit->used.count = kept;
+}
+
+static uint32_t take_image(struct jit_code *jit, uint32_t pid)
+{
+	uint32_t id;
+
+	sweep(jit);
+	if (vec_reserve(&jit->used, jit->used.count + 1))
+		return IMAGE_NONE;
+	if (jit->free.count) {
+		id = jit->free.items[--jit->free.count];
+		image_table_jit_again(jit->images, image_table_get(jit->images, id), pid);
+	} else {
+		id = jit->used.count < JIT_IMAGES_MAX ? image_table_add_jit(jit->images, pid)
+						      : IMAGE_NONE;
+	}
+	if (id != IMAGE_NONE)
+		jit->used.items[jit->used.count++] = id;
+	return id;
+}
+
+/* What it was before an exec is another program's. */
+static void renew(struct process *process)
+{
+	if (process->jit_execs == process->execs)
+		return;
+	process->jit_execs = process->execs;
+	process->jit_image = IMAGE_NONE;
+	process->jit_dump = IMAGE_NONE;
+}
+
+static void look_for_list(struct jit_code *jit, struct image *image, const struct process *process)
+{
+	int fd;
+
+	if (process->end || image->jit_dump != IMAGE_NONE || image->state == IMAGE_FAILED)
+		return;
+	if (!perf_map_file_open((pid_t)process->pid, &fd))
+		image_table_jit_file(jit->images, image, fd);
+}
+
+static void wait_longer(struct image *image, uint64_t now)
+{
+	image->jit_wait = image->jit_wait ? 2 * image->jit_wait : LOOK_FIRST_NS;
+	if (image->jit_wait > LOOK_MAX_NS)
+		image->jit_wait = LOOK_MAX_NS;
+	image->jit_next = now + image->jit_wait;
+}
+
+uint32_t jit_code_image(struct jit_code *jit, struct process *process)
+{
+	struct image *image;
+
+	renew(process);
+	image = image_table_get(jit->images, process->jit_image);
+	if (image || process->end)
+		return process->jit_image;
+	process->jit_image = take_image(jit, process->pid);
+	image = image_table_get(jit->images, process->jit_image);
+	if (!image)
+		return IMAGE_NONE;
+	image->jit_dump = process->jit_dump;
+	look_for_list(jit, image, process);
+	wait_longer(image, clock_boot_ns());
+	return process->jit_image;
+}
+
+/* "jit-1234.dump": the specification's name. In another pid namespace the number is
+ * another one, and the process's own all the same: it has mapped the file. */
+bool jit_code_is_dump(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *at = slash ? slash + 1 : path;
+	size_t digits;
+
+	if (strncmp(at, "jit-", 4))
+		return false;
+	digits = strspn(at + 4, "0123456789");
+	return digits && !strcmp(at + 4 + digits, ".dump");
+}
+
+void jit_code_mapped(struct jit_code *jit, struct process *process, const struct image *image)
+{
+	struct image *code;
+
+	if (image->anonymous || !jit_code_is_dump(image->path))
+		return;
+	renew(process);
+	process->jit_dump = image->id;
+	code = image_table_get(jit->images, process->jit_image);
+	if (code)
+		code->jit_dump = image->id;
+}
+
+/* The file that is asked: the dump, or the list of lines. -1: none. */
+static int source(struct jit_code *jit, const struct image *image)
+{
+	struct image *dump = image_table_get(jit->images, image->jit_dump);
+
+	if (!dump)
+		return image->fd;
+	image_table_open(jit->images, dump); /* it may have been closed to make room */
+	return dump->fd;
+}
+
+int jit_code_open(struct jit_code *jit, struct image *image)
+{
+	int fd = image->state == IMAGE_FAILED ? -1 : source(jit, image);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -1;
+	image->jit_size = (uint64_t)st.st_size;
+	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+bool jit_code_late(struct jit_code *jit, uint32_t frame)
+{
+	if (jit->generation != jit->stacks->generation) {
+		jit->generation = jit->stacks->generation;
+		vec_clear(&jit->late);
+	}
+	if (jit->late.count >= JIT_LATE_MAX || vec_push(&jit->late, frame)) {
+		jit->refused++;
+		return false;
+	}
+	return true;
+}
+
+/* Whether the image's file says more than when it was last asked. */
+static bool has_grown(struct jit_code *jit, struct image *image)
+{
+	const struct process *process = process_table_alive(jit->processes, image->use.pid);
+	struct stat st;
+	int fd = source(jit, image);
+
+	/* None yet, or a new one in its place. */
+	if (process && process->jit_image == image->id &&
+	    (fd < 0 || (!fstat(fd, &st) && !st.st_nlink)))
+		look_for_list(jit, image, process);
+	fd = source(jit, image);
+	return fd >= 0 && !fstat(fd, &st) && (uint64_t)st.st_size != image->jit_size;
+}
+
+/* What an image is to do is found out once, with its first frame. */
+static bool is_due(struct jit_code *jit, struct image *image, uint64_t now, bool all)
+{
+	if (image->jit_looked == jit->asked)
+		return image->jit_grown;
+	image->jit_looked = jit->asked;
+	image->jit_grown = (all || now >= image->jit_next) && has_grown(jit, image);
+	if (now >= image->jit_next)
+		wait_longer(image, now);
+	return image->jit_grown;
+}
+
+void jit_code_again(struct jit_code *jit, uint64_t now, bool all)
+{
+	size_t kept = 0;
+
+	if (jit->generation != jit->stacks->generation)
+		vec_clear(&jit->late);
+	if (!jit->late.count || (!all && now - jit->asked < LOOK_FIRST_NS))
+		return;
+	jit->asked = now > jit->asked ? now : jit->asked + 1;
+	for (size_t i = 0; i < jit->late.count; i++) {
+		uint32_t frame = jit->late.items[i];
+		struct image *image =
+			image_table_get(jit->images, jit->stacks->frames.items[frame].image);
+
+		if (image && is_due(jit, image, now, all) &&
+		    !stack_table_ask_again(jit->stacks, frame))
+			jit->named_late++;
+		else
+			jit->late.items[kept++] = frame;
+	}
+	jit->late.count = kept;
+}

@@ -34,11 +34,15 @@ static const char *file_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* Never a bare number: the file and the place in it. */
+/* Never a bare number: the file and the place in it. "[vdso]" has its brackets already. */
 static void put_nameless(struct strbuf *out, const struct symbolize_place *place)
 {
-	if (place->path[0])
-		strbuf_printf(out, "[%s+0x%" PRIx64 "]", file_name(place->path), place->offset);
+	const char *name = file_name(place->path);
+	bool bracketed = name[0] == '[' && name[strlen(name) - 1] == ']';
+
+	if (name[0])
+		strbuf_printf(out, "[%.*s+0x%" PRIx64 "]", (int)strlen(name) - 2 * bracketed,
+			      name + bracketed, place->offset);
 	else
 		strbuf_puts(out, "[unknown]");
 }

@@ -59,10 +59,9 @@ struct image {
 	struct file_identity identity; /* of the opened file, if `identified` */
 	bool identified;
 	bool jit; /* one process's code made at run time (jit_code.h), in no mapping */
-	bool jit_grown; /* its file, at jit_looked */
+	bool jit_due, jit_over; /* jit_code.h's */
 	uint32_t jit_dump; /* the image of its compiler's dump; IMAGE_NONE: none */
-	uint64_t jit_size; /* of its file when it was last asked */
-	uint64_t jit_looked, jit_next, jit_wait; /* ns, jit_code.h's */
+	uint64_t jit_looked, jit_next, jit_wait; /* ns, likewise */
 	bool announced; /* to the kernel side */
 	struct image_use use; /* the newest */
 	char *path; /* as the process that mapped it first sees it */

@@ -4,14 +4,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "daemon/base/clock.h"
 #include "symbolizer/perf_map_file.h"
 
 #define LOOK_FIRST_NS NSEC_PER_SEC /* a compiler may begin its list at any time */
-#define LOOK_MAX_NS (8 * NSEC_PER_SEC)
+#define LOOK_MAX_NS (30 * NSEC_PER_SEC)
 
 void jit_code_deinit(struct jit_code *jit)
 {
@@ -145,23 +143,24 @@ static int source(struct jit_code *jit, const struct image *image)
 	return dump->fd;
 }
 
-int jit_code_open(struct jit_code *jit, struct image *image)
+int jit_code_open(struct jit_code *jit, const struct image *image)
 {
 	int fd = image->state == IMAGE_FAILED ? -1 : source(jit, image);
-	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -1;
-	image->jit_size = (uint64_t)st.st_size;
-	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
 bool jit_code_late(struct jit_code *jit, uint32_t frame)
 {
+	const struct image *image;
+
 	if (jit->generation != jit->stacks->generation) {
 		jit->generation = jit->stacks->generation;
 		vec_clear(&jit->late);
 	}
+	image = image_table_get(jit->images, jit->stacks->frames.items[frame].image);
+	if (!image || image->jit_over || image->state == IMAGE_FAILED)
+		return false;
 	if (jit->late.count >= JIT_LATE_MAX || vec_push(&jit->late, frame)) {
 		jit->refused++;
 		return false;
@@ -169,31 +168,29 @@ bool jit_code_late(struct jit_code *jit, uint32_t frame)
 	return true;
 }
 
-/* Whether the image's file says more than when it was last asked. */
-static bool has_grown(struct jit_code *jit, struct image *image)
+/* Whether there is somebody to ask; a list that is new, or in the place of the old one,
+ * is found here. An ended process's compiler has told all: that is the last time. */
+static bool look_again(struct jit_code *jit, struct image *image)
 {
 	const struct process *process = process_table_alive(jit->processes, image->use.pid);
-	struct stat st;
-	int fd = source(jit, image);
 
-	/* None yet, or a new one in its place. */
-	if (process && process->jit_image == image->id &&
-	    (fd < 0 || (!fstat(fd, &st) && !st.st_nlink)))
+	if (process && process->jit_image == image->id)
 		look_for_list(jit, image, process);
-	fd = source(jit, image);
-	return fd >= 0 && !fstat(fd, &st) && (uint64_t)st.st_size != image->jit_size;
+	else
+		image->jit_over = true;
+	return source(jit, image) >= 0 || image->jit_over;
 }
 
 /* What an image is to do is found out once, with its first frame. */
 static bool is_due(struct jit_code *jit, struct image *image, uint64_t now, bool all)
 {
 	if (image->jit_looked == jit->asked)
-		return image->jit_grown;
+		return image->jit_due;
 	image->jit_looked = jit->asked;
-	image->jit_grown = (all || now >= image->jit_next) && has_grown(jit, image);
+	image->jit_due = (all || now >= image->jit_next) && look_again(jit, image);
 	if (now >= image->jit_next)
 		wait_longer(image, now);
-	return image->jit_grown;
+	return image->jit_due;
 }
 
 void jit_code_again(struct jit_code *jit, uint64_t now, bool all)
@@ -212,7 +209,7 @@ void jit_code_again(struct jit_code *jit, uint64_t now, bool all)
 
 		if (image && is_due(jit, image, now, all) &&
 		    !stack_table_ask_again(jit->stacks, frame))
-			jit->named_late++;
+			jit->asked_again++;
 		else
 			jit->late.items[kept++] = frame;
 	}

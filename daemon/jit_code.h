@@ -6,9 +6,9 @@
  * perf map (perf_map_file.h), which is looked for now and then while there is none.
  *
  * Compilers write late, through buffers of megabytes and at their end. So a place without
- * a name stays "late": it is asked for again when the file has grown, at ever longer
- * intervals, and once more when a session ends, which keeps what it has not folded yet
- * for that. Bounded by JIT_LATE_MAX places; more keep their first answer.
+ * a name stays "late": it is asked for again at ever longer intervals, when its process
+ * has ended, and when a session ends, which keeps what it has not folded yet for that. Bounded by
+ * JIT_LATE_MAX places; more keep their first answer.
  */
 #pragma once
 
@@ -34,7 +34,7 @@ struct jit_code {
 	uint32_t swept; /* the stack table's generation when that was found */
 	uint64_t asked; /* boot time ns when they were last looked over */
 	uint64_t refused; /* above the limit */
-	uint64_t named_late; /* asked for again */
+	uint64_t asked_again; /* frames, each time */
 };
 
 /* Whether a mapped file's path is that of a jit dump. */
@@ -45,9 +45,9 @@ uint32_t jit_code_image(struct jit_code *jit, struct process *process);
 /* The process has mapped a file: it may be its compiler's dump. */
 void jit_code_mapped(struct jit_code *jit, struct process *process, const struct image *image);
 /* The file to ask, a descriptor of the caller's; -1: there is none so far. */
-int jit_code_open(struct jit_code *jit, struct image *image);
+int jit_code_open(struct jit_code *jit, const struct image *image);
 /* A frame of such an image had no name: it is late. False: it is to have none. */
 bool jit_code_late(struct jit_code *jit, uint32_t frame);
-/* Puts late frames whose files have grown back on the table's list of new ones; `all`:
- * whenever they were asked for last. */
+/* Puts late frames whose time has come back on the table's list of new ones; `all`: all
+ * that somebody can be asked for. */
 void jit_code_again(struct jit_code *jit, uint64_t now, bool all);

@@ -149,8 +149,7 @@ static void on_names(void *context, int error, const char *text,
 	}
 	if (request->generation == resolver->stacks->generation)
 		for (size_t i = 0; i < request->count; i++)
-			name_frame(resolver, request->frames[i],
-				   image && image->jit && image->state != IMAGE_FAILED,
+			name_frame(resolver, request->frames[i], image && image->jit,
 				   !error && i < count ? &names[i] : &none);
 	request_destroy(request);
 }
@@ -263,8 +262,7 @@ static void give_up(struct resolver *resolver, const struct image *image, const 
 	const struct symbolizer_name none = {0};
 
 	for (size_t i = 0; i < count; i++)
-		name_frame(resolver, frames[i], image && image->jit && image->state != IMAGE_FAILED,
-			   &none);
+		name_frame(resolver, frames[i], image && image->jit, &none);
 }
 
 /* Puts frames back on the list, for the next flush. */

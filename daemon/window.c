@@ -172,8 +172,9 @@ static void push_unnamed(struct folding *f, const struct frame *at)
 	} else {
 		/* One frame a function where its bounds are known, else one a place. */
 		uint64_t offset = at->start ? at->start : at->offset;
+		const char *module = image->vdso ? "vdso" : image_module(image);
 
-		snprintf(name, sizeof(name), "[%s+0x%" PRIx64 "]", image_module(image), offset);
+		snprintf(name, sizeof(name), "[%s+0x%" PRIx64 "]", module, offset);
 		frame.module = profile_string(profile, image->path);
 		frame.address = offset;
 	}

@@ -16,6 +16,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* libdwarf (20210528) drops one error of 40 bytes when it finds a second one in a damaged
+ * section (dwarf_object.h). Leaks of our code have other frames. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libdwarf.so\n";
+}
+
 #define CODE 0x20000u /* bytes in front of the section: addresses that FDEs can name */
 static const char names[] = "\0.eh_frame\0.debug_frame\0.shstrtab";
 

@@ -38,7 +38,7 @@ CPPFLAGS += -I. -I$(GEN) $(DWARF_CFLAGS) -D_GNU_SOURCE -DPERFD_VERSION='"$(VERSI
 CFLAGS ?= -O2 -g
 # Records are read where they lie, as __u64 and as uint64_t: two types to C.
 ALL_CFLAGS = $(CSTD) $(WARN) -fno-omit-frame-pointer -fno-strict-aliasing $(CFLAGS)
-LIBS := -lbpf -lelf -ldwarf -lZydis -lZycore -liberty -levent_core -ljansson -lxxhash -lseccomp -lcap -lz -lzstd -llzma -lm -lpthread
+LIBS := -lbpf -lelf -ldwarf -lZydis -lZycore -liberty -levent_core -ljansson -lxxhash -lseccomp -lcap -lsqlite3 -lzstd -lz -llzma -lm -lpthread
 CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null || echo -lcheck -lsubunit -lrt -lm -lpthread)
 
 MACHINE := $(shell uname -m)

@@ -30,6 +30,8 @@ must|header:Zydis/Zydis.h|libzydis-dev|zydis-devel|zydis
 must|header:zlib.h|zlib1g-dev|zlib-devel|zlib
 must|header:zstd.h|libzstd-dev|libzstd-devel|zstd
 must|header:lzma.h|liblzma-dev|xz-devel|xz
+must|header:zstd.h|libzstd-dev|libzstd-devel|zstd
+must|header:sqlite3.h|libsqlite3-dev|sqlite-devel|sqlite
 must|header:event2/event.h|libevent-dev|libevent-devel|libevent
 must|header:jansson.h|libjansson-dev|jansson-devel|jansson
 must|header:xxhash.h|libxxhash-dev|xxhash-devel|xxhash

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/history_query.h"
+
+#include <fnmatch.h>
+#include <string.h>
+
+#include "daemon/service.h"
+
+bool history_filter_passes(const char *filter, const char *name)
+{
+	return !filter[0] || !fnmatch(filter, name, 0);
+}
+
+bool history_query_event(const struct history_query *query, const char *event)
+{
+	if (!query->event[0] || !strcmp(query->event, "cpu"))
+		return !strcmp(event, "cpu-clock") || !strcmp(event, "cycles");
+	return !strcmp(query->event, event);
+}
+
+bool history_query_service(const struct history_query *query, const char *comm, const char *cgroup)
+{
+	struct service service;
+
+	if (!history_filter_passes(query->comm, comm) ||
+	    !history_filter_passes(query->cgroup, cgroup))
+		return false;
+	if (!query->unit[0] && !query->container[0])
+		return true;
+	service_of_cgroup(cgroup, &service);
+	return history_filter_passes(query->unit, service.unit) &&
+	       history_filter_passes(query->container, service.container);
+}

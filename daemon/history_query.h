@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What is asked of the history: a stretch of time, an event, and whose. A filter that is
+ * empty lets all pass; "*" and "?" and "[...]" in a filter are wildcards (glob(7)).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HISTORY_FILTER_MAX 256
+
+struct history_query {
+	uint64_t since_ns, until_ns; /* CLOCK_REALTIME; windows that overlap are taken whole */
+	uint64_t step_ns; /* width of the result's time axis; 0: none */
+	uint32_t pid; /* 0: all */
+	char event[16]; /* "": the CPU's, whichever it was */
+	char comm[HISTORY_FILTER_MAX];
+	char cgroup[HISTORY_FILTER_MAX];
+	char unit[HISTORY_FILTER_MAX];
+	char container[HISTORY_FILTER_MAX];
+	char host[HISTORY_FILTER_MAX];
+};
+
+/* Whether a name passes one filter. */
+bool history_filter_passes(const char *filter, const char *name);
+/* The event's name passes. */
+bool history_query_event(const struct history_query *query, const char *event);
+/* A service passes: its comm and cgroup, and what follows from the latter. */
+bool history_query_service(const struct history_query *query, const char *comm,
+			   const char *cgroup);

@@ -38,7 +38,15 @@ static const char schema[] =
 	"CREATE TABLE count(id INTEGER PRIMARY KEY, window INTEGER NOT NULL, key TEXT NOT NULL,"
 	" text TEXT NOT NULL, count INTEGER NOT NULL, is_loss INTEGER NOT NULL);"
 	"CREATE INDEX count_by_window ON count(window);"
-	"CREATE TABLE gap(start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, reason TEXT NOT NULL);"
+	"CREATE TABLE series(id INTEGER PRIMARY KEY, name TEXT NOT NULL, unit TEXT NOT NULL,"
+	" grp TEXT NOT NULL, kind INTEGER NOT NULL, process INTEGER NOT NULL,"
+	" UNIQUE(name, unit, grp, kind, process));"
+	"CREATE TABLE points(window INTEGER PRIMARY KEY, series BLOB NOT NULL);"
+	"CREATE TABLE mark(id INTEGER PRIMARY KEY, window INTEGER NOT NULL, at_ns INTEGER NOT NULL,"
+	" key TEXT NOT NULL, text TEXT NOT NULL, value INTEGER NOT NULL);"
+	"CREATE INDEX mark_by_window ON mark(window);"
+	"CREATE TABLE gap(start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, reason TEXT NOT "
+	"NULL);"
 	"CREATE VIEW windows AS SELECT w.id,"
 	" strftime('%Y-%m-%dT%H:%M:%fZ', w.start_ns / 1e9, 'unixepoch') AS start,"
 	" strftime('%Y-%m-%dT%H:%M:%fZ', w.end_ns / 1e9, 'unixepoch') AS \"end\","
@@ -52,6 +60,9 @@ static const char schema[] =
 	"CREATE VIEW losses AS SELECT"
 	" strftime('%Y-%m-%dT%H:%M:%fZ', w.start_ns / 1e9, 'unixepoch') AS start,"
 	" c.key, c.text, c.count FROM count c JOIN window w ON w.id = c.window WHERE c.is_loss;"
+	"CREATE VIEW marks AS SELECT"
+	" strftime('%Y-%m-%dT%H:%M:%fZ', at_ns / 1e9, 'unixepoch') AS at, key, text, value FROM "
+	"mark;"
 	"CREATE VIEW gaps AS SELECT"
 	" strftime('%Y-%m-%dT%H:%M:%fZ', start_ns / 1e9, 'unixepoch') AS start,"
 	" strftime('%Y-%m-%dT%H:%M:%fZ', end_ns / 1e9, 'unixepoch') AS \"end\", reason FROM gap;";
@@ -59,10 +70,10 @@ static const char schema[] =
 static const struct {
 	int sqlite, code;
 } codes[] = {
-	{SQLITE_NOMEM, -ENOMEM},     {SQLITE_FULL, -ENOSPC},      {SQLITE_READONLY, -EROFS},
-	{SQLITE_CORRUPT, -EBADMSG},  {SQLITE_NOTADB, -EBADMSG},   {SQLITE_BUSY, -EBUSY},
-	{SQLITE_LOCKED, -EBUSY},     {SQLITE_PERM, -EACCES},      {SQLITE_AUTH, -EACCES},
-	{SQLITE_CANTOPEN, -EACCES},  {SQLITE_TOOBIG, -EFBIG},     {SQLITE_CONSTRAINT, -EEXIST},
+	{SQLITE_NOMEM, -ENOMEM},    {SQLITE_FULL, -ENOSPC},    {SQLITE_READONLY, -EROFS},
+	{SQLITE_CORRUPT, -EBADMSG}, {SQLITE_NOTADB, -EBADMSG}, {SQLITE_BUSY, -EBUSY},
+	{SQLITE_LOCKED, -EBUSY},    {SQLITE_PERM, -EACCES},    {SQLITE_AUTH, -EACCES},
+	{SQLITE_CANTOPEN, -EACCES}, {SQLITE_TOOBIG, -EFBIG},   {SQLITE_CONSTRAINT, -EEXIST},
 	{SQLITE_INTERRUPT, -EINTR},
 };
 
@@ -174,8 +185,7 @@ static int check_version(sqlite3 *db, const char *path, enum history_database_us
 	return 0;
 }
 
-static int set_up(sqlite3 *db, const char *path, enum history_database_use use,
-		  struct error *error)
+static int set_up(sqlite3 *db, const char *path, enum history_database_use use, struct error *error)
 {
 	/* auto_vacuum takes effect in a new file only: so that removed windows give their
 	 * room back. */

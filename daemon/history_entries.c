@@ -6,14 +6,11 @@
 #include <string.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-#include <zstd.h>
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/reader.h"
+#include "daemon/history_packed.h"
 #include "flamegraph/protobuf.h"
-
-#define LEVEL 3
-#define INFLATED_MAX (256u << 20) /* an hour of a busy machine has some megabytes */
 
 void history_entries_deinit(struct history_entries *entries)
 {
@@ -99,20 +96,6 @@ static void put_entries(const struct history_entries *entries, const struct rank
 	}
 }
 
-static int compress(const struct strbuf *plain, struct strbuf *out)
-{
-	size_t room = ZSTD_compressBound(plain->length), size;
-	_cleanup_free_ void *packed = malloc(room);
-
-	if (!packed)
-		return -ENOMEM;
-	size = ZSTD_compress(packed, room, plain->data, plain->length, LEVEL);
-	if (ZSTD_isError(size))
-		return -ENOMEM;
-	strbuf_append(out, packed, size);
-	return strbuf_error(out);
-}
-
 int history_entries_encode(struct history_entries *entries, struct strbuf *out)
 {
 	_cleanup_(strbuf_deinit) struct strbuf plain = {0};
@@ -124,31 +107,10 @@ int history_entries_encode(struct history_entries *entries, struct strbuf *out)
 		ranked[i] = (struct ranked){.entry = entries->items.items[i], .at = i};
 	qsort(ranked, entries->items.count, sizeof(*ranked), compare);
 	put_entries(entries, ranked, &plain);
-	return strbuf_error(&plain) ? -ENOMEM : compress(&plain, out);
+	return strbuf_error(&plain) ? -ENOMEM : history_pack(&plain, out);
 }
 
 /* ---- decoding ---- */
-
-static int inflate(const void *bytes, size_t size, char **ret, size_t *ret_size)
-{
-	unsigned long long plain = ZSTD_getFrameContentSize(bytes, size);
-	_cleanup_free_ char *buffer = NULL;
-	size_t n;
-
-	if (plain == ZSTD_CONTENTSIZE_ERROR || plain == ZSTD_CONTENTSIZE_UNKNOWN)
-		return -EBADMSG;
-	if (plain > INFLATED_MAX)
-		return -EFBIG;
-	buffer = malloc(plain + 1);
-	if (!buffer)
-		return -ENOMEM;
-	n = ZSTD_decompress(buffer, plain, bytes, size);
-	if (ZSTD_isError(n) || n != plain)
-		return -EBADMSG;
-	*ret = TAKE_PTR(buffer);
-	*ret_size = n;
-	return 0;
-}
 
 static int decode(struct reader *reader, history_entry_fn *each, void *context)
 {
@@ -182,7 +144,7 @@ int history_entries_decode(const void *bytes, size_t size, history_entry_fn *eac
 	_cleanup_free_ char *plain = NULL;
 	struct reader reader;
 	size_t n;
-	int r = inflate(bytes, size, &plain, &n);
+	int r = history_unpack(bytes, size, &plain, &n);
 
 	if (r)
 		return r;

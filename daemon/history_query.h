@@ -27,5 +27,4 @@ bool history_filter_passes(const char *filter, const char *name);
 /* The event's name passes. */
 bool history_query_event(const struct history_query *query, const char *event);
 /* A service passes: its comm and cgroup, and what follows from the latter. */
-bool history_query_service(const struct history_query *query, const char *comm,
-			   const char *cgroup);
+bool history_query_service(const struct history_query *query, const char *comm, const char *cgroup);

@@ -15,6 +15,7 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/history_day.h"
 
 #define SUFFIX ".db"
 #define PATH_SIZE 320
@@ -304,7 +305,7 @@ static int each_day(struct history_store *store, const struct history_query *que
 
 static int read_day(void *context, sqlite3 *db, struct error *error)
 {
-	return history_reader_add(context, db, error);
+	return history_day_read(db, context, error);
 }
 
 int history_store_read(struct history_store *store, struct history_reader *reader,
@@ -324,167 +325,30 @@ int history_store_read(struct history_store *store, struct history_reader *reade
 struct listing {
 	const struct history_query *query;
 	json_t *rows;
+	history_list_fn *list;
 };
 
-static json_t *window_json(sqlite3_stmt *row)
-{
-	return json_pack("{s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I}", "start_ns",
-			 (json_int_t)sqlite3_column_int64(row, 0), "end_ns",
-			 (json_int_t)sqlite3_column_int64(row, 1), "step_ns",
-			 (json_int_t)sqlite3_column_int64(row, 2), "event",
-			 (const char *)sqlite3_column_text(row, 3), "host",
-			 (const char *)sqlite3_column_text(row, 4), "frequency_hz",
-			 (json_int_t)sqlite3_column_int64(row, 5), "samples",
-			 (json_int_t)sqlite3_column_int64(row, 6), "weight",
-			 (json_int_t)sqlite3_column_int64(row, 7));
-}
-
-static int list_windows(void *context, sqlite3 *db, struct error *error)
+static int list_day(void *context, sqlite3 *db, struct error *error)
 {
 	struct listing *listing = context;
-	_cleanup_statement_ sqlite3_stmt *select = NULL;
-	int step, r = history_database_prepare(
-			  db,
-			  "SELECT w.start_ns, w.end_ns, w.step_ns, e.name, w.host, w.frequency_hz,"
-			  " w.samples, w.weight FROM window w JOIN event e ON e.id = w.event"
-			  " WHERE w.start_ns < ?2 AND w.end_ns > ?1 ORDER BY w.start_ns",
-			  error, &select);
 
-	if (r)
-		return r;
-	sqlite3_bind_int64(select, 1, (int64_t)listing->query->since_ns);
-	sqlite3_bind_int64(select, 2, (int64_t)listing->query->until_ns);
-	while ((step = sqlite3_step(select)) == SQLITE_ROW) {
-		if (listing->query->event[0] &&
-		    !history_query_event(listing->query,
-					 (const char *)sqlite3_column_text(select, 3)))
-			continue;
-		if (json_array_append_new(listing->rows, window_json(select)))
-			return error_set(error, -ENOMEM, "history: no memory for the list");
-	}
-	return step == SQLITE_DONE ? 0 : history_database_error(db, "cannot be read", error);
+	return listing->list(db, listing->query, listing->rows, error);
 }
 
-/* Adds to the row of the same service and event, from another day. */
-static bool join_service(json_t *rows, json_t *row)
+int history_store_list(struct history_store *store, const struct history_query *query,
+		       history_list_fn *list, struct error *error, json_t **ret)
 {
-	static const char *const same[] = {"comm", "cgroup", "event"};
-	static const char *const sums[] = {"windows", "samples", "weight"};
-	json_t *have;
-	size_t i;
-
-	json_array_foreach (rows, i, have) {
-		bool equal = true;
-
-		for (size_t k = 0; equal && k < 3; k++)
-			equal = json_equal(json_object_get(have, same[k]),
-					   json_object_get(row, same[k]));
-		if (!equal)
-			continue;
-		for (size_t k = 0; k < 3; k++)
-			json_integer_set(json_object_get(have, sums[k]),
-					 json_integer_value(json_object_get(have, sums[k])) +
-						 json_integer_value(json_object_get(row, sums[k])));
-		return true;
-	}
-	return false;
-}
-
-/* Names may be any bytes; JSON has only UTF-8. */
-static json_t *json_name(const char *name)
-{
-	json_t *json = json_string(name);
-	char *ascii;
-
-	if (json)
-		return json;
-	ascii = strdup(name);
-	for (char *at = ascii; at && *at; at++)
-		*at = (char)(*at & 0x80 ? '?' : *at);
-	json = ascii ? json_string(ascii) : NULL;
-	free(ascii);
-	return json;
-}
-
-static int add_service(struct listing *listing, sqlite3_stmt *row)
-{
-	const char *comm = (const char *)sqlite3_column_text(row, 0);
-	const char *cgroup = (const char *)sqlite3_column_text(row, 3);
-	json_t *json;
-	int r;
-
-	if (!history_query_service(listing->query, comm, cgroup) ||
-	    (listing->query->event[0] &&
-	     !history_query_event(listing->query, (const char *)sqlite3_column_text(row, 4))))
-		return 0;
-	json = json_pack("{s:o, s:o, s:o, s:o, s:s, s:I, s:I, s:I}", "comm", json_name(comm),
-			 "unit", json_name((const char *)sqlite3_column_text(row, 1)), "container",
-			 json_name((const char *)sqlite3_column_text(row, 2)), "cgroup",
-			 json_name(cgroup), "event",
-			 (const char *)sqlite3_column_text(row, 4), "windows",
-			 (json_int_t)sqlite3_column_int64(row, 5), "samples",
-			 (json_int_t)sqlite3_column_int64(row, 6), "weight",
-			 (json_int_t)sqlite3_column_int64(row, 7));
-	if (!json)
-		return -ENOMEM;
-	r = join_service(listing->rows, json) ? 0 : json_array_append(listing->rows, json);
-	json_decref(json);
-	return r ? -ENOMEM : 0;
-}
-
-static int list_services(void *context, sqlite3 *db, struct error *error)
-{
-	struct listing *listing = context;
-	_cleanup_statement_ sqlite3_stmt *select = NULL;
-	int step, r = history_database_prepare(
-			  db,
-			  "SELECT s.comm, s.unit, s.container, s.cgroup, e.name, count(*),"
-			  " sum(p.samples), sum(p.weight) FROM window w"
-			  " JOIN profile p ON p.window = w.id JOIN service s ON s.id = p.service"
-			  " JOIN event e ON e.id = w.event"
-			  " WHERE w.start_ns < ?2 AND w.end_ns > ?1 GROUP BY p.service, w.event",
-			  error, &select);
-
-	if (r)
-		return r;
-	sqlite3_bind_int64(select, 1, (int64_t)listing->query->since_ns);
-	sqlite3_bind_int64(select, 2, (int64_t)listing->query->until_ns);
-	while ((step = sqlite3_step(select)) == SQLITE_ROW)
-		if (add_service(listing, select))
-			return error_set(error, -ENOMEM, "history: no memory for the list");
-	return step == SQLITE_DONE ? 0 : history_database_error(db, "cannot be read", error);
-}
-
-static int list(struct history_store *store, const struct history_query *query, const char *name,
-		day_fn *each, struct error *error, json_t **ret)
-{
-	struct listing listing = {.query = query, .rows = json_array()};
+	struct listing listing = {.query = query, .rows = json_array(), .list = list};
 	uint32_t damaged = 0;
-	int r = listing.rows ? each_day(store, query, each, &listing, error, &damaged)
+	int r = listing.rows ? each_day(store, query, list_day, &listing, error, &damaged)
 			     : error_set(error, -ENOMEM, "history: no memory for the list");
-	json_t *all;
 
 	if (r) {
 		json_decref(listing.rows);
 		return r;
 	}
-	all = json_pack("{s:o, s:i}", name, listing.rows, "damaged_days", (int)damaged);
-	if (!all)
-		return error_set(error, -ENOMEM, "history: no memory for the list");
-	*ret = all;
-	return 0;
-}
-
-int history_store_windows(struct history_store *store, const struct history_query *query,
-			  struct error *error, json_t **ret)
-{
-	return list(store, query, "windows", list_windows, error, ret);
-}
-
-int history_store_services(struct history_store *store, const struct history_query *query,
-			   struct error *error, json_t **ret)
-{
-	return list(store, query, "services", list_services, error, ret);
+	*ret = json_pack("{s:o, s:i}", "rows", listing.rows, "damaged_days", (int)damaged);
+	return *ret ? 0 : error_set(error, -ENOMEM, "history: no memory for the list");
 }
 
 /* ---- tidying ---- */
@@ -547,6 +411,8 @@ static int remove_windows(struct history_store *store, struct error *error)
 				 "BEGIN IMMEDIATE;"
 				 "DELETE FROM profile WHERE window IN gone;"
 				 "DELETE FROM count WHERE window IN gone;"
+				 "DELETE FROM mark WHERE window IN gone;"
+				 "DELETE FROM points WHERE window IN gone;"
 				 "DELETE FROM window WHERE id IN gone;"
 				 "COMMIT",
 				 error);
@@ -602,8 +468,8 @@ static bool too_old(const struct history_store *store, const char *day, uint64_t
 static int rollup_writer(struct history_store *store, uint64_t now_ns, struct error *error,
 			 bool *ret_more)
 {
-	return history_rollup(store->writer.db, &store->options.ages, now_ns, GROUPS_AT_ONCE,
-			      error, ret_more);
+	return history_rollup(store->writer.db, &store->options.ages, now_ns, GROUPS_AT_ONCE, error,
+			      ret_more);
 }
 
 /* A day that is over: summed up as it gets older, then packed tight. */

@@ -18,6 +18,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "daemon/history_list.h"
 #include "daemon/history_query.h"
 #include "daemon/history_reader.h"
 #include "daemon/history_rollup.h"
@@ -68,13 +69,9 @@ int history_store_gap(struct history_store *store, uint64_t start_ns, uint64_t e
  * and counted in its profile. */
 int history_store_read(struct history_store *store, struct history_reader *reader,
 		       struct error *error);
-/* {"windows": [{start_ns, end_ns, step_ns, event, host, frequency_hz, samples, weight}]} or
- * {"services": [{comm, unit, container, cgroup, event, windows, samples, weight}]}, by
- * weight; a new reference. */
-int history_store_windows(struct history_store *store, const struct history_query *query,
-			  struct error *error, json_t **ret);
-int history_store_services(struct history_store *store, const struct history_query *query,
-			   struct error *error, json_t **ret);
+/* {"rows": what `list` puts there of all days, "damaged_days": n}; a new reference. */
+int history_store_list(struct history_store *store, const struct history_query *query,
+		       history_list_fn *list, struct error *error, json_t **ret);
 /* Sums up and forgets a piece of what is due; *ret_more: call again soon. */
 int history_store_tidy(struct history_store *store, uint64_t now_ns, struct error *error,
 		       bool *ret_more);

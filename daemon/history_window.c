@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "daemon/base/cleanup.h"
+#include "daemon/history_times.h"
+#include "flamegraph/profile.h"
 
 #define SAME_START_MAX 1000 /* windows that begin at one moment */
 
@@ -20,6 +22,12 @@ void history_window_deinit(struct history_window *window)
 		free(window->counts.items[i].text);
 	}
 	vec_free(&window->counts);
+	for (size_t i = 0; i < window->marks.count; i++) {
+		free(window->marks.items[i].key);
+		free(window->marks.items[i].text);
+	}
+	vec_free(&window->marks);
+	series_list_deinit(&window->series);
 	hashmap_deinit(&window->by_service);
 }
 
@@ -59,6 +67,22 @@ int history_window_count(struct history_window *window, const char *key, const c
 	return -ENOMEM;
 }
 
+int history_window_mark(struct history_window *window, uint64_t at_ns, const char *key,
+			const char *text, uint64_t value)
+{
+	struct history_mark add = {.at_ns = at_ns, .value = value};
+
+	if (window->marks.count >= PROFILE_MARKS_MAX)
+		return 0;
+	add.key = strdup(key);
+	add.text = strdup(text);
+	if (add.key && add.text && !vec_push(&window->marks, add))
+		return 0;
+	free(add.key);
+	free(add.text);
+	return -ENOMEM;
+}
+
 /* ---- writing ---- */
 
 struct sums {
@@ -66,7 +90,8 @@ struct sums {
 };
 
 /* By convention the first value is the number of samples. */
-static struct sums sum_up(const struct history_window *window, const struct history_entries *entries)
+static struct sums sum_up(const struct history_window *window,
+			  const struct history_entries *entries)
 {
 	struct sums sums = {0};
 
@@ -170,6 +195,48 @@ static int write_counts(const struct history_window *window, sqlite3 *db, int64_
 	return r;
 }
 
+static int write_marks(const struct history_window *window, sqlite3 *db, int64_t row,
+		       struct error *error)
+{
+	_cleanup_statement_ sqlite3_stmt *insert = NULL;
+	int r = history_database_prepare(
+		db, "INSERT INTO mark(window, at_ns, key, text, value) VALUES(?, ?, ?, ?, ?)",
+		error, &insert);
+
+	for (size_t i = 0; !r && i < window->marks.count; i++) {
+		const struct history_mark *mark = &window->marks.items[i];
+
+		sqlite3_bind_int64(insert, 1, row);
+		sqlite3_bind_int64(insert, 2, (int64_t)mark->at_ns);
+		sqlite3_bind_text(insert, 3, mark->key, -1, SQLITE_STATIC);
+		sqlite3_bind_text(insert, 4, mark->text, -1, SQLITE_STATIC);
+		sqlite3_bind_int64(insert, 5, (int64_t)mark->value);
+		r = history_database_step(insert, error);
+	}
+	return r;
+}
+
+static int write_series(const struct history_window *window, sqlite3 *db, int64_t row,
+			struct error *error)
+{
+	_cleanup_statement_ sqlite3_stmt *insert = NULL;
+	_cleanup_(strbuf_deinit) struct strbuf bytes = {0};
+	int r;
+
+	if (!window->series.count)
+		return 0;
+	r = history_times_encode(&window->series, &bytes);
+	if (r)
+		return error_set(error, r, "history: no memory for a window");
+	r = history_database_prepare(db, "INSERT INTO points(window, series) VALUES(?, ?)", error,
+				     &insert);
+	if (r)
+		return r;
+	sqlite3_bind_int64(insert, 1, row);
+	sqlite3_bind_blob64(insert, 2, bytes.data, bytes.length, SQLITE_STATIC);
+	return history_database_step(insert, error);
+}
+
 int history_window_write(struct history_window *window, sqlite3 *db, struct error *error)
 {
 	int64_t row;
@@ -177,7 +244,11 @@ int history_window_write(struct history_window *window, sqlite3 *db, struct erro
 
 	if (!r)
 		r = write_groups(window, db, row, error);
-	return r ? r : write_counts(window, db, row, error);
+	if (!r)
+		r = write_counts(window, db, row, error);
+	if (!r)
+		r = write_marks(window, db, row, error);
+	return r ? r : write_series(window, db, row, error);
 }
 
 /* ---- summing up ---- */
@@ -190,7 +261,8 @@ static int add_entry(void *context, const struct history_entry *entry, const uin
 	return width == entries->width ? history_entries_add(entries, entry, values) : -EBADMSG;
 }
 
-static int add_head(struct history_window *window, sqlite3 *db, int64_t row, struct error *error)
+static int add_head(struct history_window *window, sqlite3 *db, int64_t row, struct error *error,
+		    uint64_t *ret_shift_ns)
 {
 	_cleanup_statement_ sqlite3_stmt *select = NULL;
 	uint64_t start, end;
@@ -211,8 +283,13 @@ static int add_head(struct history_window *window, sqlite3 *db, int64_t row, str
 		window->start_ns = start;
 		window->frequency_hz = frequency;
 	}
-	if (start < window->start_ns)
+	if (start < window->start_ns) {
+		for (size_t i = 0; i < window->series.count; i++)
+			if (series_shift(&window->series.items[i], window->start_ns - start))
+				return error_set(error, -ENOMEM, "history: no memory for a window");
 		window->start_ns = start;
+	}
+	*ret_shift_ns = start - window->start_ns;
 	if (end > window->end_ns)
 		window->end_ns = end;
 	if (frequency != window->frequency_hz)
@@ -268,20 +345,70 @@ static int add_counts(struct history_window *window, sqlite3 *db, int64_t row, s
 	return step == SQLITE_DONE ? 0 : history_database_error(db, "cannot be read", error);
 }
 
+static int add_marks(struct history_window *window, sqlite3 *db, int64_t row, struct error *error)
+{
+	_cleanup_statement_ sqlite3_stmt *select = NULL;
+	int step, r = history_database_prepare(
+			  db, "SELECT at_ns, key, text, value FROM mark WHERE window = ?", error,
+			  &select);
+
+	if (r)
+		return r;
+	sqlite3_bind_int64(select, 1, row);
+	while ((step = sqlite3_step(select)) == SQLITE_ROW) {
+		if (history_window_mark(window, (uint64_t)sqlite3_column_int64(select, 0),
+					(const char *)sqlite3_column_text(select, 1),
+					(const char *)sqlite3_column_text(select, 2),
+					(uint64_t)sqlite3_column_int64(select, 3)))
+			return error_set(error, -ENOMEM, "history: no memory for a window");
+	}
+	return step == SQLITE_DONE ? 0 : history_database_error(db, "cannot be read", error);
+}
+
+static int add_series(struct history_window *window, sqlite3 *db, int64_t row, uint64_t shift_ns,
+		      struct error *error)
+{
+	_cleanup_statement_ sqlite3_stmt *select = NULL;
+	int r = history_database_prepare(db, "SELECT series FROM points WHERE window = ?", error,
+					 &select);
+
+	if (r)
+		return r;
+	sqlite3_bind_int64(select, 1, row);
+	switch (sqlite3_step(select)) {
+	case SQLITE_DONE:
+		return 0;
+	case SQLITE_ROW:
+		r = history_times_decode(sqlite3_column_blob(select, 0),
+					 (size_t)sqlite3_column_bytes(select, 0), shift_ns,
+					 window->step_ns, &window->series);
+		return r ? error_set(error, r, "%s: the series of window %lld are damaged",
+				     sqlite3_db_filename(db, "main"), (long long)row)
+			 : 0;
+	default:
+		return history_database_error(db, "cannot be read", error);
+	}
+}
+
 int history_window_add(struct history_window *window, sqlite3 *db, int64_t row, struct error *error)
 {
-	int r = add_head(window, db, row, error);
+	uint64_t shift_ns = 0;
+	int r = add_head(window, db, row, error, &shift_ns);
 
 	if (!r)
 		r = add_groups(window, db, row, error);
-	return r ? r : add_counts(window, db, row, error);
+	if (!r)
+		r = add_counts(window, db, row, error);
+	if (!r)
+		r = add_marks(window, db, row, error);
+	return r ? r : add_series(window, db, row, shift_ns, error);
 }
 
 int history_window_remove(sqlite3 *db, int64_t row, struct error *error)
 {
 	static const char *const deletes[] = {
-		"DELETE FROM profile WHERE window = ?",
-		"DELETE FROM count WHERE window = ?",
+		"DELETE FROM profile WHERE window = ?", "DELETE FROM count WHERE window = ?",
+		"DELETE FROM mark WHERE window = ?",    "DELETE FROM points WHERE window = ?",
 		"DELETE FROM window WHERE id = ?",
 	};
 	int r = 0;

@@ -10,6 +10,7 @@
 
 #include "daemon/history_database.h"
 #include "daemon/history_entries.h"
+#include "flamegraph/series.h"
 
 /* One service's part. */
 struct history_group {
@@ -23,6 +24,12 @@ struct history_count {
 	bool is_loss;
 };
 
+struct history_mark {
+	uint64_t at_ns; /* CLOCK_REALTIME */
+	char *key, *text; /* owned */
+	uint64_t value;
+};
+
 struct history_window {
 	uint64_t start_ns, end_ns; /* CLOCK_REALTIME */
 	uint64_t step_ns; /* 0: as it was taken; else the width it was summed to */
@@ -33,6 +40,8 @@ struct history_window {
 	char host[256];
 	VEC(struct history_group) groups;
 	VEC(struct history_count) counts;
+	VEC(struct history_mark) marks;
+	struct series_list series; /* as history_times.h has them, from start_ns on */
 	struct hashmap by_service; /* row id -> index into groups */
 };
 
@@ -42,6 +51,10 @@ struct history_entries *history_window_group(struct history_window *window, int6
 /* Adds to the count of that key. -ENOMEM. */
 int history_window_count(struct history_window *window, const char *key, const char *text,
 			 uint64_t count, bool is_loss);
+
+/* -ENOMEM; marks above PROFILE_MARKS_MAX are dropped. */
+int history_window_mark(struct history_window *window, uint64_t at_ns, const char *key,
+			const char *text, uint64_t value);
 
 /* Writes it as a new row. Where a window begins at the same moment already (the clock was
  * set back), it begins a nanosecond later. */

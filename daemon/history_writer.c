@@ -39,10 +39,9 @@ static void bind_frame(sqlite3_stmt *statement, const char *bytes, size_t size)
 static int prepare(struct history_writer *writer, struct error *error)
 {
 	sqlite3 *db = writer->db;
-	int r = history_dictionary_init(&writer->strings, db,
-					"SELECT id FROM string WHERE hash = ? AND text = ?",
-					"INSERT INTO string(hash, text) VALUES(?, ?)", bind_text,
-					error);
+	int r = history_dictionary_init(
+		&writer->strings, db, "SELECT id FROM string WHERE hash = ? AND text = ?",
+		"INSERT INTO string(hash, text) VALUES(?, ?)", bind_text, error);
 
 	if (!r)
 		r = history_dictionary_init(
@@ -53,10 +52,9 @@ static int prepare(struct history_writer *writer, struct error *error)
 			" VALUES(?, ?, ?, ?, ?, ?, ?)",
 			bind_frame, error);
 	if (!r)
-		r = history_dictionary_init(&writer->stacks, db,
-					    "SELECT id FROM stack WHERE hash = ? AND frames = ?",
-					    "INSERT INTO stack(hash, frames) VALUES(?, ?)",
-					    bind_blob, error);
+		r = history_dictionary_init(
+			&writer->stacks, db, "SELECT id FROM stack WHERE hash = ? AND frames = ?",
+			"INSERT INTO stack(hash, frames) VALUES(?, ?)", bind_blob, error);
 	/* An update that changes nothing gives the row's id. */
 	if (!r)
 		r = history_database_prepare(
@@ -77,6 +75,12 @@ static int prepare(struct history_writer *writer, struct error *error)
 			"INSERT INTO event(name, types, default_type) VALUES(?, ?, ?)"
 			" ON CONFLICT DO UPDATE SET name = name RETURNING id",
 			error, &writer->event);
+	if (!r)
+		r = history_database_prepare(
+			db,
+			"INSERT INTO series(name, unit, grp, kind, process) VALUES(?, ?, ?, ?, ?)"
+			" ON CONFLICT DO UPDATE SET name = name RETURNING id",
+			error, &writer->series);
 	return r;
 }
 
@@ -99,6 +103,7 @@ void history_writer_deinit(struct history_writer *writer)
 	sqlite3_finalize(writer->service);
 	sqlite3_finalize(writer->process);
 	sqlite3_finalize(writer->event);
+	sqlite3_finalize(writer->series);
 	sqlite3_close(writer->db);
 	*writer = (struct history_writer){0};
 }
@@ -151,10 +156,9 @@ static int string_row(struct put *put, uint32_t string, int64_t *ret)
 	int r = 0;
 
 	if (!*row)
-		r = history_dictionary_row(&put->writer->strings,
-					   profile_text(put->profile, string),
-					   strtab_length(&put->profile->strings, string),
-					   put->error, row);
+		r = history_dictionary_row(
+			&put->writer->strings, profile_text(put->profile, string),
+			strtab_length(&put->profile->strings, string), put->error, row);
 	*ret = *row;
 	return r;
 }
@@ -249,8 +253,8 @@ static int put_process(struct put *put, size_t i)
 {
 	const struct profile *profile = put->profile;
 	const struct profile_process *process = &profile->processes.items[i];
-	uint64_t birth = process->birth_ns ? process->birth_ns
-					   : absolute(profile, process->start_ns);
+	uint64_t birth =
+		process->birth_ns ? process->birth_ns : absolute(profile, process->start_ns);
 	sqlite3_stmt *statement = put->writer->process;
 	int r = service_row(put, profile_text(profile, process->comm),
 			    profile_text(profile, process->cgroup), &put->services[i]);
@@ -314,6 +318,40 @@ static int put_sample(struct put *put, size_t i)
 	return 0;
 }
 
+static int put_series(struct put *put, const struct series *series)
+{
+	const struct profile *profile = put->profile;
+	sqlite3_stmt *statement = put->writer->series;
+	struct series like = {.kind = series->kind, .step_ns = series->step_ns}, *into;
+	int64_t process = series->process == PROFILE_NONE ? 0 : put->processes[series->process];
+	int64_t row;
+	int r;
+
+	sqlite3_bind_text(statement, 1, profile_text(profile, series->name), -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 2, profile_text(profile, series->unit), -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 3, profile_text(profile, series->group), -1, SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 4, series->kind);
+	sqlite3_bind_int64(statement, 5, process);
+	r = returned_row(put, statement, &row);
+	if (r)
+		return r;
+	like.name = (uint32_t)row;
+	if (series_list_find(&put->window.series, &like, &into) || series_join(into, series, 0))
+		return out_of_memory(put->error);
+	return 0;
+}
+
+static int put_mark(struct put *put, const struct profile_mark *mark)
+{
+	const struct profile *profile = put->profile;
+
+	return history_window_mark(&put->window, profile->start_ns + mark->at_ns,
+				   profile_text(profile, mark->key),
+				   profile_text(profile, mark->text), mark->value)
+		       ? out_of_memory(put->error)
+		       : 0;
+}
+
 static int put_all(struct put *put)
 {
 	const struct profile *profile = put->profile;
@@ -331,6 +369,10 @@ static int put_all(struct put *put)
 					 count->is_loss))
 			r = out_of_memory(put->error);
 	}
+	for (size_t i = 0; !r && i < profile->series.count; i++)
+		r = put_series(put, &profile->series.items[i]);
+	for (size_t i = 0; !r && i < profile->marks.count; i++)
+		r = put_mark(put, &profile->marks.items[i]);
 	return r ? r : history_window_write(&put->window, put->writer->db, put->error);
 }
 

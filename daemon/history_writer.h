@@ -13,7 +13,7 @@
 struct history_writer {
 	sqlite3 *db; /* the writer's */
 	struct history_dictionary strings, frames, stacks;
-	sqlite3_stmt *service, *process, *event;
+	sqlite3_stmt *service, *process, *event, *series;
 };
 
 /* Takes the database over, on an error too. */

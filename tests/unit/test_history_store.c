@@ -72,14 +72,16 @@ static struct profile *second(uint64_t start_ns, const char *comm, uint64_t weig
 		 "value cpu nanoseconds\ndefault 1\n"
 		 "process 10 1 redis 0 0 5\nprocess 11 1 %s 0 0 6\n"
 		 "of 0 0\nstack redis;main;serve 1 %" PRIu64 "\nstack redis;main;wait 1 7\n"
-		 "of 1 0\nstack t;main;spin 2 %" PRIu64 "\nloss lost_ring 3 ring full\n",
+		 "of 1 0\nstack t;main;spin 2 %" PRIu64 "\nloss lost_ring 3 ring full\n"
+		 "mark 500000000 rate 19 the rate\n"
+		 "series rss anon bytes level 250000000 0 10~9~12 - 30 20\n"
+		 "series - faults count amount 1000000000 -1 5\n",
 		 start_ns, SECOND, comm, weight, weight);
 	profile = profile_from_text(text);
 	profile->event = profile_string(profile, "cpu-clock");
 	profile->host = profile_string(profile, "box");
 	profile->frequency_hz = 99;
-	profile->processes.items[0].cgroup =
-		profile_string(profile, "/system.slice/redis.service");
+	profile->processes.items[0].cgroup = profile_string(profile, "/system.slice/redis.service");
 	return profile;
 }
 
@@ -146,6 +148,23 @@ static int64_t number(const char *sql)
 	return sqlite3_column_int64(statement, 0);
 }
 
+/* By seconds: the most of a level, the sum of amounts. */
+static void check_series(const struct profile *profile)
+{
+	const struct series *rss = &profile->series.items[0], *faults = &profile->series.items[1];
+
+	ck_assert_uint_eq(profile->series.count, 2);
+	ck_assert_str_eq(profile_text(profile, rss->name), "anon");
+	ck_assert_str_eq(profile_text(profile, rss->group), "rss");
+	ck_assert_uint_eq(rss->process, 0);
+	ck_assert_uint_eq(faults->process, PROFILE_NONE);
+	ck_assert_uint_eq(rss->points.count, 10);
+	for (size_t i = 0; i < 10; i++) {
+		ck_assert_uint_eq(rss->points.items[i].value, 30);
+		ck_assert_uint_eq(faults->points.items[i].value, 5);
+	}
+}
+
 START_TEST(what_is_put_in_comes_out)
 {
 	struct history_query query = between(NOON, NOON + 10 * SECOND);
@@ -171,6 +190,10 @@ START_TEST(what_is_put_in_comes_out)
 	ck_assert_uint_eq(redis->birth_ns, 5);
 	ck_assert_str_eq(profile_text(profile, redis->cgroup), "/system.slice/redis.service");
 	ck_assert_uint_eq(count_of(profile, "lost_ring"), 30);
+	ck_assert_uint_eq(profile->marks.count, 10);
+	ck_assert_uint_eq(profile->marks.items[1].at_ns, SECOND + SECOND / 2);
+	ck_assert_str_eq(profile_text(profile, profile->marks.items[1].text), "the rate");
+	check_series(profile);
 	ck_assert_uint_eq(count_of(profile, "history_missing"), 0);
 	profile_destroy(profile);
 	/* Each name, frame and stack once, however many windows. */
@@ -245,6 +268,16 @@ START_TEST(unwritten_windows_count)
 }
 END_TEST
 
+static uint64_t sum_of(const struct series *series)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < series->points.count; i++)
+		if (series->points.items[i].value != SERIES_UNKNOWN)
+			sum += series->points.items[i].value;
+	return sum;
+}
+
 /* Sums stay while windows get wider, and queries see the same before and after. */
 START_TEST(rollup_keeps_every_sum)
 {
@@ -267,6 +300,8 @@ START_TEST(rollup_keeps_every_sum)
 	ck_assert_uint_eq(profile_total(after, 0), profile_total(before, 0));
 	ck_assert_uint_eq(count_of(after, "lost_ring"), count_of(before, "lost_ring"));
 	ck_assert_uint_eq(after->samples.count, before->samples.count); /* same stacks */
+	ck_assert_uint_eq(after->marks.count, before->marks.count);
+	ck_assert_uint_eq(sum_of(&after->series.items[1]), 2400 * 5);
 	profile_destroy(after);
 	tidy(NOON + 40 * HOUR);
 	ck_assert_int_eq(number("SELECT count(*) FROM window"), 2);
@@ -489,8 +524,8 @@ START_TEST(killed_while_writing)
 	close(said[0]);
 	open_store();
 	heard = total(between(NOON, NOON + 1000 * HOUR)) / 9;
-	ck_assert_msg(heard == last || heard == last + 1, "%" PRIu64 " are there, %" PRIu64
-		      " were reported", heard, last);
+	ck_assert_msg(heard == last || heard == last + 1,
+		      "%" PRIu64 " are there, %" PRIu64 " were reported", heard, last);
 }
 END_TEST
 
@@ -501,10 +536,12 @@ START_TEST(lists)
 
 	ck_assert_int_eq(put(NOON, "sp\xff", 100), 0);
 	ck_assert_int_eq(put(NOON + SECOND, "sp\xff", 100), 0);
-	ck_assert_int_eq(history_store_windows(&store, &query, &error, &windows), 0);
-	ck_assert_uint_eq(json_array_size(json_object_get(windows, "windows")), 2);
-	ck_assert_int_eq(history_store_services(&store, &query, &error, &services), 0);
-	ck_assert_uint_eq(json_array_size(json_object_get(services, "services")), 2);
+	ck_assert_int_eq(history_store_list(&store, &query, history_list_windows, &error, &windows),
+			 0);
+	ck_assert_uint_eq(json_array_size(json_object_get(windows, "rows")), 2);
+	ck_assert_int_eq(
+		history_store_list(&store, &query, history_list_services, &error, &services), 0);
+	ck_assert_uint_eq(json_array_size(json_object_get(services, "rows")), 2);
 	json_decref(windows);
 	json_decref(services);
 }

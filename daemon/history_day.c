@@ -525,8 +525,7 @@ static int add_windows(struct day *day)
 	if (r)
 		return r;
 	sqlite3_bind_int64(select, 1, (int64_t)query->since_ns);
-	sqlite3_bind_int64(select, 2,
-			   (int64_t)(query->until_ns < INT64_MAX ? query->until_ns : INT64_MAX));
+	sqlite3_bind_int64(select, 2, (int64_t)query->until_ns);
 	while ((step = sqlite3_step(select)) == SQLITE_ROW) {
 		r = add_window(day, select);
 		if (r)

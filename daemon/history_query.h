@@ -11,7 +11,8 @@
 #define HISTORY_FILTER_MAX 256
 
 struct history_query {
-	uint64_t since_ns, until_ns; /* CLOCK_REALTIME; windows that overlap are taken whole */
+	uint64_t since_ns, until_ns; /* CLOCK_REALTIME, up to INT64_MAX; windows that
+				      * overlap are taken whole */
 	uint64_t step_ns; /* width of the result's time axis; 0: none */
 	uint32_t pid; /* 0: all */
 	char event[16]; /* "": the CPU's, whichever it was */

@@ -119,6 +119,28 @@ static int open_folder(struct history_store *store, struct error *error)
 	return 0;
 }
 
+/* What the newest day that can be read says of itself. */
+static void look_back(struct history_store *store)
+{
+	_cleanup_(days_deinit) struct days days = {0};
+
+	if (list_days(store, &days))
+		return;
+	store->stats.days = days.names.count;
+	for (size_t i = days.names.count; i-- > 0 && !store->stats.stored_until_ns;) {
+		_cleanup_database_ sqlite3 *db = NULL;
+		_cleanup_statement_ sqlite3_stmt *select = NULL;
+		char path[PATH_SIZE];
+
+		day_path(store, days.names.items[i].text, path);
+		if (!history_database_open(path, HISTORY_DATABASE_READ, NULL, &db) &&
+		    !history_database_prepare(db, "SELECT max(end_ns) FROM window", NULL,
+					      &select) &&
+		    sqlite3_step(select) == SQLITE_ROW)
+			store->stats.stored_until_ns = (uint64_t)sqlite3_column_int64(select, 0);
+	}
+}
+
 int history_store_open(struct history_store *store, const struct history_store_options *options,
 		       struct error *error)
 {
@@ -131,6 +153,8 @@ int history_store_open(struct history_store *store, const struct history_store_o
 		close(store->lock);
 		store->lock = -1;
 	}
+	if (!r)
+		look_back(store);
 	return r;
 }
 
@@ -209,6 +233,16 @@ static int want_day(struct history_store *store, uint64_t time_ns, struct error 
 
 /* ---- writing ---- */
 
+/* Between the last window of whoever wrote here before and the first of ours. */
+static void note_pause(struct history_store *store, uint64_t start_ns)
+{
+	uint64_t before = store->stats.stored_until_ns;
+
+	if (!store->begun && before && start_ns > before)
+		history_writer_gap(&store->writer, before, start_ns, "perfd was not running", NULL);
+	store->begun = true;
+}
+
 static void note_put(struct history_store *store, const struct profile *profile)
 {
 	uint64_t end = profile->start_ns + profile->duration_ns;
@@ -216,8 +250,6 @@ static void note_put(struct history_store *store, const struct profile *profile)
 	store->stats.windows++;
 	if (end > store->stats.stored_until_ns)
 		store->stats.stored_until_ns = end;
-	if (!store->stats.oldest_ns || profile->start_ns < store->stats.oldest_ns)
-		store->stats.oldest_ns = profile->start_ns;
 }
 
 int history_store_put(struct history_store *store, const struct profile *profile,
@@ -228,6 +260,7 @@ int history_store_put(struct history_store *store, const struct profile *profile
 
 	if (r)
 		return r;
+	note_pause(store, profile->start_ns);
 	r = history_writer_put(&store->writer, profile, &why);
 	if (r == -EBADMSG) {
 		char day[HISTORY_DAY_MAX];
@@ -349,6 +382,17 @@ int history_store_list(struct history_store *store, const struct history_query *
 	}
 	*ret = json_pack("{s:o, s:i}", "rows", listing.rows, "damaged_days", (int)damaged);
 	return *ret ? 0 : error_set(error, -ENOMEM, "history: no memory for the list");
+}
+
+uint64_t history_store_oldest(const struct history_store *store)
+{
+	_cleanup_(days_deinit) struct days days = {0};
+	struct tm tm = {0};
+
+	if (list_days(store, &days) || !days.names.count)
+		return 0;
+	strptime(days.names.items[0].text, "%Y-%m-%d", &tm);
+	return (uint64_t)timegm(&tm) * NSEC_PER_SEC;
 }
 
 /* ---- tidying ---- */

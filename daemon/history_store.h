@@ -36,7 +36,6 @@ struct history_store_options {
 struct history_store_stats {
 	uint64_t windows; /* written */
 	uint64_t stored_until_ns; /* end of the newest that is there (CLOCK_REALTIME) */
-	uint64_t oldest_ns; /* beginning of the oldest; 0: none */
 	uint64_t bytes; /* on disk, as last looked at */
 	uint64_t days; /* databases */
 	uint64_t days_removed, windows_removed; /* for their age, or for room */
@@ -50,6 +49,7 @@ struct history_store {
 	struct history_writer writer; /* of `day` */
 	char day[HISTORY_DAY_MAX]; /* "": none is open */
 	char tidied[HISTORY_DAY_MAX]; /* days up to here need no more summing up */
+	bool begun; /* a window was written since it was opened */
 	uint64_t clock_ns, clock_boot_ns; /* a moment of writing: the age's clock */
 	struct history_store_stats stats;
 };
@@ -72,6 +72,8 @@ int history_store_read(struct history_store *store, struct history_reader *reade
 /* {"rows": what `list` puts there of all days, "damaged_days": n}; a new reference. */
 int history_store_list(struct history_store *store, const struct history_query *query,
 		       history_list_fn *list, struct error *error, json_t **ret);
+/* The beginning of the first day that is kept (CLOCK_REALTIME); 0: none. */
+uint64_t history_store_oldest(const struct history_store *store);
 /* Sums up and forgets a piece of what is due; *ret_more: call again soon. */
 int history_store_tidy(struct history_store *store, uint64_t now_ns, struct error *error,
 		       bool *ret_more);

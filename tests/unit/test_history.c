@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The history's thread: windows are in the answers from the moment they are kept, on the
+ * disk when it ends, and wait for a disk that is full; a pause of perfd is a gap.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/history.h"
+#include "tests/unit/profile_text.h"
+#include "tests/unit/suite.h"
+#include "tests/unit/workshop.h"
+
+#define SECOND NSEC_PER_SEC
+#define PATIENCE_MS 20000
+
+static char folder[64];
+static struct history *history;
+static struct error error;
+static uint64_t begin;
+
+static void open_history(void)
+{
+	struct history_store_options how = {
+		.folder = folder,
+		.limit = 1ull << 30,
+		.keep_ns = 7 * 24 * 3600 * SECOND,
+		.ages = {UINT64_MAX, UINT64_MAX, UINT64_MAX},
+	};
+
+	ck_assert_msg(!history_create(&how, &error, &history), "%s", error.text);
+}
+
+static void set_up(void)
+{
+	strcpy(folder, "/tmp/perfd-history-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	begin = clock_real_ns() / SECOND * SECOND - 3600 * SECOND;
+	open_history();
+}
+
+static void tear_down(void)
+{
+	char command[128];
+
+	history_destroy(history);
+	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void keep(uint64_t at_s)
+{
+	char text[256];
+	struct profile *profile;
+
+	snprintf(text, sizeof(text),
+		 "start %" PRIu64 "\nduration %llu\nvalue samples count\nvalue cpu nanoseconds\n"
+		 "default 1\nprocess 10 1 redis 0 0 5\nof 0 0\nstack redis;main;serve 1 7\n",
+		 begin + at_s * SECOND, (unsigned long long)SECOND);
+	profile = profile_from_text(text);
+	profile->event = profile_string(profile, "cpu-clock");
+	history_keep(history, profile);
+}
+
+struct answer {
+	bool come;
+	struct profile *profile;
+	json_t *rows;
+	struct error error;
+};
+
+static void on_profile(void *context, const struct error *failure, struct profile *profile)
+{
+	*(struct answer *)context =
+		(struct answer){.come = true, .profile = profile, .error = *failure};
+}
+
+static void on_rows(void *context, const struct error *failure, json_t *rows)
+{
+	*(struct answer *)context = (struct answer){.come = true, .rows = rows, .error = *failure};
+}
+
+static void wait_for(const bool *come)
+{
+	struct pollfd ready = {.fd = history_fd(history), .events = POLLIN};
+
+	while (!*come) {
+		ck_assert_int_eq(poll(&ready, 1, PATIENCE_MS), 1);
+		history_dispatch(history);
+	}
+}
+
+static struct history_query all(void)
+{
+	return (struct history_query){.until_ns = UINT64_MAX};
+}
+
+static uint64_t samples(void)
+{
+	struct history_query query = all();
+	struct answer answer = {0};
+	uint64_t total;
+
+	ck_assert_int_eq(history_ask(history, &query, on_profile, &answer), 0);
+	wait_for(&answer.come);
+	ck_assert_msg(answer.profile != NULL, "%s", answer.error.text);
+	total = profile_total(answer.profile, 0);
+	profile_destroy(answer.profile);
+	return total;
+}
+
+START_TEST(kept_is_answered_and_stored)
+{
+	struct history_query query = all();
+	struct answer answer = {0};
+	struct history_stats stats;
+
+	for (uint64_t i = 0; i < 20; i++)
+		keep(i);
+	ck_assert_uint_eq(samples(), 20);
+	for (uint64_t i = 20; i < 40; i++)
+		keep(i);
+	history_destroy(history); /* with what waits */
+	open_history();
+	ck_assert_uint_eq(samples(), 40);
+	history_get_stats(history, &stats);
+	ck_assert_uint_eq(stats.store.stored_until_ns, begin + 40 * SECOND);
+	ck_assert_int_eq(history_ask_list(history, &query, history_list_windows, on_rows, &answer),
+			 0);
+	wait_for(&answer.come);
+	ck_assert_uint_eq(json_array_size(json_object_get(answer.rows, "rows")), 40);
+	json_decref(answer.rows);
+}
+END_TEST
+
+START_TEST(a_pause_is_a_gap)
+{
+	struct history_query query = all();
+	struct answer answer = {0};
+	uint64_t missing = 0;
+
+	keep(0);
+	history_destroy(history);
+	open_history();
+	keep(9);
+	ck_assert_uint_eq(samples(), 2);
+	ck_assert_int_eq(history_ask(history, &query, on_profile, &answer), 0);
+	wait_for(&answer.come);
+	for (size_t i = 0; i < answer.profile->counts.count; i++) {
+		const struct profile_count *count = &answer.profile->counts.items[i];
+
+		if (!strcmp(profile_text(answer.profile, count->key), "gap: perfd was not running"))
+			missing = count->count;
+	}
+	ck_assert_uint_eq(missing, 8000);
+	profile_destroy(answer.profile);
+}
+END_TEST
+
+START_TEST(a_forgotten_question_calls_nobody)
+{
+	struct history_query query = all();
+	struct answer forgotten = {0};
+
+	keep(0);
+	for (unsigned i = 0; i < HISTORY_QUESTIONS_MAX - 1; i++)
+		ck_assert_int_eq(history_ask(history, &query, on_profile, &forgotten), 0);
+	history_forget(history, &forgotten);
+	ck_assert_uint_eq(samples(), 1);
+	ck_assert(!forgotten.come);
+}
+END_TEST
+
+START_TEST(too_many_questions_are_refused)
+{
+	struct history_query query = all();
+	struct answer answer = {0};
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < 10000; i++)
+		r = history_ask(history, &query, on_profile, &answer);
+	ck_assert_int_eq(r, -EAGAIN);
+	history_forget(history, &answer);
+}
+END_TEST
+
+/* Windows wait, answers have them, the oldest of too many are a gap; then all goes on. */
+START_TEST(a_full_disk_is_waited_out)
+{
+	struct history_stats stats;
+	uint64_t kept = 0, later;
+
+	history_destroy(history);
+	ck_assert_int_eq(mount("none", folder, "tmpfs", 0, "size=200k,mode=700"), 0);
+	open_history();
+	do {
+		keep(kept++);
+		ck_assert_uint_eq(samples(), kept);
+		history_get_stats(history, &stats);
+		ck_assert_uint_lt(kept, 5000);
+	} while (!stats.trouble[0]);
+	ck_assert_uint_gt(stats.waiting, 0);
+	for (later = 0; later < HISTORY_WAITING_MAX + 10; later++)
+		keep(kept + later);
+	samples();
+	history_get_stats(history, &stats);
+	ck_assert_uint_eq(stats.waiting, HISTORY_WAITING_MAX);
+	ck_assert_uint_ge(stats.dropped, 10);
+	ck_assert_int_eq(mount("none", folder, "tmpfs", MS_REMOUNT, "size=8m"), 0);
+	for (int i = 0; stats.waiting && i < PATIENCE_MS / 10; i++) {
+		usleep(10000);
+		history_get_stats(history, &stats);
+	}
+	ck_assert_uint_eq(stats.waiting, 0);
+	ck_assert_str_eq(stats.trouble, "");
+	ck_assert_uint_eq(samples(), kept + later - stats.dropped);
+	history_destroy(history);
+	ck_assert_int_eq(umount(folder), 0);
+	open_history();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("history");
+	TCase *tc = tcase_create("history");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, kept_is_answered_and_stored);
+	tcase_add_test(tc, a_pause_is_a_gap);
+	tcase_add_test(tc, a_forgotten_question_calls_nobody);
+	tcase_add_test(tc, too_many_questions_are_refused);
+	workshop_add(tc, geteuid() == 0, "needs root, for a small disk", a_full_disk_is_waited_out);
+	suite_add_tcase(suite, tc);
+	return suite_main(suite);
+}

@@ -28,7 +28,6 @@ must|header:libdwarf/libdwarf.h,libdwarf-0/libdwarf.h,libdwarf-2/libdwarf.h|libd
 must|header:libiberty/demangle.h|libiberty-dev|binutils-devel|binutils
 must|header:Zydis/Zydis.h|libzydis-dev|zydis-devel|zydis
 must|header:zlib.h|zlib1g-dev|zlib-devel|zlib
-must|header:zstd.h|libzstd-dev|libzstd-devel|zstd
 must|header:lzma.h|liblzma-dev|xz-devel|xz
 must|header:zstd.h|libzstd-dev|libzstd-devel|zstd
 must|header:sqlite3.h|libsqlite3-dev|sqlite-devel|sqlite

@@ -49,7 +49,8 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Wex
 # --- Files ------------------------------------------------------------------
 
 LIB_SRC := $(filter-out daemon/perfd.c daemon/perfctl.c, \
-	$(wildcard daemon/base/*.c symbolizer/*.c flamegraph/*.c daemon/*.c))
+	$(wildcard daemon/base/*.c symbolizer/*.c flamegraph/*.c daemon/*.c)) \
+	$(addprefix daemon/heap/,allocator.c pointers.c sampler.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
 MAIN_OBJ := $(B)/obj/daemon/perfd.o $(B)/obj/daemon/perfctl.o
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -65,10 +66,14 @@ PLUGINS := $(patsubst tests/programs/%.c,$(B)/programs/%.so,$(wildcard tests/pro
 BPF_SRC := $(wildcard bpf/*.bpf.c)
 SKELS := $(BPF_SRC:bpf/%.bpf.c=$(GEN)/%.skel.h)
 
+# What goes into the programs that are watched: see docs/memory.md.
+HEAP_SRC := $(wildcard daemon/heap/*.c)
+HEAP := $(if $(filter x86_64 aarch64,$(MACHINE)),$(B)/libperfd-heap.so $(B)/libperfd-heap-late.so)
+
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all
-all: $(B)/perfd $(B)/perfctl
+all: $(B)/perfd $(B)/perfctl $(HEAP)
 	@:
 
 # --- Kernel side ------------------------------------------------------------
@@ -117,6 +122,26 @@ $(B)/libperfd.a: $(LIB_OBJ)
 $(B)/perfd $(B)/perfctl: $(B)/%: $(B)/obj/daemon/%.o $(B)/libperfd.a
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+
+# --- The preloadable library ------------------------------------------------
+
+# No C library is linked: whatever the program has is used, of any version or kind. No
+# red zone, for the kernel's cheaper probes. The other library is for programs that run
+# already and cannot give a newcomer static thread storage.
+HEAP_CFLAGS = $(CSTD) $(WARN) -O2 -g -fPIC -fvisibility=hidden -ffreestanding -fno-builtin \
+	-fno-stack-protector -fno-plt -fomit-frame-pointer -fasynchronous-unwind-tables \
+	-fno-tree-loop-distribute-patterns -U_FORTIFY_SOURCE -DHEAP_EXPORT \
+	$(if $(filter x86_64,$(MACHINE)),-mno-red-zone)
+HEAP_LDFLAGS := -shared -nostdlib -Wl,-z,now,-z,relro,-z,noexecstack,-z,nodelete \
+	-Wl,--hash-style=both,--build-id,-Bsymbolic
+$(B)/libperfd-heap.so: HEAP_TLS := initial-exec
+$(B)/libperfd-heap-late.so: HEAP_TLS := global-dynamic
+
+$(B)/libperfd-heap.so $(B)/libperfd-heap-late.so: $(HEAP_SRC) $(wildcard daemon/heap/*.h) Makefile
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I. -D_GNU_SOURCE $(HEAP_CFLAGS) -ftls-model=$(HEAP_TLS) $(HEAP_SRC) \
+		$(HEAP_LDFLAGS) -Wl,-soname,$(@F) -o $@
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(MAIN_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ) $(BENCH_OBJ))
 

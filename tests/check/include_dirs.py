@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Includes point down the layers, are written from the root, and go in no circle.
 
+    0  daemon/heap/: the preloadable library, which sees nothing but itself
     0  daemon/base/, and what kernel and user side share: bpf/abi.h, jvm.h, unwind.h
     1  symbolizer/
     2  flamegraph/
@@ -20,15 +21,16 @@ FOLDERS = ("bpf", "daemon", "symbolizer", "flamegraph", "tests")
 
 SHARED = ("bpf/abi.h", "bpf/jvm.h", "bpf/unwind.h")
 
-BASE, BPF, SYMBOLIZER, FLAMEGRAPH, DAEMON, TESTS = (
-    "base", "bpf", "symbolizer", "flamegraph", "daemon", "tests")
+BASE, HEAP, BPF, SYMBOLIZER, FLAMEGRAPH, DAEMON, TESTS = (
+    "base", "heap", "bpf", "symbolizer", "flamegraph", "daemon", "tests")
 MAY_SEE = {
     BASE: {BASE},
+    HEAP: {HEAP},
     BPF: {BASE, BPF},
     SYMBOLIZER: {BASE, SYMBOLIZER},
     FLAMEGRAPH: {BASE, FLAMEGRAPH},
-    DAEMON: {BASE, SYMBOLIZER, FLAMEGRAPH, DAEMON},
-    TESTS: {BASE, BPF, SYMBOLIZER, FLAMEGRAPH, DAEMON, TESTS},
+    DAEMON: {BASE, HEAP, SYMBOLIZER, FLAMEGRAPH, DAEMON},
+    TESTS: {BASE, HEAP, BPF, SYMBOLIZER, FLAMEGRAPH, DAEMON, TESTS},
 }
 
 
@@ -39,6 +41,8 @@ HOST_CODE = ("daemon/host_walk.c",)
 def layer(name):
     if name in SHARED or name.startswith("daemon/base/"):
         return BASE
+    if name.startswith("daemon/heap/"):
+        return HEAP
     return name.split("/")[0]
 
 

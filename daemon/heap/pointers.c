@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/heap/pointers.h"
+
+#include <stddef.h>
+
+/* A suspended entry: addresses have 47 bits and are even; the tag tells two threads
+ * apart that suspend the same address one after the other. */
+#define ADDRESS_BITS 47
+#define SUSPENDED 1ULL
+#define ADDRESS_MASK (((1ULL << ADDRESS_BITS) - 1) & ~SUSPENDED)
+/* A counter that has reached the top stays there: then the table is asked. */
+#define COUNTER_MAX 255u
+
+static uint64_t *bucket(struct heap_pointers *set, uint64_t address, unsigned int choice)
+{
+	/* Multiplicative hashing; the two choices take disjoint bits of the product. */
+	uint64_t hash = (address >> 4) * 0x9e3779b97f4a7c15ULL;
+	uint64_t index = choice ? hash >> 22 : hash >> 42;
+
+	return &set->slots[(index & (HEAP_BUCKETS - 1)) * HEAP_BUCKET_SLOTS];
+}
+
+static uint64_t suspended_entry(uint64_t address, uint32_t tag)
+{
+	return (uint64_t)tag << 48 | address | SUSPENDED;
+}
+
+static void count(struct heap_pointers *set, uint64_t address, int step)
+{
+	uint8_t *counter = &set->counters[heap_counter_of(address)];
+	uint8_t old = __atomic_load_n(counter, __ATOMIC_RELAXED);
+
+	while (old != COUNTER_MAX &&
+	       !__atomic_compare_exchange_n(counter, &old, (uint8_t)(old + step), false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+static bool swap(uint64_t *slot, uint64_t from, uint64_t to)
+{
+	return __atomic_compare_exchange_n(slot, &from, to, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
+}
+
+/* Ends the time of the address's former owner, where there is one: it is suspended, or
+ * was freed in a way that we did not see. */
+static bool take_over(struct heap_pointers *set, uint64_t address)
+{
+	for (unsigned int choice = 0; choice < 2; choice++) {
+		uint64_t *slots = bucket(set, address, choice);
+
+		for (unsigned int i = 0; i < HEAP_BUCKET_SLOTS; i++) {
+			uint64_t entry = __atomic_load_n(&slots[i], __ATOMIC_RELAXED);
+
+			if ((entry & ADDRESS_MASK) == address && swap(&slots[i], entry, address))
+				return true;
+		}
+	}
+	return false;
+}
+
+bool heap_pointers_insert(struct heap_pointers *set, const void *pointer, bool *ret_ended)
+{
+	uint64_t address = (uintptr_t)pointer;
+
+	*ret_ended = false;
+	if (!address || (address & ~ADDRESS_MASK))
+		return false;
+	if (heap_pointers_may_have(set, pointer) && take_over(set, address)) {
+		*ret_ended = true;
+		return true;
+	}
+	/* Counted first: once it is in the table, nobody may overlook it. */
+	count(set, address, 1);
+	for (unsigned int choice = 0; choice < 2; choice++) {
+		uint64_t *slots = bucket(set, address, choice);
+
+		for (unsigned int i = 0; i < HEAP_BUCKET_SLOTS; i++)
+			if (!__atomic_load_n(&slots[i], __ATOMIC_RELAXED) &&
+			    swap(&slots[i], 0, address))
+				return true;
+	}
+	count(set, address, -1);
+	return false;
+}
+
+/* Puts `entry` in the place of the address; NULL: it is not there. */
+static uint64_t *replace(struct heap_pointers *set, const void *pointer, uint64_t entry)
+{
+	uint64_t address = (uintptr_t)pointer;
+
+	for (unsigned int choice = 0; choice < 2 && address; choice++) {
+		uint64_t *slots = bucket(set, address, choice);
+
+		for (unsigned int i = 0; i < HEAP_BUCKET_SLOTS; i++)
+			if (__atomic_load_n(&slots[i], __ATOMIC_RELAXED) == address &&
+			    swap(&slots[i], address, entry))
+				return &slots[i];
+	}
+	return NULL;
+}
+
+bool heap_pointers_remove(struct heap_pointers *set, const void *pointer)
+{
+	if (!replace(set, pointer, 0))
+		return false;
+	count(set, (uintptr_t)pointer, -1);
+	return true;
+}
+
+heap_suspended heap_pointers_suspend(struct heap_pointers *set, const void *pointer, uint32_t tag)
+{
+	return replace(set, pointer, suspended_entry((uintptr_t)pointer, tag & 0xffff));
+}
+
+bool heap_pointers_finish(struct heap_pointers *set, const void *pointer, uint32_t tag,
+			  heap_suspended where, bool resume)
+{
+	uint64_t address = (uintptr_t)pointer;
+
+	if (!swap(where, suspended_entry(address, tag & 0xffff), resume ? address : 0))
+		return false;
+	if (!resume)
+		count(set, address, -1);
+	return true;
+}

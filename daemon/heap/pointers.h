@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The set of sampled pointers: a fixed table, without a lock, for any number of
+ * threads. A pointer is put in by whoever got it from the allocator, before anybody
+ * else can know it, and taken out by whoever frees it, before the allocator gets it
+ * back: so an address is in it for one owner at a time. Of two that free the same
+ * address one takes it out.
+ *
+ * In front of it lies a table of counters, one for many addresses, small enough to stay
+ * in the nearest cache: a free whose counter is 0 is of no sampled pointer. Neighbours in
+ * memory have neighbouring counters.
+ *
+ * realloc() is the one call that gives an address back without saying so beforehand: its
+ * pointer is suspended first, and afterwards removed or resumed. Whoever is given the
+ * address meanwhile and puts it in ends the suspended owner's time on the way.
+ *
+ * When both places of an address are full, it is not put in.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HEAP_BUCKET_SLOTS 8u /* a line of the cache */
+#define HEAP_BUCKETS (1u << 14) /* 131072 pointers, 1 MiB, touched where used */
+#define HEAP_COUNTERS (1u << 14)
+
+struct heap_pointers {
+	uint8_t counters[HEAP_COUNTERS]; /* how many addresses each has in the table */
+	uint64_t slots[HEAP_BUCKETS * HEAP_BUCKET_SLOTS] __attribute__((aligned(64)));
+};
+
+static inline uint32_t heap_counter_of(uintptr_t address)
+{
+	return (address >> 4 ^ address >> 18) & (HEAP_COUNTERS - 1);
+}
+
+/* False: it is not in the set. True: ask heap_pointers_remove(). */
+static inline bool heap_pointers_may_have(const struct heap_pointers *set, const void *pointer)
+{
+	return __atomic_load_n(&set->counters[heap_counter_of((uintptr_t)pointer)],
+			       __ATOMIC_RELAXED) != 0;
+}
+
+/* Where a suspended pointer is. */
+typedef uint64_t *heap_suspended;
+
+/* False when there is no room. *ret_ended: it took the place of a former owner of the
+ * address, whose free is to be told of first. */
+bool heap_pointers_insert(struct heap_pointers *set, const void *pointer, bool *ret_ended);
+/* True for the one that took it out. */
+bool heap_pointers_remove(struct heap_pointers *set, const void *pointer);
+/* NULL: it is not in the set. `tag`: the thread's, up to 16 bits count. */
+heap_suspended heap_pointers_suspend(struct heap_pointers *set, const void *pointer, uint32_t tag);
+/* True: the suspended pointer was taken out, or put back. False: somebody has ended its
+ * time already (see heap_pointers_insert()). */
+bool heap_pointers_finish(struct heap_pointers *set, const void *pointer, uint32_t tag,
+			  heap_suspended where, bool resume);

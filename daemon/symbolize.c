@@ -271,6 +271,7 @@ struct asking {
 	symbolize_fn *found;
 	void *context;
 	bool done;
+	bool too_much; /* the answer was too large to be sent */
 };
 
 static void on_names(void *context, int error, const char *text,
@@ -279,6 +280,10 @@ static void on_names(void *context, int error, const char *text,
 	struct asking *asking = context;
 	const struct symbolize_file *files = asking->symbolize->files.items;
 
+	asking->done = true;
+	asking->too_much = error == -E2BIG && asking->count > 1;
+	if (asking->too_much)
+		return;
 	for (size_t i = 0; i < asking->count; i++) {
 		const struct question *question = &asking->questions[i];
 		struct symbolize_place place = {
@@ -292,7 +297,6 @@ static void on_names(void *context, int error, const char *text,
 		asking->found(asking->context, question->index, &place,
 			      !error && i < count ? &names[i] : NULL, error && text ? text : "");
 	}
-	asking->done = true;
 }
 
 /* What the process's compiler writes down, if it does. */
@@ -400,15 +404,33 @@ static int compare(const void *left, const void *right)
 	return (a->index > b->index) - (a->index < b->index);
 }
 
+/* An answer that is too large is asked for in halves. */
+static int ask_some(const struct asking *template, const uint64_t *places, size_t count,
+		    struct error *error)
+{
+	struct asking asking = *template, rest = *template;
+	int r;
+
+	asking.count = count;
+	r = ask_file(&asking, places, error);
+	if (r || !asking.too_much)
+		return r;
+	rest.questions += count / 2;
+	r = ask_some(template, places, count / 2, error);
+	return r ? r : ask_some(&rest, places + count / 2, count - count / 2, error);
+}
+
 int symbolize_ask(struct symbolize *symbolize, const uint64_t *addresses, size_t count,
 		  symbolize_fn *found, void *context, struct error *error)
 {
-	struct question questions[SYMBOLIZE_BATCH];
-	uint64_t places[SYMBOLIZE_BATCH];
+	_cleanup_free_ struct question *questions = malloc(count * sizeof(*questions));
+	_cleanup_free_ uint64_t *places = malloc(count * sizeof(*places));
 	int r = 0;
 
 	if (!count || count > SYMBOLIZE_BATCH)
 		return count ? -E2BIG : 0;
+	if (!questions || !places)
+		return error_set(error, -ENOMEM, "out of memory for %zu addresses", count);
 	for (size_t i = 0; i < count; i++) {
 		locate(symbolize, addresses[i], &questions[i]);
 		questions[i].index = (uint32_t)i;
@@ -424,8 +446,7 @@ int symbolize_ask(struct symbolize *symbolize, const uint64_t *addresses, size_t
 
 		for (next = i; next < count && questions[next].file == questions[i].file;)
 			next++;
-		asking.count = next - i;
-		r = ask_file(&asking, &places[i], error);
+		r = ask_some(&asking, &places[i], next - i, error);
 	}
 	return r;
 }

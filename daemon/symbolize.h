@@ -16,7 +16,7 @@
 #include "daemon/config.h"
 #include "symbolizer/client.h"
 
-#define SYMBOLIZE_BATCH 4096u /* addresses that are asked for at once */
+#define SYMBOLIZE_BATCH 65536u /* addresses that are asked for at once: each unit is read once */
 
 /* An address in its file; `path` is "" if no file is known to hold it. */
 struct symbolize_place {

@@ -203,7 +203,7 @@ static int add_attribute(struct dwarf_abbrevs *abbrevs, struct dwarf_abbrev *abb
 
 	if (step < 0 || form > UINT16_MAX)
 		return -EBADMSG;
-	if (name == DW_AT_sibling && form == DW_FORM_ref4 && abbrev->children && is_closed(abbrev))
+	if (name == DW_AT_sibling && form == DW_FORM_ref4 && abbrev->children)
 		step = DWARF_STEP_SIBLING4;
 	r = add_step(abbrevs, abbrev, (unsigned)step);
 	if (r || is_closed(abbrev) || abbrev->kind == DWARF_TAG_OTHER)
@@ -248,20 +248,40 @@ static int add_code(struct dwarf_abbrevs *abbrevs, uint64_t code)
 	return hashmap_get(&abbrevs->codes, code) ? 0 : hashmap_put(&abbrevs->codes, code, at);
 }
 
-static int read_table(struct dwarf_abbrevs *abbrevs, struct dwarf_cursor *cursor, size_t max,
+/* Passes over one abbreviation's attributes. */
+static void skip_attributes(struct dwarf_cursor *cursor)
+{
+	uint64_t name, form;
+
+	do {
+		name = cursor_uleb(cursor);
+		form = cursor_uleb(cursor);
+		if (form == DW_FORM_implicit_const)
+			cursor_sleb(cursor);
+	} while ((name || form) && !cursor->bad);
+}
+
+/* only: the code of the one that is wanted; 0: all are. */
+static int read_table(struct dwarf_abbrevs *abbrevs, struct dwarf_cursor *cursor, uint64_t only,
 		      const struct dwarf_encoding *encoding)
 {
 	uint64_t code;
 
-	while (abbrevs->items.count < max && (code = cursor_uleb(cursor))) {
+	while (abbrevs->items.count < (only ? 1 : DWARF_ABBREVS_MAX) &&
+	       (code = cursor_uleb(cursor))) {
+		uint64_t tag = cursor_uleb(cursor);
 		struct dwarf_abbrev abbrev = {
 			.first_step = (uint32_t)abbrevs->steps.count,
 			.first_attribute = (uint32_t)abbrevs->attributes.count,
-			.kind = (uint8_t)kind_of(cursor_uleb(cursor)),
+			.kind = (uint8_t)kind_of(tag),
 			.children = cursor_u8(cursor) != 0,
 		};
 		int r;
 
+		if (only && code != only) {
+			skip_attributes(cursor);
+			continue;
+		}
 		r = read_attributes(abbrevs, &abbrev, cursor, encoding);
 		if (!r)
 			r = add_code(abbrevs, code);
@@ -273,11 +293,11 @@ static int read_table(struct dwarf_abbrevs *abbrevs, struct dwarf_cursor *cursor
 	return cursor->bad ? -EBADMSG : 0;
 }
 
-static int init(struct dwarf_abbrevs *ret, struct dwarf_cursor *cursor, size_t max,
-		const struct dwarf_encoding *encoding)
+int dwarf_abbrevs_init_one(struct dwarf_abbrevs *ret, struct dwarf_cursor *cursor,
+			   const struct dwarf_encoding *encoding, uint64_t code)
 {
 	struct dwarf_abbrevs abbrevs = {0};
-	int r = read_table(&abbrevs, cursor, max, encoding);
+	int r = read_table(&abbrevs, cursor, code, encoding);
 
 	if (r < 0) {
 		dwarf_abbrevs_deinit(&abbrevs);
@@ -290,13 +310,7 @@ static int init(struct dwarf_abbrevs *ret, struct dwarf_cursor *cursor, size_t m
 int dwarf_abbrevs_init(struct dwarf_abbrevs *ret, struct dwarf_cursor *cursor,
 		       const struct dwarf_encoding *encoding)
 {
-	return init(ret, cursor, DWARF_ABBREVS_MAX, encoding);
-}
-
-int dwarf_abbrevs_init_first(struct dwarf_abbrevs *ret, struct dwarf_cursor *cursor,
-			     const struct dwarf_encoding *encoding)
-{
-	return init(ret, cursor, 1, encoding);
+	return dwarf_abbrevs_init_one(ret, cursor, encoding, 0);
 }
 
 void dwarf_abbrevs_deinit(struct dwarf_abbrevs *abbrevs)

@@ -72,9 +72,9 @@ struct dwarf_encoding {
  * early; -E2BIG, -ENOMEM. */
 int dwarf_abbrevs_init(struct dwarf_abbrevs *ret, struct dwarf_cursor *cursor,
 		       const struct dwarf_encoding *encoding);
-/* Reads only the first abbreviation of a table: a unit's own. */
-int dwarf_abbrevs_init_first(struct dwarf_abbrevs *ret, struct dwarf_cursor *cursor,
-			     const struct dwarf_encoding *encoding);
+/* Reads only the abbreviation with this code, a unit's own; 0: all. */
+int dwarf_abbrevs_init_one(struct dwarf_abbrevs *ret, struct dwarf_cursor *cursor,
+			   const struct dwarf_encoding *encoding, uint64_t code);
 void dwarf_abbrevs_deinit(struct dwarf_abbrevs *abbrevs);
 size_t dwarf_abbrevs_memory(const struct dwarf_abbrevs *abbrevs);
 /* NULL for a code that is not there. */
@@ -91,7 +91,7 @@ static inline const struct dwarf_abbrev *dwarf_abbrevs_find(const struct dwarf_a
 /* Passes over one value of a form. False: a form that is not known. */
 bool dwarf_form_skip(struct dwarf_cursor *cursor, uint64_t form,
 		     const struct dwarf_encoding *encoding);
-/* Passes over an entry's attributes. Where the entry is closed or a type, and says
- * where the next one begins, that place in the unit is given; else 0. */
+/* Passes over an entry's attributes. Where it has entries below it, and says where
+ * the next one behind them begins, that place in the unit is given; else 0. */
 uint64_t dwarf_abbrev_skip(const struct dwarf_abbrevs *abbrevs, const struct dwarf_abbrev *abbrev,
 			   struct dwarf_cursor *cursor, const struct dwarf_encoding *encoding);

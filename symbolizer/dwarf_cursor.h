@@ -105,11 +105,14 @@ static inline uint64_t cursor_sized(struct dwarf_cursor *cursor, unsigned size)
 	return size == 8 ? cursor_u64(cursor) : cursor_u32(cursor);
 }
 
-/* DWARF 5, 7.6; bits beyond 64 are cut off, more than ten bytes are bad. */
+/* DWARF 5, 7.6; bits beyond 64 are cut off, more than ten bytes are bad. Nearly all
+ * are of one byte. */
 static inline uint64_t cursor_uleb(struct dwarf_cursor *cursor)
 {
 	uint64_t value = 0;
 
+	if (cursor->at < cursor->end && *cursor->at < 0x80)
+		return *cursor->at++;
 	for (unsigned shift = 0; shift < 70; shift += 7) {
 		uint8_t byte = cursor_u8(cursor);
 

@@ -20,12 +20,12 @@ static const struct {
 	const char *name; /* behind ".debug_" */
 	uint32_t ahead;
 } kinds[] = {
-	[DWARF_INFO] = {"info", 512},           [DWARF_ABBREV] = {"abbrev", 4096},
-	[DWARF_LINE] = {"line", 512},           [DWARF_STR] = {"str", 512},
-	[DWARF_LINE_STR] = {"line_str", 4096},  [DWARF_STR_OFFSETS] = {"str_offsets", 512},
-	[DWARF_ADDR] = {"addr", 16384},         [DWARF_RANGES] = {"ranges", 16384},
-	[DWARF_RNGLISTS] = {"rnglists", 16384}, [DWARF_ARANGES] = {"aranges", 16384},
-	[DWARF_CU_INDEX] = {"cu_index", 16384},
+	[DWARF_INFO] = {"info", 512},         [DWARF_ABBREV] = {"abbrev", 512},
+	[DWARF_LINE] = {"line", 512},         [DWARF_STR] = {"str", 512},
+	[DWARF_LINE_STR] = {"line_str", 512}, [DWARF_STR_OFFSETS] = {"str_offsets", 512},
+	[DWARF_ADDR] = {"addr", 512},         [DWARF_RANGES] = {"ranges", 512},
+	[DWARF_RNGLISTS] = {"rnglists", 512}, [DWARF_ARANGES] = {"aranges", 512},
+	[DWARF_CU_INDEX] = {"cu_index", 512},
 };
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) == DWARF_SECTION_COUNT, "a row for each section");
 
@@ -196,6 +196,7 @@ void dwarf_file_deinit(struct dwarf_file *file)
 			free(section->bytes);
 		if (file->fd >= 0)
 			free(section->window);
+		dwarf_pages_deinit(&section->pages);
 		*section = (struct dwarf_section){0};
 	}
 }
@@ -273,10 +274,40 @@ static bool fill_window(struct dwarf_file *file, struct dwarf_section *section, 
 	return true;
 }
 
+void dwarf_file_lend(struct dwarf_file *file, enum dwarf_section_id id, uint64_t at,
+		     const uint8_t *bytes, uint64_t size)
+{
+	struct dwarf_section *section = &file->sections[id];
+
+	section->lent = bytes;
+	section->lent_at = at;
+	section->lent_size = bytes ? size : 0;
+}
+
+/* What is in memory already, or within one page; NULL: neither. */
+static const uint8_t *peek_near(struct dwarf_file *file, struct dwarf_section *section, uint64_t at,
+				uint32_t want, uint32_t *ret_size)
+{
+	uint64_t place = section->offset + at;
+
+	if (at - section->lent_at < section->lent_size &&
+	    want <= section->lent_size - (at - section->lent_at)) {
+		uint64_t left = section->lent_size - (at - section->lent_at);
+
+		*ret_size = left < DWARF_WINDOW_MAX ? (uint32_t)left : DWARF_WINDOW_MAX;
+		return section->lent + (at - section->lent_at);
+	}
+	if (want > DWARF_PAGE_SIZE - place % DWARF_PAGE_SIZE)
+		return NULL;
+	return dwarf_pages_get(&section->pages, file->fd, section->offset,
+			       section->offset + section->size, place, ret_size);
+}
+
 const uint8_t *dwarf_file_peek(struct dwarf_file *file, enum dwarf_section_id id, uint64_t at,
 			       uint32_t want, uint32_t *ret_size)
 {
 	struct dwarf_section *section = &file->sections[id];
+	const uint8_t *near;
 	uint64_t left, size;
 
 	if (at >= section->size || want > section->size - at || want > DWARF_WINDOW_MAX)
@@ -288,6 +319,9 @@ const uint8_t *dwarf_file_peek(struct dwarf_file *file, enum dwarf_section_id id
 		*ret_size = left < DWARF_WINDOW_MAX ? (uint32_t)left : DWARF_WINDOW_MAX;
 		return section->bytes + at;
 	}
+	near = peek_near(file, section, at, want, ret_size);
+	if (near)
+		return near;
 	if (at < section->window_at || at - section->window_at > section->window_size ||
 	    section->window_size - (at - section->window_at) < want || !section->window_size) {
 		size = want > kinds[id].ahead ? want : kinds[id].ahead;
@@ -386,17 +420,39 @@ int dwarf_file_keep(struct dwarf_file *file, uint64_t max, struct error *error)
 	return r;
 }
 
-size_t dwarf_file_memory(const struct dwarf_file *file)
+void dwarf_file_trim(struct dwarf_file *file)
+{
+	for (unsigned id = 0; id < DWARF_SECTION_COUNT; id++) {
+		struct dwarf_section *section = &file->sections[id];
+
+		dwarf_pages_deinit(&section->pages);
+		if (file->fd < 0) /* bytes of the file */
+			continue;
+		free(section->window);
+		section->window = NULL;
+		section->window_size = 0;
+	}
+}
+
+size_t dwarf_file_remembered(const struct dwarf_file *file)
 {
 	size_t bytes = 0;
 
 	for (unsigned id = 0; id < DWARF_SECTION_COUNT; id++) {
-		const struct dwarf_section *section = &file->sections[id];
-
-		if (section->owned)
-			bytes += section->size;
-		if (file->fd >= 0 && section->window)
+		bytes += dwarf_pages_memory(&file->sections[id].pages);
+		if (file->fd >= 0 && file->sections[id].window)
 			bytes += DWARF_WINDOW_MAX;
+	}
+	return bytes;
+}
+
+size_t dwarf_file_memory(const struct dwarf_file *file)
+{
+	size_t bytes = dwarf_file_remembered(file);
+
+	for (unsigned id = 0; id < DWARF_SECTION_COUNT; id++) {
+		if (file->sections[id].owned)
+			bytes += file->sections[id].size;
 	}
 	return bytes;
 }

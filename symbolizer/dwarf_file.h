@@ -6,9 +6,9 @@
  *
  * Nothing is kept but where the sections lie. What is asked for is read with
  * pread when it is asked for (a file that is truncated meanwhile gives an error,
- * where a mapping would give SIGBUS), and a small window of each section is
- * remembered. A compressed section is unpacked whole when it is first asked for,
- * all of them to at most DWARF_UNPACKED_MAX bytes.
+ * where a mapping would give SIGBUS), and some pages of each section are
+ * remembered (dwarf_pages.h). A compressed section is unpacked whole when it is
+ * first asked for, all of them to at most DWARF_UNPACKED_MAX bytes.
  *
  * The descriptor stays the caller's, and must be open as long as the file is.
  */
@@ -20,6 +20,7 @@
 
 #include "daemon/base/error.h"
 #include "symbolizer/dwarf_packed.h"
+#include "symbolizer/dwarf_pages.h"
 
 #define DWARF_UNPACKED_MAX (512ULL << 20) /* bytes of all sections of a file */
 #define DWARF_STRING_MAX 4096u /* bytes of a name that are looked at */
@@ -47,6 +48,9 @@ struct dwarf_section {
 	bool bad; /* it could not be unpacked */
 	uint8_t *bytes; /* unpacked, or a part of bytes in memory */
 	bool owned; /* `bytes` are ours */
+	struct dwarf_pages pages;
+	const uint8_t *lent; /* what somebody has in memory: lent_size bytes from lent_at on */
+	uint64_t lent_at, lent_size;
 	uint8_t *window; /* of `window_size` bytes from window_at on */
 	uint64_t window_at;
 	uint32_t window_size;
@@ -92,9 +96,15 @@ const uint8_t *dwarf_file_peek(struct dwarf_file *file, enum dwarf_section_id id
  * NULL: as above, or out of memory. */
 const uint8_t *dwarf_file_read(struct dwarf_file *file, enum dwarf_section_id id, uint64_t at,
 			       uint64_t size, uint8_t **buffer, size_t *capacity);
+/* What dwarf_file_read() gave is answered from, until it is taken back, by bytes of NULL. */
+void dwarf_file_lend(struct dwarf_file *file, enum dwarf_section_id id, uint64_t at,
+		     const uint8_t *bytes, uint64_t size);
 /* A NUL-terminated string, cut at DWARF_STRING_MAX bytes; NULL if there is none.
  * Good until the next call for this section. */
 const char *dwarf_file_string(struct dwarf_file *file, enum dwarf_section_id id, uint64_t at,
 			      size_t *ret_length);
+/* Lets go of the pages and windows that are remembered, and tells how many bytes they are. */
+void dwarf_file_trim(struct dwarf_file *file);
+size_t dwarf_file_remembered(const struct dwarf_file *file);
 /* Bytes held. */
 size_t dwarf_file_memory(const struct dwarf_file *file);

@@ -103,14 +103,12 @@ static void demangle_all(const struct dwarf_frames_style *style, struct symboliz
 	}
 }
 
-int dwarf_frames_put(struct wire_out *out, struct dwarf_index *index, uint64_t address,
-		     const char *symbol, const struct dwarf_frames_style *style)
+uint32_t dwarf_frames_find(struct dwarf_index *index, uint64_t address, const char *symbol,
+			   const struct dwarf_frames_style *style, struct symbolizer_frame *frames)
 {
-	struct symbolizer_frame frames[WIRE_FRAMES_MAX];
 	struct dwarf_frame found[WIRE_FRAMES_MAX];
 	uint32_t count = index ? dwarf_index_find(index, address, found, WIRE_FRAMES_MAX) : 0;
 	uint32_t kept = 0;
-	int r;
 
 	if (style->no_inlines)
 		count = without_inlines(found, count);
@@ -128,9 +126,6 @@ int dwarf_frames_put(struct wire_out *out, struct dwarf_index *index, uint64_t a
 	if (!kept && symbol)
 		frames[kept++] =
 			(struct symbolizer_frame){.name = symbol, .module = "", .file = ""};
-	if (!kept)
-		return 0;
 	demangle_all(style, frames, kept);
-	r = wire_out_name(out, frames, kept);
-	return r < 0 ? r : 1;
+	return kept;
 }

@@ -30,8 +30,8 @@ struct dwarf_frames_style {
 	struct demangler *demangler;
 };
 
-/* Puts an address's frames into an answer. symbol: the symbol's name that covers
- * it, or NULL; index may be NULL. 1: done; 0: there is no name, and nothing was
- * put; -ENOMEM. */
-int dwarf_frames_put(struct wire_out *out, struct dwarf_index *index, uint64_t address,
-		     const char *symbol, const struct dwarf_frames_style *style);
+/* An address's frames, at most WIRE_FRAMES_MAX: how many; 0: there is no name. symbol:
+ * the symbol's name that covers it, or NULL; index may be NULL. The texts are good until
+ * the next call. */
+uint32_t dwarf_frames_find(struct dwarf_index *index, uint64_t address, const char *symbol,
+			   const struct dwarf_frames_style *style, struct symbolizer_frame *frames);

@@ -13,13 +13,18 @@ struct piece { /* a range of a function */
 struct level { /* what the children of an entry are in */
 	uint32_t function; /* with code; DWARF_NONE */
 	bool inside; /* of any function, with code or without */
+	bool beside; /* of all that is asked for: it has code, and none of them in it */
+	struct dwarf_asked_part asked; /* those in its code */
 };
 
 struct walk {
 	struct dwarf_entries entries;
 	const struct dwarf_abbrevs *abbrevs;
 	const struct dwarf_bounds *bounds;
+	const struct dwarf_asked *asked; /* NULL: all addresses */
 	struct dwarf_functions *out;
+	struct dwarf_asked_part around, found; /* of an entry: where to look, and what is in it */
+	bool code; /* it has any */
 	VEC(struct piece) pieces;
 	VEC(struct level) open; /* entries whose children are being read */
 };
@@ -97,6 +102,22 @@ static void read_entry(struct walk *walk, const struct dwarf_abbrev *abbrev, str
 	}
 }
 
+/* Is one of those who are asked for in the piece? Its function has them too. */
+static bool is_asked(struct walk *walk, uint64_t start, uint64_t end)
+{
+	struct dwarf_asked_part in = dwarf_asked_in(walk->asked, walk->around, start, end);
+
+	if (in.first == in.end)
+		return false;
+	if (walk->found.first == walk->found.end)
+		walk->found = in;
+	if (in.first < walk->found.first)
+		walk->found.first = in.first;
+	if (in.end > walk->found.end)
+		walk->found.end = in.end;
+	return true;
+}
+
 /* What the linker threw away is at 0, or at the end of all addresses. */
 static int add_piece(void *context, uint64_t start, uint64_t end)
 {
@@ -104,6 +125,9 @@ static int add_piece(void *context, uint64_t start, uint64_t end)
 	struct piece piece = {start, end, (uint32_t)walk->out->list.count};
 
 	if (!start || end <= start || start < walk->bounds->start || end > walk->bounds->end)
+		return 0;
+	walk->code = true;
+	if (walk->asked && !is_asked(walk, start, end))
 		return 0;
 	if (walk->pieces.count >= DWARF_FUNCTIONS_MAX)
 		return -E2BIG;
@@ -173,44 +197,84 @@ static bool jump(struct walk *walk, uint64_t place)
 	return true;
 }
 
-static int open_children(struct walk *walk, uint32_t function, bool inside)
+static int open_children(struct walk *walk, const struct level *level)
 {
 	if (walk->open.count >= DWARF_DEPTH_MAX) {
 		cursor_fail(&walk->entries.cursor);
 		return 0;
 	}
-	return vec_push(&walk->open, (struct level){function, inside});
+	return vec_push(&walk->open, *level);
+}
+
+/* What entries below a function are in. */
+static struct level level_of(const struct walk *walk, const struct level *around, bool inlined)
+{
+	struct level level = {.inside = true};
+
+	if (walk->code) {
+		level.asked = walk->found;
+		level.beside = walk->asked && walk->found.first == walk->found.end;
+	} else if (inlined) {
+		level.asked = around->asked;
+		level.beside = around->beside;
+	}
+	return level;
+}
+
+/* A function, inlined or not. */
+static int visit_function(struct walk *walk, const struct dwarf_abbrev *abbrev, uint64_t place,
+			  const struct level *around)
+{
+	bool inlined = abbrev->kind == DWARF_TAG_INLINED;
+	uint32_t function = around->function;
+	struct level level;
+	struct entry entry;
+	int r;
+
+	/* An inlined one lies in the code of what it is inlined into. */
+	walk->around = (struct dwarf_asked_part){.end = walk->asked ? walk->asked->count : 0};
+	if (inlined && function != DWARF_NONE)
+		walk->around = around->asked;
+	walk->found = (struct dwarf_asked_part){0};
+	walk->code = false;
+	read_entry(walk, abbrev, &entry);
+	if (walk->entries.cursor.bad)
+		return 0;
+	r = add_function(walk, &entry, place, inlined, around->function, &function);
+	if (r < 0 || !abbrev->children)
+		return r;
+	level = level_of(walk, around, inlined);
+	level.function = function;
+	/* Below a function without code there may be lambdas with it, and below one that
+	 * is not asked for others that are; but nothing of that below an inlined one. */
+	if ((entry.declaration || (inlined && level.beside)) && entry.sibling &&
+	    jump(walk, entry.sibling))
+		return 0;
+	return open_children(walk, &level);
+}
+
+/* Everything else, and inlined functions in code that is not asked for. */
+static int visit_other(struct walk *walk, const struct dwarf_abbrev *abbrev,
+		       const struct level *around)
+{
+	uint64_t sibling = dwarf_abbrev_skip(walk->abbrevs, abbrev, &walk->entries.cursor,
+					     &walk->entries.unit->encoding);
+	bool closed = abbrev->kind == DWARF_TAG_CLOSED || abbrev->kind == DWARF_TAG_INLINED ||
+		      (abbrev->kind == DWARF_TAG_TYPE && !around->inside);
+
+	if (!abbrev->children ||
+	    (sibling && closed && jump(walk, walk->entries.unit->offset + sibling)))
+		return 0;
+	return open_children(walk, around);
 }
 
 static int visit(struct walk *walk, const struct dwarf_abbrev *abbrev, uint64_t place,
 		 const struct level *around)
 {
-	struct entry entry;
-	uint64_t sibling;
-	int r;
-
-	if (abbrev->kind == DWARF_TAG_FUNCTION || abbrev->kind == DWARF_TAG_INLINED) {
-		uint32_t function = around->function;
-
-		read_entry(walk, abbrev, &entry);
-		if (walk->entries.cursor.bad)
-			return 0;
-		r = add_function(walk, &entry, place, abbrev->kind == DWARF_TAG_INLINED,
-				 around->function, &function);
-		if (r < 0 || !abbrev->children)
-			return r;
-		/* Below a function without code there may be lambdas with it. */
-		if (entry.declaration && entry.sibling && jump(walk, entry.sibling))
-			return 0;
-		return open_children(walk, function, true);
-	}
-	sibling = dwarf_abbrev_skip(walk->abbrevs, abbrev, &walk->entries.cursor,
-				    &walk->entries.unit->encoding);
-	if (!abbrev->children ||
-	    (sibling && (abbrev->kind == DWARF_TAG_CLOSED || !around->inside) &&
-	     jump(walk, walk->entries.unit->offset + sibling)))
-		return 0;
-	return open_children(walk, around->function, around->inside);
+	if (abbrev->kind == DWARF_TAG_FUNCTION ||
+	    (abbrev->kind == DWARF_TAG_INLINED && !around->beside))
+		return visit_function(walk, abbrev, place, around);
+	return visit_other(walk, abbrev, around);
 }
 
 static int walk_entries(struct walk *walk)
@@ -222,7 +286,7 @@ static int walk_entries(struct walk *walk)
 		uint64_t place = dwarf_entries_place(&walk->entries);
 		uint64_t code = cursor_uleb(cursor);
 		const struct dwarf_abbrev *abbrev;
-		struct level around = {DWARF_NONE, false};
+		struct level around = {.function = DWARF_NONE};
 
 		if (!code) {
 			if (!walk->open.count)
@@ -315,7 +379,8 @@ static void *trimmed(void *items, size_t size)
 
 int dwarf_functions_init(struct dwarf_functions *ret, struct dwarf_file *file,
 			 const struct dwarf_unit *unit, const struct dwarf_abbrevs *abbrevs,
-			 const struct dwarf_bounds *bounds, const uint8_t *bytes, size_t size)
+			 const struct dwarf_bounds *bounds, const struct dwarf_asked *asked,
+			 const uint8_t *bytes, size_t size)
 {
 	struct dwarf_functions functions = {0};
 	struct walk walk = {
@@ -326,6 +391,7 @@ int dwarf_functions_init(struct dwarf_functions *ret, struct dwarf_file *file,
 			    .begin_at = unit->entries},
 		.abbrevs = abbrevs,
 		.bounds = bounds,
+		.asked = asked,
 		.out = &functions,
 	};
 	int r = walk_entries(&walk);

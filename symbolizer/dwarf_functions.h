@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "daemon/base/vec.h"
+#include "symbolizer/dwarf_asked.h"
 #include "symbolizer/dwarf_unit.h"
 
 #define DWARF_FUNCTIONS_MAX (1u << 26) /* of one unit */
@@ -45,10 +46,13 @@ struct dwarf_functions {
 	VEC(struct dwarf_span) spans;
 };
 
-/* Damaged entries end the pass: what came before them stays. -ENOMEM, -E2BIG. */
+/* asked: what covers none of these is left out, and is passed over where its entry
+ * says how; for other addresses the answers are then wrong. NULL: all of the unit.
+ * Damaged entries end the pass: what came before them stays. -ENOMEM, -E2BIG. */
 int dwarf_functions_init(struct dwarf_functions *ret, struct dwarf_file *file,
 			 const struct dwarf_unit *unit, const struct dwarf_abbrevs *abbrevs,
-			 const struct dwarf_bounds *bounds, const uint8_t *bytes, size_t size);
+			 const struct dwarf_bounds *bounds, const struct dwarf_asked *asked,
+			 const uint8_t *bytes, size_t size);
 void dwarf_functions_deinit(struct dwarf_functions *functions);
 size_t dwarf_functions_memory(const struct dwarf_functions *functions);
 /* The innermost function at an ELF address; DWARF_NONE. */

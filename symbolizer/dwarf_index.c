@@ -11,8 +11,9 @@
 
 #define CANDIDATES_MAX 16 /* units that are looked at for one address */
 #define CHAIN_MAX 512u /* functions inlined into each other */
-#define BUFFER_KEPT (4u << 20) /* bytes; a larger one goes after use */
+#define BUFFER_KEPT (4u << 20) /* bytes; a larger one goes after use, or a round */
 #define UNIT_BYTES_MAX (512ULL << 20)
+#define ROUNDS_PARTLY 2 /* a unit is read for some addresses alone; then as a whole */
 
 static int make_room(struct dwarf_index *index)
 {
@@ -76,17 +77,27 @@ static void unload(struct dwarf_loaded *loaded)
 	*loaded = (struct dwarf_loaded){0};
 }
 
+static void free_buffer(struct dwarf_index *index)
+{
+	if (index->file)
+		dwarf_file_lend(index->file, DWARF_INFO, 0, NULL, 0);
+	free(index->buffer);
+	index->buffer = NULL;
+	index->buffer_size = 0;
+}
+
 void dwarf_index_trim(struct dwarf_index *index)
 {
 	for (size_t i = 0; i < index->loaded.count; i++)
 		unload(&index->loaded.items[i]);
+	vec_clear(&index->partly);
 	strtab_deinit(&index->strings);
 	index->strings = (struct strtab){0};
 	hashmap_deinit(&index->names);
 	index->names = (struct hashmap){0};
-	free(index->buffer);
-	index->buffer = NULL;
-	index->buffer_size = 0;
+	free_buffer(index);
+	if (index->file)
+		dwarf_file_trim(index->file);
 	index->memory = 0;
 	dwarf_splits_trim(index->splits);
 	if (index->alternate)
@@ -99,6 +110,7 @@ void dwarf_index_deinit(struct dwarf_index *index)
 	dwarf_splits_destroy(index->splits);
 	index->splits = NULL;
 	vec_free(&index->units);
+	vec_free(&index->partly);
 	vec_free(&index->loaded);
 	vec_free(&index->ranges);
 	vec_free(&index->silent);
@@ -110,9 +122,9 @@ void dwarf_index_deinit(struct dwarf_index *index)
 
 size_t dwarf_index_memory(const struct dwarf_index *index)
 {
-	return index->memory + index->strings.bytes.capacity +
+	return index->memory + strtab_memory(&index->strings) +
 	       index->names.capacity * (sizeof(*index->names.slots) + 1) + index->buffer_size +
-	       dwarf_splits_memory(index->splits) +
+	       dwarf_file_remembered(index->file) + dwarf_splits_memory(index->splits) +
 	       (index->alternate ? dwarf_index_memory(index->alternate) : 0);
 }
 
@@ -135,6 +147,61 @@ static void note(struct dwarf_index *index, int r, size_t memory)
 	index->memory += r == -ENOMEM ? index->memory_max : memory;
 }
 
+/* ---- rounds ---- */
+
+/* What a unit is to be read for. */
+static const struct dwarf_asked *asked_of(const struct dwarf_index *index,
+					  const struct dwarf_loaded *loaded)
+{
+	return loaded->partly ? &index->asked : NULL;
+}
+
+/* Before any of the unit is read. */
+static void choose(struct dwarf_index *index, uint32_t number)
+{
+	struct dwarf_loaded *loaded = &index->loaded.items[number];
+
+	if (loaded->partly || loaded->has_functions || loaded->has_lines || !index->asked.count ||
+	    loaded->rounds >= ROUNDS_PARTLY || vec_push(&index->partly, number) < 0)
+		return;
+	loaded->rounds++;
+	loaded->partly = true;
+}
+
+void dwarf_index_end(struct dwarf_index *index)
+{
+	for (size_t i = 0; i < index->partly.count; i++) {
+		struct dwarf_loaded *loaded = &index->loaded.items[index->partly.items[i]];
+
+		index->memory -= dwarf_functions_memory(&loaded->functions) +
+				 dwarf_lines_memory(&loaded->lines);
+		dwarf_functions_deinit(&loaded->functions);
+		dwarf_lines_deinit(&loaded->lines);
+		loaded->functions = (struct dwarf_functions){0};
+		loaded->lines = (struct dwarf_lines){0};
+		loaded->has_functions = loaded->has_lines = loaded->partly = false;
+	}
+	if (index->buffer_size > BUFFER_KEPT)
+		free_buffer(index);
+	vec_clear(&index->partly);
+	index->asked = (struct dwarf_asked){0};
+}
+
+void dwarf_index_begin(struct dwarf_index *index, const struct dwarf_asked *asked)
+{
+	dwarf_index_end(index);
+	index->asked = *asked;
+}
+
+/* ---- units ---- */
+
+/* A large buffer stays for a round at most. */
+static bool too_large(const struct dwarf_index *index)
+{
+	return index->buffer_size > BUFFER_KEPT &&
+	       (!index->asked.count || index->buffer_size > index->memory_max / 4);
+}
+
 static void load_functions(struct dwarf_index *index, const struct dwarf_unit *unit,
 			   struct dwarf_loaded *loaded)
 {
@@ -146,18 +213,19 @@ static void load_functions(struct dwarf_index *index, const struct dwarf_unit *u
 	loaded->has_functions = true;
 	if (!abbrevs || size > UNIT_BYTES_MAX)
 		return;
+	/* The buffer holds the last unit, whose entries are asked for their names. */
+	dwarf_file_lend(index->file, DWARF_INFO, 0, NULL, 0);
 	bytes = dwarf_file_read(index->file, DWARF_INFO, unit->entries, size, &index->buffer,
 				&index->buffer_size);
 	if (!bytes)
 		return;
 	r = dwarf_functions_init(&loaded->functions, index->file, unit, abbrevs, &index->bounds,
-				 bytes, size);
+				 asked_of(index, loaded), bytes, size);
 	note(index, r, dwarf_functions_memory(&loaded->functions));
-	if (index->buffer_size > BUFFER_KEPT) {
-		free(index->buffer);
-		index->buffer = NULL;
-		index->buffer_size = 0;
-	}
+	if (too_large(index))
+		free_buffer(index);
+	else
+		dwarf_file_lend(index->file, DWARF_INFO, unit->entries, bytes, size);
 }
 
 static void load_lines(struct dwarf_index *index, const struct dwarf_unit *unit,
@@ -168,7 +236,8 @@ static void load_lines(struct dwarf_index *index, const struct dwarf_unit *unit,
 	loaded->has_lines = true;
 	if (unit->line_offset == DWARF_NOWHERE)
 		return;
-	r = dwarf_lines_init(&loaded->lines, index->file, unit, &index->bounds);
+	r = dwarf_lines_init(&loaded->lines, index->file, unit, &index->bounds,
+			     asked_of(index, loaded));
 	note(index, r, dwarf_lines_memory(&loaded->lines));
 }
 
@@ -176,6 +245,7 @@ static struct dwarf_loaded *with_functions(struct dwarf_index *index, uint32_t n
 {
 	struct dwarf_loaded *loaded = &index->loaded.items[number];
 
+	choose(index, number);
 	if (!loaded->has_functions)
 		load_functions(index, &index->units.items[number], loaded);
 	return loaded;
@@ -185,19 +255,34 @@ static struct dwarf_loaded *with_lines(struct dwarf_index *index, uint32_t numbe
 {
 	struct dwarf_loaded *loaded = &index->loaded.items[number];
 
+	choose(index, number);
 	if (!loaded->has_lines)
 		load_lines(index, &index->units.items[number], loaded);
 	return loaded;
 }
 
+/* All of a unit, in the midst of a round too: it was not read for some addresses alone, for
+ * nobody knew yet which it has. */
 const struct dwarf_functions *dwarf_index_functions(struct dwarf_index *index, uint32_t unit)
 {
-	return &with_functions(index, unit)->functions;
+	struct dwarf_asked asked = index->asked;
+	const struct dwarf_functions *functions;
+
+	index->asked.count = 0;
+	functions = &with_functions(index, unit)->functions;
+	index->asked = asked;
+	return functions;
 }
 
 const struct dwarf_lines *dwarf_index_lines(struct dwarf_index *index, uint32_t unit)
 {
-	return &with_lines(index, unit)->lines;
+	struct dwarf_asked asked = index->asked;
+	const struct dwarf_lines *lines;
+
+	index->asked.count = 0;
+	lines = &with_lines(index, unit)->lines;
+	index->asked = asked;
+	return lines;
 }
 
 /* Numbers of strings while names are being looked up, for strings move. */
@@ -321,6 +406,16 @@ uint32_t dwarf_index_units_at(const struct dwarf_index *index, uint64_t address,
 			units[count++] = ranges[i - 1].unit;
 	}
 	return count;
+}
+
+uint32_t dwarf_index_unit(const struct dwarf_index *index, uint64_t address)
+{
+	const struct dwarf_unit_range *ranges = index->ranges.items;
+	size_t i = upper_bound(index, address);
+
+	while (i && ranges[i - 1].reach > address && address >= ranges[i - 1].end)
+		i--;
+	return i && ranges[i - 1].reach > address ? ranges[i - 1].unit : UINT32_MAX;
 }
 
 /* In the units that are known to be there. */

@@ -40,6 +40,8 @@ struct dwarf_loaded { /* of one unit, once it was asked for */
 	struct dwarf_functions functions;
 	struct dwarf_lines lines;
 	bool has_abbrevs, has_functions, has_lines; /* tried, with or without success */
+	uint8_t rounds; /* so often it was read for some addresses alone */
+	bool partly; /* it is now: what it has goes at the round's end */
 };
 
 struct dwarf_unit_range {
@@ -53,6 +55,8 @@ struct dwarf_index {
 	struct dwarf_index *alternate; /* of the file that dwz made; NULL; the caller's */
 	struct dwarf_splits *splits; /* NULL: no unit is split */
 	struct dwarf_bounds bounds;
+	struct dwarf_asked asked; /* in the round under way; none: there is none */
+	VEC(uint32_t) partly; /* units that are read for these alone */
 	dwarf_units units;
 	VEC(struct dwarf_loaded) loaded; /* of each unit */
 	VEC(struct dwarf_unit_range) ranges; /* by start */
@@ -82,6 +86,16 @@ uint32_t dwarf_index_find(struct dwarf_index *index, uint64_t address, struct dw
 /* Units that may hold an ELF address, at most `max`: how many. */
 uint32_t dwarf_index_units_at(const struct dwarf_index *index, uint64_t address, uint32_t *units,
 			      uint32_t max);
+/* Begins a round of questions: dwarf_index_find() is to be called for these addresses
+ * and no others, until dwarf_index_end() or an empty round. A unit that is not read yet
+ * is then read for them alone, which is several times faster; from the third round on
+ * that has addresses in it all of it is read and kept. They stay the caller's. */
+void dwarf_index_begin(struct dwarf_index *index, const struct dwarf_asked *asked);
+void dwarf_index_end(struct dwarf_index *index);
+/* The number of the unit that an ELF address is looked for in first, UINT32_MAX if in
+ * none: asked for unit by unit, each is read once, and its names are found in what was
+ * read of it. */
+uint32_t dwarf_index_unit(const struct dwarf_index *index, uint64_t address);
 /* The unit's abbreviations, or NULL: for those who follow references. */
 const struct dwarf_abbrevs *dwarf_index_abbrevs(struct dwarf_index *index,
 						const struct dwarf_unit *unit);

@@ -24,6 +24,7 @@ struct program {
 	struct dwarf_unit unit; /* of this table: with its own sizes */
 	struct dwarf_lines *out;
 	const struct dwarf_bounds *bounds;
+	const struct dwarf_asked *asked; /* NULL: all addresses */
 	uint8_t minimum, line_range, opcode_base;
 	int8_t line_base;
 	uint8_t operands[256]; /* of the standard opcodes */
@@ -204,19 +205,55 @@ static int add_row(struct program *program)
 	return program->rows.count < DWARF_ROWS_MAX ? vec_push(&program->rows, row) : -E2BIG;
 }
 
+/* Of the sequence's rows those stay that addresses which are asked for lie in, each
+ * with the next one, where it ends. */
+static void keep_asked(struct program *program, struct dwarf_asked_part asked)
+{
+	struct wide_row *rows = program->rows.items;
+	size_t end = program->rows.count, kept = program->sequence, at = kept;
+
+	for (size_t i = asked.first; i < asked.end; i++) {
+		uint64_t address = program->asked->addresses[i];
+
+		while (at + 1 < end && rows[at + 1].address <= address)
+			at++;
+		for (size_t row = at; row < at + 2 && row < end; row++) {
+			if (kept == program->sequence || rows[kept - 1].address < rows[row].address)
+				rows[kept++] = rows[row];
+		}
+	}
+	program->rows.count = kept;
+}
+
+/* Is nobody asking for what is in the sequence? */
+static bool is_unasked(const struct program *program, uint64_t start, uint64_t end,
+		       struct dwarf_asked_part *ret)
+{
+	struct dwarf_asked_part all = {.end = program->asked ? program->asked->count : 0};
+
+	if (!program->asked)
+		return false;
+	*ret = dwarf_asked_in(program->asked, all, start, end);
+	return ret->first == ret->end;
+}
+
 static int end_sequence(struct program *program)
 {
 	struct wide_row end = {program->address, 0, DWARF_NONE};
 	struct sequence sequence = {.first = program->sequence};
+	struct dwarf_asked_part asked = {0};
 	int r = 0;
 
 	if (program->rows.count > program->sequence) {
 		sequence.start = program->rows.items[program->sequence].address;
 		if (!sequence.start || sequence.start < program->bounds->start ||
-		    end.address > program->bounds->end || end.address <= sequence.start) {
+		    end.address > program->bounds->end || end.address <= sequence.start ||
+		    is_unasked(program, sequence.start, end.address, &asked)) {
 			program->rows.count = program->sequence;
 		} else {
 			r = vec_push(&program->rows, end);
+			if (!r && program->asked)
+				keep_asked(program, asked);
 			sequence.count = program->rows.count - sequence.first;
 			if (!r)
 				r = vec_push(&program->sequences, sequence);
@@ -390,10 +427,11 @@ static const uint8_t *load(struct dwarf_file *file, uint64_t offset, uint8_t **b
 }
 
 int dwarf_lines_init(struct dwarf_lines *ret, struct dwarf_file *file,
-		     const struct dwarf_unit *unit, const struct dwarf_bounds *bounds)
+		     const struct dwarf_unit *unit, const struct dwarf_bounds *bounds,
+		     const struct dwarf_asked *asked)
 {
 	_cleanup_free_ uint8_t *buffer = NULL;
-	struct program program = {.unit = *unit, .bounds = bounds};
+	struct program program = {.unit = *unit, .bounds = bounds, .asked = asked};
 	struct dwarf_lines lines = {0};
 	struct dwarf_cursor *cursor = &program.entries.cursor;
 	const uint8_t *bytes;

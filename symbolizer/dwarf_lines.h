@@ -40,10 +40,12 @@ struct dwarf_lines {
 	VEC(struct dwarf_string) folders;
 };
 
-/* A program that is damaged ends there: its whole sequences stay. -ENOMEM,
- * -E2BIG; -EBADMSG for a header that cannot be read. */
+/* asked: only the rows of these addresses are kept; NULL: all. A program that is
+ * damaged ends there: its whole sequences stay. -ENOMEM, -E2BIG; -EBADMSG for a
+ * header that cannot be read. */
 int dwarf_lines_init(struct dwarf_lines *ret, struct dwarf_file *file,
-		     const struct dwarf_unit *unit, const struct dwarf_bounds *bounds);
+		     const struct dwarf_unit *unit, const struct dwarf_bounds *bounds,
+		     const struct dwarf_asked *asked);
 void dwarf_lines_deinit(struct dwarf_lines *lines);
 size_t dwarf_lines_memory(const struct dwarf_lines *lines);
 /* The row that covers an ELF address, or NULL. */

@@ -386,11 +386,11 @@ static bool read_first(struct dwarf_file *file, struct dwarf_unit *unit,
 }
 
 /* Where a table ends is known when it has been read: more and more of the section
- * is tried. `first`: only the first abbreviation is wanted. */
-static int read_abbrevs(struct dwarf_file *file, const struct dwarf_unit *unit, bool first,
+ * is tried. only: the code of the one that is wanted; 0: all are. */
+static int read_abbrevs(struct dwarf_file *file, const struct dwarf_unit *unit, uint64_t only,
 			struct dwarf_abbrevs *ret)
 {
-	uint64_t size = file->sections[DWARF_ABBREV].size, left, want = first ? 512 : 8192;
+	uint64_t size = file->sections[DWARF_ABBREV].size, left, want = only ? 4096 : 16384;
 	uint8_t *buffer = NULL;
 	size_t capacity = 0;
 	int r;
@@ -410,10 +410,9 @@ static int read_abbrevs(struct dwarf_file *file, const struct dwarf_unit *unit, 
 			break;
 		}
 		cursor = cursor_of(bytes, want);
-		r = first ? dwarf_abbrevs_init_first(ret, &cursor, &unit->encoding)
-			  : dwarf_abbrevs_init(ret, &cursor, &unit->encoding);
-		want *= 16;
-	} while (r == -EBADMSG && want / 16 < left);
+		r = dwarf_abbrevs_init_one(ret, &cursor, &unit->encoding, only);
+		want *= 4;
+	} while (r == -EBADMSG && want / 4 < left);
 	free(buffer);
 	return r;
 }
@@ -421,21 +420,17 @@ static int read_abbrevs(struct dwarf_file *file, const struct dwarf_unit *unit, 
 int dwarf_unit_abbrevs(struct dwarf_file *file, const struct dwarf_unit *unit,
 		       struct dwarf_abbrevs *ret)
 {
-	return read_abbrevs(file, unit, false, ret);
+	return read_abbrevs(file, unit, 0, ret);
 }
 
-/* Mostly the first entry has the first abbreviation, and then no other is read. */
-static int abbrevs_for(struct dwarf_file *file, const struct dwarf_unit *unit, const uint8_t *bytes,
-		       size_t size, struct dwarf_abbrevs *ret)
+/* The unit's own abbreviation is all that its first entry needs. */
+static int abbrev_for(struct dwarf_file *file, const struct dwarf_unit *unit, const uint8_t *bytes,
+		      size_t size, struct dwarf_abbrevs *ret)
 {
 	struct dwarf_cursor cursor = cursor_of(bytes, size);
 	uint64_t code = cursor_uleb(&cursor);
-	int r = read_abbrevs(file, unit, true, ret);
 
-	if (r < 0 || dwarf_abbrevs_find(ret, code))
-		return r;
-	dwarf_abbrevs_deinit(ret);
-	return read_abbrevs(file, unit, false, ret);
+	return code ? read_abbrevs(file, unit, code, ret) : -EBADMSG;
 }
 
 /* A unit whose first entry cannot be read stays, without ranges. */
@@ -451,7 +446,7 @@ static int describe(struct dwarf_file *file, struct dwarf_unit *unit)
 		struct dwarf_abbrevs abbrevs = {0};
 		uint32_t want = left < sizes[i] ? (uint32_t)left : sizes[i], got = 0;
 		const uint8_t *bytes = dwarf_file_peek(file, DWARF_INFO, unit->entries, want, &got);
-		int r = bytes ? abbrevs_for(file, unit, bytes, want, &abbrevs) : -EIO;
+		int r = bytes ? abbrev_for(file, unit, bytes, want, &abbrevs) : -EIO;
 
 		if (r < 0)
 			return r == -ENOMEM ? r : 0;

@@ -2,6 +2,7 @@
 #include "symbolizer/named_file.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/log.h"
@@ -86,6 +87,7 @@ void named_file_deinit(struct named_file *file)
 	symtab_deinit(&file->debug);
 	function_starts_deinit(&file->starts);
 	dwarf_frames_close(file->dwarf);
+	name_cache_deinit(&file->cache);
 }
 
 static int check_build(const struct named_file *file, const struct elf_image *debug, int fd,
@@ -117,6 +119,7 @@ int named_file_add_debug(struct named_file *file, int fd, struct error *error)
 	if (r < 0)
 		return r;
 	symtab_deinit(&file->debug);
+	name_cache_deinit(&file->cache); /* they say more now */
 	file->debug = symtab;
 	return 0;
 }
@@ -133,27 +136,179 @@ bool named_file_take_dwarf(struct named_file *file, int fd, size_t memory_max)
 		return false;
 	}
 	dwarf_frames_close(file->dwarf);
+	name_cache_deinit(&file->cache);
 	file->dwarf = dwarf;
 	return true;
 }
 
-int named_file_put(const struct named_file *file, uint64_t place, bool is_address,
-		   const struct dwarf_frames_style *style, struct wire_out *out)
-{
-	uint64_t address = place, start;
-	const char *symbol;
-	int r;
+/* ---- answers ---- */
 
-	if (!is_address && !elf_image_address(&file->image, place, &address))
-		return wire_out_nameless(out, 0);
+#define ROUND_MAX 65536u /* places that are looked up at once */
+
+struct missing { /* a place that was not asked for yet */
+	uint64_t address; /* ELF address; 0: it is none */
+	uint64_t place;
+	uint32_t unit; /* of the debug information */
+};
+
+struct round {
+	struct named_file *file;
+	struct dwarf_frames_style style;
+	VEC(struct missing) missing;
+	VEC(uint64_t) addresses; /* of these, ascending */
+};
+
+static int compare(const void *left, const void *right)
+{
+	const struct missing *a = left, *b = right;
+
+	if (a->address != b->address)
+		return a->address < b->address ? -1 : 1;
+	return (a->place > b->place) - (a->place < b->place);
+}
+
+static int compare_units(const void *left, const void *right)
+{
+	const struct missing *a = left, *b = right;
+
+	if (a->unit != b->unit)
+		return a->unit < b->unit ? -1 : 1;
+	return compare(left, right);
+}
+
+static int collect(struct round *round, const uint64_t *places, size_t count)
+{
+	struct named_file *file = round->file;
+
+	vec_clear(&round->missing);
+	for (size_t i = 0; i < count; i++) {
+		struct missing missing = {.address = places[i], .place = places[i]};
+
+		if (name_cache_find(&file->cache, places[i]))
+			continue;
+		if (!file->style.addresses &&
+		    !elf_image_address(&file->image, places[i], &missing.address))
+			missing.address = 0;
+		if (vec_push(&round->missing, missing) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Addresses ascending, what is missing unit by unit. */
+static int arrange(struct round *round)
+{
+	struct missing *items = round->missing.items;
+	size_t count = round->missing.count;
+
+	qsort(items, count, sizeof(*items), compare);
+	vec_clear(&round->addresses);
+	if (vec_reserve(&round->addresses, count) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		round->addresses.items[round->addresses.count++] = items[i].address;
+		items[i].unit = dwarf_index_unit(round->file->dwarf, items[i].address);
+	}
+	qsort(items, count, sizeof(*items), compare_units);
+	return 0;
+}
+
+static int look_up(struct round *round, const struct missing *missing)
+{
+	struct named_file *file = round->file;
+	struct symbolizer_frame frames[WIRE_FRAMES_MAX];
+	uint64_t address = missing->address, start = 0;
+	const char *symbol;
+	uint32_t count;
+
+	if (!address)
+		return name_cache_add(&file->cache, missing->place, NULL, 0, 0);
 	symbol = symtab_find(&file->debug, address);
 	if (!symbol)
 		symbol = symtab_find(&file->symtab, address);
-	r = dwarf_frames_put(out, file->dwarf, address, symbol, style);
-	if (r)
-		return r < 0 ? r : 0;
-	if (!function_starts_find(&file->starts, address, &start) ||
-	    !elf_image_offset(&file->image, start, &start))
+	count = dwarf_frames_find(file->dwarf, address, symbol, &round->style, frames);
+	if (!count && (!function_starts_find(&file->starts, address, &start) ||
+		       !elf_image_offset(&file->image, start, &start)))
 		start = 0;
-	return wire_out_nameless(out, start);
+	return name_cache_add(&file->cache, missing->place, frames, count, start);
+}
+
+static int look_up_all(struct round *round)
+{
+	struct named_file *file = round->file;
+	int r = 0;
+
+	if (!round->missing.count)
+		return 0;
+	if (file->dwarf)
+		r = arrange(round);
+	if (r < 0)
+		return r;
+	if (file->dwarf)
+		dwarf_index_begin(file->dwarf, &(struct dwarf_asked){round->addresses.items,
+								     round->addresses.count});
+	for (size_t i = 0; i < round->missing.count && !r; i++) {
+		if (!name_cache_find(&file->cache, round->missing.items[i].place))
+			r = look_up(round, &round->missing.items[i]);
+	}
+	if (file->dwarf)
+		dwarf_index_end(file->dwarf);
+	return r;
+}
+
+static int put_round(struct round *round, const uint64_t *places, size_t count,
+		     struct wire_out *out)
+{
+	struct name_cache *cache = &round->file->cache;
+	int r = collect(round, places, count);
+
+	if (!r)
+		r = look_up_all(round);
+	if (!r)
+		r = name_cache_begin(cache, !out->count);
+	for (size_t i = 0; i < count && !r; i++)
+		r = name_cache_tell(cache, name_cache_find(cache, places[i]), out);
+	return r;
+}
+
+static bool same_style(const struct named_file_style *a, const struct named_file_style *b)
+{
+	return a->addresses == b->addresses && a->no_inlines == b->no_inlines && a->form == b->form;
+}
+
+int named_file_put(struct named_file *file, const uint64_t *places, size_t count,
+		   const struct named_file_style *style, struct demangler *demangler,
+		   size_t memory_max, struct wire_out *out)
+{
+	struct round round = {.file = file,
+			      .style = {.no_inlines = style->no_inlines,
+					.form = style->form,
+					.demangler = demangler}};
+	int r = 0;
+
+	if (!same_style(&file->style, style))
+		name_cache_deinit(&file->cache);
+	file->style = *style;
+	for (size_t at = 0, more; at < count && !r; at += more) {
+		more = count - at < ROUND_MAX ? count - at : ROUND_MAX;
+		if (name_cache_memory(&file->cache) > memory_max)
+			name_cache_deinit(&file->cache);
+		r = put_round(&round, places + at, more, out);
+	}
+	vec_free(&round.missing);
+	vec_free(&round.addresses);
+	return r;
+}
+
+size_t named_file_memory(const struct named_file *file)
+{
+	return name_cache_memory(&file->cache) +
+	       (file->dwarf ? dwarf_index_memory(file->dwarf) : 0);
+}
+
+void named_file_trim(struct named_file *file)
+{
+	name_cache_deinit(&file->cache);
+	if (file->dwarf)
+		dwarf_index_trim(file->dwarf);
 }

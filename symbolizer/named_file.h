@@ -15,7 +15,14 @@
 #include "symbolizer/dwarf_frames.h"
 #include "symbolizer/elf_image.h"
 #include "symbolizer/function_starts.h"
+#include "symbolizer/name_cache.h"
 #include "symbolizer/symtab.h"
+
+struct named_file_style {
+	bool addresses; /* what is asked for are ELF addresses, not file offsets */
+	bool no_inlines; /* only the outermost function, with the place of the address */
+	enum demangle_form form;
+};
 
 struct named_file {
 	struct elf_image image;
@@ -24,6 +31,8 @@ struct named_file {
 	struct symtab debug; /* of its debug file; empty without one */
 	struct function_starts starts; /* of functions that symtab does not name */
 	struct dwarf_index *dwarf; /* the debug file's, or its own; NULL: there is none */
+	struct name_cache cache; /* of what was asked in this way: */
+	struct named_file_style style;
 };
 
 /* Everything but DWARF. The descriptor stays the caller's and may be closed. As
@@ -36,6 +45,12 @@ int named_file_add_debug(struct named_file *file, int fd, struct error *error);
 /* The DWARF in the file or its debug file; true: the descriptor is `file`'s now.
  * Names come from the symbols where this cannot be had. */
 bool named_file_take_dwarf(struct named_file *file, int fd, size_t memory_max);
-/* Puts the names of a file offset, or of an ELF address, into an answer: 0 or -ENOMEM. */
-int named_file_put(const struct named_file *file, uint64_t place, bool is_address,
-		   const struct dwarf_frames_style *style, struct wire_out *out);
+/* Puts the names of places into an answer, in their order. Those that were asked for
+ * before are remembered, up to `memory_max` bytes of them. 0 or -ENOMEM. */
+int named_file_put(struct named_file *file, const uint64_t *places, size_t count,
+		   const struct named_file_style *style, struct demangler *demangler,
+		   size_t memory_max, struct wire_out *out);
+/* Bytes held that can be had again by reading. */
+size_t named_file_memory(const struct named_file *file);
+/* Lets go of them. */
+void named_file_trim(struct named_file *file);

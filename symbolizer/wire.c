@@ -61,16 +61,63 @@ bool wire_get_header(const void *packet, size_t size, struct wire_header *ret)
 void wire_out_deinit(struct wire_out *out)
 {
 	strtab_deinit(&out->strings);
+	vec_free(&out->numbers);
+	strbuf_deinit(&out->texts);
 	strbuf_deinit(&out->records);
+}
+
+/* Number 0 is always "". */
+uint32_t wire_out_text(struct wire_out *out, const char *text, size_t length)
+{
+	if (!length)
+		return 0;
+	strbuf_bytes(&out->texts, text, (uint32_t)length);
+	strbuf_u8(&out->texts, 0);
+	return ++out->text_count;
 }
 
 static int put_string(struct wire_out *out, const char *text, size_t max)
 {
-	uint32_t id = strtab_add(&out->strings, text ? text : "", text ? strnlen(text, max) : 0);
+	size_t length = text ? strnlen(text, max) : 0;
+	uint32_t id = strtab_add(&out->strings, length ? text : "", length);
 
 	if (id == UINT32_MAX)
 		return -ENOMEM;
-	strbuf_u32(&out->records, id);
+	if (!out->numbers.count && vec_push(&out->numbers, 0) < 0)
+		return -ENOMEM;
+	if (id == out->numbers.count &&
+	    vec_push(&out->numbers, wire_out_text(out, text, length)) < 0)
+		return -ENOMEM;
+	strbuf_u32(&out->records, out->numbers.items[id]);
+	return 0;
+}
+
+#define FRAME_SIZE 17u /* bytes, as wire.h lists them */
+
+static uint8_t *put_u32(uint8_t *to, uint32_t value)
+{
+	value = htole32(value);
+	memcpy(to, &value, sizeof(value));
+	return to + sizeof(value);
+}
+
+int wire_out_frames(struct wire_out *out, const struct wire_frame *frames, uint32_t count)
+{
+	size_t size = 1 + (size_t)count * FRAME_SIZE;
+	uint8_t *to = strbuf_room(&out->records, size);
+
+	out->count++;
+	if (!to || strbuf_error(&out->texts))
+		return -ENOMEM;
+	*to++ = (uint8_t)count;
+	for (uint32_t i = 0; i < count; i++) {
+		to = put_u32(to, frames[i].name);
+		to = put_u32(to, 0); /* its module: the file's own */
+		to = put_u32(to, frames[i].file);
+		to = put_u32(to, frames[i].line);
+		*to++ = frames[i].inlined;
+	}
+	out->records.length += size;
 	return 0;
 }
 
@@ -124,16 +171,12 @@ int wire_out_mapping(struct wire_out *out, const struct symbolizer_mapping *mapp
 
 int wire_out_finish(const struct wire_out *out, struct strbuf *ret)
 {
-	uint32_t strings = strtab_count(&out->strings);
-
-	strbuf_u32(ret, strings);
-	for (uint32_t i = 0; i < strings; i++) {
-		const char *text = strtab_get(&out->strings, i);
-		uint32_t length = (uint32_t)strtab_length(&out->strings, i);
-
-		strbuf_bytes(ret, text, length);
-		strbuf_u8(ret, 0);
-	}
+	if (strbuf_error(&out->texts) || strbuf_error(&out->records))
+		return -ENOMEM;
+	strbuf_u32(ret, out->text_count + 1);
+	strbuf_bytes(ret, "", 0);
+	strbuf_u8(ret, 0);
+	strbuf_append(ret, out->texts.data, out->texts.length);
 	strbuf_u32(ret, out->count);
 	strbuf_append(ret, out->records.data, out->records.length);
 	return strbuf_error(ret);

@@ -91,10 +91,13 @@ void wire_put_header(uint8_t bytes[WIRE_HEADER_SIZE], const struct wire_header *
 /* False if the packet is shorter than a header or its size does not agree. */
 bool wire_get_header(const void *packet, size_t size, struct wire_header *ret);
 
-/* An answer under way in the worker: strings are interned, records refer to
- * them, and wire_out_finish() puts the strings first. */
+/* An answer under way in the worker: records refer to strings by number, and
+ * wire_out_finish() puts the strings first. */
 struct wire_out {
-	struct strtab strings;
+	struct strtab strings; /* those that are to be told once */
+	VEC(uint32_t) numbers; /* of each of these, in the answer */
+	struct strbuf texts; /* all of them, as they are told */
+	uint32_t text_count;
 	struct strbuf records;
 	uint32_t count;
 };
@@ -103,6 +106,15 @@ int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, u
 /* An address without a name: the file offset where its function begins, or 0. */
 int wire_out_nameless(struct wire_out *out, uint64_t start);
 int wire_out_mapping(struct wire_out *out, const struct symbolizer_mapping *mapping);
+/* For who knows himself which texts he told already: adds one, and gives its number. */
+uint32_t wire_out_text(struct wire_out *out, const char *text, size_t length);
+struct wire_frame {
+	uint32_t name, file; /* numbers of texts */
+	uint32_t line;
+	bool inlined;
+};
+/* An address's frames, at least one, by such numbers. -ENOMEM. */
+int wire_out_frames(struct wire_out *out, const struct wire_frame *frames, uint32_t count);
 /* Appends strings, count and records; -ENOMEM. */
 int wire_out_finish(const struct wire_out *out, struct strbuf *ret);
 

@@ -50,6 +50,10 @@ struct worker {
 	uint64_t dwarf_max; /* bytes that all files' debug information may take */
 };
 
+/* Of what debug information may take, what the answers kept of one file may. */
+#define NAMES_SHARE 4
+
+typedef VEC(uint64_t) places;
 struct request {
 	struct reader reader;
 	int fd; /* stays the channel's, unless set to -1 */
@@ -226,15 +230,13 @@ static void limit_dwarf(struct worker *worker, const struct parsed *now)
 {
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < worker->images.count; i++) {
-		if (worker->images.items[i]->file.dwarf)
-			sum += dwarf_index_memory(worker->images.items[i]->file.dwarf);
-	}
+	for (size_t i = 0; i < worker->images.count; i++)
+		sum += named_file_memory(&worker->images.items[i]->file);
 	if (sum <= worker->dwarf_max)
 		return;
 	for (size_t i = 0; i < worker->images.count; i++) {
-		if (worker->images.items[i] != now && worker->images.items[i]->file.dwarf)
-			dwarf_index_trim(worker->images.items[i]->file.dwarf);
+		if (worker->images.items[i] != now)
+			named_file_trim(&worker->images.items[i]->file);
 	}
 	malloc_trim(0);
 }
@@ -253,32 +255,47 @@ static enum demangle_form form_of(uint32_t flags)
 	return flags & SYMBOLIZER_DEMANGLE_SHORT ? DEMANGLE_SHORT : DEMANGLE_NONE;
 }
 
+/* The rest of a request: as they are on the wire. */
+static int read_places(struct request *request, places *ret)
+{
+	size_t count = reader_left(&request->reader) / sizeof(uint64_t);
+
+	if (vec_reserve(ret, count) < 0)
+		return -ENOMEM;
+	while (ret->count < count)
+		ret->items[ret->count++] = reader_u64(&request->reader);
+	return 0;
+}
+
 static int handle_image_names(struct worker *worker, struct request *request, struct strbuf *answer,
 			      struct error *error)
 {
 	uint64_t *at = hashmap_get(&worker->index, reader_u32(&request->reader));
 	uint32_t flags = reader_u32(&request->reader);
-	struct dwarf_frames_style style = {.no_inlines = flags & SYMBOLIZER_NO_INLINES,
-					   .form = form_of(flags),
-					   .demangler = &worker->demangler};
+	struct named_file_style style = {.addresses = flags & SYMBOLIZER_ELF_ADDRESSES,
+					 .no_inlines = flags & SYMBOLIZER_NO_INLINES,
+					 .form = form_of(flags)};
 	struct wire_out out = {0};
+	places asked = {0};
 	struct parsed *parsed;
-	int r = 0;
+	int r;
 
 	if (!at) /* the client hands it over again */
 		return error_set(error, -ESTALE, "the file is not open any more");
 	parsed = worker->images.items[*at];
 	parsed->used = worker->requests;
-	while (reader_left(&request->reader) && !r)
-		r = named_file_put(&parsed->file, reader_u64(&request->reader),
-				   flags & SYMBOLIZER_ELF_ADDRESSES, &style, &out);
+	r = read_places(request, &asked);
+	if (!r && !complete(request))
+		r = malformed(error);
+	else if (!r)
+		r = named_file_put(&parsed->file, asked.items, asked.count, &style,
+				   &worker->demangler, worker->dwarf_max / NAMES_SHARE, &out);
 	if (!r)
 		r = wire_out_finish(&out, answer);
 	wire_out_deinit(&out);
+	vec_free(&asked);
 	limit_dwarf(worker, parsed);
-	if (!reader_ok(&request->reader))
-		return malformed(error);
-	return r ? error_set(error, r, "out of memory for names") : 0;
+	return r == -ENOMEM ? error_set(error, r, "out of memory for names") : r;
 }
 
 static int handle_kernel_load(struct worker *worker, struct request *request, struct strbuf *answer,

@@ -50,6 +50,11 @@ static bool room(struct strbuf *buf, size_t n)
 	return true;
 }
 
+uint8_t *strbuf_room(struct strbuf *buf, size_t n)
+{
+	return room(buf, n) ? (uint8_t *)buf->data + buf->length : NULL;
+}
+
 void strbuf_append(struct strbuf *buf, const void *bytes, size_t n)
 {
 	if (!n || !room(buf, n))

@@ -39,5 +39,8 @@ void strbuf_u8(struct strbuf *buf, uint8_t value);
 void strbuf_u16(struct strbuf *buf, uint16_t value);
 void strbuf_u32(struct strbuf *buf, uint32_t value);
 void strbuf_u64(struct strbuf *buf, uint64_t value);
+/* Room for n more bytes, to be written by the caller and counted in `length`; NULL: there
+ * is no memory. The text has no NUL until the next append. */
+uint8_t *strbuf_room(struct strbuf *buf, size_t n);
 /* u32 length, then the bytes. */
 void strbuf_bytes(struct strbuf *buf, const void *bytes, uint32_t n);

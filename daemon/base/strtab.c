@@ -69,3 +69,10 @@ size_t strtab_length(const struct strtab *tab, uint32_t id)
 {
 	return id < tab->next.count ? tab->offsets.items[id + 1] - tab->offsets.items[id] - 1 : 0;
 }
+
+size_t strtab_memory(const struct strtab *tab)
+{
+	return tab->bytes.capacity + tab->offsets.capacity * sizeof(*tab->offsets.items) +
+	       tab->next.capacity * sizeof(*tab->next.items) +
+	       tab->index.capacity * (sizeof(*tab->index.slots) + 1);
+}

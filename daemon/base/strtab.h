@@ -28,3 +28,5 @@ uint32_t strtab_count(const struct strtab *tab);
 /* Valid until the next add; an id out of range gives "". */
 const char *strtab_get(const struct strtab *tab, uint32_t id);
 size_t strtab_length(const struct strtab *tab, uint32_t id);
+/* Bytes held. */
+size_t strtab_memory(const struct strtab *tab);

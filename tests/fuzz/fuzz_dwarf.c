@@ -26,6 +26,22 @@ static void ask(struct dwarf_index *index, uint64_t address)
 	}
 }
 
+/* Units that are read for some addresses alone, and asked for others too. */
+static void ask_in_rounds(struct dwarf_index *index)
+{
+	uint64_t addresses[ADDRESSES];
+
+	for (uint64_t round = 0; round < 3; round++) {
+		for (uint64_t i = 0; i < ADDRESSES; i++)
+			addresses[i] = 0x401000 + round + 3 * i;
+		dwarf_index_begin(index, &(struct dwarf_asked){addresses, ADDRESSES});
+		for (uint64_t i = 0; i < ADDRESSES; i++)
+			ask(index, addresses[i]);
+		ask(index, index->ranges.count ? index->ranges.items[0].start : 1);
+		dwarf_index_end(index);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct dwarf_bounds everywhere = {1, UINT64_MAX};
@@ -42,6 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		free(file);
 	} else if (!dwarf_index_init(&index, file, &everywhere, 1u << 20, &error)) {
+		ask_in_rounds(&index);
 		for (size_t i = 0; i < index.ranges.count && i < ADDRESSES; i++) {
 			ask(&index, index.ranges.items[i].start);
 			ask(&index, index.ranges.items[i].end - 1);

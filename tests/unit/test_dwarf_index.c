@@ -222,6 +222,86 @@ START_TEST(between_and_outside)
 }
 END_TEST
 
+/* One answer as a text, for those of frames go with the next question. */
+static void answer_text(struct dwarf_index *index, uint64_t address, char *ret, size_t size)
+{
+	struct dwarf_frame frames[32];
+	uint32_t count = dwarf_index_find(index, address, frames, 32);
+	size_t at = (size_t)snprintf(ret, size, "%#llx:", (unsigned long long)address);
+
+	for (uint32_t i = 0; i < count && at < size; i++)
+		at += (size_t)snprintf(ret + at, size - at, " %s%s %s:%u", frames[i].name,
+				       frames[i].inlined ? "[i]" : "", frames[i].file,
+				       frames[i].line);
+}
+
+#define ROUND 40
+
+/* Addresses all over the code, ascending. */
+static void spread(const struct dwarf_index *index, unsigned round, uint64_t addresses[ROUND])
+{
+	const struct dwarf_unit_range *ranges = index->ranges.items;
+	uint64_t start = ranges[0].start, end = ranges[index->ranges.count - 1].reach;
+
+	for (uint64_t i = 0; i < ROUND; i++)
+		addresses[i] = start + (end - start) * i / ROUND + round;
+}
+
+/* Read for some addresses alone, a unit says of them what it says as a whole. */
+START_TEST(in_rounds)
+{
+	struct dwarf_index whole, rounds;
+	uint64_t addresses[ROUND];
+	char path[256], name[64], want[4096], got[4096];
+
+	snprintf(name, sizeof(name), "rounds_%s", builds[_i].name);
+	build(name, builds[_i].compiler, builds[_i].flags, path);
+	index_open(path, &whole);
+	index_open(path, &rounds);
+	for (unsigned round = 0; round < 4; round++) {
+		spread(&whole, round, addresses);
+		dwarf_index_begin(&rounds, &(struct dwarf_asked){addresses, ROUND});
+		for (unsigned i = 0; i < ROUND; i++) {
+			answer_text(&whole, addresses[i], want, sizeof(want));
+			answer_text(&rounds, addresses[i], got, sizeof(got));
+			ck_assert_str_eq(got, want);
+		}
+		dwarf_index_end(&rounds);
+	}
+	index_close(&rounds);
+	index_close(&whole);
+}
+END_TEST
+
+/* What a round read of a unit goes with it; the third one's stays. */
+START_TEST(rounds_keep_nothing_at_first)
+{
+	struct dwarf_index index;
+	struct dwarf_frame frames[4];
+	uint64_t address;
+	char path[256];
+
+	build("passing", "gcc", "-g -O2", path);
+	address = address_of(path, "mark_inner");
+	index_open(path, &index);
+	for (unsigned round = 0; round < 3; round++) {
+		dwarf_index_begin(&index, &(struct dwarf_asked){&address, 1});
+		ck_assert_uint_eq(dwarf_index_find(&index, address, frames, 4), 3);
+		dwarf_index_end(&index);
+		ck_assert_int_eq(index.loaded.items[0].has_functions, round == 2);
+		ck_assert_int_eq(index.loaded.items[0].functions.spans.count > 0, round == 2);
+		ck_assert_int_eq(index.loaded.items[0].lines.rows.count > 0, round == 2);
+	}
+	/* With a part of it, of a unit that was let go of. */
+	dwarf_index_trim(&index);
+	dwarf_index_begin(&index, &(struct dwarf_asked){&address, 1});
+	ck_assert_uint_eq(dwarf_index_find(&index, address, frames, 4), 3);
+	dwarf_index_trim(&index);
+	ck_assert_uint_eq(dwarf_index_find(&index, address, frames, 4), 3);
+	index_close(&index);
+}
+END_TEST
+
 /* Everything is let go of before each question, and read again. */
 START_TEST(with_no_memory_to_keep_anything)
 {
@@ -350,12 +430,15 @@ int main(void)
 	workshop_open(&shop);
 	tcase_set_timeout(tcase, 60);
 	for (int i = 0; i < BUILDS; i++) {
-		if (builds[i].compiler[0] == 'g' ? gcc : clang)
+		if (builds[i].compiler[0] == 'g' ? gcc : clang) {
 			tcase_add_loop_test(tcase, each_way_to_write_it, i, i + 1);
-		else
+			tcase_add_loop_test(tcase, in_rounds, i, i + 1);
+		} else {
 			workshop_skip(builds[i].name, "its compiler is not there");
+		}
 	}
 	workshop_add(tcase, gcc, "no gcc", between_and_outside);
+	workshop_add(tcase, gcc, "no gcc", rounds_keep_nothing_at_first);
 	workshop_add(tcase, gcc, "no gcc", with_no_memory_to_keep_anything);
 	workshop_add(tcase, gcc && dwz, "no dwz", a_file_that_dwz_made_smaller);
 	workshop_add(tcase, gcc, "no gcc", a_file_that_becomes_shorter);

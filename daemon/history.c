@@ -311,6 +311,7 @@ static void *run(void *context)
 	while (wait_for_work(history)) {
 		if (clock_boot_ns() >= history->retry_at)
 			write_waiting(history);
+		copy_stats(history);
 		drop_surplus(history);
 		answer_all(history);
 		tidy(history);
@@ -383,6 +384,7 @@ int history_create(const struct history_store_options *options, struct error *er
 		return r;
 	}
 	init_locks(history);
+	history->stats.store = history->store.stats;
 	history->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = history->ready < 0 ? -errno : start_thread(history);
 	if (r < 0) {

@@ -61,7 +61,7 @@ static void keep(uint64_t at_s)
 	snprintf(text, sizeof(text),
 		 "start %" PRIu64 "\nduration %llu\nvalue samples count\nvalue cpu nanoseconds\n"
 		 "default 1\nprocess 10 1 redis 0 0 5\nof 0 0\nstack redis;main;serve 1 7\n",
-		 begin + at_s * SECOND, (unsigned long long)SECOND);
+		 (uint64_t)(begin + at_s * SECOND), (unsigned long long)SECOND);
 	profile = profile_from_text(text);
 	profile->event = profile_string(profile, "cpu-clock");
 	history_keep(history, profile);

@@ -24,7 +24,7 @@ struct day {
 	sqlite3 *db;
 	struct error *error;
 	struct profile *profile;
-	struct hashmap strings, frames, stacks, processes, services;
+	struct hashmap strings, frames, stacks, processes, services, series_map;
 	sqlite3_stmt *string, *frame, *stack, *process, *service, *series;
 	uint32_t value_map[PROFILE_VALUES_MAX];
 	uint32_t width;
@@ -38,6 +38,7 @@ static void day_deinit(struct day *day)
 	hashmap_deinit(&day->stacks);
 	hashmap_deinit(&day->processes);
 	hashmap_deinit(&day->services);
+	hashmap_deinit(&day->series_map);
 	sqlite3_finalize(day->string);
 	sqlite3_finalize(day->frame);
 	sqlite3_finalize(day->stack);
@@ -310,12 +311,6 @@ static int add_counts(struct day *day, int64_t window)
 				   : history_database_error(day->db, "cannot be read", day->error);
 }
 
-static bool has_filter(const struct history_query *query)
-{
-	return query->pid || query->comm[0] || query->cgroup[0] || query->unit[0] ||
-	       query->container[0];
-}
-
 /* What the series of a row is called in the profile; false in *ret_passes: not asked for. */
 static int get_series(struct day *day, const struct series *from, struct series *ret,
 		      bool *ret_passes)
@@ -338,7 +333,7 @@ static int get_series(struct day *day, const struct series *from, struct series 
 		.kind = from->kind,
 		.step_ns = from->step_ns,
 	};
-	*ret_passes = !has_filter(&day->reader->query);
+	*ret_passes = !history_query_has_filter(&day->reader->query);
 	if (!process)
 		return 0; /* the machine's: nobody's who is asked for by name */
 	r = service_passes(day, service, ret_passes);
@@ -349,20 +344,40 @@ static int get_series(struct day *day, const struct series *from, struct series 
 	return r;
 }
 
+/* The index of the profile's, or PROFILE_NONE. */
+static int want_series(struct day *day, const struct series *from, uint32_t *ret)
+{
+	const uint64_t *known = hashmap_get(&day->series_map, from->name);
+	uint32_t index = PROFILE_NONE;
+	struct series like;
+	bool passes;
+	int r;
+
+	if (known) {
+		*ret = (uint32_t)*known;
+		return 0;
+	}
+	r = get_series(day, from, &like, &passes);
+	if (r)
+		return r;
+	if (passes) {
+		index = profile_add_series(day->profile, &like);
+		if (index == PROFILE_NONE)
+			return out_of_memory(day->error);
+	}
+	*ret = index;
+	return hashmap_put(&day->series_map, from->name, index) ? out_of_memory(day->error) : 0;
+}
+
 static int join_all(struct day *day, const struct series_list *list, uint64_t shift_ns)
 {
 	for (size_t i = 0; i < list->count; i++) {
-		struct series like;
 		uint32_t index;
-		bool passes;
-		int r = get_series(day, &list->items[i], &like, &passes);
+		int r = want_series(day, &list->items[i], &index);
 
 		if (r)
 			return r;
-		if (!passes)
-			continue;
-		index = profile_add_series(day->profile, &like);
-		if (index == PROFILE_NONE ||
+		if (index != PROFILE_NONE &&
 		    series_join(&day->profile->series.items[index], &list->items[i], shift_ns))
 			return out_of_memory(day->error);
 	}
@@ -475,7 +490,7 @@ static int add_window(struct day *day, sqlite3_stmt *select)
 	r = add_profiles(day, sqlite3_column_int64(select, 0));
 	if (!r)
 		r = add_counts(day, sqlite3_column_int64(select, 0));
-	if (!r)
+	if (!r && reader->query.step_ns)
 		r = add_series(day, sqlite3_column_int64(select, 0), span.start_ns);
 	if (!r)
 		r = add_marks(day, sqlite3_column_int64(select, 0));

@@ -42,8 +42,7 @@ static int look_up(struct history_dictionary *dictionary, const char *bytes, siz
 	int64_t hash = (int64_t)XXH3_64bits(bytes, size);
 	int step, r = 0;
 
-	sqlite3_bind_int64(dictionary->find, 1, hash);
-	dictionary->bind(dictionary->find, bytes, size);
+	dictionary->bind(dictionary->find, hash, bytes, size);
 	step = sqlite3_step(dictionary->find);
 	if (step == SQLITE_ROW)
 		*ret = sqlite3_column_int64(dictionary->find, 0);
@@ -52,8 +51,7 @@ static int look_up(struct history_dictionary *dictionary, const char *bytes, siz
 	sqlite3_reset(dictionary->find);
 	if (r || step == SQLITE_ROW)
 		return r;
-	sqlite3_bind_int64(dictionary->insert, 1, hash);
-	dictionary->bind(dictionary->insert, bytes, size);
+	dictionary->bind(dictionary->insert, hash, bytes, size);
 	r = history_database_step(dictionary->insert, error);
 	if (!r)
 		*ret = sqlite3_last_insert_rowid(dictionary->db);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Which row of a table holds some bytes: strings, frames and stacks are written once a
- * database, found by a hash of them and compared. Rows found lately are remembered, for
- * nearly all that a window has was in the window before.
+ * Which row of a table holds some bytes: strings, frames, stacks, services and the like are
+ * written once a database, looked for before they are written, and remembered, for nearly
+ * all that a window has was in the window before.
  */
 #pragma once
 
@@ -13,8 +13,9 @@
 #include "daemon/base/vec.h"
 #include "daemon/history_database.h"
 
-/* Binds the bytes to a statement's parameters from the second on; the first is the hash. */
-typedef void history_bind_fn(sqlite3_stmt *statement, const char *bytes, size_t size);
+/* Binds the bytes, or what they stand for, to a statement's parameters; tables without an
+ * index of their own over the bytes have one over the hash. */
+typedef void history_bind_fn(sqlite3_stmt *statement, int64_t hash, const char *bytes, size_t size);
 
 struct history_dictionary {
 	sqlite3 *db;
@@ -24,7 +25,7 @@ struct history_dictionary {
 	VEC(int64_t) rows; /* by the ids of `keys`; 0: not known */
 };
 
-/* `find` selects an id, `insert` makes a row; both take the hash and what `bind` binds. */
+/* `find` selects an id, `insert` makes a row; both take what `bind` binds. */
 int history_dictionary_init(struct history_dictionary *dictionary, sqlite3 *db, const char *find,
 			    const char *insert, history_bind_fn *bind, struct error *error);
 void history_dictionary_deinit(struct history_dictionary *dictionary);

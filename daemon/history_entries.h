@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The samples of one service in one window, as they lie in the database: a zstd frame
- * around numbers as protobuf's varints,
+ * The samples of one service in one window, as they lie in the database: packed
+ * (history_packed.h), numbers as protobuf's varints,
  *
  *	width                     values an entry, 1 to PROFILE_VALUES_MAX
  *	count                     entries, in the order of process, comm and stack

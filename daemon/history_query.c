@@ -18,6 +18,12 @@ bool history_query_event(const struct history_query *query, const char *event)
 	return !strcmp(query->event, event);
 }
 
+bool history_query_has_filter(const struct history_query *query)
+{
+	return query->pid || query->comm[0] || query->cgroup[0] || query->unit[0] ||
+	       query->container[0];
+}
+
 bool history_query_service(const struct history_query *query, const char *comm, const char *cgroup)
 {
 	struct service service;

@@ -13,7 +13,7 @@
 struct history_query {
 	uint64_t since_ns, until_ns; /* CLOCK_REALTIME, up to INT64_MAX; windows that
 				      * overlap are taken whole */
-	uint64_t step_ns; /* width of the result's time axis; 0: none */
+	uint64_t step_ns; /* width of the result's time axis; 0: none, and no series */
 	uint32_t pid; /* 0: all */
 	char event[16]; /* "": the CPU's, whichever it was */
 	char comm[HISTORY_FILTER_MAX];
@@ -27,5 +27,7 @@ struct history_query {
 bool history_filter_passes(const char *filter, const char *name);
 /* The event's name passes. */
 bool history_query_event(const struct history_query *query, const char *event);
+/* It asks for somebody, not for the machine. */
+bool history_query_has_filter(const struct history_query *query);
 /* A service passes: its comm and cgroup, and what follows from the latter. */
 bool history_query_service(const struct history_query *query, const char *comm, const char *cgroup);

@@ -83,6 +83,24 @@ static void drop_samples(const struct history_query *query, struct profile *prof
 	profile->values.count = kept * width;
 }
 
+static void drop_series(const struct history_query *query, struct profile *profile,
+			const bool *passes)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < profile->series.count; i++) {
+		struct series *series = &profile->series.items[i];
+
+		if (query->step_ns &&
+		    (series->process == PROFILE_NONE ? !history_query_has_filter(query)
+						     : passes[series->process]))
+			profile->series.items[kept++] = *series;
+		else
+			series_deinit(series);
+	}
+	profile->series.count = kept;
+}
+
 /* All of `from` that passes, as a profile of its own. */
 static struct profile *filtered(const struct history_query *query, const struct profile *from)
 {
@@ -99,6 +117,7 @@ static struct profile *filtered(const struct history_query *query, const struct 
 						  profile_text(kept, process->cgroup));
 	}
 	drop_samples(query, kept, passes);
+	drop_series(query, kept, passes);
 	return TAKE_PTR(kept);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Series and marks of a window of the history, in terms of a database's rows. All series
- * of a window are one blob: a zstd frame of varints,
+ * of a window are one blob: packed (history_packed.h), varints,
  *
  *	count                     series
  *	row, kind, step_ns, n     of one: its row in the table `series`, enum series_kind

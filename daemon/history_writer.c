@@ -10,77 +10,84 @@
 #include "daemon/service.h"
 #include "flamegraph/protobuf.h"
 
-#define REMEMBERED_MAX (32u << 20) /* bytes, of strings, frames and stacks together */
+#define REMEMBERED_MAX (32u << 20) /* bytes, of all dictionaries together */
 
-/* A frame's columns, all of them row ids or numbers. */
-struct frame_key {
-	int64_t name, module, file, line, address, kind;
-};
-
-static void bind_text(sqlite3_stmt *statement, const char *bytes, size_t size)
+static void bind_text(sqlite3_stmt *statement, int64_t hash, const char *bytes, size_t size)
 {
+	sqlite3_bind_int64(statement, 1, hash);
 	sqlite3_bind_text64(statement, 2, bytes, size, SQLITE_STATIC, SQLITE_UTF8);
 }
 
-static void bind_blob(sqlite3_stmt *statement, const char *bytes, size_t size)
+static void bind_blob(sqlite3_stmt *statement, int64_t hash, const char *bytes, size_t size)
 {
+	sqlite3_bind_int64(statement, 1, hash);
 	sqlite3_bind_blob64(statement, 2, bytes, size, SQLITE_STATIC);
 }
 
-static void bind_frame(sqlite3_stmt *statement, const char *bytes, size_t size)
+/* Whole numbers, one a column. */
+static void bind_numbers(sqlite3_stmt *statement, int64_t hash, const char *bytes, size_t size)
 {
-	int64_t columns[sizeof(struct frame_key) / sizeof(int64_t)];
+	int64_t number;
 
-	memcpy(columns, bytes, size);
-	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
-		sqlite3_bind_int64(statement, 2 + (int)i, columns[i]);
+	sqlite3_bind_int64(statement, 1, hash);
+	for (size_t at = 0; at + sizeof(number) <= size; at += sizeof(number)) {
+		memcpy(&number, bytes + at, sizeof(number));
+		sqlite3_bind_int64(statement, 2 + (int)(at / sizeof(number)), number);
+	}
 }
+
+/* Texts that end with a NUL, one a column; a statement that has fewer leaves the rest. */
+static void bind_fields(sqlite3_stmt *statement, int64_t hash, const char *bytes, size_t size)
+{
+	int column = 1;
+
+	(void)hash;
+	for (size_t at = 0; at < size; at += strlen(bytes + at) + 1)
+		sqlite3_bind_text(statement, column++, bytes + at, -1, SQLITE_STATIC);
+}
+
+static const struct {
+	const char *find, *insert;
+	history_bind_fn *bind;
+} tables[HISTORY_TABLE_COUNT] = {
+	[HISTORY_STRINGS] = {"SELECT id FROM string WHERE hash = ? AND text = ?",
+			     "INSERT INTO string(hash, text) VALUES(?, ?)", bind_text},
+	[HISTORY_FRAMES] = {"SELECT id FROM frame WHERE hash = ? AND name = ? AND module = ?"
+			    " AND file = ? AND line = ? AND address = ? AND kind = ?",
+			    "INSERT INTO frame(hash, name, module, file, line, address, kind)"
+			    " VALUES(?, ?, ?, ?, ?, ?, ?)",
+			    bind_numbers},
+	[HISTORY_STACKS] = {"SELECT id FROM stack WHERE hash = ? AND frames = ?",
+			    "INSERT INTO stack(hash, frames) VALUES(?, ?)", bind_blob},
+	[HISTORY_SERVICES] = {"SELECT id FROM service WHERE comm = ? AND cgroup = ?",
+			      "INSERT INTO service(comm, cgroup, unit, container)"
+			      " VALUES(?, ?, ?, ?)",
+			      bind_fields},
+	/* The hash is bound and not used; end_ns follows. */
+	[HISTORY_PROCESSES] = {"SELECT id FROM process WHERE pid = ?2 AND birth_ns = ?3"
+			       " AND service = ?4",
+			       "INSERT INTO process(pid, birth_ns, service, ppid, end_ns)"
+			       " VALUES(?2, ?3, ?4, ?5, 0)",
+			       bind_numbers},
+	[HISTORY_EVENTS] = {"SELECT id FROM event WHERE name = ? AND types = ?",
+			    "INSERT INTO event(name, types, default_type) VALUES(?, ?, ?)",
+			    bind_fields},
+	[HISTORY_SERIES] = {"SELECT id FROM series WHERE name = ? AND unit = ? AND grp = ?"
+			    " AND kind = ? AND process = ?",
+			    "INSERT INTO series(name, unit, grp, kind, process)"
+			    " VALUES(?, ?, ?, ?, ?)",
+			    bind_fields},
+};
 
 static int prepare(struct history_writer *writer, struct error *error)
 {
-	sqlite3 *db = writer->db;
-	int r = history_dictionary_init(
-		&writer->strings, db, "SELECT id FROM string WHERE hash = ? AND text = ?",
-		"INSERT INTO string(hash, text) VALUES(?, ?)", bind_text, error);
+	int r = history_database_prepare(
+		writer->db, "UPDATE process SET end_ns = ?1 WHERE id = ?2 AND end_ns < ?1", error,
+		&writer->end_process);
 
-	if (!r)
-		r = history_dictionary_init(
-			&writer->frames, db,
-			"SELECT id FROM frame WHERE hash = ? AND name = ? AND module = ?"
-			" AND file = ? AND line = ? AND address = ? AND kind = ?",
-			"INSERT INTO frame(hash, name, module, file, line, address, kind)"
-			" VALUES(?, ?, ?, ?, ?, ?, ?)",
-			bind_frame, error);
-	if (!r)
-		r = history_dictionary_init(
-			&writer->stacks, db, "SELECT id FROM stack WHERE hash = ? AND frames = ?",
-			"INSERT INTO stack(hash, frames) VALUES(?, ?)", bind_blob, error);
-	/* An update that changes nothing gives the row's id. */
-	if (!r)
-		r = history_database_prepare(
-			db,
-			"INSERT INTO service(comm, cgroup, unit, container) VALUES(?, ?, ?, ?)"
-			" ON CONFLICT DO UPDATE SET comm = comm RETURNING id",
-			error, &writer->service);
-	if (!r)
-		r = history_database_prepare(
-			db,
-			"INSERT INTO process(pid, ppid, birth_ns, end_ns, service)"
-			" VALUES(?, ?, ?, ?, ?) ON CONFLICT(pid, birth_ns, service)"
-			" DO UPDATE SET end_ns = max(end_ns, excluded.end_ns) RETURNING id",
-			error, &writer->process);
-	if (!r)
-		r = history_database_prepare(
-			db,
-			"INSERT INTO event(name, types, default_type) VALUES(?, ?, ?)"
-			" ON CONFLICT DO UPDATE SET name = name RETURNING id",
-			error, &writer->event);
-	if (!r)
-		r = history_database_prepare(
-			db,
-			"INSERT INTO series(name, unit, grp, kind, process) VALUES(?, ?, ?, ?, ?)"
-			" ON CONFLICT DO UPDATE SET name = name RETURNING id",
-			error, &writer->series);
+	for (size_t i = 0; !r && i < HISTORY_TABLE_COUNT; i++)
+		r = history_dictionary_init(&writer->tables[i], writer->db, tables[i].find,
+					    tables[i].insert, tables[i].bind, error);
 	return r;
 }
 
@@ -97,15 +104,27 @@ int history_writer_init(struct history_writer *writer, sqlite3 *db, struct error
 
 void history_writer_deinit(struct history_writer *writer)
 {
-	history_dictionary_deinit(&writer->strings);
-	history_dictionary_deinit(&writer->frames);
-	history_dictionary_deinit(&writer->stacks);
-	sqlite3_finalize(writer->service);
-	sqlite3_finalize(writer->process);
-	sqlite3_finalize(writer->event);
-	sqlite3_finalize(writer->series);
+	for (size_t i = 0; i < HISTORY_TABLE_COUNT; i++)
+		history_dictionary_deinit(&writer->tables[i]);
+	sqlite3_finalize(writer->end_process);
 	sqlite3_close(writer->db);
 	*writer = (struct history_writer){0};
+}
+
+static void forget(struct history_writer *writer)
+{
+	for (size_t i = 0; i < HISTORY_TABLE_COUNT; i++)
+		history_dictionary_forget(&writer->tables[i]);
+}
+
+static void forget_if_large(struct history_writer *writer)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < HISTORY_TABLE_COUNT; i++)
+		bytes += history_dictionary_size(&writer->tables[i]);
+	if (bytes > REMEMBERED_MAX)
+		forget(writer);
 }
 
 /* ---- one window ---- */
@@ -150,18 +169,28 @@ static int put_init(struct put *put)
 		       : out_of_memory(put->error);
 }
 
+static int row_of(struct put *put, enum history_table table, const void *bytes, size_t size,
+		  int64_t *ret)
+{
+	return history_dictionary_row(&put->writer->tables[table], bytes, size, put->error, ret);
+}
+
 static int string_row(struct put *put, uint32_t string, int64_t *ret)
 {
 	int64_t *row = &put->strings[string];
 	int r = 0;
 
 	if (!*row)
-		r = history_dictionary_row(
-			&put->writer->strings, profile_text(put->profile, string),
-			strtab_length(&put->profile->strings, string), put->error, row);
+		r = row_of(put, HISTORY_STRINGS, profile_text(put->profile, string),
+			   strtab_length(&put->profile->strings, string), row);
 	*ret = *row;
 	return r;
 }
+
+/* In the order of the columns. */
+struct frame_key {
+	int64_t name, module, file, line, address, kind;
+};
 
 static int frame_row(struct put *put, uint32_t frame, int64_t *ret)
 {
@@ -178,8 +207,7 @@ static int frame_row(struct put *put, uint32_t frame, int64_t *ret)
 		if (!r)
 			r = string_row(put, from->file, &key.file);
 		if (!r)
-			r = history_dictionary_row(&put->writer->frames, &key, sizeof(key),
-						   put->error, row);
+			r = row_of(put, HISTORY_FRAMES, &key, sizeof(key), row);
 	}
 	*ret = *row;
 	return r;
@@ -209,39 +237,41 @@ static int stack_row(struct put *put, uint32_t stack, int64_t *ret)
 	if (!r && strbuf_error(&bytes))
 		r = out_of_memory(put->error);
 	if (!r)
-		r = history_dictionary_row(&put->writer->stacks, strbuf_text(&bytes), bytes.length,
-					   put->error, row);
+		r = row_of(put, HISTORY_STACKS, strbuf_text(&bytes), bytes.length, row);
 	*ret = *row;
 	return r;
 }
 
-/* A statement that gives the id of the row it made or found. */
-static int returned_row(struct put *put, sqlite3_stmt *statement, int64_t *ret)
+static void put_field(struct strbuf *key, const char *text)
 {
-	int step = sqlite3_step(statement), r = 0;
+	strbuf_append(key, text, strlen(text) + 1);
+}
 
-	if (step == SQLITE_ROW)
-		*ret = sqlite3_column_int64(statement, 0);
-	else
-		r = history_database_error(put->writer->db, "cannot be written", put->error);
-	/* Not done before it was stepped to the end. */
-	if (!r && sqlite3_step(statement) != SQLITE_DONE)
-		r = history_database_error(put->writer->db, "cannot be written", put->error);
-	sqlite3_reset(statement);
-	return r;
+static void put_number(struct strbuf *key, uint64_t number)
+{
+	strbuf_put_u64(key, number);
+	strbuf_append(key, "", 1);
+}
+
+static int field_row(struct put *put, enum history_table table, const struct strbuf *key,
+		     int64_t *ret)
+{
+	if (strbuf_error(key))
+		return out_of_memory(put->error);
+	return row_of(put, table, key->data, key->length, ret);
 }
 
 static int service_row(struct put *put, const char *comm, const char *cgroup, int64_t *ret)
 {
-	sqlite3_stmt *statement = put->writer->service;
+	_cleanup_(strbuf_deinit) struct strbuf key = {0};
 	struct service service;
 
 	service_of_cgroup(cgroup, &service);
-	sqlite3_bind_text(statement, 1, comm, -1, SQLITE_STATIC);
-	sqlite3_bind_text(statement, 2, cgroup, -1, SQLITE_STATIC);
-	sqlite3_bind_text(statement, 3, service.unit, -1, SQLITE_STATIC);
-	sqlite3_bind_text(statement, 4, service.container, -1, SQLITE_STATIC);
-	return returned_row(put, statement, ret);
+	put_field(&key, comm);
+	put_field(&key, cgroup);
+	put_field(&key, service.unit);
+	put_field(&key, service.container);
+	return field_row(put, HISTORY_SERVICES, &key, ret);
 }
 
 static uint64_t absolute(const struct profile *profile, uint64_t since_ns)
@@ -249,42 +279,46 @@ static uint64_t absolute(const struct profile *profile, uint64_t since_ns)
 	return since_ns ? profile->start_ns + since_ns : 0;
 }
 
+/* In the order of the columns. */
+struct process_key {
+	int64_t pid, birth_ns, service, ppid;
+};
+
 static int put_process(struct put *put, size_t i)
 {
 	const struct profile *profile = put->profile;
 	const struct profile_process *process = &profile->processes.items[i];
-	uint64_t birth =
-		process->birth_ns ? process->birth_ns : absolute(profile, process->start_ns);
-	sqlite3_stmt *statement = put->writer->process;
+	sqlite3_stmt *end = put->writer->end_process;
+	struct process_key key = {.pid = process->pid, .ppid = process->ppid};
 	int r = service_row(put, profile_text(profile, process->comm),
 			    profile_text(profile, process->cgroup), &put->services[i]);
 
 	if (r)
 		return r;
-	sqlite3_bind_int64(statement, 1, process->pid);
-	sqlite3_bind_int64(statement, 2, process->ppid);
-	sqlite3_bind_int64(statement, 3, (int64_t)birth);
-	sqlite3_bind_int64(statement, 4, (int64_t)absolute(profile, process->end_ns));
-	sqlite3_bind_int64(statement, 5, put->services[i]);
-	return returned_row(put, statement, &put->processes[i]);
+	key.service = put->services[i];
+	key.birth_ns = (int64_t)(process->birth_ns ? process->birth_ns
+						   : absolute(profile, process->start_ns));
+	r = row_of(put, HISTORY_PROCESSES, &key, sizeof(key), &put->processes[i]);
+	if (r || !process->end_ns)
+		return r;
+	sqlite3_bind_int64(end, 1, (int64_t)absolute(profile, process->end_ns));
+	sqlite3_bind_int64(end, 2, put->processes[i]);
+	return history_database_step(end, put->error);
 }
 
 static int put_event(struct put *put)
 {
 	const struct profile *profile = put->profile;
-	_cleanup_(strbuf_deinit) struct strbuf types = {0};
-	sqlite3_stmt *statement = put->writer->event;
+	_cleanup_(strbuf_deinit) struct strbuf key = {0};
 
+	put_field(&key, profile_text(profile, profile->event));
 	for (uint32_t i = 0; i < profile->value_type_count; i++)
-		strbuf_printf(&types, "%s%s/%s", i ? "," : "",
+		strbuf_printf(&key, "%s%s/%s", i ? "," : "",
 			      profile_text(profile, profile->value_types[i].name),
 			      profile_text(profile, profile->value_types[i].unit));
-	if (strbuf_error(&types))
-		return out_of_memory(put->error);
-	sqlite3_bind_text(statement, 1, profile_text(profile, profile->event), -1, SQLITE_STATIC);
-	sqlite3_bind_text(statement, 2, strbuf_text(&types), -1, SQLITE_TRANSIENT);
-	sqlite3_bind_int64(statement, 3, profile->default_value);
-	return returned_row(put, statement, &put->window.event);
+	strbuf_append(&key, "", 1);
+	put_number(&key, profile->default_value);
+	return field_row(put, HISTORY_EVENTS, &key, &put->window.event);
 }
 
 /* Who a sample without a process belongs to is told by the thread's name alone. */
@@ -321,18 +355,18 @@ static int put_sample(struct put *put, size_t i)
 static int put_series(struct put *put, const struct series *series)
 {
 	const struct profile *profile = put->profile;
-	sqlite3_stmt *statement = put->writer->series;
+	_cleanup_(strbuf_deinit) struct strbuf key = {0};
 	struct series like = {.kind = series->kind, .step_ns = series->step_ns}, *into;
 	int64_t process = series->process == PROFILE_NONE ? 0 : put->processes[series->process];
 	int64_t row;
 	int r;
 
-	sqlite3_bind_text(statement, 1, profile_text(profile, series->name), -1, SQLITE_STATIC);
-	sqlite3_bind_text(statement, 2, profile_text(profile, series->unit), -1, SQLITE_STATIC);
-	sqlite3_bind_text(statement, 3, profile_text(profile, series->group), -1, SQLITE_STATIC);
-	sqlite3_bind_int64(statement, 4, series->kind);
-	sqlite3_bind_int64(statement, 5, process);
-	r = returned_row(put, statement, &row);
+	put_field(&key, profile_text(profile, series->name));
+	put_field(&key, profile_text(profile, series->unit));
+	put_field(&key, profile_text(profile, series->group));
+	put_number(&key, series->kind);
+	put_number(&key, (uint64_t)process);
+	r = field_row(put, HISTORY_SERIES, &key, &row);
 	if (r)
 		return r;
 	like.name = (uint32_t)row;
@@ -376,13 +410,6 @@ static int put_all(struct put *put)
 	return r ? r : history_window_write(&put->window, put->writer->db, put->error);
 }
 
-static void forget(struct history_writer *writer)
-{
-	history_dictionary_forget(&writer->strings);
-	history_dictionary_forget(&writer->frames);
-	history_dictionary_forget(&writer->stacks);
-}
-
 /* Ends the transaction: with all that was written, or without any of it. */
 static int finish(struct history_writer *writer, int r, struct error *error)
 {
@@ -414,10 +441,7 @@ int history_writer_put(struct history_writer *writer, const struct profile *prof
 		return r;
 	snprintf(put.window.host, sizeof(put.window.host), "%s",
 		 profile_text(profile, profile->host));
-	if (history_dictionary_size(&writer->strings) + history_dictionary_size(&writer->frames) +
-		    history_dictionary_size(&writer->stacks) >
-	    REMEMBERED_MAX)
-		forget(writer);
+	forget_if_large(writer);
 	r = history_database_run(writer->db, "BEGIN IMMEDIATE", error);
 	return r ? r : finish(writer, put_all(&put), error);
 }

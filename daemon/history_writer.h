@@ -10,10 +10,22 @@
 #include "daemon/history_dictionary.h"
 #include "flamegraph/profile.h"
 
+/* Tables in which a thing has one row. */
+enum history_table {
+	HISTORY_STRINGS,
+	HISTORY_FRAMES,
+	HISTORY_STACKS,
+	HISTORY_SERVICES,
+	HISTORY_PROCESSES,
+	HISTORY_EVENTS,
+	HISTORY_SERIES,
+	HISTORY_TABLE_COUNT
+};
+
 struct history_writer {
 	sqlite3 *db; /* the writer's */
-	struct history_dictionary strings, frames, stacks;
-	sqlite3_stmt *service, *process, *event, *series;
+	struct history_dictionary tables[HISTORY_TABLE_COUNT];
+	sqlite3_stmt *end_process;
 };
 
 /* Takes the database over, on an error too. */

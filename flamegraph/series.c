@@ -155,6 +155,15 @@ static int remake(struct series *into, uint64_t own_ns, const struct series *fro
 
 int series_join(struct series *into, const struct series *from, uint64_t shift_ns)
 {
+	uint64_t end;
+
+	if (__builtin_mul_overflow(from->step_ns, from->points.count, &end))
+		end = UINT64_MAX;
+	end = profile_sum(shift_ns, end);
+	/* Piece by piece along the time, as a history is read: nothing is moved. */
+	if (from->step_ns <= into->step_ns && end / into->step_ns < SERIES_STEPS_MAX &&
+	    !vec_reserve(&into->points, (size_t)(end / into->step_ns) + 1))
+		return add_all(into, from, shift_ns);
 	return remake(into, 0, from, shift_ns);
 }
 

@@ -289,6 +289,7 @@ START_TEST(rollup_keeps_every_sum)
 		ck_assert_int_eq(put(NOON + i * SECOND, i % 2 ? "odd" : "even", i), 0);
 		weight += 2 * i + 7;
 	}
+	all.step_ns = 3 * HOUR;
 	before = ask(&all);
 	ck_assert_uint_eq(profile_total(before, 1), weight);
 	tidy(NOON + 2 * HOUR + 40 * SECOND); /* an hour and 40 s to minutes, the rest to 10 s */

@@ -11,6 +11,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "symbolizer/debug_file.h"
+#include "symbolizer/debug_part.h"
 
 #define NAMES_PER_REQUEST 4096u
 #define MAPS_UNDER_WAY_MAX 8u
@@ -54,11 +55,25 @@ static void request_destroy(struct resolver_request *request)
 	free(request);
 }
 
+/* A further file of an image's debug information. */
+static void find_part(void *context, uint32_t id, const struct symbolizer_part *part)
+{
+	struct resolver *resolver = context;
+	const struct image *image = image_table_get(resolver->images, id);
+	int fd = -1;
+
+	if (image && !image->vdso && image->path[0] == '/')
+		debug_part_open((pid_t)image->use.pid, image->path, part, &fd);
+	symbolizer_add_part(resolver->symbolizer, id, part->number, fd);
+}
+
 int resolver_init(struct resolver *resolver, const struct config *config, const char *program,
 		  struct error *error)
 {
 	static const char *const argv[] = {"perfd", "--worker", NULL};
-	struct symbolizer_config how = {.memory_bytes = config->worker_memory_bytes,
+	struct symbolizer_config how = {.find_part = find_part,
+					.part_context = resolver,
+					.memory_bytes = config->worker_memory_bytes,
 					.deadline_ns = config->worker_deadline_ns,
 					.images_max = config->worker_images_max,
 					.flags = SYMBOLIZER_DEMANGLE_SHORT,

@@ -13,6 +13,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/jit_code.h"
 #include "symbolizer/debug_file.h"
+#include "symbolizer/debug_part.h"
 #include "symbolizer/opener.h"
 #include "symbolizer/perf_map_file.h"
 #include "symbolizer/vdso.h"
@@ -41,11 +42,27 @@ static void wait_for(struct symbolize *symbolize, const bool *done)
 	}
 }
 
-static int start(struct symbolize *symbolize, const struct config *config, uint32_t flags,
-		 struct error *error)
+/* A further file of an image's debug information. */
+static void find_part(void *context, uint32_t image, const struct symbolizer_part *part)
+{
+	struct symbolize *symbolize = context;
+	const char *path =
+		image <= symbolize->files.count ? symbolize->files.items[image - 1].real : NULL;
+	int fd = -1;
+
+	if (path && path[0] == '/')
+		debug_part_open(symbolize->pid, path, part, &fd);
+	symbolizer_add_part(symbolize->symbolizer, image, part->number, fd);
+}
+
+/* lasting: where *symbolize will be from then on. */
+static int start(struct symbolize *symbolize, struct symbolize *lasting,
+		 const struct config *config, uint32_t flags, struct error *error)
 {
 	static const char *const argv[] = {"perfctl", "--worker", NULL};
-	struct symbolizer_config how = {.memory_bytes = config->worker_memory_bytes,
+	struct symbolizer_config how = {.find_part = find_part,
+					.part_context = lasting,
+					.memory_bytes = config->worker_memory_bytes,
 					.deadline_ns = DEADLINE_NS,
 					.images_max = config->worker_images_max,
 					.flags = flags,
@@ -95,7 +112,7 @@ static int add_image(struct symbolize *symbolize, uint32_t id, const char *path,
 static int add_file(struct symbolize *symbolize, const char *path, const char *real, int fd,
 		    struct error *error)
 {
-	struct symbolize_file file = {.path = strdup(path)};
+	struct symbolize_file file = {.path = strdup(path), .real = strdup(real)};
 	uint32_t id = (uint32_t)symbolize->files.count + 1;
 	int r = fd < 0 ? error->code : add_image(symbolize, id, real, fd, error);
 
@@ -103,8 +120,9 @@ static int add_file(struct symbolize *symbolize, const char *path, const char *r
 		file.image = id;
 	else
 		file.why = strdup(error->text);
-	if (!file.path || (r && !file.why) || vec_push(&symbolize->files, file) < 0) {
+	if (!file.path || !file.real || (r && !file.why) || vec_push(&symbolize->files, file) < 0) {
 		free(file.path);
+		free(file.real);
 		free(file.why);
 		return error_set(error, -ENOMEM, "out of memory for files");
 	}
@@ -123,7 +141,7 @@ int symbolize_init_file(struct symbolize *ret, const char *path, const struct co
 	r = opener_open(0, 0, 0, real, NULL, error, &fd);
 	if (r < 0)
 		return r;
-	r = start(&symbolize, config, flags, error);
+	r = start(&symbolize, ret, config, flags, error);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -186,7 +204,7 @@ int symbolize_init_process(struct symbolize *ret, pid_t pid, const struct config
 			   uint32_t flags, struct error *error)
 {
 	struct symbolize symbolize = {.pid = pid};
-	int r = start(&symbolize, config, flags & ~(uint32_t)SYMBOLIZER_ELF_ADDRESSES, error);
+	int r = start(&symbolize, ret, config, flags & ~(uint32_t)SYMBOLIZER_ELF_ADDRESSES, error);
 
 	if (!r)
 		r = read_maps(&symbolize, error);
@@ -203,6 +221,7 @@ void symbolize_deinit(struct symbolize *symbolize)
 	symbolizer_destroy(symbolize->symbolizer);
 	for (size_t i = 0; i < symbolize->files.count; i++) {
 		free(symbolize->files.items[i].path);
+		free(symbolize->files.items[i].real);
 		free(symbolize->files.items[i].why);
 	}
 	for (size_t i = 0; i < symbolize->mappings.count; i++)

@@ -31,11 +31,12 @@ typedef void symbolize_fn(void *context, size_t index, const struct symbolize_pl
 
 struct symbolize_file {
 	char *path;
+	char *real; /* absolute, as its process has it */
 	uint32_t image; /* 0: it cannot be had */
 	char *why;
 };
 
-struct symbolize {
+struct symbolize { /* must not move */
 	struct symbolizer *symbolizer;
 	pid_t pid; /* 0: of a file */
 	VEC(struct symbolize_file) files;

@@ -49,6 +49,7 @@ static void on_image(struct symbolizer *s, struct op *op)
 	}
 	image->held = true;
 	image->debug_held = false;
+	image->has_parts = info.has_parts && !image->parts_refused;
 	if (op->kind == WIRE_IMAGE_OPEN)
 		client_finish_image(s, &info);
 }
@@ -160,11 +161,48 @@ static void on_debug(struct symbolizer *s, struct op *op)
 	}
 	reader_init(&reader, s->in.payload.data, s->in.payload.length);
 	reader_u32(&reader);
+	image->has_parts = reader_u8(&reader) && !image->parts_refused;
 	if (!reader_ok(&reader) || reader_left(&reader)) {
 		link_lost(s, true, "a damaged answer");
 		return;
 	}
 	image->debug_held = true;
+	client_parts_forget(image);
+}
+
+static void on_wanted(struct symbolizer *s, struct op *op)
+{
+	struct wire_parts wanted;
+	struct error error = {0};
+
+	if (s->in.header.error) {
+		if (handed_again(s, op))
+			return;
+		told_error(&s->in, &error);
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (wire_get_parts(s->in.payload.data, s->in.payload.length, &error, &wanted) < 0) {
+		link_lost(s, true, error.text);
+		return;
+	}
+	client_parts_wanted(s, op, &wanted);
+	wire_parts_deinit(&wanted);
+}
+
+static void on_part(struct symbolizer *s, struct op *op)
+{
+	struct image *image = client_image(s, op->image);
+	struct error error = {0};
+
+	if (!image) /* dropped meanwhile: the next step says so */
+		return;
+	if (s->in.header.error) {
+		if (handed_again(s, op))
+			return;
+		told_error(&s->in, &error);
+	}
+	client_part_done(s, image, &error);
 }
 
 static void on_maps(struct symbolizer *s)
@@ -228,6 +266,12 @@ void answer_take(struct symbolizer *s)
 		break;
 	case WIRE_IMAGE_DEBUG:
 		on_debug(s, s->current);
+		break;
+	case WIRE_IMAGE_WANTED:
+		on_wanted(s, s->current);
+		break;
+	case WIRE_IMAGE_PART:
+		on_part(s, s->current);
 		break;
 	case WIRE_IMAGE_NAMES:
 	case WIRE_KERNEL_NAMES:

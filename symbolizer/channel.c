@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "symbolizer/channel.h"
 
+#include "symbolizer/parcel.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -166,4 +167,20 @@ int channel_receive(int socket, struct channel_in *in, bool answers)
 			r = append(in, (size_t)n, answers);
 	} while (r == 0);
 	return r;
+}
+
+int channel_in_unpack(struct channel_in *in)
+{
+	int fd, r;
+
+	if (in->fd < 0)
+		return 0;
+	r = parcel_open(in->fd, &fd);
+	if (r == -ENOTSOCK) /* the file itself */
+		return 0;
+	if (r < 0)
+		return r;
+	close(in->fd);
+	in->fd = fd;
+	return 0;
 }

@@ -47,3 +47,6 @@ void channel_in_clear(struct channel_in *in);
  * above its kind's limit; -ENOMEM; -errno. `answers`: the limit is that of
  * answers, and no descriptor may come. */
 int channel_receive(int socket, struct channel_in *in, bool answers);
+/* What came may lie in a parcel (parcel.h): then the file is taken out. -errno: it
+ * did not come. */
+int channel_in_unpack(struct channel_in *in);

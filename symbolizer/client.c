@@ -12,7 +12,7 @@
 
 #define DESCRIPTORS_PER_IMAGE 4 /* times images_max are kept */
 
-static void queue_push(struct op_queue *queue, struct op *op)
+void queue_push(struct op_queue *queue, struct op *op)
 {
 	op->next = NULL;
 	if (queue->last)
@@ -23,7 +23,7 @@ static void queue_push(struct op_queue *queue, struct op *op)
 	queue->count++;
 }
 
-static void queue_push_front(struct op_queue *queue, struct op *op)
+void queue_push_front(struct op_queue *queue, struct op *op)
 {
 	op->next = queue->first;
 	queue->first = op;
@@ -32,7 +32,7 @@ static void queue_push_front(struct op_queue *queue, struct op *op)
 	queue->count++;
 }
 
-static struct op *queue_pop(struct op_queue *queue)
+struct op *queue_pop(struct op_queue *queue)
 {
 	struct op *op = queue->first;
 
@@ -67,6 +67,7 @@ static void close_debug(struct symbolizer *s, struct image *image)
 static void image_free(struct symbolizer *s, struct image *image)
 {
 	close_debug(s, image);
+	client_parts_forget(image);
 	if (image->fd >= 0)
 		close(image->fd);
 	free(image->failure_text);
@@ -87,6 +88,7 @@ void client_image_fail(struct symbolizer *s, struct image *image, const struct e
 	image->failure_text = strdup(error->text);
 	image->held = false;
 	close_debug(s, image);
+	client_parts_drop(s, image);
 	if (image->fd >= 0) {
 		close(image->fd);
 		image->fd = -1;
@@ -139,6 +141,7 @@ void symbolizer_destroy(struct symbolizer *s)
 	link_deinit(s);
 	queue_free(&s->queue);
 	queue_free(&s->tables);
+	queue_free(&s->aside);
 	queue_free(&s->failed);
 	op_free(s->current);
 	while (hashmap_next(&s->images, &at, &key, &value))
@@ -178,7 +181,8 @@ void symbolizer_tick(struct symbolizer *s)
 
 size_t symbolizer_pending(const struct symbolizer *s)
 {
-	return s->queue.count + s->tables.count + s->failed.count + (s->current ? 1 : 0);
+	return s->queue.count + s->tables.count + s->aside.count + s->failed.count +
+	       (s->current ? 1 : 0);
 }
 
 void symbolizer_get_stats(const struct symbolizer *s, struct symbolizer_stats *ret)
@@ -326,7 +330,8 @@ void client_fail_all(struct symbolizer *s, const struct error *error)
 {
 	struct op *op;
 
-	while ((op = queue_pop(&s->queue)) || (op = queue_pop(&s->tables))) {
+	while ((op = queue_pop(&s->queue)) || (op = queue_pop(&s->tables)) ||
+	       (op = queue_pop(&s->aside))) {
 		op->failure = *error;
 		queue_push(&s->failed, op);
 	}
@@ -445,6 +450,7 @@ void symbolizer_drop_image(struct symbolizer *s, uint32_t image)
 	if (!entry)
 		return;
 	hashmap_remove(&s->images, image);
+	client_parts_drop(s, entry); /* who waits is told that it was dropped */
 	if (entry->fd >= 0)
 		s->stats.images--;
 	/* If it cannot be told, the worker lets go of it when it needs the room. */

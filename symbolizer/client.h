@@ -38,7 +38,33 @@ enum symbolizer_flag {
 	SYMBOLIZER_DEMANGLE_FULL = 1 << 3, /* them without either */
 };
 
+/* A further file that an image's debug information is in: its name is foreign, and
+ * whoever opens it must hand over nothing that the image's owner could not have
+ * read himself (debug_part.h does that). */
+enum symbolizer_part_kind {
+	SYMBOLIZER_PART_SUPPLEMENT, /* that dwz made: by build id, or name (from the file's folder)
+				     */
+	SYMBOLIZER_PART_PACKAGE, /* of split units: by the image's path, or build id */
+	SYMBOLIZER_PART_UNIT, /* a .dwo: by its name, in its folder if that is relative */
+	SYMBOLIZER_PART_KINDS,
+};
+#define SYMBOLIZER_PART_PATH_MAX 2048u
+struct symbolizer_part {
+	uint32_t number; /* for symbolizer_add_part() */
+	enum symbolizer_part_kind kind;
+	uint8_t build_id[20];
+	uint8_t build_id_size; /* 0: none */
+	uint32_t owner; /* user id of the image's file; UINT32_MAX: it came in a parcel */
+	const char *name, *folder; /* "": none; good until the call returns */
+};
+/* Asks for one; to be answered with symbolizer_add_part(), at once or within
+ * SYMBOLIZER_PART_SECONDS: the names of that image wait for it. */
+typedef void symbolizer_part_fn(void *context, uint32_t image, const struct symbolizer_part *part);
+#define SYMBOLIZER_PART_SECONDS 10
+
 struct symbolizer_config {
+	symbolizer_part_fn *find_part; /* NULL: no such file is to be had */
+	void *part_context;
 	uint64_t memory_bytes; /* the worker's RLIMIT_AS */
 	uint64_t deadline_ns; /* for one request */
 	/* Parsed files the worker keeps; the least used goes, and is handed over
@@ -93,6 +119,7 @@ struct symbolizer_image {
 	uint8_t build_id_size; /* 0: none */
 	uint32_t symbols;
 	char debug_name[256]; /* of its debug file, without a folder; "": it names none */
+	bool has_parts; /* its debug information is in further files: the client's own business */
 };
 typedef void symbolizer_image_fn(void *context, int error, const char *text,
 				 const struct symbolizer_image *image);
@@ -103,6 +130,9 @@ struct symbolizer_stats {
 	uint32_t images; /* open now */
 	uint32_t debug_files; /* kept now */
 	uint32_t debug_refused; /* of another build, damaged, or the worker died of it */
+	uint32_t parts; /* further files of debug information that were handed over */
+	uint32_t parts_absent; /* those that were not to be had */
+	uint32_t parts_refused; /* as debug_refused */
 	uint64_t requests, answers, failures;
 	uint64_t addresses, named;
 	int pid; /* the worker's; 0: none now */
@@ -141,6 +171,9 @@ void symbolizer_drop_image(struct symbolizer *symbolizer, uint32_t image);
  * there may be twice as many as images. -ENOENT: no such image; -EEXIST: it has
  * one; or what its names fail with. */
 int symbolizer_add_debug(struct symbolizer *symbolizer, uint32_t image, int fd);
+/* Answers a symbolizer_part_fn: fd is open for reading; -1: there is no such file.
+ * -ENOENT: nobody waits for it (any more). */
+int symbolizer_add_part(struct symbolizer *symbolizer, uint32_t image, uint32_t number, int fd);
 /* All of symbolizer_names(), _kernel_names() and _maps() give 0 when the answer
  * will come by callback, or -errno at once and no callback: -ENOENT (no such
  * image), -EAGAIN, -E2BIG, -ENOMEM. */

@@ -19,6 +19,12 @@
 
 #define CLIENT_PATIENCE_FIRST_NS (5 * NSEC_PER_SEC)
 
+struct image_part { /* a file that the worker wants */
+	uint32_t number;
+	int fd; /* -1: none */
+	bool awaited; /* the owner has not answered yet */
+};
+
 struct image {
 	uint32_t id;
 	int fd; /* -1: bad, or given up for want of descriptors */
@@ -26,6 +32,10 @@ struct image {
 	bool held; /* the present worker has it */
 	int debug_fd; /* its debug file; -1: none */
 	bool debug_held; /* if held: with its debug file */
+	bool has_parts; /* if held: further files may be wanted for its names */
+	bool parts_refused; /* a worker ended over one: there are none any more */
+	VEC(struct image_part) parts; /* wanted, and not handed over yet */
+	uint64_t parts_deadline; /* CLOCK_BOOTTIME, ns: then those awaited are absent */
 	bool quarantined;
 	bool unwind_quarantined; /* a worker ended over its unwind table */
 	int failure; /* -errno that its names fail with; 0: good */
@@ -51,6 +61,8 @@ struct op {
 	void *context;
 	uint32_t tries; /* workers it has seen end */
 	uint32_t handed; /* how often its file had to be handed over */
+	bool parts_settled; /* the worker lacks no file for its names */
+	uint32_t part_rounds; /* how often it was asked which */
 	bool refreshed; /* the kernel's symbols were read anew for it */
 	struct error failure; /* if it failed without the worker */
 };
@@ -67,6 +79,7 @@ struct symbolizer {
 	struct op_queue queue; /* waiting, in order: names, mappings, files */
 	struct op_queue tables; /* waiting behind those: unwind tables, as they came */
 	uint32_t overtaken; /* requests since a table has been waiting */
+	struct op_queue aside; /* until files are found that they want */
 	struct op_queue failed; /* their callbacks are owed */
 	struct op *current;
 	struct hashmap images; /* id to struct image * */
@@ -115,6 +128,24 @@ bool client_next(struct symbolizer *s);
 /* All waiting requests fail. Their callbacks come with client_deliver(). */
 void client_fail_all(struct symbolizer *s, const struct error *error);
 void client_deliver(struct symbolizer *s);
+
+/* Queues, for client_parts.c: */
+void queue_push(struct op_queue *queue, struct op *op);
+void queue_push_front(struct op_queue *queue, struct op *op);
+struct op *queue_pop(struct op_queue *queue);
+
+/* client_parts.c: further files of debug information. */
+/* The worker told which it lacks: the current request goes on or stands aside. */
+void client_parts_wanted(struct symbolizer *s, struct op *op, struct wire_parts *wanted);
+/* The last of image->parts was handed over; error->code: not taken. */
+void client_part_done(struct symbolizer *s, struct image *image, const struct error *error);
+/* A worker ended over one. */
+void client_parts_fail(struct symbolizer *s, struct image *image, const struct error *error);
+/* Those that are wanted now are asked for anew when they are wanted again. */
+void client_parts_forget(struct image *image);
+/* The same, and who waits for them goes on. */
+void client_parts_drop(struct symbolizer *s, struct image *image);
+void client_parts_expire(struct symbolizer *s, uint64_t now);
 
 /* link.c, for client.c: */
 int link_init(struct symbolizer *s, struct error *error);

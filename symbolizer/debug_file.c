@@ -55,8 +55,21 @@ static int find_below(int root, const char *path, struct stat *ret)
 	return file;
 }
 
-/* `except`: a path below the same root of a file that is not wanted; NULL. */
-static int open_below(const char *root_path, const char *path, const char *except, int *ret_fd)
+static bool may_read(const struct debug_file_reader *reader, const struct stat *st)
+{
+	if (!reader || st->st_mode & S_IROTH)
+		return true;
+	return st->st_uid == reader->user && !(reader->not_roots_own && !st->st_uid);
+}
+
+/* What is wanted of a file besides its path. */
+struct wanted {
+	const char *except; /* a path below the same root of a file that is not it; NULL */
+	const struct debug_file_reader *reader; /* NULL: any file */
+};
+
+static int open_below(const char *root_path, const char *path, const struct wanted *wanted,
+		      int *ret_fd)
 {
 	_cleanup_close_ int root = -1, file = -1, other = -1;
 	char self[64];
@@ -71,7 +84,9 @@ static int open_below(const char *root_path, const char *path, const char *excep
 		return file;
 	if (!S_ISREG(st.st_mode) || st.st_size <= 0)
 		return -ENOEXEC;
-	other = except ? find_below(root, except, &not_this) : -1;
+	if (!may_read(wanted->reader, &st))
+		return -EACCES;
+	other = wanted->except ? find_below(root, wanted->except, &not_this) : -1;
 	if (other >= 0 && not_this.st_dev == st.st_dev && not_this.st_ino == st.st_ino)
 		return -ENOENT;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", file);
@@ -84,7 +99,7 @@ static int open_below(const char *root_path, const char *path, const char *excep
 
 /* In the process's own root, then in the daemon's. */
 static int open_in_roots(const struct debug_file_places *places, pid_t pid, const char *path,
-			 const char *except, int *ret_fd)
+			 const struct wanted *wanted, int *ret_fd)
 {
 	char root[PATH_MAX];
 	int r, first = -ENOENT;
@@ -93,11 +108,11 @@ static int open_in_roots(const struct debug_file_places *places, pid_t pid, cons
 		r = snprintf(root, sizeof(root), "%s/%d/root", places->proc, pid);
 		if (r < 0 || (size_t)r >= sizeof(root))
 			return -ENAMETOOLONG;
-		first = open_below(root, path, except, ret_fd);
+		first = open_below(root, path, wanted, ret_fd);
 		if (!first)
 			return 0;
 	}
-	r = open_below(places->host_root, path, except, ret_fd);
+	r = open_below(places->host_root, path, wanted, ret_fd);
 	/* That it is not there says less than why it could not be had. */
 	return r == -ENOENT ? first : r;
 }
@@ -108,7 +123,18 @@ int debug_file_open_in(const struct debug_file_places *places, pid_t pid, const 
 	char path[PATH_MAX];
 	int r = relative_path(places->folder, build_id, size, path);
 
-	return r < 0 ? r : open_in_roots(places, pid, path, NULL, ret_fd);
+	return r < 0 ? r : open_in_roots(places, pid, path, &(struct wanted){0}, ret_fd);
+}
+
+int debug_file_open_path_in(const struct debug_file_places *places, pid_t pid, const char *path,
+			    const struct debug_file_reader *reader, int *ret_fd)
+{
+	return open_in_roots(places, pid, path, &(struct wanted){.reader = reader}, ret_fd);
+}
+
+const struct debug_file_places *debug_file_system_places(void)
+{
+	return &system_places;
 }
 
 int debug_file_open(pid_t pid, const uint8_t *build_id, size_t size, int *ret_fd)
@@ -122,6 +148,7 @@ int debug_file_open_link_in(const struct debug_file_places *places, pid_t pid, c
 	const char *slash = strrchr(path, '/');
 	const char *const before[] = {"", "", places->debug}, *const behind[] = {"", "/.debug", ""};
 	int length = slash ? (int)(slash - path) : 0, r = -ENOENT;
+	struct wanted wanted = {.except = path};
 	char place[PATH_MAX];
 
 	if (path[0] != '/' || !name[0] || strchr(name, '/') || !strcmp(name, ".."))
@@ -133,7 +160,7 @@ int debug_file_open_link_in(const struct debug_file_places *places, pid_t pid, c
 
 		if (n < 0 || (size_t)n >= sizeof(place))
 			return -ENAMETOOLONG;
-		again = open_in_roots(places, pid, place, path, ret_fd);
+		again = open_in_roots(places, pid, place, &wanted, ret_fd);
 		if (!again)
 			return 0;
 		r = again == -ENOENT ? r : again;

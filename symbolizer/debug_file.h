@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -24,6 +25,15 @@ struct debug_file_places { /* folders, for tests to have their own */
 	const char *host_root; /* "/" */
 	const char *debug; /* below either root: "usr/lib/debug" */
 	const char *folder; /* below either root: "usr/lib/debug/.build-id" */
+};
+
+const struct debug_file_places *debug_file_system_places(void);
+
+/* For whom a file is opened whose name is foreign: it must be for everybody to read,
+ * or belong to this user. */
+struct debug_file_reader {
+	uid_t user;
+	bool not_roots_own; /* that root owns it is not enough, where root is the user */
 };
 
 /* pid 0: no process, the host's place only. *ret_fd is for reading,
@@ -39,3 +49,6 @@ int debug_file_open_in(const struct debug_file_places *places, pid_t pid, const 
 int debug_file_open_link(pid_t pid, const char *path, const char *name, int *ret_fd);
 int debug_file_open_link_in(const struct debug_file_places *places, pid_t pid, const char *path,
 			    const char *name, int *ret_fd);
+/* By its path in either root. reader: NULL, or -EACCES for what is not his. */
+int debug_file_open_path_in(const struct debug_file_places *places, pid_t pid, const char *path,
+			    const struct debug_file_reader *reader, int *ret_fd);

@@ -145,6 +145,8 @@ static int scan(struct dwarf_file *file, Elf *elf, enum dwarf_flavour flavour,
 		if (name)
 			add_section(file, elf, &header, name, flavour, memory, size);
 	}
+	if (flavour == DWARF_SHARED && file->sections[DWARF_STR].size)
+		return 0;
 	if (!file->sections[DWARF_INFO].size || !file->sections[DWARF_ABBREV].size)
 		return error_set(error, -ENODATA, "no .debug_info%s in it",
 				 flavour == DWARF_SPLIT ? ".dwo" : "");

@@ -68,7 +68,8 @@ struct dwarf_file {
 
 /* Whose sections are meant, where a file has both. */
 enum dwarf_flavour {
-	DWARF_WHOLE, /* .debug_info: a program, its debug file, what dwz made */
+	DWARF_WHOLE, /* .debug_info: a program, or its debug file */
+	DWARF_SHARED, /* the same, but strings alone will do: what dwz made */
 	DWARF_SPLIT, /* .debug_info.dwo: a .dwo, a .dwp, an object file */
 };
 

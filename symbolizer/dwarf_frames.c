@@ -53,6 +53,7 @@ void dwarf_frames_close(struct dwarf_index *index)
 {
 	if (!index)
 		return;
+	dwarf_frames_close(index->alternate);
 	close(index->file->fd);
 	dwarf_index_deinit(index);
 	free(index);

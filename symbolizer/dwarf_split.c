@@ -46,13 +46,19 @@ void dwarf_splits_forget(struct dwarf_splits *splits)
 	for (size_t i = 0; i < splits->units.count; i++) {
 		struct dwarf_split_unit *unit = &splits->units.items[i];
 
-		if (!unit->index)
+		if (!unit->index && unit->state != DWARF_SPLIT_NO_ROOM)
 			continue;
+		splits->absent -= unit->state == DWARF_SPLIT_NO_ROOM;
 		index_destroy(unit->index);
 		*unit = (struct dwarf_split_unit){0};
 	}
 	splits->memory = 0;
 	splits->loaded = splits->package ? dwarf_index_memory(splits->package) : 0;
+}
+
+bool dwarf_splits_full(const struct dwarf_splits *splits)
+{
+	return splits && splits->memory > splits->memory_max / 2;
 }
 
 void dwarf_splits_destroy(struct dwarf_splits *splits)
@@ -219,6 +225,8 @@ int dwarf_splits_add_unit(struct dwarf_index *index, uint32_t number, int fd, st
 	else
 		r = keep_unit(splits, split, error);
 	if (r < 0) {
+		if (r == -ENOMEM || r == -E2BIG)
+			splits->units.items[number].state = DWARF_SPLIT_NO_ROOM;
 		index_destroy(split);
 		return r;
 	}

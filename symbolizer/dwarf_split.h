@@ -26,7 +26,12 @@
 
 struct dwarf_index;
 
-enum dwarf_split_state { DWARF_SPLIT_UNASKED, DWARF_SPLIT_ABSENT, DWARF_SPLIT_THERE };
+enum dwarf_split_state {
+	DWARF_SPLIT_UNASKED,
+	DWARF_SPLIT_ABSENT,
+	DWARF_SPLIT_NO_ROOM, /* until others are let go of */
+	DWARF_SPLIT_THERE,
+};
 
 struct dwarf_split_unit { /* the other half of the program's unit of that number */
 	struct dwarf_index *index; /* of its .dwo; NULL: in the package */
@@ -61,6 +66,8 @@ bool dwarf_splits_wants(struct dwarf_index *index, uint32_t number);
 void dwarf_splits_follow(struct dwarf_index **index, uint32_t *number);
 /* Lets go of all .dwo files (they may be asked for again), but not of the package. */
 void dwarf_splits_forget(struct dwarf_splits *splits);
+/* Whether more than half of the memory for .dwo files is in use. */
+bool dwarf_splits_full(const struct dwarf_splits *splits);
 /* Lets go of what was read of them. */
 void dwarf_splits_trim(struct dwarf_splits *splits);
 size_t dwarf_splits_memory(const struct dwarf_splits *splits);

@@ -513,7 +513,7 @@ static int scan(dwarf_units *ret, struct dwarf_file *file, bool split,
 		if (!r)
 			r = vec_push(&units, unit);
 	}
-	if (!r && !units.count)
+	if (!r && !units.count && size)
 		r = -EBADMSG;
 	if (r < 0) {
 		vec_free(&units);

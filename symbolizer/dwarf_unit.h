@@ -87,7 +87,7 @@ void dwarf_value_read(struct dwarf_entries *entries, const struct dwarf_attribut
 typedef VEC(struct dwarf_unit) dwarf_units;
 
 /* All units with code; a header that is damaged ends the list. -ENOMEM, -E2BIG;
- * -EBADMSG: not even one. */
+ * -EBADMSG: not even one, though there is a section. */
 int dwarf_units_init(dwarf_units *ret, struct dwarf_file *file, struct error *error);
 /* The same of a .dwo, or, if `package` is not NULL, of a package. */
 int dwarf_units_init_split(dwarf_units *ret, struct dwarf_file *file,

@@ -195,6 +195,8 @@ static void step_image(struct symbolizer *s, struct op *op)
 	strbuf_u32(&s->request, op->image);
 	if (!image->held || op->kind == WIRE_IMAGE_OPEN) {
 		op->handed++;
+		op->parts_settled = false;
+		client_parts_forget(image);
 		send_step(s, WIRE_IMAGE_OPEN, image->fd);
 		return;
 	}
@@ -202,10 +204,18 @@ static void step_image(struct symbolizer *s, struct op *op)
 		send_step(s, WIRE_IMAGE_DEBUG, image->debug_fd);
 		return;
 	}
+	if (image->has_parts && image->parts.count) {
+		const struct image_part *part = &image->parts.items[image->parts.count - 1];
+
+		strbuf_u32(&s->request, part->number);
+		send_step(s, WIRE_IMAGE_PART, part->fd);
+		return;
+	}
 	strbuf_u32(&s->request, s->config.flags);
 	for (size_t i = 0; i < op->count; i++)
 		strbuf_u64(&s->request, op->addresses[i]);
-	send_step(s, WIRE_IMAGE_NAMES, -1);
+	send_step(s, image->has_parts && !op->parts_settled ? WIRE_IMAGE_WANTED : WIRE_IMAGE_NAMES,
+		  -1);
 }
 
 static void step_kernel(struct symbolizer *s, struct op *op)
@@ -286,19 +296,22 @@ static void quarantine(struct symbolizer *s, const struct op *op, const struct e
 	s->stats.quarantined++;
 }
 
-/* The worker ended over the current request: is it to blame? `debug`: over the
- * debug file, without which the request may go well. */
-static void judge_current(struct symbolizer *s, enum worker_end end, bool debug, const char *why)
+/* The worker ended over a step of the current request: is it to blame? Without its
+ * debug file, or further ones, the request may go well. */
+static void judge_current(struct symbolizer *s, enum worker_end end, enum wire_kind step,
+			  const char *why)
 {
 	struct op *op = s->current;
-	struct image *image = debug ? client_image(s, op->image) : NULL;
+	bool beside = step == WIRE_IMAGE_DEBUG || step == WIRE_IMAGE_PART;
+	struct image *image = beside ? client_image(s, op->image) : NULL;
 	struct error error = {0};
 
 	if (end != WORKER_END_FAULT && ++op->tries < TRIES_MAX)
 		return; /* it is sent again */
 	if (image) {
 		error_set(&error, -EFAULT, "the worker did not survive the debug file (%s)", why);
-		client_debug_fail(s, image, &error);
+		(step == WIRE_IMAGE_DEBUG ? client_debug_fail : client_parts_fail)(s, image,
+										   &error);
 		op->tries = 0;
 		return;
 	}
@@ -348,7 +361,7 @@ static void start_failed(struct symbolizer *s, const char *why)
 
 void link_lost(struct symbolizer *s, bool kill_it, const char *why)
 {
-	bool debug = s->step_deadline && s->step == WIRE_IMAGE_DEBUG;
+	enum wire_kind step = s->step_deadline ? s->step : WIRE_HELLO;
 	enum link_state was = s->state;
 	enum worker_end end = WORKER_END_NOT_STARTED;
 	char how[256] = "", text[512];
@@ -372,7 +385,7 @@ void link_lost(struct symbolizer *s, bool kill_it, const char *why)
 	}
 	log_warning("symbolizer: the worker is replaced: %s", text);
 	if (s->current)
-		judge_current(s, end, debug, text);
+		judge_current(s, end, step, text);
 }
 
 static void on_hello(struct symbolizer *s, const char *payload, size_t size)
@@ -436,6 +449,7 @@ static void mind_time(struct symbolizer *s)
 
 	if (s->left && worker_process_reap(s->left))
 		s->left = 0;
+	client_parts_expire(s, now);
 	if (s->state == LINK_DOWN && now >= s->not_before)
 		start(s);
 	else if (s->state != LINK_DOWN && s->step_deadline && now >= s->step_deadline)

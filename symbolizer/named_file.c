@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/base/log.h"
+#include "symbolizer/client.h"
 #include "symbolizer/go_table.h"
 #include "symbolizer/mini_debug.h"
 
@@ -66,6 +67,7 @@ int named_file_init(struct named_file *ret, int fd, struct error *error)
 	if (r < 0)
 		return r;
 	debug_link_read(&file.image, &file.link);
+	dwarf_supplement_read(&file.image, &file.parts.supplement);
 	r = read_symbols(&file.symtab, &file.image, error);
 	if (!r && function_starts_init(&file.starts, &file.image, &file.symtab) < 0) {
 		r = error_set(error, -ENOMEM, "out of memory for the beginnings of functions");
@@ -106,6 +108,7 @@ static int check_build(const struct named_file *file, const struct elf_image *de
 
 int named_file_add_debug(struct named_file *file, int fd, struct error *error)
 {
+	struct dwarf_supplement supplement = {0};
 	struct elf_image debug;
 	struct symtab symtab;
 	int r = elf_image_init(&debug, fd, error);
@@ -115,9 +118,13 @@ int named_file_add_debug(struct named_file *file, int fd, struct error *error)
 	r = check_build(file, &debug, fd, error);
 	if (!r)
 		r = symtab_init_debug(&symtab, &debug, &file->image, error);
+	if (!r)
+		dwarf_supplement_read(&debug, &supplement);
 	elf_image_deinit(&debug);
 	if (r < 0)
 		return r;
+	if (supplement.id_size)
+		file->parts = (struct dwarf_parts){.supplement = supplement};
 	symtab_deinit(&file->debug);
 	name_cache_deinit(&file->cache); /* they say more now */
 	file->debug = symtab;
@@ -139,6 +146,50 @@ bool named_file_take_dwarf(struct named_file *file, int fd, size_t memory_max)
 	name_cache_deinit(&file->cache);
 	file->dwarf = dwarf;
 	return true;
+}
+
+static enum demangle_form form_of(uint32_t flags)
+{
+	if (flags & SYMBOLIZER_DEMANGLE_FULL)
+		return DEMANGLE_FULL;
+	return flags & SYMBOLIZER_DEMANGLE_SHORT ? DEMANGLE_SHORT : DEMANGLE_NONE;
+}
+
+struct named_file_style named_file_style_of(uint32_t flags)
+{
+	return (struct named_file_style){.addresses = flags & SYMBOLIZER_ELF_ADDRESSES,
+					 .no_inlines = flags & SYMBOLIZER_NO_INLINES,
+					 .form = form_of(flags)};
+}
+
+static bool same_style(const struct named_file_style *a, const struct named_file_style *b)
+{
+	return a->addresses == b->addresses && a->no_inlines == b->no_inlines && a->form == b->form;
+}
+
+int named_file_wanted(struct named_file *file, struct reader *places,
+		      const struct named_file_style *style, struct strbuf *answer)
+{
+	bool remembered = same_style(&file->style, style);
+	struct dwarf_wants wants = {0};
+	bool room = true;
+	int r;
+
+	dwarf_parts_wanted(&file->parts, file->dwarf, file->image.build_id,
+			   file->image.build_id_size, &wants);
+	while (reader_left(places) && room) {
+		uint64_t address = reader_u64(places);
+
+		if (remembered && name_cache_find(&file->cache, address))
+			continue;
+		if (style->addresses || elf_image_address(&file->image, address, &address))
+			room = dwarf_parts_wanted_at(file->dwarf, address, &wants);
+	}
+	strbuf_u32(answer, wants.count);
+	strbuf_append(answer, strbuf_text(&wants.records), wants.records.length);
+	r = strbuf_error(&wants.records);
+	strbuf_deinit(&wants.records);
+	return r;
 }
 
 /* ---- answers ---- */
@@ -271,11 +322,6 @@ static int put_round(struct round *round, const uint64_t *places, size_t count,
 	return r;
 }
 
-static bool same_style(const struct named_file_style *a, const struct named_file_style *b)
-{
-	return a->addresses == b->addresses && a->no_inlines == b->no_inlines && a->form == b->form;
-}
-
 int named_file_put(struct named_file *file, const uint64_t *places, size_t count,
 		   const struct named_file_style *style, struct demangler *demangler,
 		   size_t memory_max, struct wire_out *out)
@@ -309,6 +355,17 @@ size_t named_file_memory(const struct named_file *file)
 void named_file_trim(struct named_file *file)
 {
 	name_cache_deinit(&file->cache);
-	if (file->dwarf)
-		dwarf_index_trim(file->dwarf);
+	if (!file->dwarf)
+		return;
+	dwarf_index_trim(file->dwarf);
+	dwarf_splits_forget(file->dwarf->splits);
+}
+
+int named_file_add_part(struct named_file *file, uint32_t number, int fd, struct error *error)
+{
+	int r = dwarf_parts_add(&file->parts, file->dwarf, number, fd, error);
+
+	if (r >= 0 && fd >= 0)
+		name_cache_deinit(&file->cache); /* there is more to tell now */
+	return r;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -11,6 +12,7 @@
 
 #include "daemon/base/reader.h"
 #include "symbolizer/debug_file.h"
+#include "symbolizer/debug_part.h"
 #include "symbolizer/perf_map_file.h"
 
 /* ---- kinds ---- */
@@ -84,6 +86,26 @@ static int open_maps(const struct opener_request *request, const struct opener_c
 	return open_proc(request, "maps", error, ret_fd);
 }
 
+static int open_part(const struct opener_request *request, const struct opener_care *care,
+		     struct error *error, int *ret_fd)
+{
+	struct symbolizer_part part = {.kind = (enum symbolizer_part_kind)request->part,
+				       .build_id_size = request->build_id_size,
+				       .owner = request->owner,
+				       .name = request->name ? request->name : "",
+				       .folder = request->folder ? request->folder : ""};
+	int r = -EINVAL;
+
+	(void)care;
+	if (part.build_id_size <= sizeof(part.build_id)) {
+		memcpy(part.build_id, request->build_id, part.build_id_size);
+		r = debug_part_open(request->pid, path_of(request), &part, ret_fd);
+	}
+	return r ? error_set(error, r, "%.80s, of the debug information of %.80s: %s", part.name,
+			     path_of(request), strerror(-r))
+		 : 0;
+}
+
 static int open_path(const struct opener_request *request, const struct opener_care *care,
 		     struct error *error, int *ret_fd)
 {
@@ -98,6 +120,7 @@ static const struct {
 	[OPENER_MAPPED] = {open_mapped, false},    [OPENER_DEBUG] = {open_debug, false},
 	[OPENER_PERF_MAP] = {open_perf_map, true}, [OPENER_MEMORY] = {open_memory, true},
 	[OPENER_MAPS] = {open_maps, true},         [OPENER_PATH] = {open_path, false},
+	[OPENER_PART] = {open_part, false},
 };
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) == OPENER_KIND_COUNT, "a row for each kind");
 
@@ -132,6 +155,43 @@ int opener_request_serve(const struct opener_request *request, const struct open
 	return 0;
 }
 
+static int copy_text(const char **ret, const char *text)
+{
+	*ret = NULL;
+	if (!text)
+		return 0;
+	if (strlen(text) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	*ret = strdup(text);
+	return *ret ? 0 : -ENOMEM;
+}
+
+int opener_request_copy(struct opener_request *ret, const struct opener_request *request)
+{
+	struct opener_request copy = *request;
+	int r;
+
+	copy.name = copy.folder = NULL;
+	r = copy_text(&copy.path, request->path);
+	if (!r)
+		r = copy_text(&copy.name, request->name);
+	if (!r)
+		r = copy_text(&copy.folder, request->folder);
+	if (r < 0)
+		opener_request_free(&copy);
+	else
+		*ret = copy;
+	return r;
+}
+
+void opener_request_free(struct opener_request *request)
+{
+	free((char *)(uintptr_t)request->path);
+	free((char *)(uintptr_t)request->name);
+	free((char *)(uintptr_t)request->folder);
+	request->path = request->name = request->folder = NULL;
+}
+
 /* ---- on the way ---- */
 
 static bool put_text(struct strbuf *out, const char *text)
@@ -162,6 +222,9 @@ int opener_request_encode(const struct opener_request *request, uint32_t id,
 		strbuf_u64(ret, care->avoid[i]);
 	fits = put_text(ret, request->path);
 	fits &= put_text(ret, request->name);
+	fits &= put_text(ret, request->folder);
+	strbuf_u8(ret, request->part);
+	strbuf_u32(ret, request->owner);
 	return fits ? strbuf_error(ret) : -ENAMETOOLONG;
 }
 
@@ -208,6 +271,10 @@ int opener_request_decode(const void *bytes, size_t size, struct opener_request_
 		ret->avoid[i] = reader_u64(&reader);
 	take_text(&reader, ret->path);
 	take_text(&reader, ret->name);
+	take_text(&reader, ret->folder);
+	request->part = reader_u8(&reader);
+	request->owner = reader_u32(&reader);
+	request->folder = ret->folder;
 	request->path = ret->path;
 	request->name = ret->name;
 	if (!reader_ok(&reader) || reader_left(&reader) || request->kind >= OPENER_KIND_COUNT ||

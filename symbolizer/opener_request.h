@@ -19,7 +19,7 @@
 
 #define OPENER_BUILD_ID_MAX 64
 #define OPENER_AVOID_MAX 16
-#define OPENER_REQUEST_MAX (2 * PATH_MAX + 1024) /* bytes */
+#define OPENER_REQUEST_MAX (3 * PATH_MAX + 1024) /* bytes */
 #define OPENER_REPLY_MAX 1024
 
 enum opener_kind {
@@ -29,6 +29,8 @@ enum opener_kind {
 	OPENER_PERF_MAP, /* pid's list of compiled code (perf_map_file.h) */
 	OPENER_MEMORY, /* pid's /proc/PID/mem */
 	OPENER_MAPS, /* pid's /proc/PID/maps */
+	OPENER_PART, /* a further file of debug information: pid, path, part, owner, build_id,
+		      * name, folder (debug_part.h) */
 	OPENER_PATH, /* a regular file: path below pid's root, or of this machine if pid is 0 */
 	OPENER_KIND_COUNT,
 };
@@ -42,6 +44,9 @@ struct opener_request {
 	struct opener_identity id; /* all 0: not known */
 	uint8_t build_id[OPENER_BUILD_ID_MAX];
 	uint8_t build_id_size; /* 0: none */
+	uint8_t part; /* enum symbolizer_part_kind */
+	uint32_t owner; /* user id */
+	const char *folder; /* NULL: none */
 };
 
 /* What was opened. For files in /proc only `fd` is set. */
@@ -59,6 +64,10 @@ struct opener_file {
 int opener_request_serve(const struct opener_request *request, const struct opener_care *care,
 			 struct error *error, struct opener_file *ret);
 
+/* With texts of its own, to be freed. -ENAMETOOLONG, -ENOMEM. */
+int opener_request_copy(struct opener_request *ret, const struct opener_request *request);
+void opener_request_free(struct opener_request *request);
+
 /* ---- on the way ---- */
 
 /* care->about and its context do not travel. -ENAMETOOLONG: a path or name is too long;
@@ -70,7 +79,7 @@ struct opener_request_in { /* a request that came, and what it points to */
 	uint32_t id;
 	struct opener_care care;
 	uint64_t avoid[OPENER_AVOID_MAX];
-	char path[PATH_MAX], name[PATH_MAX];
+	char path[PATH_MAX], name[PATH_MAX], folder[PATH_MAX];
 };
 /* -EBADMSG. `ret` must stay where it is. */
 int opener_request_decode(const void *bytes, size_t size, struct opener_request_in *ret);

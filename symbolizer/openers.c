@@ -109,10 +109,8 @@ static void line_put_before(struct line *to, struct line *from)
 
 static void waiting_free(struct waiting *waiting)
 {
-	if (!waiting)
-		return;
-	free((char *)(uintptr_t)waiting->request.path);
-	free((char *)(uintptr_t)waiting->request.name);
+	if (waiting)
+		opener_request_free(&waiting->request);
 	free(waiting);
 }
 
@@ -496,29 +494,21 @@ int openers_open(struct openers *o, const struct opener_request *request, opener
 		 void *context)
 {
 	struct waiting *waiting;
+	int r;
 
-	if ((request->path && strlen(request->path) >= PATH_MAX) ||
-	    (request->name && strlen(request->name) >= PATH_MAX))
-		return -ENAMETOOLONG;
 	if (openers_pending(o) >= OPENERS_PENDING_MAX)
 		return -EAGAIN;
 	waiting = calloc(1, sizeof(*waiting));
-	if (!waiting)
-		return -ENOMEM;
-	waiting->request = *request;
-	waiting->request.path = request->path ? strdup(request->path) : NULL;
-	waiting->request.name = request->name ? strdup(request->name) : NULL;
-	if ((request->path && !waiting->request.path) ||
-	    (request->name && !waiting->request.name)) {
-		waiting_free(waiting);
-		return -ENOMEM;
+	r = waiting ? opener_request_copy(&waiting->request, request) : -ENOMEM;
+	if (r < 0) {
+		free(waiting);
+		return r;
 	}
 	waiting->done = done;
 	waiting->context = context;
 	line_push(&o->waiting, waiting);
 	o->stats.requests++;
-	/* At once: the process may end in a moment. */
-	pump(o);
+	pump(o); /* at once: the process may end in a moment */
 	if (o->failed.count)
 		wake(o);
 	arm_timer(o);

@@ -13,6 +13,9 @@ static const struct wire_kind_info kinds[] = {
 	[WIRE_IMAGE_OPEN] = {"open a file", 4, 512, true},
 	[WIRE_IMAGE_DROP] = {"forget a file", 4, 0, false},
 	[WIRE_IMAGE_DEBUG] = {"add a debug file", 4, 64, true},
+	[WIRE_IMAGE_WANTED] = {"tell which files it lacks", 8 + 8 * WIRE_ADDRESSES_MAX, 512u << 10,
+			       false},
+	[WIRE_IMAGE_PART] = {"add a file with more debug information", 8, 64, true},
 	[WIRE_IMAGE_NAMES] = {"names of a file", 8 + 8 * WIRE_ADDRESSES_MAX, 64u << 20, false},
 	[WIRE_KERNEL_LOAD] = {"read the kernel's symbols", 0, 64, true},
 	[WIRE_KERNEL_NAMES] = {"names of the kernel", 8 * WIRE_ADDRESSES_MAX, 64u << 20, false},
@@ -402,6 +405,7 @@ int wire_get_image(const void *payload, size_t size, struct error *error,
 		reader_fail(&reader, "a debug file's name that is none");
 	if (name)
 		memcpy(image.debug_name, name, length);
+	image.has_parts = reader_u8(&reader) != 0;
 	if (image.build_id_size > sizeof(image.build_id))
 		reader_fail(&reader, "a build id that is too long");
 	if (reader_ok(&reader) && reader_left(&reader))

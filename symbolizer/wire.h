@@ -11,9 +11,13 @@
  *   kind          request                         answer
  *   HELLO         u32 version, u32 images_max     u32 version, u32 sandbox bits, text
  *   IMAGE_OPEN    u32 image, and a descriptor     u8 build id[20], u8 its size, u32 symbols,
- *                                               text (its debug file's name)
+ *                                               text (its debug file's name), u8 parts
  *   IMAGE_DROP    u32 image                       -
- *   IMAGE_DEBUG   u32 image, and a descriptor     u32 symbols
+ *   IMAGE_DEBUG   u32 image, and a descriptor     u32 symbols, u8 parts
+ *   IMAGE_WANTED  as IMAGE_NAMES                  u32 count, then each: u32 number, u8 kind,
+ *                                               build id, name, folder (u32 length, bytes)
+ *   IMAGE_PART    u32 image, u32 number, and a    -
+ *                 descriptor, or none: not there
  *   IMAGE_NAMES   u32 image, flags, u64 offset[]  strings, names
  *   KERNEL_LOAD   -, and a descriptor             u8 restricted, u32 symbols
  *   KERNEL_NAMES  u64 address[]                   strings, names
@@ -24,7 +28,8 @@
  *   JVM           u64 code, u64 offset of it      a layout (hotspot.h)
  *                 in libjvm.so, and a descriptor
  *
- * An answer with an error has a sentence as its payload.
+ * An answer with an error has a sentence as its payload. "parts": 1 if further files
+ * may be wanted for names (dwarf_parts.h); then IMAGE_WANTED is asked before them.
  *   strings   u32 count, then each: u32 length, bytes, NUL
  *   names     u32 count, then each: u8 frames, then each frame:
  *             u32 name, module, file (numbers of strings), u32 line, u8 inlined;
@@ -44,7 +49,7 @@
 #include "daemon/base/vec.h"
 #include "symbolizer/client.h"
 
-#define WIRE_VERSION 4u
+#define WIRE_VERSION 5u
 #define WIRE_HEADER_SIZE 16u
 #define WIRE_TEXT_MAX 512u /* of an error's sentence */
 #define WIRE_NAME_MAX 4096u /* bytes of a name, a module, a source file */
@@ -52,12 +57,15 @@
 #define WIRE_ADDRESSES_MAX SYMBOLIZER_ADDRESSES_MAX /* in one request */
 #define WIRE_FRAMES_MAX 128u /* of one address */
 #define WIRE_MAPPINGS_MAX (1u << 20)
+#define WIRE_PARTS_MAX 64u /* wanted files in one answer */
 
 enum wire_kind {
 	WIRE_HELLO,
 	WIRE_IMAGE_OPEN,
 	WIRE_IMAGE_DROP,
 	WIRE_IMAGE_DEBUG,
+	WIRE_IMAGE_WANTED,
+	WIRE_IMAGE_PART,
 	WIRE_IMAGE_NAMES,
 	WIRE_KERNEL_LOAD,
 	WIRE_KERNEL_NAMES,
@@ -138,3 +146,14 @@ int wire_get_names(void *payload, size_t size, size_t expected, struct error *er
 int wire_get_mappings(void *payload, size_t size, struct error *error, struct wire_mappings *ret);
 int wire_get_image(const void *payload, size_t size, struct error *error,
 		   struct symbolizer_image *ret);
+
+/* A wanted file, and how the privileged side reads a list of them: names that can
+ * be none, or are too long, make all of it damaged. The texts are `ret`'s. */
+void wire_put_part(struct strbuf *out, const struct symbolizer_part *part);
+struct wire_parts {
+	uint32_t count;
+	struct symbolizer_part parts[WIRE_PARTS_MAX];
+	struct strbuf texts;
+};
+void wire_parts_deinit(struct wire_parts *parts);
+int wire_get_parts(const void *payload, size_t size, struct error *error, struct wire_parts *ret);

@@ -21,13 +21,13 @@
 #include "symbolizer/jit_names.h"
 #include "symbolizer/kallsyms.h"
 #include "symbolizer/named_file.h"
-#include "symbolizer/parcel.h"
 #include "symbolizer/proc_maps.h"
 #include "symbolizer/sandbox.h"
 
 #define EXIT_PROTOCOL 76 /* sysexits.h's EX_PROTOCOL */
-/* Files with debug information are kept open, they and their debug files. */
-#define IMAGES_MAX ((SANDBOX_DESCRIPTORS_MAX - 64) / 2)
+/* Files with debug information are kept open: they or their debug files, and of
+ * both what they share with others, and the package of their split units. */
+#define IMAGES_MAX ((SANDBOX_DESCRIPTORS_MAX - 64) / 3)
 #define DWARF_MEMORY_DEFAULT (512ULL << 20) /* where the memory has no limit */
 
 struct parsed { /* what stays of a file once it is read */
@@ -180,6 +180,7 @@ static int handle_image_open(struct worker *worker, struct request *request, str
 	strbuf_u8(answer, parsed->file.image.build_id_size);
 	strbuf_u32(answer, parsed->file.symtab.symbols);
 	strbuf_bytes(answer, parsed->file.link.name, (uint32_t)strlen(parsed->file.link.name));
+	strbuf_u8(answer, dwarf_parts_any(&parsed->file.parts, parsed->file.dwarf));
 	return 0;
 }
 
@@ -222,7 +223,47 @@ static int handle_image_debug(struct worker *worker, struct request *request, st
 	if (named_file_take_dwarf(&parsed->file, request->fd, worker->dwarf_max))
 		request->fd = -1;
 	strbuf_u32(answer, parsed->file.debug.symbols);
+	strbuf_u8(answer, dwarf_parts_any(&parsed->file.parts, parsed->file.dwarf));
 	return 0;
+}
+
+static int handle_image_wanted(struct worker *worker, struct request *request,
+			       struct strbuf *answer, struct error *error)
+{
+	uint64_t *at = hashmap_get(&worker->index, reader_u32(&request->reader));
+	struct named_file_style style = named_file_style_of(reader_u32(&request->reader));
+	struct parsed *parsed;
+	int r;
+
+	if (!at) /* the client hands it over again */
+		return error_set(error, -ESTALE, "the file is not open any more");
+	parsed = worker->images.items[*at];
+	parsed->used = worker->requests;
+	r = named_file_wanted(&parsed->file, &request->reader, &style, answer);
+	if (!reader_ok(&request->reader))
+		return malformed(error);
+	return r ? error_set(error, r, "out of memory for names of files") : 0;
+}
+
+/* Without a descriptor: it is not to be had. */
+static int handle_image_part(struct worker *worker, struct request *request, struct strbuf *answer,
+			     struct error *error)
+{
+	uint64_t *at = hashmap_get(&worker->index, reader_u32(&request->reader));
+	uint32_t number = reader_u32(&request->reader);
+	struct named_file *file;
+	int r;
+
+	(void)answer;
+	if (!complete(request))
+		return malformed(error);
+	if (!at) /* the client hands it over again */
+		return error_set(error, -ESTALE, "the file is not open any more");
+	file = &worker->images.items[*at]->file;
+	r = named_file_add_part(file, number, request->fd, error);
+	if (r == 1)
+		request->fd = -1;
+	return r < 0 ? r : 0;
 }
 
 /* What was read of the other files goes if all of it is too much. */
@@ -230,6 +271,9 @@ static void limit_dwarf(struct worker *worker, const struct parsed *now)
 {
 	uint64_t sum = 0;
 
+	/* So that the next question has room for those that it needs. */
+	if (now->file.dwarf && dwarf_splits_full(now->file.dwarf->splits))
+		dwarf_splits_forget(now->file.dwarf->splits);
 	for (size_t i = 0; i < worker->images.count; i++)
 		sum += named_file_memory(&worker->images.items[i]->file);
 	if (sum <= worker->dwarf_max)
@@ -248,13 +292,6 @@ static int put_name(struct wire_out *out, const char *name, const char *module)
 	return wire_out_name(out, &frame, name && name[0] ? 1 : 0);
 }
 
-static enum demangle_form form_of(uint32_t flags)
-{
-	if (flags & SYMBOLIZER_DEMANGLE_FULL)
-		return DEMANGLE_FULL;
-	return flags & SYMBOLIZER_DEMANGLE_SHORT ? DEMANGLE_SHORT : DEMANGLE_NONE;
-}
-
 /* The rest of a request: as they are on the wire. */
 static int read_places(struct request *request, places *ret)
 {
@@ -271,10 +308,7 @@ static int handle_image_names(struct worker *worker, struct request *request, st
 			      struct error *error)
 {
 	uint64_t *at = hashmap_get(&worker->index, reader_u32(&request->reader));
-	uint32_t flags = reader_u32(&request->reader);
-	struct named_file_style style = {.addresses = flags & SYMBOLIZER_ELF_ADDRESSES,
-					 .no_inlines = flags & SYMBOLIZER_NO_INLINES,
-					 .form = form_of(flags)};
+	struct named_file_style style = named_file_style_of(reader_u32(&request->reader));
 	struct wire_out out = {0};
 	places asked = {0};
 	struct parsed *parsed;
@@ -461,6 +495,8 @@ static handler *const handlers[] = {
 	[WIRE_IMAGE_OPEN] = handle_image_open,
 	[WIRE_IMAGE_DROP] = handle_image_drop,
 	[WIRE_IMAGE_DEBUG] = handle_image_debug,
+	[WIRE_IMAGE_WANTED] = handle_image_wanted,
+	[WIRE_IMAGE_PART] = handle_image_part,
 	[WIRE_IMAGE_NAMES] = handle_image_names,
 	[WIRE_KERNEL_LOAD] = handle_kernel_load,
 	[WIRE_KERNEL_NAMES] = handle_kernel_names,
@@ -472,23 +508,6 @@ static handler *const handlers[] = {
 _Static_assert(sizeof(handlers) / sizeof(handlers[0]) == WIRE_KIND_COUNT,
 	       "a handler for each kind of request");
 
-/* What came may lie in a parcel. */
-static int unpack(struct channel_in *in)
-{
-	int fd, r;
-
-	if (in->fd < 0)
-		return 0;
-	r = parcel_open(in->fd, &fd);
-	if (r == -ENOTSOCK) /* the file itself */
-		return 0;
-	if (r < 0)
-		return r;
-	close(in->fd);
-	in->fd = fd;
-	return 0;
-}
-
 /* Handles the message that came and sends its answer. */
 static int answer_one(struct worker *worker, struct channel_in *in)
 {
@@ -497,7 +516,7 @@ static int answer_one(struct worker *worker, struct channel_in *in)
 	struct request request = {0};
 	struct strbuf answer = {0};
 	struct error error = {0};
-	int r = unpack(in);
+	int r = channel_in_unpack(in);
 
 	worker->requests++;
 	request.fd = in->fd;

@@ -14,14 +14,19 @@
 
 #include <linux/types.h>
 
-#define ABI_VERSION 3
+#define ABI_VERSION 4
 
 #define ABI_COMM_MAX 16 /* TASK_COMM_LEN, NUL included */
 #define ABI_PATH_MAX 4096 /* PATH_MAX, NUL included */
 #define ABI_BUILD_ID_MAX 20
 #define ABI_FRAMES_MAX 512 /* frames of one stack */
 #define ABI_KERNEL_FRAMES_MAX 127 /* the kernel's own limit (perf_event_max_stack) */
-#define ABI_SLOTS_MAX 32 /* sessions sampling at once; slot 0 is the system-wide one */
+#define ABI_SESSION_SLOTS 32 /* slots that processes can join: bits of an abi_target */
+#define ABI_SLOTS_MAX 36 /* sets of sampling events at once */
+
+/* Slots of the views of the whole machine, which are always on. */
+#define ABI_SLOT_CPU 0
+#define ABI_SLOT_FAULTS 32
 
 /*
  * Why a sample's stack is what it is, and why a sample is missing: one list
@@ -70,7 +75,13 @@ enum abi_type {
 	ABI_TYPE_COUNT
 };
 
-enum abi_source { ABI_SOURCE_NONE, ABI_SOURCE_CPU_CLOCK, ABI_SOURCE_CYCLES, ABI_SOURCE_COUNT };
+enum abi_source {
+	ABI_SOURCE_NONE,
+	ABI_SOURCE_CPU_CLOCK,
+	ABI_SOURCE_CYCLES,
+	ABI_SOURCE_FAULTS, /* page faults */
+	ABI_SOURCE_COUNT
+};
 
 enum abi_space { ABI_SPACE_KERNEL = 1, ABI_SPACE_USER };
 
@@ -103,7 +114,7 @@ struct abi_sample {
 	__u64 cgroup; /* cgroup v2 id, 0 if none */
 	__u64 kernel_stack; /* id of an ABI_STACK, 0: none */
 	__u64 user_stack; /* likewise */
-	__u64 weight; /* what it stands for: ns (cpu-clock) or cycles */
+	__u64 weight; /* what it stands for: ns (cpu-clock), cycles or faults */
 };
 
 /* A stack, sent before the first sample that names it. Leaf first. */
@@ -120,6 +131,9 @@ struct abi_stack {
 /* A stack as it lies in memory, to be walked by the daemon once it knows the files
  * and their tables; then an ABI_STACK takes its place under the same id. */
 #define ABI_RAW_BYTES_MAX 61440u
+/* The first scratch contexts (bpf/maps.h) may keep stacks raw: a place for each on
+ * every CPU. */
+#define ABI_RAW_CONTEXTS 2u
 struct abi_raw {
 	struct abi_header hdr; /* reason: why it was not walked */
 	__u64 id;
@@ -216,7 +230,9 @@ struct abi_slot {
 	__u8 source; /* enum abi_source */
 	__u8 pad;
 	__u32 generation; /* changes whenever the slot's events are opened anew */
-	__u64 period; /* ns or cycles between two firings */
+	__u64 period; /* ns, cycles or faults between two firings */
+	__u32 limit; /* counted events: samples a second and CPU, about; more are thinned out */
+	__u32 share; /* likewise: of the time, in which the events are on, in 1/65536 */
 };
 
 /* A process's sessions, by slot: bit n is slot n. A forked child inherits them. */
@@ -242,7 +258,7 @@ ABI_ASSERT(sizeof(struct abi_comm) == 40, "abi_comm");
 ABI_ASSERT(sizeof(struct abi_exit) == 24, "abi_exit");
 ABI_ASSERT(sizeof(struct abi_mmap) == 88, "abi_mmap");
 ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
-ABI_ASSERT(sizeof(struct abi_slot) == 16, "abi_slot");
+ABI_ASSERT(sizeof(struct abi_slot) == 24, "abi_slot");
 ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
 ABI_ASSERT(sizeof(struct abi_counters) == 8 * (5 + 2 * ABI_REASON_COUNT), "abi_counters");
 

@@ -79,8 +79,14 @@ struct slot_state {
 	__u64 runtime; /* its CPU time when the run was first hit */
 	__u64 weight; /* given to samples of the run since then */
 	__u64 debt; /* periods that passed without firing, not given to any sample yet */
+	__u64 pending; /* counted events: weight that no sample has taken yet */
+	__u64 window; /* likewise: when the present window of thinning began */
+	__u32 taken; /* samples in it */
+	__u32 thin; /* on average so many powers of two of firings to a sample */
+	__u32 skip; /* so many firings before the next sample */
 	__u32 tid;
 	__u32 generation; /* of the slot */
+	__u32 pad;
 };
 
 struct {
@@ -90,8 +96,9 @@ struct {
 	__type(value, struct slot_state);
 } slot_states SEC(".maps");
 
-/* Where a stack is built. One entry for each context that can interrupt
- * another on the same CPU: a CPU sample may hit while some other probe walks. */
+/* Where a stack is built. One entry for each context that can interrupt another on the
+ * same CPU: a clock's interrupt (SAMPLE) may hit while a page fault or a system call
+ * is walked (PROBE, which runs to its end before another of its kind). */
 enum scratch_context { SCRATCH_SAMPLE, SCRATCH_PROBE, SCRATCH_COUNT };
 
 #define WALK_LOST 1 /* no address: a frame whose rule does not say */
@@ -149,8 +156,8 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-/* Where a raw stack is put together, one place for each possible CPU: too large for
- * a per-CPU map. */
+/* Where a raw stack is put together, ABI_RAW_CONTEXTS places for each possible CPU: too
+ * large for a per-CPU map. */
 struct raw_space {
 	struct abi_raw raw;
 	__u8 bytes[ABI_RAW_BYTES_MAX];
@@ -209,16 +216,15 @@ struct {
 } unwind_files SEC(".maps");
 
 /* Rules found lately, by place: most samples of a program come by the same calls. For
- * each CPU; what interrupts a walk in the middle of writing an entry finds its key 0.
- * An entry holds as long as no table has been unloaded since. */
+ * each CPU, whatever interrupts or displaces whom there: an entry counts only where both
+ * of its words are of one writing. It holds as long as no table has been unloaded since. */
 #define RULE_CACHE_BITS 10
 #define RULE_CACHE_ENTRIES (1u << RULE_CACHE_BITS)
 
 struct rule_cache {
 	struct rule_cached {
-		__u64 key; /* ABI_FRAME() */
-		__u32 rule;
-		__u32 generation;
+		__u64 check; /* the place, ABI_FRAME(), mixed with `value` */
+		__u64 value; /* generation << 32 | rule + 1; 0: empty */
 	} entries[RULE_CACHE_ENTRIES];
 };
 

@@ -56,7 +56,8 @@ static long copy_chunk(__u32 index, void *context)
  * sample's; the walk has moved on. */
 static __always_inline __u64 emit_raw(struct scratch *scratch, __u64 ip, __u32 pid)
 {
-	struct raw_copy copy = {.place = bpf_get_smp_processor_id()};
+	struct raw_copy copy = {.place = bpf_get_smp_processor_id() * ABI_RAW_CONTEXTS +
+					 (scratch->walk.scratch & (ABI_RAW_CONTEXTS - 1))};
 	struct raw_space *space = bpf_map_lookup_elem(&raw_spaces, &copy.place);
 	__u64 now = scratch->stack.hdr.time, id;
 	__u64 size;

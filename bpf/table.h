@@ -92,6 +92,8 @@ static __always_inline bool find_row(const struct unwind_file *file, __u64 offse
 	return low > 0;
 }
 
+#define RULE_MIX 0x9e3779b97f4a7c15ULL
+
 /*
  * The number of the rule for an address of a file, or -reason: no table, or no
  * row. A global function (no "static"): the verifier then looks at it once, not
@@ -100,26 +102,27 @@ static __always_inline bool find_row(const struct unwind_file *file, __u64 offse
 __noinline int find_rule(__u32 image, __u64 offset)
 {
 	__u64 key = ABI_FRAME(image, offset);
-	__u32 row = 0, zero = 0,
-	      at = (__u32)(key * 0x9e3779b97f4a7c15ULL >> (64 - RULE_CACHE_BITS));
+	__u32 row = 0, zero = 0, at = (__u32)(key * RULE_MIX >> (64 - RULE_CACHE_BITS));
 	struct rule_cache *cache = bpf_map_lookup_elem(&rule_caches, &zero);
 	const __u32 *generation = bpf_map_lookup_elem(&unwind_generation, &zero);
 	const struct unwind_file *file;
 	struct rule_cached *cached;
+	__u64 value;
 
 	if (!cache || !generation)
 		return -ABI_REASON_EVICTED;
 	cached = &cache->entries[at & (RULE_CACHE_ENTRIES - 1)];
-	if (cached->key == key && cached->generation == *generation)
-		return (int)cached->rule;
+	/* Read once: somebody may write it now. */
+	value = *(volatile __u64 *)&cached->value;
+	if (value && cached->check == (key ^ value * RULE_MIX) && value >> 32 == *generation)
+		return (int)((__u32)value - 1);
 	file = bpf_map_lookup_elem(&unwind_files, &image);
 	if (!file || !file->block_count)
 		return file && file->none ? -ABI_REASON_NO_ROW : -ABI_REASON_EVICTED;
 	if (!find_row(file, offset, &row))
 		return -ABI_REASON_NO_ROW;
-	*(volatile __u64 *)&cached->key = 0;
-	cached->rule = UNWIND_ROW_RULE(row);
-	cached->generation = *generation;
-	*(volatile __u64 *)&cached->key = key;
+	value = (__u64)*generation << 32 | (UNWIND_ROW_RULE(row) + 1);
+	cached->value = value;
+	cached->check = key ^ value * RULE_MIX;
 	return (int)UNWIND_ROW_RULE(row);
 }

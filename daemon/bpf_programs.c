@@ -110,7 +110,7 @@ static int load_sampler(struct bpf_programs *programs, const struct config *conf
 		{sampler->maps.unwind_processes, config->processes_max},
 		{sampler->maps.unwind_nodes, config->processes_max},
 		{sampler->maps.unwind_files, SOURCE_IMAGES_MAX + 1},
-		{sampler->maps.raw_spaces, (uint32_t)libbpf_num_possible_cpus()},
+		{sampler->maps.raw_spaces, (uint32_t)libbpf_num_possible_cpus() * ABI_RAW_CONTEXTS},
 	};
 	for (size_t i = 0; !r && i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		r = bpf_map__set_max_entries(sizes[i].map, sizes[i].entries);

@@ -310,14 +310,16 @@ int client_detach(struct client *client, uint32_t session, int32_t pid, struct e
 	return call_for_profile(client, &buf, error, ret_end, ret);
 }
 
-int client_recent(struct client *client, uint64_t duration_ns, struct error *error,
-		  struct profile **ret)
+int client_recent(struct client *client, const char *event, uint64_t duration_ns,
+		  struct error *error, struct profile **ret)
 {
 	struct strbuf buf = {0};
 	const char *end;
 
 	client_begin(client, MESSAGE_RECENT, &buf);
 	message_put_number(&buf, FIELD_DURATION, duration_ns);
+	if (event[0])
+		message_put_text(&buf, FIELD_EVENT, event);
 	return call_for_profile(client, &buf, error, &end, ret);
 }
 

@@ -70,9 +70,10 @@ int client_open(struct client *client, const struct client_session *session, str
  * ended and lives until the next call. */
 int client_detach(struct client *client, uint32_t session, int32_t pid, struct error *error,
 		  const char **ret_end, struct profile **ret);
-/* The system-wide view of the last duration_ns (0: all that perfd keeps). */
-int client_recent(struct client *client, uint64_t duration_ns, struct error *error,
-		  struct profile **ret);
+/* The system-wide view of an event ("": CPU time) of the last duration_ns (0: all that
+ * perfd keeps). */
+int client_recent(struct client *client, const char *event, uint64_t duration_ns,
+		  struct error *error, struct profile **ret);
 /* status or sessions: the text lives until the next call. */
 int client_json(struct client *client, enum message_type type, struct error *error,
 		const char **ret);

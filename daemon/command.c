@@ -86,7 +86,7 @@ int command_recent(const struct options *options, struct error *error, struct pr
 
 	if (r < 0)
 		return r;
-	r = client_recent(&client, options->last_ns, error, ret);
+	r = client_recent(&client, options->event, options->last_ns, error, ret);
 	client_deinit(&client);
 	return r;
 }

@@ -30,6 +30,8 @@ struct config {
 	uint32_t frequency_hz; /* system-wide rate; 0: only sessions sample */
 	uint32_t session_frequency_hz; /* of a session that names none */
 	uint32_t frequency_max_hz; /* above: refused */
+	/* [memory] */
+	uint32_t faults_hz; /* page-fault samples of the system-wide view; 0: none */
 	/* [history] */
 	uint64_t window_ns; /* width of an aggregation window of the system-wide view */
 	uint64_t keep_ns; /* how much of it stays in memory */
@@ -37,7 +39,7 @@ struct config {
 	char unwind_cache_dir[CONFIG_PATH_MAX]; /* "": tables are not kept on disk */
 	uint64_t unwind_cache_bytes; /* 0: likewise */
 	/* [limits] */
-	uint32_t sessions_max; /* < ABI_SLOTS_MAX */
+	uint32_t sessions_max; /* < ABI_SESSION_SLOTS */
 	uint32_t processes_max;
 	uint32_t mappings_max; /* of all processes together */
 	uint64_t ring_bytes; /* BPF ring buffer, each of the rings; a power of two */

@@ -42,6 +42,8 @@
 	  "Rate of a session that asks for none (perfctl -F).")                                    \
 	X("cpu", "frequency_max_hz", frequency_max_hz, CONFIG_NUMBER, "Hz", "10000", 1, 100000,    \
 	  "A session that asks for more is refused.")                                              \
+	X("memory", "faults_hz", faults_hz, CONFIG_NUMBER, "Hz", "97", 0, 100000,                  \
+	  "System-wide page-fault samples a second and CPU, at most. 0: none.")                    \
 	X("history", "window", window_ns, CONFIG_TIME, "time", "10s",                              \
 	  100 * NSEC_PER_MSEC, 3600 * NSEC_PER_SEC,                                                \
 	  "Width of a window of the system-wide view: its resolution in time.")                    \
@@ -53,7 +55,7 @@
 	X("unwind", "cache_size", unwind_cache_bytes, CONFIG_SIZE, "size", "256M",                 \
 	  0, 64 * GIB, "What they may take there; the least used go first. 0: nothing.")           \
 	X("limits", "sessions_max", sessions_max, CONFIG_NUMBER, "sessions", "31",                 \
-	  1, ABI_SLOTS_MAX - 1, "Sessions (perfctl attach, record) at once.")                      \
+	  1, ABI_SESSION_SLOTS - 1, "Sessions (perfctl attach, record) at once.")                      \
 	X("limits", "processes_max", processes_max, CONFIG_NUMBER, "processes", "65536",           \
 	  64, 4194304, "Processes known, those that ended a moment ago included.")                 \
 	X("limits", "mappings_max", mappings_max, CONFIG_NUMBER, "mappings", "2097152",            \

@@ -68,7 +68,7 @@ static int drain_interval_ms(const struct engine *engine)
 
 	if (now < engine->hurry_until)
 		return DRAIN_HURRY_MS;
-	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
+	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		const struct session *session = engine->sessions[slot];
 
 		if (!session)
@@ -134,7 +134,7 @@ void engine_drain(struct engine *engine, bool now)
 		if (session)
 			session_roll(session, engine_time(engine), false);
 		/* Its last record has been seen: nothing of it is still to come. */
-		if (slot && session && session->end == SESSION_END_EXIT)
+		if (session && session->end == SESSION_END_EXIT)
 			engine_end_session(engine, session, SESSION_END_EXIT);
 	}
 	engine_walk_raw(engine, false);
@@ -203,8 +203,10 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	if (engine->ticks % TICKS_PER_SECOND)
 		return;
 	watch_look(&engine->watch, engine);
-	if (engine->sessions[0] && now > engine->config.keep_ns)
-		session_expire(engine->sessions[0], now - engine->config.keep_ns);
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		if (engine->sessions[slot] && !engine->sessions[slot]->id &&
+		    now > engine->config.keep_ns)
+			session_expire(engine->sessions[slot], now - engine->config.keep_ns);
 }
 
 /* ---- life ---- */
@@ -308,7 +310,7 @@ static int start(struct engine *engine, const struct engine_options *options, st
 	if (!r)
 		r = engine->source->ops->tasks(engine->source, error);
 	if (!r)
-		r = engine_open_system_session(engine, error);
+		r = engine_open_system_views(engine, error);
 	if (!r)
 		r = start_clockwork(engine, error);
 	return r;

@@ -4,9 +4,10 @@
  * and sessions on one event loop. The server above it knows requests and
  * clients; the engine knows neither.
  *
- * A session is one question: which processes, at which rate, from when to
- * when. Session 0 is the system-wide view that is always on (if the config has
- * a rate for it); it keeps a sliding history and never ends.
+ * A session is one question: which processes, which event, at which rate, from when
+ * to when. Those with the id 0 are the system-wide views that are always on (if the
+ * config has a rate for them): one of CPU time, one of page faults. They keep a sliding
+ * history and never end.
  *
  * Life of a session: open → running → (engine_session_stop, its duration, or
  * the exit of its last process) → ended: `on_end` is called once, in its own
@@ -48,7 +49,7 @@ struct session_request {
 	bool privileged; /* root or member of the socket group */
 	bool background; /* goes on without its client */
 	char title[256]; /* for the output; "" : made from the pid's comm */
-	char event[16]; /* "", "cpu-clock", "cycles" */
+	char event[16]; /* of daemon/event_kind.h; "": the config's */
 };
 
 struct session_info {
@@ -90,10 +91,14 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 			session_end_fn *on_end, void *context, struct error *error,
 			uint32_t *ret_id);
 int engine_session_stop(struct engine *engine, uint32_t id);
-/* Calls back once, later. The session must have ended (or be 0: a snapshot of the
- * last `recent_ns`, 0: all that is kept). */
-int engine_session_collect(struct engine *engine, uint32_t id, uint64_t recent_ns,
-			   session_profile_fn *done, void *context);
+/* Calls back once, later. The session must have ended. */
+int engine_session_collect(struct engine *engine, uint32_t id, session_profile_fn *done,
+			   void *context);
+/* Likewise, a snapshot of the last `recent_ns` (0: all that is kept) of the
+ * system-wide view of an event ("": of CPU time). -EOPNOTSUPP: no such event, or no
+ * system-wide view of it; -ENODATA: the config has it off; -EBUSY: one is under way. */
+int engine_recent(struct engine *engine, const char *event, uint64_t recent_ns,
+		  session_profile_fn *done, void *context, struct error *error);
 /* Forgets the session; pending callbacks of it are not called any more. */
 void engine_session_close(struct engine *engine, uint32_t id);
 int engine_session_info(const struct engine *engine, uint32_t id, struct session_info *ret);

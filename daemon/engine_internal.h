@@ -42,7 +42,7 @@ struct engine {
 	struct raw_stacks raw;
 	struct capture capture;
 	struct watch watch;
-	struct session *sessions[ABI_SLOTS_MAX]; /* live ones by slot; 0: system-wide */
+	struct session *sessions[ABI_SLOTS_MAX]; /* live ones by slot; those of id 0: system-wide */
 	VEC(struct session *) ended; /* sampled no more, not yet closed */
 	uint32_t next_id;
 	uint64_t started; /* boot time, ns */
@@ -70,5 +70,5 @@ void engine_fold(struct engine *engine);
 /* The session's processes are gone, time is over, …: stops sampling, tells. */
 void engine_end_session(struct engine *engine, struct session *session, enum session_end end);
 struct session *engine_find_session(const struct engine *engine, uint32_t id);
-/* Opens the system-wide view. */
-int engine_open_system_session(struct engine *engine, struct error *error);
+/* Opens the system-wide views that the config has a rate for. */
+int engine_open_system_views(struct engine *engine, struct error *error);

@@ -118,7 +118,7 @@ static void on_fork(struct engine *engine, const struct abi_fork *fork)
 		resolver_want_maps(&engine->resolver, child, false);
 	else if (!child->published)
 		unwinder_changed(&engine->unwinder, child);
-	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
+	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
 
 		if (session && (!session->target || child->slots >> slot & 1))
@@ -131,7 +131,7 @@ static void on_exec(struct engine *engine, const struct abi_exec *exec)
 {
 	struct process *process = process_table_exec(&engine->processes, exec);
 
-	for (uint32_t slot = 1; process && slot < ABI_SLOTS_MAX; slot++) {
+	for (uint32_t slot = 1; process && slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
 
 		if (session && (process->slots >> slot & 1))
@@ -146,7 +146,7 @@ static void on_exited(struct engine *engine, const struct abi_exit *ended)
 
 	if (!process || !last)
 		return;
-	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
+	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
 
 		if (session && session->target == process)

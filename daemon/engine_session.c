@@ -10,8 +10,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/event_kind.h"
 
 #define SESSION_WINDOW_NS NSEC_PER_SEC
 /* At most so long, and looking so often, if nothing wakes it. */
@@ -34,16 +36,17 @@ const char *session_end_name(enum session_end end)
 static int parse_event(const struct engine *engine, const char *name, enum abi_source *ret,
 		       struct error *error)
 {
-	if (!name[0])
-		name = engine->config.event;
-	if (!strcmp(name, "cpu-clock"))
-		*ret = ABI_SOURCE_CPU_CLOCK;
-	else if (!strcmp(name, "cycles"))
-		*ret = ABI_SOURCE_CYCLES;
-	else
-		return error_set(error, -EOPNOTSUPP,
-				 "unknown event \"%s\": cpu-clock and cycles are there", name);
-	return 0;
+	const struct event_kind *kind;
+	_cleanup_free_ char *names = NULL;
+
+	kind = event_kind_find(name[0] ? name : engine->config.event);
+	if (kind) {
+		*ret = kind->source;
+		return 0;
+	}
+	names = event_kind_names();
+	return error_set(error, -EOPNOTSUPP, "unknown event \"%s\": there are %s", name,
+			 names ? names : "");
 }
 
 /* A pid that is in /proc but not in the table: why not? */
@@ -90,10 +93,18 @@ static int find_target(struct engine *engine, const struct session_request *requ
 	return 0;
 }
 
-static int check_rate(const struct engine *engine, uint32_t *hz, struct error *error)
+/* Page faults come in bursts, and a sample of them stands for few. */
+#define FAULTS_RATE_FACTOR 10
+
+static int check_rate(const struct engine *engine, enum abi_source source, uint32_t *hz,
+		      struct error *error)
 {
-	if (!*hz)
-		*hz = engine->config.session_frequency_hz;
+	uint32_t factor = source == ABI_SOURCE_FAULTS ? FAULTS_RATE_FACTOR : 1;
+
+	if (!*hz && engine->config.session_frequency_hz > engine->config.frequency_max_hz / factor)
+		*hz = engine->config.frequency_max_hz;
+	else if (!*hz)
+		*hz = engine->config.session_frequency_hz * factor;
 	if (*hz > engine->config.frequency_max_hz)
 		return error_set(error, -EINVAL,
 				 "%u Hz is above the limit of %u Hz (cpu.frequency_max_hz)", *hz,
@@ -104,7 +115,8 @@ static int check_rate(const struct engine *engine, uint32_t *hz, struct error *e
 /* A free slot, or 0. */
 static uint32_t free_slot(const struct engine *engine)
 {
-	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX && slot <= engine->config.sessions_max; slot++)
+	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS && slot <= engine->config.sessions_max;
+	     slot++)
 		if (!engine->sessions[slot])
 			return slot;
 	return 0;
@@ -210,26 +222,36 @@ static int open_events(struct engine *engine, struct session *session, struct er
 	return r;
 }
 
-int engine_open_system_session(struct engine *engine, struct error *error)
+static int open_view(struct engine *engine, uint32_t slot, const char *event, uint32_t frequency_hz,
+		     struct error *error)
 {
-	struct session_request request = {.frequency_hz = engine->config.frequency_hz,
-					  .privileged = true,
-					  .title = "all processes"};
+	struct session_request request = {
+		.frequency_hz = frequency_hz, .privileged = true, .title = "all processes"};
 	struct session *session;
 	int r;
 
-	if (!request.frequency_hz)
+	if (!frequency_hz)
 		return 0;
 	session = session_create(0, &request, engine->config.window_ns);
-	if (!session || make_timer(engine, session))
+	if (!session || make_timer(engine, session)) {
 		r = error_set(error, -ENOMEM, "out of memory");
-	else
-		r = parse_event(engine, "", &session->source, error);
+	} else {
+		session->slot = slot;
+		r = parse_event(engine, event, &session->source, error);
+	}
 	if (!r)
 		r = open_events(engine, session, error);
 	if (r)
 		session_destroy(session);
 	return r;
+}
+
+int engine_open_system_views(struct engine *engine, struct error *error)
+{
+	int r = open_view(engine, ABI_SLOT_CPU, "", engine->config.frequency_hz, error);
+
+	return r ? r
+		 : open_view(engine, ABI_SLOT_FAULTS, "faults", engine->config.faults_hz, error);
 }
 
 static int prepare(struct engine *engine, struct session *session, struct process *target,
@@ -275,7 +297,7 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 	int r = parse_event(engine, request->event, &source, error);
 
 	if (!r)
-		r = check_rate(engine, &wanted.frequency_hz, error);
+		r = check_rate(engine, source, &wanted.frequency_hz, error);
 	if (!r && request->pid)
 		r = find_target(engine, request, error, &target);
 	if (r)
@@ -437,26 +459,53 @@ int engine_session_stop(struct engine *engine, uint32_t id)
 	return 0;
 }
 
-int engine_session_collect(struct engine *engine, uint32_t id, uint64_t recent_ns,
-			   session_profile_fn *done, void *context)
+static void collect(struct session *session, session_profile_fn *done, void *context)
 {
-	struct session *session = engine_find_session(engine, id);
-
-	if (!session)
-		return -ENOENT;
-	if (session->on_profile || (id && engine->sessions[session->slot] == session))
-		return -EBUSY;
-	if (!id) {
-		engine_drain(engine, true);
-		watch_look(&engine->watch, engine);
-		session_roll(session, UINT64_MAX, true);
-		session->recent_ns = recent_ns;
-		resolver_flush_late(&engine->resolver);
-	}
 	session->on_profile = done;
 	session->profile_context = context;
 	session->collect_deadline = clock_boot_ns() + COLLECT_DEADLINE_NS;
 	event_active(session->timer, EV_TIMEOUT, 0);
+}
+
+int engine_session_collect(struct engine *engine, uint32_t id, session_profile_fn *done,
+			   void *context)
+{
+	struct session *session = engine_find_session(engine, id);
+
+	if (!session || !id)
+		return -ENOENT;
+	if (session->on_profile || engine->sessions[session->slot] == session)
+		return -EBUSY;
+	collect(session, done, context);
+	return 0;
+}
+
+int engine_recent(struct engine *engine, const char *event, uint64_t recent_ns,
+		  session_profile_fn *done, void *context, struct error *error)
+{
+	const struct event_kind *kind = event_kind_find(event[0] ? event : engine->config.event);
+	struct session *session;
+	enum abi_source source;
+
+	if (!kind)
+		return parse_event(engine, event, &source, error);
+	session = engine->sessions[kind->view];
+	if (!session)
+		return error_set(error, -ENODATA, "there is no system-wide view of %s: %s is 0",
+				 kind->name, kind->key);
+	/* One view serves whichever of its events the config chose. */
+	if (session->source != kind->source)
+		return error_set(error, -EOPNOTSUPP,
+				 "the system-wide view is of %s, not of %s (cpu.event)",
+				 event_kind_of(session->source)->name, kind->name);
+	if (session->on_profile)
+		return error_set(error, -EBUSY, "a snapshot is being taken; try again");
+	engine_drain(engine, true);
+	watch_look(&engine->watch, engine);
+	session_roll(session, UINT64_MAX, true);
+	session->recent_ns = recent_ns;
+	resolver_flush_late(&engine->resolver);
+	collect(session, done, context);
 	return 0;
 }
 
@@ -525,7 +574,7 @@ void engine_session_each(const struct engine *engine,
 			each(context, &info);
 		/* The next higher id there is. */
 		next = 0;
-		for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
+		for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 			const struct session *session = engine->sessions[slot];
 
 			if (session && session->id > id && (!next || session->id < next))
@@ -542,7 +591,7 @@ int engine_session_find(const struct engine *engine, pid_t pid, uint32_t *ret_id
 {
 	uint32_t newest = 0;
 
-	for (uint32_t slot = 1; slot < ABI_SLOTS_MAX; slot++) {
+	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		const struct session *session = engine->sessions[slot];
 
 		if (session && session->request.pid == pid && session->id > newest)

@@ -36,8 +36,8 @@ static const struct option_row {
 			     "stop after this time: 500ms, 10s, 2m, 1h (default: until Ctrl-C, or "
 			     "the process ends)"},
 	[OPTION_EVENT] = {'e', "event", VALUE_TEXT, "EVENT", offsetof(struct options, event), NULL,
-			  "cpu-clock or cycles (default: cpu.event of the config); of a file: the "
-			  "one to read"},
+			  "cpu-clock, cycles or faults (default: cpu.event of the config); of a "
+			  "file: the one to read"},
 	[OPTION_FORMAT] = {'f', "format", VALUE_TEXT, "FORMAT", offsetof(struct options, format),
 			   NULL, "output format (default: by the extension of -o); see below"},
 	[OPTION_OUTPUT] = {'o', "output", VALUE_TEXT, "FILE", offsetof(struct options, output),

@@ -59,7 +59,7 @@ enum field_type {
 	X(DURATION, 11, U64, 8, "duration_ns", "of a session (0: until stopped) or a look back")   \
 	X(BACKGROUND, 12, BOOL, 1, "background", "the session outlives its client")                \
 	X(TITLE, 13, TEXT, 256, "title", "what was profiled, for people")                          \
-	X(EVENT, 14, TEXT, 16, "event", "cpu-clock or cycles")                                     \
+	X(EVENT, 14, TEXT, 16, "event", "what is sampled; \"\": CPU")                              \
 	X(PROGRESS, 15, U32, 4, "progress_ms", "time between progress events; 0: none")            \
 	X(PROFILE, 16, BYTES, PROTOCOL_REPLY_MAX, "profile", "see flamegraph/profile_wire.h")      \
 	X(END, 17, TEXT, 32, "end", "why a session ended: stopped, duration, exit, error")         \
@@ -109,7 +109,7 @@ enum message_kind {
 	X(DETACH, 8, "detach", REQUEST_OWNER, 0, FIELD_BIT(SESSION) | FIELD_BIT(PID),              \
 	  "stop, collect and close in one; the newest background session of a pid where no "       \
 	  "session is named; reply: profile")                                                      \
-	X(RECENT, 9, "recent", REQUEST_PRIVILEGED, 0, FIELD_BIT(DURATION),                         \
+	X(RECENT, 9, "recent", REQUEST_PRIVILEGED, 0, FIELD_BIT(DURATION) | FIELD_BIT(EVENT),      \
 	  "the system-wide view of the last duration_ns (0: all that is kept); reply: profile")    \
 	X(ERROR, 64, "error", REPLY, FIELD_BIT(CODE) | FIELD_BIT(TEXT), 0, "the request failed")   \
 	X(OK, 65, "ok", REPLY, 0, 0, "done")                                                       \

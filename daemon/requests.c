@@ -202,8 +202,8 @@ static int on_detach(struct connection *connection, const struct message *messag
 static int on_recent(struct connection *connection, const struct message *message,
 		     struct error *error)
 {
-	return server_recent(connection, message->serial, message_u64(message, FIELD_DURATION),
-			     error);
+	return server_recent(connection, message->serial, message_text(message, FIELD_EVENT),
+			     message_u64(message, FIELD_DURATION), error);
 }
 
 static handler_fn *const handlers[] = {

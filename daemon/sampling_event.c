@@ -2,7 +2,9 @@
 #include "daemon/sampling_event.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/perf_event.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,9 +14,28 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 
+/* So many page faults a second a CPU may have, and the kernel (which throttles events
+ * that fire more often than kernel.perf_event_max_sample_rate) takes no offence. */
+#define FAULTS_A_SECOND 1600000u
+/* Of the whole machine, and where somebody looks at a process: the latter is worth the
+ * tenth of a microsecond that each firing costs. */
+#define FAULTS_PERIOD_ALL 61u
+#define FAULTS_PERIOD 16u
+
+static uint64_t faults_period(bool all)
+{
+	_cleanup_fclose_ FILE *file = fopen("/proc/sys/kernel/perf_event_max_sample_rate", "re");
+	uint64_t period = all ? FAULTS_PERIOD_ALL : FAULTS_PERIOD, rate = 0;
+
+	if (file && fscanf(file, "%" SCNu64, &rate) == 1 && rate && FAULTS_A_SECOND / rate > period)
+		period = FAULTS_A_SECOND / rate;
+	return period;
+}
+
 uint64_t sampling_period(const struct source_slot *how)
 {
-	return NSEC_PER_SEC / how->frequency_hz;
+	return how->source == ABI_SOURCE_FAULTS ? faults_period(how->all)
+						: NSEC_PER_SEC / how->frequency_hz;
 }
 
 static int open_perf_event(const struct source_slot *how, uint32_t cpu)
@@ -30,7 +51,8 @@ static int open_perf_event(const struct source_slot *how, uint32_t cpu)
 		attr.sample_freq = how->frequency_hz;
 	} else {
 		attr.type = PERF_TYPE_SOFTWARE;
-		attr.config = PERF_COUNT_SW_CPU_CLOCK;
+		attr.config = how->source == ABI_SOURCE_FAULTS ? PERF_COUNT_SW_PAGE_FAULTS
+							       : PERF_COUNT_SW_CPU_CLOCK;
 		attr.sample_period = sampling_period(how);
 	}
 	return (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);

@@ -17,7 +17,7 @@ struct sampling_event {
 	struct bpf_link *link; /* NULL: none; owns the perf event */
 };
 
-/* Nanoseconds between two firings of a clock. */
+/* Between two firings: nanoseconds of a clock, page faults. */
 uint64_t sampling_period(const struct source_slot *how);
 int sampling_event_open(struct sampling_event *event, const struct bpf_program *program,
 			const struct source_slot *how, uint32_t cpu, uint32_t slot,

@@ -103,5 +103,5 @@ int server_session_collect(struct server_session *session, struct connection *co
 void server_session_close(struct server_session *session);
 /* The connection is going: its sessions end or go on without it. */
 void server_sessions_leave(struct server *server, struct connection *connection);
-int server_recent(struct connection *connection, uint32_t serial, uint64_t duration_ns,
-		  struct error *error);
+int server_recent(struct connection *connection, uint32_t serial, const char *event,
+		  uint64_t duration_ns, struct error *error);

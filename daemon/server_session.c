@@ -96,7 +96,7 @@ static void on_profile(void *context, const struct error *error, struct profile 
 
 static int start_collect(struct server_session *session, struct error *error)
 {
-	int r = engine_session_collect(session->server->options.engine, session->id, 0, on_profile,
+	int r = engine_session_collect(session->server->options.engine, session->id, on_profile,
 				       session);
 
 	if (r < 0)
@@ -426,16 +426,13 @@ static void on_snapshot(void *context, const struct error *error, struct profile
 	free(snapshot);
 }
 
-int server_recent(struct connection *connection, uint32_t serial, uint64_t duration_ns,
-		  struct error *error)
+int server_recent(struct connection *connection, uint32_t serial, const char *event,
+		  uint64_t duration_ns, struct error *error)
 {
 	struct server *server = connection->server;
 	struct snapshot *snapshot;
 	int r;
 
-	if (!server->options.config->frequency_hz)
-		return error_set(error, -ENODATA,
-				 "there is no system-wide view: cpu.frequency_hz is 0");
 	for (const struct snapshot *at = server->snapshots; at; at = at->next) {
 		if (at->waiter == connection)
 			return error_set(error, -EBUSY, "a snapshot for you is under way already");
@@ -444,10 +441,10 @@ int server_recent(struct connection *connection, uint32_t serial, uint64_t durat
 	if (!snapshot)
 		return error_set(error, -ENOMEM, "no memory for a snapshot");
 	*snapshot = (struct snapshot){.server = server, .waiter = connection, .serial = serial};
-	r = engine_session_collect(server->options.engine, 0, duration_ns, on_snapshot, snapshot);
+	r = engine_recent(server->options.engine, event, duration_ns, on_snapshot, snapshot, error);
 	if (r < 0) {
 		free(snapshot);
-		return error_set(error, r, "cannot take a snapshot: %s", strerror(-r));
+		return r;
 	}
 	snapshot->next = server->snapshots;
 	server->snapshots = snapshot;

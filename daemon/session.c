@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/event_kind.h"
 #include "daemon/reason.h"
 
 #define LATE_WINDOWS_MAX 600u /* of a session, that wait for names of compilers */
@@ -217,13 +218,12 @@ void session_roll(struct session *session, uint64_t now, bool force)
 static struct profile *begin_profile(struct session *session)
 {
 	struct profile *profile = profile_create();
-	bool cycles = session->source == ABI_SOURCE_CYCLES;
+	const struct event_kind *kind = event_kind_of(session->source);
 
 	if (!profile)
 		return NULL;
 	profile_add_value_type(profile, "samples", "count");
-	profile->default_value = cycles ? profile_add_value_type(profile, "cycles", "cycles")
-					: profile_add_value_type(profile, "cpu", "nanoseconds");
+	profile->default_value = profile_add_value_type(profile, kind->value, kind->unit);
 	profile->bucket_ns = session->window_ns;
 	return profile;
 }
@@ -487,8 +487,7 @@ struct profile *session_profile(struct session *session, uint64_t now)
 	profile->host = profile_string(profile, host);
 	profile->frequency_hz = session->request.frequency_hz;
 	profile->title = profile_string(profile, session->request.title);
-	profile->event = profile_string(
-		profile, session->source == ABI_SOURCE_CYCLES ? "cycles" : "cpu-clock");
+	profile->event = profile_string(profile, event_kind_of(session->source)->name);
 	finish_counts(session, profile);
 	return profile;
 }

@@ -201,6 +201,8 @@ static int write_slot(struct source_bpf *s, uint32_t slot, bool active)
 		.source = (uint8_t)s->slots[slot].source,
 		.generation = ++s->generation,
 		.period = active ? sampling_period(&s->slots[slot]) : 0,
+		.limit = s->slots[slot].frequency_hz,
+		.share = 1u << 16,
 	};
 
 	return bpf_map_update_elem(bpf_map__fd(s->programs.sampler->maps.slots), &slot, &record,

@@ -166,24 +166,38 @@ int engine_session_stop(struct engine *engine, uint32_t id)
 	return evtimer_add(session->ending, &now);
 }
 
-int engine_session_collect(struct engine *engine, uint32_t id, uint64_t recent_ns,
-			   session_profile_fn *done, void *context)
+static int fake_collect(struct engine *engine, struct fake_session *session,
+			session_profile_fn *done, void *context)
 {
-	struct fake_session *session =
-		id ? fake_find(engine, id) : &engine->sessions[FAKE_SESSIONS];
 	struct timeval now = {0};
 
-	(void)recent_ns;
-	if (!session)
-		return -ENOENT;
-	if (id && session->end == SESSION_RUNNING)
-		return -EBUSY;
 	session->engine = engine;
 	session->done = done;
 	session->done_context = context;
 	if (!session->collecting)
 		session->collecting = evtimer_new(engine->base, fake_on_collect, session);
 	return evtimer_add(session->collecting, &now);
+}
+
+int engine_session_collect(struct engine *engine, uint32_t id, session_profile_fn *done,
+			   void *context)
+{
+	struct fake_session *session = fake_find(engine, id);
+
+	if (!session)
+		return -ENOENT;
+	if (session->end == SESSION_RUNNING)
+		return -EBUSY;
+	return fake_collect(engine, session, done, context);
+}
+
+int engine_recent(struct engine *engine, const char *event, uint64_t recent_ns,
+		  session_profile_fn *done, void *context, struct error *error)
+{
+	(void)recent_ns;
+	if (event[0] && strcmp(event, "cpu-clock") != 0)
+		return error_set(error, -EOPNOTSUPP, "no view of %s", event);
+	return fake_collect(engine, &engine->sessions[FAKE_SESSIONS], done, context);
 }
 
 void engine_session_close(struct engine *engine, uint32_t id)

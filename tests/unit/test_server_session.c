@@ -171,7 +171,7 @@ START_TEST(recent)
 	snapshot_frames = 20000; /* more than a socket buffer, in several pieces */
 	serve();
 	client = greet();
-	ck_assert_msg(!client_recent(&client, SECOND, &error, &profile), "%s", error.text);
+	ck_assert_msg(!client_recent(&client, "", SECOND, &error, &profile), "%s", error.text);
 	ck_assert_uint_eq(profile->samples.count, 20000);
 	profile_destroy(profile);
 	client_deinit(&client);
@@ -195,7 +195,7 @@ static void as_nobody(uint32_t roots_session)
 	ck_assert_ptr_nonnull(strstr(error.text, "process 1 belongs to uid 0"));
 	session.pid = 4194304 + 5; /* above pid_max */
 	ck_assert_int_eq(client_open(&client, &session, &error, &id, &frequency), -ESRCH);
-	ck_assert_int_eq(client_recent(&client, 0, &error, &profile), -EPERM);
+	ck_assert_int_eq(client_recent(&client, "", 0, &error, &profile), -EPERM);
 	ck_assert_int_eq(client_detach(&client, roots_session, 0, &error, &end, &profile), -EPERM);
 	prctl(PR_SET_DUMPABLE, 0);
 	session.pid = getpid();

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Page faults: a program that knows how many it had and where, in a session and in the
+system-wide view."""
+
+import json
+import os
+import subprocess
+
+import lib
+
+ROUNDS = 60
+
+
+def agrees(folded, truth, tolerance):
+    whole = sum(value for frames, value in folded.stacks if "main" in frames)
+    off = whole / truth["faults"] - 1
+    share = folded.within("touch_three_quarters") / whole
+    print(f"{whole} faults, by the kernel's count {truth['faults']}: {off:+.2%}; "
+          f"{share:.4f} of them where three quarters are")
+    lib.check(abs(off) < tolerance, f"the total is off by {off:+.2%}")
+    lib.check(abs(share - 0.75) < tolerance, f"{share:.4f} where three quarters are")
+
+
+def a_command():
+    """Each sample stands for the faults since the last one: the sum is the truth."""
+    lib.need_bpf()
+    with lib.folder() as place:
+        path = os.path.join(place, "x.folded")
+        result = lib.succeeds(lib.perfctl("record", "-e", "faults", "-o", path, "--",
+                                          lib.program("faults"), ROUNDS))
+        agrees(lib.Folded.load(path), json.loads(result.stdout), 0.03)
+        lib.contains(result.stderr, " 0 lost", "what record says")
+
+
+def the_machine():
+    """Of a window of the kept history, with the value and its unit."""
+    with lib.Perfd("--set", "history.window=1s") as perfd:
+        with lib.started(lib.program("faults"), 4 * ROUNDS, stdout=subprocess.PIPE,
+                         text=True) as process:
+            out, _ = process.communicate(timeout=60)
+        truth = json.loads(out)
+        lib.succeeds(perfd.ctl("report", "-e", "faults", "-o",
+                               os.path.join(perfd.folder, "x.folded")))
+        folded = lib.Folded.load(os.path.join(perfd.folder, "x.folded"))
+        mine = [(frames, value) for frames, value in folded.stacks if frames[0] == "faults"]
+        whole = sum(value for _, value in mine)
+        print(f"{whole} faults of {truth['faults']}")
+        # About 97 samples a second and CPU, each of some thousand faults.
+        lib.check(0.7 < whole / truth["faults"] < 1.3, "faults of the program")
+        report = perfd.ctl_json("report", "-e", "faults")
+        lib.equal(report["event"], "faults", "event")
+        lib.equal(report["lost"], 0, "lost")
+
+
+def what_is_refused():
+    with lib.Perfd("--set", "memory.faults_hz=0") as perfd:
+        lib.fails(perfd.ctl("report", "-e", "faults"), 1, "memory.faults_hz")
+        lib.fails(perfd.ctl("report", "-e", "nonsense"), 1, "cpu-clock, cycles, faults")
+        lib.fails(perfd.ctl("report", "-e", "cycles"), 1, "cpu.event")
+        lib.succeeds(perfd.ctl("report"))
+
+
+lib.main(a_command, the_machine, what_is_refused)

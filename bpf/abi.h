@@ -219,7 +219,8 @@ struct abi_counters {
 	__u64 filtered; /* of these: not a target of the session */
 	__u64 late; /* periods that passed without firing and went into a later weight */
 	__u64 missed; /* likewise, but nobody's for sure (stolen, or idle): in no weight */
-	__u64 samples[ABI_REASON_COUNT]; /* of these: by result */
+	__u64 thinned; /* of the fired: a later sample stands for them too */
+	__u64 samples[ABI_REASON_COUNT]; /* of the fired: by result */
 	__u64 weight[ABI_REASON_COUNT];
 };
 
@@ -260,6 +261,6 @@ ABI_ASSERT(sizeof(struct abi_mmap) == 88, "abi_mmap");
 ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
 ABI_ASSERT(sizeof(struct abi_slot) == 24, "abi_slot");
 ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
-ABI_ASSERT(sizeof(struct abi_counters) == 8 * (5 + 2 * ABI_REASON_COUNT), "abi_counters");
+ABI_ASSERT(sizeof(struct abi_counters) == 8 * (6 + 2 * ABI_REASON_COUNT), "abi_counters");
 
 #endif

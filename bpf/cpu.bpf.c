@@ -186,8 +186,10 @@ int cpu_sample(struct bpf_perf_event_data *ctx)
 	}
 	if (counted)
 		sample.weight = weigh_counted(slot, state, ctx->sample_period, sample.hdr.time);
-	if (counted && !sample.weight)
+	if (counted && !sample.weight) {
+		count->thinned++;
 		return 0;
+	}
 	fill(&sample, slot, index, ids);
 	scratch->stack.hdr = sample.hdr;
 	kernel = (ctx->regs.cs & 3) == 3 ? 0 : kernel_stack(ctx, scratch);

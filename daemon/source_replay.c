@@ -22,7 +22,7 @@ struct source_replay {
 	bool done;
 	uint64_t records;
 	uint64_t offset; /* of the next record in the file */
-	struct abi_counters counters; /* of the samples played */
+	struct abi_counters counters[ABI_SLOTS_MAX]; /* of the samples played */
 	uint64_t lost;
 	union {
 		struct abi_header header;
@@ -87,14 +87,16 @@ static int read_record(struct source_replay *s)
 static void count(struct source_replay *s)
 {
 	const struct abi_sample *sample = (const struct abi_sample *)&s->record;
+	struct abi_counters *counters;
 
 	if (s->record.header.type == ABI_LOST)
 		s->lost += ((const struct abi_lost *)&s->record)->count;
 	if (s->record.header.type != ABI_SAMPLE)
 		return;
-	s->counters.fired++;
-	s->counters.samples[sample->hdr.reason]++;
-	s->counters.weight[sample->hdr.reason] += sample->weight;
+	counters = &s->counters[sample->hdr.slot];
+	counters->fired++;
+	counters->samples[sample->hdr.reason]++;
+	counters->weight[sample->hdr.reason] += sample->weight;
 }
 
 static int replay_drain(struct source *source, bool now)
@@ -126,10 +128,11 @@ static int replay_open_slot(struct source *source, uint32_t slot, const struct s
 {
 	(void)source;
 	(void)how;
-	return slot ? error_set(error, -EOPNOTSUPP,
-				"this perfd plays a recording: only the system-wide view is there "
-				"(perfctl report)")
-		    : 0;
+	if (slot == ABI_SLOT_CPU || slot >= ABI_SESSION_SLOTS)
+		return 0;
+	return error_set(error, -EOPNOTSUPP,
+			 "this perfd plays a recording: only the system-wide views are there "
+			 "(perfctl report)");
 }
 
 static void replay_close_slot(struct source *source, uint32_t slot)
@@ -237,7 +240,7 @@ static void replay_get_counters(struct source *source, struct source_counters *r
 	const struct source_replay *s = (const struct source_replay *)source;
 
 	*ret = (struct source_counters){.sideband_lost = s->lost};
-	ret->slot[0] = s->counters;
+	memcpy(ret->slot, s->counters, sizeof(ret->slot));
 }
 
 static bool replay_done(const struct source *source)

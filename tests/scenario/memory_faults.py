@@ -13,9 +13,12 @@ ROUNDS = 60
 
 
 def agrees(folded, truth, tolerance):
-    whole = sum(value for frames, value in folded.stacks if "main" in frames)
+    whole = folded.of_comm("faults")
     off = whole / truth["faults"] - 1
-    share = folded.within("touch_three_quarters") / whole
+    most, rest = folded.within("touch_three_quarters"), folded.within("touch_a_quarter")
+    # On a busy machine the first stacks may come before their unwind tables.
+    lib.check(most + rest > whole / 2, f"{most + rest} of {whole} faults in the two functions")
+    share = most / (most + rest)
     print(f"{whole} faults, by the kernel's count {truth['faults']}: {off:+.2%}; "
           f"{share:.4f} of them where three quarters are")
     lib.check(abs(off) < tolerance, f"the total is off by {off:+.2%}")

@@ -329,6 +329,55 @@ check-tidy: $(SKELS) $(EMBEDDED)
 	$(say) CHECK tidy
 	$(Q)tests/check/tidy.sh $(CHECK_FOLDERS) -- $(CPPFLAGS) $(CSTD)
 
+# --- Installing -------------------------------------------------------------
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+SBINDIR := $(PREFIX)/sbin
+BINDIR := $(PREFIX)/bin
+DATADIR := $(PREFIX)/share
+SYSTEMD := $(if $(filter /usr,$(PREFIX)),/usr/lib,$(PREFIX)/lib)
+INSTALL := install
+
+.PHONY: man install uninstall
+# Made of what the programs say of themselves.
+man: $(B)/doc/man/perfctl.1
+$(B)/doc/man/perfctl.1: man/generate.py $(wildcard man/*.text) $(B)/perfd $(B)/perfctl
+	$(say) MAN $(@D)
+	$(Q)$(PYTHON) man/generate.py $(B)/perfd $(B)/perfctl $(B)/doc $(VERSION)
+
+install: all man
+	$(say) INSTALL '$(DESTDIR)$(PREFIX)'
+	$(Q)$(INSTALL) -d $(addprefix $(DESTDIR),$(SBINDIR) $(BINDIR) $(DATADIR)/man/man1 \
+		$(DATADIR)/man/man5 $(DATADIR)/man/man8 $(DATADIR)/bash-completion/completions \
+		$(DATADIR)/zsh/site-functions $(DATADIR)/fish/vendor_completions.d \
+		$(SYSTEMD)/systemd/system $(SYSTEMD)/sysusers.d $(SYSTEMD)/tmpfiles.d \
+		$(SYSCONFDIR)/perfd)
+	$(Q)$(INSTALL) -m 755 $(B)/perfd $(DESTDIR)$(SBINDIR)/perfd
+	$(Q)$(INSTALL) -m 755 $(B)/perfctl $(DESTDIR)$(BINDIR)/perfctl
+	$(Q)$(INSTALL) -m 644 $(B)/doc/man/*.1 $(DESTDIR)$(DATADIR)/man/man1
+	$(Q)$(INSTALL) -m 644 $(B)/doc/man/perfd.conf.5 $(DESTDIR)$(DATADIR)/man/man5
+	$(Q)$(INSTALL) -m 644 $(B)/doc/man/perfd.8 $(DESTDIR)$(DATADIR)/man/man8
+	$(Q)$(INSTALL) -m 644 $(B)/doc/completions/perfctl $(DESTDIR)$(DATADIR)/bash-completion/completions
+	$(Q)$(INSTALL) -m 644 $(B)/doc/completions/_perfctl $(DESTDIR)$(DATADIR)/zsh/site-functions
+	$(Q)$(INSTALL) -m 644 $(B)/doc/completions/perfctl.fish $(DESTDIR)$(DATADIR)/fish/vendor_completions.d
+	$(Q)sed 's,@SBINDIR@,$(SBINDIR),' configs/perfd.service.in >$(DESTDIR)$(SYSTEMD)/systemd/system/perfd.service
+	$(Q)chmod 644 $(DESTDIR)$(SYSTEMD)/systemd/system/perfd.service
+	$(Q)$(INSTALL) -m 644 configs/perfd.sysusers.conf $(DESTDIR)$(SYSTEMD)/sysusers.d/perfd.conf
+	$(Q)$(INSTALL) -m 644 configs/perfd.tmpfiles.conf $(DESTDIR)$(SYSTEMD)/tmpfiles.d/perfd.conf
+	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/perfd/perfd.conf || \
+		$(INSTALL) -m 644 configs/perfd.conf $(DESTDIR)$(SYSCONFDIR)/perfd/perfd.conf
+
+# Settings and what perfd kept stay: they are somebody's.
+uninstall:
+	$(say) REMOVE '$(DESTDIR)$(PREFIX)'
+	$(Q)rm -f $(addprefix $(DESTDIR),$(SBINDIR)/perfd $(BINDIR)/perfctl $(DATADIR)/man/man5/perfd.conf.5 \
+		$(DATADIR)/man/man8/perfd.8 $(DATADIR)/man/man1/perfctl.1 \
+		$(DATADIR)/bash-completion/completions/perfctl $(DATADIR)/zsh/site-functions/_perfctl \
+		$(DATADIR)/fish/vendor_completions.d/perfctl.fish $(SYSTEMD)/systemd/system/perfd.service \
+		$(SYSTEMD)/sysusers.d/perfd.conf $(SYSTEMD)/tmpfiles.d/perfd.conf) \
+		$(DESTDIR)$(DATADIR)/man/man1/perfctl-*.1
+
 # --- The rest ---------------------------------------------------------------
 
 .PHONY: config clean help
@@ -356,5 +405,7 @@ help:
 	@echo 'make bench     latency and idle cost, to $(B)/bench/*.json'
 	@echo 'make bench-unwind  how whole stacks are, and their cost, beside perf and bpftrace'
 	@echo 'make config    write configs/perfd.conf anew from the table in daemon/config.c'
+	@echo 'make install   DESTDIR= PREFIX=/usr/local: programs, man pages, completions, service'
+	@echo 'make uninstall the same away; settings and what perfd kept stay'
 	@echo 'make clean     remove $(B)'
 	@echo 'V=1 shows the commands; CC=clang compiles user space by clang.'

@@ -156,6 +156,12 @@ bool dwarf_form_skip(struct dwarf_cursor *cursor, uint64_t form,
 	return step >= 0 && take_step(cursor, (unsigned)step, encoding, 0);
 }
 
+bool dwarf_step_take(struct dwarf_cursor *cursor, unsigned step,
+		     const struct dwarf_encoding *encoding)
+{
+	return take_step(cursor, step, encoding, 0);
+}
+
 uint64_t dwarf_abbrev_skip(const struct dwarf_abbrevs *abbrevs, const struct dwarf_abbrev *abbrev,
 			   struct dwarf_cursor *cursor, const struct dwarf_encoding *encoding)
 {
@@ -191,18 +197,27 @@ static int add_step(struct dwarf_abbrevs *abbrevs, struct dwarf_abbrev *abbrev, 
 	return vec_push(&abbrevs->steps, (uint8_t)step);
 }
 
+static bool is_of_code(uint64_t name)
+{
+	return name == DW_AT_low_pc || name == DW_AT_high_pc || name == DW_AT_ranges ||
+	       name == DW_AT_abstract_origin || name == DW_AT_sibling || name == DW_AT_call_line ||
+	       name == DW_AT_call_file || name == DW_AT_declaration;
+}
+
 static int add_attribute(struct dwarf_abbrevs *abbrevs, struct dwarf_abbrev *abbrev, uint64_t name,
 			 uint64_t form, int64_t constant, const struct dwarf_encoding *encoding)
 {
 	struct dwarf_attribute attribute = {
 		.name = name > UINT16_MAX ? 0 : (uint16_t)name,
 		.form = (uint16_t)form,
+		.of_code = is_of_code(name),
 		.constant = constant > INT32_MAX || constant < INT32_MIN ? 0 : (int32_t)constant,
 	};
 	int step = step_of(form, encoding), r;
 
 	if (step < 0 || form > UINT16_MAX)
 		return -EBADMSG;
+	attribute.step = (uint8_t)step;
 	if (name == DW_AT_sibling && form == DW_FORM_ref4 && abbrev->children)
 		step = DWARF_STEP_SIBLING4;
 	r = add_step(abbrevs, abbrev, (unsigned)step);

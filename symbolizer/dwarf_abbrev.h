@@ -46,6 +46,8 @@ enum dwarf_step {
 struct dwarf_attribute {
 	uint16_t name; /* DW_AT */
 	uint16_t form; /* DW_FORM */
+	uint8_t step; /* enum dwarf_step: passes over it */
+	bool of_code; /* it says where a function's code is, or what was inlined there */
 	int32_t constant; /* of DW_FORM_implicit_const */
 };
 
@@ -90,6 +92,9 @@ static inline const struct dwarf_abbrev *dwarf_abbrevs_find(const struct dwarf_a
 }
 /* Passes over one value of a form. False: a form that is not known. */
 bool dwarf_form_skip(struct dwarf_cursor *cursor, uint64_t form,
+		     const struct dwarf_encoding *encoding);
+/* The same by an attribute's step. */
+bool dwarf_step_take(struct dwarf_cursor *cursor, unsigned step,
 		     const struct dwarf_encoding *encoding);
 /* Passes over an entry's attributes. Where it has entries below it, and says where
  * the next one behind them begins, that place in the unit is given; else 0. */

@@ -77,28 +77,58 @@ static void take(struct entry *entry, unsigned name, const struct dwarf_value *v
 	}
 }
 
-static bool wanted(unsigned name)
+/* The forms that nearly all of these have, without a call for each; others, and those
+ * for which there are too few bytes, as all attributes are read. */
+static void read_value(struct dwarf_entries *entries, const struct dwarf_attribute *attribute,
+		       struct dwarf_value *ret)
 {
-	return name == DW_AT_low_pc || name == DW_AT_high_pc || name == DW_AT_ranges ||
-	       name == DW_AT_abstract_origin || name == DW_AT_sibling || name == DW_AT_call_line ||
-	       name == DW_AT_call_file || name == DW_AT_declaration;
+	struct dwarf_cursor *cursor = &entries->cursor;
+
+	*ret = (struct dwarf_value){.class = DWARF_CLASS_CONSTANT};
+	if (cursor_left(cursor) < sizeof(uint64_t) || attribute->step > DWARF_STEP_FIXED_MAX) {
+		dwarf_value_read(entries, attribute, ret);
+		return;
+	}
+	switch (attribute->form) {
+	case DW_FORM_ref4:
+		ret->class = DWARF_CLASS_ENTRY;
+		ret->number = entries->unit->offset + cursor_u32(cursor);
+		break;
+	case DW_FORM_data1:
+		ret->number = cursor_u8(cursor);
+		break;
+	case DW_FORM_data2:
+		ret->number = cursor_u16(cursor);
+		break;
+	case DW_FORM_flag_present:
+		ret->number = 1;
+		break;
+	case DW_FORM_implicit_const:
+		ret->number = (uint64_t)(int64_t)attribute->constant;
+		break;
+	default:
+		dwarf_value_read(entries, attribute, ret);
+	}
 }
 
 static void read_entry(struct walk *walk, const struct dwarf_abbrev *abbrev, struct entry *ret)
 {
-	const struct dwarf_attribute *attributes =
+	const struct dwarf_attribute *attribute =
 		walk->abbrevs->attributes.items + abbrev->first_attribute;
+	const struct dwarf_attribute *end = attribute + abbrev->attributes;
+	struct dwarf_cursor *cursor = &walk->entries.cursor;
 	struct dwarf_value value;
 
 	*ret = (struct entry){.ranges = DWARF_NOWHERE};
-	for (unsigned i = 0; i < abbrev->attributes; i++) {
-		if (!wanted(attributes[i].name)) {
-			dwarf_form_skip(&walk->entries.cursor, attributes[i].form,
-					&walk->entries.unit->encoding);
-			continue;
+	for (; attribute < end; attribute++) {
+		if (attribute->of_code) {
+			read_value(&walk->entries, attribute, &value);
+			take(ret, attribute->name, &value);
+		} else if (attribute->step <= DWARF_STEP_FIXED_MAX) {
+			cursor_skip(cursor, attribute->step);
+		} else {
+			dwarf_step_take(cursor, attribute->step, &walk->entries.unit->encoding);
 		}
-		dwarf_value_read(&walk->entries, &attributes[i], &value);
-		take(ret, attributes[i].name, &value);
 	}
 }
 
@@ -280,13 +310,13 @@ static int visit(struct walk *walk, const struct dwarf_abbrev *abbrev, uint64_t 
 static int walk_entries(struct walk *walk)
 {
 	struct dwarf_cursor *cursor = &walk->entries.cursor;
+	struct level outermost = {.function = DWARF_NONE}, around = outermost;
 	int r = 0;
 
 	while (cursor_left(cursor) && !r) {
 		uint64_t place = dwarf_entries_place(&walk->entries);
 		uint64_t code = cursor_uleb(cursor);
 		const struct dwarf_abbrev *abbrev;
-		struct level around = {.function = DWARF_NONE};
 
 		if (!code) {
 			if (!walk->open.count)
@@ -297,6 +327,7 @@ static int walk_entries(struct walk *walk)
 		abbrev = dwarf_abbrevs_find(walk->abbrevs, code);
 		if (!abbrev)
 			break;
+		around = outermost;
 		if (walk->open.count)
 			around = walk->open.items[walk->open.count - 1];
 		r = visit(walk, abbrev, place, &around);

@@ -187,21 +187,21 @@ static void reset(struct program *program)
 	program->sequence = program->rows.count;
 }
 
-static int add_row(struct program *program)
+static inline int add_row(struct program *program)
 {
 	struct wide_row row = {program->address, program->line, program->file};
-	struct wide_row *last = program->rows.count > program->sequence
-					? &program->rows.items[program->rows.count - 1]
-					: NULL;
 
-	if (last && row.address < last->address) /* it cannot go back */
-		return 0;
-	if (last && row.address == last->address) {
-		*last = row;
-		return 0;
+	if (program->rows.count > program->sequence) {
+		struct wide_row *last = &program->rows.items[program->rows.count - 1];
+
+		if (row.address <= last->address) { /* it cannot go back */
+			if (row.address == last->address)
+				*last = row;
+			return 0;
+		}
+		if (row.line == last->line && row.file == last->file)
+			return 0;
 	}
-	if (last && row.line == last->line && row.file == last->file)
-		return 0;
 	return program->rows.count < DWARF_ROWS_MAX ? vec_push(&program->rows, row) : -E2BIG;
 }
 
@@ -319,23 +319,42 @@ static int standard(struct program *program, unsigned opcode)
 	}
 }
 
+/* What each special opcode does, worked out once: there are no divisions in the loop. */
+struct special {
+	uint32_t advance; /* of the address */
+	int32_t line;
+};
+
+static void work_out(const struct program *program, struct special specials[256])
+{
+	for (unsigned opcode = program->opcode_base; opcode < 256; opcode++) {
+		unsigned adjusted = opcode - program->opcode_base;
+
+		specials[opcode].advance = adjusted / program->line_range * program->minimum;
+		specials[opcode].line = program->line_base + (int)(adjusted % program->line_range);
+	}
+}
+
 static int run(struct program *program)
 {
 	struct dwarf_cursor *cursor = &program->entries.cursor;
+	unsigned base = program->opcode_base;
+	struct special specials[256];
 	int r = 0;
 
+	work_out(program, specials);
 	reset(program);
-	while (cursor_left(cursor) && !r) {
-		unsigned opcode = cursor_u8(cursor);
+	while (cursor->at < cursor->end && !r) {
+		unsigned opcode = *cursor->at++;
 
-		if (opcode >= program->opcode_base) {
-			unsigned adjusted = opcode - program->opcode_base;
-
-			program->address +=
-				(uint64_t)(adjusted / program->line_range) * program->minimum;
-			program->line += (uint32_t)(program->line_base +
-						    (int)(adjusted % program->line_range));
+		if (opcode >= base) {
+			program->address += specials[opcode].advance;
+			program->line += (uint32_t)specials[opcode].line;
 			r = add_row(program);
+		} else if (opcode == DW_LNS_set_column) { /* nearly half of all opcodes, */
+			cursor_uleb(cursor); /* with the next one */
+		} else if (opcode == DW_LNS_negate_stmt) {
+			continue;
 		} else if (opcode) {
 			r = standard(program, opcode);
 		} else {

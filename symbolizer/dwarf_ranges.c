@@ -15,24 +15,35 @@ struct list {
 	const struct dwarf_unit *unit;
 	enum dwarf_section_id section;
 	uint64_t at;
+	const uint8_t *near; /* the bytes there, as many as were to be had at once */
+	uint32_t near_size;
 	uint64_t base;
 	dwarf_range_fn *add;
 	void *context;
 };
 
 /* The bytes of one entry; an empty cursor at the section's end. */
-static struct dwarf_cursor entry_at(const struct list *list)
+static struct dwarf_cursor entry_at(struct list *list)
 {
 	uint64_t size = list->file->sections[list->section].size, left;
-	const uint8_t *bytes;
-	uint32_t got = 0;
 
+	if (list->near_size >= ENTRY_MAX)
+		return cursor_of(list->near, list->near_size);
+	list->near_size = 0;
 	if (list->at >= size)
 		return cursor_of(NULL, 0);
 	left = size - list->at;
-	bytes = dwarf_file_peek(list->file, list->section, list->at,
-				left < ENTRY_MAX ? (uint32_t)left : ENTRY_MAX, &got);
-	return cursor_of(bytes, bytes ? got : 0);
+	list->near =
+		dwarf_file_peek(list->file, list->section, list->at,
+				left < ENTRY_MAX ? (uint32_t)left : ENTRY_MAX, &list->near_size);
+	return cursor_of(list->near, list->near ? list->near_size : 0);
+}
+
+static void pass_entry(struct list *list, size_t size)
+{
+	list->at += size;
+	list->near += size;
+	list->near_size -= (uint32_t)size;
 }
 
 static int add(const struct list *list, uint64_t start, uint64_t end)
@@ -50,7 +61,7 @@ static int old_entry(struct list *list)
 
 	if (cursor.bad)
 		return -EBADMSG;
-	list->at += 2 * size;
+	pass_entry(list, 2 * (size_t)size);
 	if (!start && !end)
 		return 1;
 	if (start == select) {
@@ -134,7 +145,7 @@ static int new_entry(struct list *list)
 		return 1;
 	if (!new_range(list, kind, &cursor, &range) || cursor.bad)
 		return -EBADMSG;
-	list->at += (uint64_t)(cursor.at - begin);
+	pass_entry(list, (size_t)(cursor.at - begin));
 	return add(list, range.start, range.end);
 }
 

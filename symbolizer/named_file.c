@@ -307,19 +307,35 @@ static int look_up_all(struct round *round)
 	return r;
 }
 
+/* Those up to the first that was not asked for before, or all; *ret: how many. */
+static int tell_known(struct name_cache *cache, const uint64_t *places, size_t count,
+		      struct wire_out *out, size_t *ret)
+{
+	const struct name_cache_entry *entry;
+	size_t at = 0;
+	int r = name_cache_begin(cache, !out->count);
+
+	while (!r && at < count && (entry = name_cache_find(cache, places[at]))) {
+		r = name_cache_tell(cache, entry, out);
+		at++;
+	}
+	*ret = at;
+	return r;
+}
+
 static int put_round(struct round *round, const uint64_t *places, size_t count,
 		     struct wire_out *out)
 {
 	struct name_cache *cache = &round->file->cache;
-	int r = collect(round, places, count);
+	size_t told = 0, more = 0;
+	int r = tell_known(cache, places, count, out, &told);
 
+	if (r || told == count)
+		return r;
+	r = collect(round, places + told, count - told);
 	if (!r)
 		r = look_up_all(round);
-	if (!r)
-		r = name_cache_begin(cache, !out->count);
-	for (size_t i = 0; i < count && !r; i++)
-		r = name_cache_tell(cache, name_cache_find(cache, places[i]), out);
-	return r;
+	return r ? r : tell_known(cache, places + told, count - told, out, &more);
 }
 
 int named_file_put(struct named_file *file, const uint64_t *places, size_t count,

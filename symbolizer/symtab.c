@@ -88,8 +88,12 @@ static int table_open(const struct elf_image *image, Elf_Scn *scn, const GElf_Sh
 static size_t name_length(const char *name, size_t max)
 {
 	size_t length = strnlen(name, max);
-	const char *version = memmem(name, length, "@@", 2);
+	const char *version = length ? memchr(name, '@', length) : NULL;
 
+	while (version && version + 1 < name + length && version[1] != '@')
+		version = memchr(version + 1, '@', (size_t)(name + length - version - 1));
+	if (version && version + 1 == name + length)
+		version = NULL;
 	return version && version > name ? (size_t)(version - name) : length;
 }
 

@@ -67,13 +67,39 @@ void wire_out_deinit(struct wire_out *out)
 	vec_free(&out->numbers);
 	strbuf_deinit(&out->texts);
 	strbuf_deinit(&out->records);
+	*out = (struct wire_out){0};
 }
 
-/* Number 0 is always "". */
+void wire_out_clear(struct wire_out *out)
+{
+	struct strbuf texts = out->texts, records = out->records;
+
+	if (texts.capacity + records.capacity > WIRE_KEPT_MAX || texts.failed || records.failed) {
+		wire_out_deinit(out);
+		return;
+	}
+	out->texts = out->records = (struct strbuf){0};
+	wire_out_deinit(out);
+	strbuf_clear(&texts);
+	strbuf_clear(&records);
+	out->texts = texts;
+	out->records = records;
+}
+
+/* Their count, which is known in the end, and the first one, which is always "". */
+static void begin_texts(struct wire_out *out)
+{
+	strbuf_u32(&out->texts, 0);
+	strbuf_bytes(&out->texts, "", 0);
+	strbuf_u8(&out->texts, 0);
+}
+
 uint32_t wire_out_text(struct wire_out *out, const char *text, size_t length)
 {
 	if (!length)
 		return 0;
+	if (!out->texts.length)
+		begin_texts(out);
 	strbuf_bytes(&out->texts, text, (uint32_t)length);
 	strbuf_u8(&out->texts, 0);
 	return ++out->text_count;
@@ -172,14 +198,23 @@ int wire_out_mapping(struct wire_out *out, const struct symbolizer_mapping *mapp
 	return r ? r : strbuf_error(&out->records);
 }
 
-int wire_out_finish(const struct wire_out *out, struct strbuf *ret)
+int wire_out_finish(struct wire_out *out, struct strbuf *ret)
 {
+	uint32_t count = htole32(out->text_count + 1);
+
+	if (!out->texts.length)
+		begin_texts(out);
 	if (strbuf_error(&out->texts) || strbuf_error(&out->records))
 		return -ENOMEM;
-	strbuf_u32(ret, out->text_count + 1);
-	strbuf_bytes(ret, "", 0);
-	strbuf_u8(ret, 0);
-	strbuf_append(ret, out->texts.data, out->texts.length);
+	memcpy(out->texts.data, &count, sizeof(count));
+	if (!ret->length && !strbuf_error(ret)) {
+		struct strbuf empty = *ret;
+
+		*ret = out->texts;
+		out->texts = empty;
+	} else {
+		strbuf_append(ret, out->texts.data, out->texts.length);
+	}
 	strbuf_u32(ret, out->count);
 	strbuf_append(ret, out->records.data, out->records.length);
 	return strbuf_error(ret);
@@ -206,6 +241,21 @@ static int fail(const struct reader *reader, struct error *error)
 
 typedef VEC(const char *) strings_vec;
 
+static bool is_control(char c)
+{
+	return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
+/* Without a way out of the loop, so that it is done many bytes at a time. */
+static bool has_control(const char *bytes, size_t length)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < length; i++)
+		any |= is_control(bytes[i]);
+	return any;
+}
+
 /* NULL (and a failure) for a string that is too long or not terminated. */
 static const char *get_string(struct reader *reader, char *payload, size_t max, bool clean)
 {
@@ -220,9 +270,11 @@ static const char *get_string(struct reader *reader, char *payload, size_t max, 
 		return NULL;
 	}
 	at = (size_t)((const char *)bytes - payload);
-	for (size_t i = 0; clean && i < length; i++) {
-		if ((unsigned char)payload[at + i] < 0x20 || payload[at + i] == 0x7f)
-			payload[at + i] = '?';
+	if (clean && has_control(payload + at, length)) {
+		for (size_t i = 0; i < length; i++) {
+			if (is_control(payload[at + i]))
+				payload[at + i] = '?';
+		}
 	}
 	return payload + at;
 }
@@ -255,28 +307,51 @@ static const char *string_at(struct reader *reader, const strings_vec *strings)
 	return "";
 }
 
+static uint32_t take_u32(const uint8_t **bytes)
+{
+	uint32_t value;
+
+	memcpy(&value, *bytes, sizeof(value));
+	*bytes += sizeof(value);
+	return le32toh(value);
+}
+
+/* "" (and a failure) for one that is not there. */
+static const char *string_of(struct reader *reader, const strings_vec *strings, uint32_t id)
+{
+	if (id < strings->count)
+		return strings->items[id];
+	reader_fail(reader, "a string that is not there");
+	return "";
+}
+
+static void get_frame(struct reader *reader, const strings_vec *strings, const uint8_t *bytes,
+		      struct symbolizer_frame *ret)
+{
+	ret->name = string_of(reader, strings, take_u32(&bytes));
+	ret->module = string_of(reader, strings, take_u32(&bytes));
+	ret->file = string_of(reader, strings, take_u32(&bytes));
+	ret->line = take_u32(&bytes);
+	ret->inlined = *bytes != 0;
+	if (reader_ok(reader) && !ret->name[0])
+		reader_fail(reader, "an empty name");
+}
+
 static int get_frames(struct reader *reader, const strings_vec *strings, struct wire_names *names)
 {
 	struct symbolizer_name name = {.frame_count = reader_u8(reader)};
 	uint32_t count = name.frame_count;
+	const uint8_t *bytes;
 
 	if (!count)
 		name.start = reader_u64(reader);
 	if (count > WIRE_FRAMES_MAX)
 		reader_fail(reader, "too many frames for one address");
-	for (uint32_t i = 0; i < count && reader_ok(reader); i++) {
-		struct symbolizer_frame frame = {0};
-
-		frame.name = string_at(reader, strings);
-		frame.module = string_at(reader, strings);
-		frame.file = string_at(reader, strings);
-		frame.line = reader_u32(reader);
-		frame.inlined = reader_u8(reader) != 0;
-		if (reader_ok(reader) && !frame.name[0])
-			reader_fail(reader, "an empty name");
-		if (vec_push(&names->frames, frame) < 0)
-			return -ENOMEM;
-	}
+	bytes = reader_ok(reader) && count ? reader_take(reader, (size_t)count * FRAME_SIZE) : NULL;
+	if (bytes && vec_reserve(&names->frames, names->frames.count + count) < 0)
+		return -ENOMEM;
+	for (uint32_t i = 0; bytes && i < count && reader_ok(reader); i++, bytes += FRAME_SIZE)
+		get_frame(reader, strings, bytes, &names->frames.items[names->frames.count++]);
 	return vec_push(&names->names, name);
 }
 

@@ -104,12 +104,15 @@ bool wire_get_header(const void *packet, size_t size, struct wire_header *ret);
 struct wire_out {
 	struct strtab strings; /* those that are to be told once */
 	VEC(uint32_t) numbers; /* of each of these, in the answer */
-	struct strbuf texts; /* all of them, as they are told */
+	struct strbuf texts; /* all of them as they are told, behind their count */
 	uint32_t text_count;
 	struct strbuf records;
 	uint32_t count;
 };
 void wire_out_deinit(struct wire_out *out);
+/* Empties it for the next answer; its memory stays, unless it is more than WIRE_KEPT_MAX. */
+#define WIRE_KEPT_MAX (8u << 20)
+void wire_out_clear(struct wire_out *out);
 int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, uint32_t count);
 /* An address without a name: the file offset where its function begins, or 0. */
 int wire_out_nameless(struct wire_out *out, uint64_t start);
@@ -123,8 +126,8 @@ struct wire_frame {
 };
 /* An address's frames, at least one, by such numbers. -ENOMEM. */
 int wire_out_frames(struct wire_out *out, const struct wire_frame *frames, uint32_t count);
-/* Appends strings, count and records; -ENOMEM. */
-int wire_out_finish(const struct wire_out *out, struct strbuf *ret);
+/* Appends strings, count and records; -ENOMEM. What is left in `out` is to be cleared. */
+int wire_out_finish(struct wire_out *out, struct strbuf *ret);
 
 /* What an answer said. Its texts point into the payload it was read from, which
  * must live as long, and in which control characters of names have been made

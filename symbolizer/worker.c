@@ -47,6 +47,8 @@ struct worker {
 	struct kallsyms kernel;
 	bool kernel_loaded;
 	struct demangler demangler;
+	struct wire_out out; /* of the last answer with names: its memory serves for the next */
+	struct strbuf answer; /* the same */
 	uint64_t dwarf_max; /* bytes that all files' debug information may take */
 };
 
@@ -309,7 +311,6 @@ static int handle_image_names(struct worker *worker, struct request *request, st
 {
 	uint64_t *at = hashmap_get(&worker->index, reader_u32(&request->reader));
 	struct named_file_style style = named_file_style_of(reader_u32(&request->reader));
-	struct wire_out out = {0};
 	places asked = {0};
 	struct parsed *parsed;
 	int r;
@@ -323,10 +324,11 @@ static int handle_image_names(struct worker *worker, struct request *request, st
 		r = malformed(error);
 	else if (!r)
 		r = named_file_put(&parsed->file, asked.items, asked.count, &style,
-				   &worker->demangler, worker->dwarf_max / NAMES_SHARE, &out);
+				   &worker->demangler, worker->dwarf_max / NAMES_SHARE,
+				   &worker->out);
 	if (!r)
-		r = wire_out_finish(&out, answer);
-	wire_out_deinit(&out);
+		r = wire_out_finish(&worker->out, answer);
+	wire_out_clear(&worker->out);
 	vec_free(&asked);
 	limit_dwarf(worker, parsed);
 	return r == -ENOMEM ? error_set(error, r, "out of memory for names") : r;
@@ -514,7 +516,6 @@ static int answer_one(struct worker *worker, struct channel_in *in)
 	struct channel_out out = {.header = {.id = in->header.id, .kind = in->header.kind},
 				  .fd = -1};
 	struct request request = {0};
-	struct strbuf answer = {0};
 	struct error error = {0};
 	int r = channel_in_unpack(in);
 
@@ -522,21 +523,23 @@ static int answer_one(struct worker *worker, struct channel_in *in)
 	request.fd = in->fd;
 	reader_init(&request.reader, in->payload.data, in->payload.length);
 	r = r ? error_set(&error, r, "the file did not come: %s", strerror(-r))
-	      : handlers[in->header.kind](worker, &request, &answer, &error);
+	      : handlers[in->header.kind](worker, &request, &worker->answer, &error);
 	/* Before the answer: where closing hangs, this file is to blame, not the next. */
 	if (request.fd >= 0)
 		close(request.fd);
 	in->fd = -1;
-	if (!r && strbuf_error(&answer))
+	if (!r && strbuf_error(&worker->answer))
 		r = error_set(&error, -ENOMEM, "out of memory for an answer");
-	if (!r && answer.length > wire_kind_info(in->header.kind)->answer_max)
+	if (!r && worker->answer.length > wire_kind_info(in->header.kind)->answer_max)
 		r = error_set(&error, -E2BIG, "an answer of %zu bytes: ask for less at once",
-			      answer.length);
+			      worker->answer.length);
 	out.header.error = r;
-	out.payload = r ? error.text : strbuf_text(&answer);
-	out.size = r ? strnlen(error.text, WIRE_TEXT_MAX - 1) : answer.length;
+	out.payload = r ? error.text : strbuf_text(&worker->answer);
+	out.size = r ? strnlen(error.text, WIRE_TEXT_MAX - 1) : worker->answer.length;
 	r = channel_send(worker->socket, &out);
-	strbuf_deinit(&answer);
+	if (worker->answer.capacity > WIRE_KEPT_MAX || strbuf_error(&worker->answer))
+		strbuf_deinit(&worker->answer);
+	strbuf_clear(&worker->answer);
 	return r;
 }
 

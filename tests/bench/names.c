@@ -74,17 +74,16 @@ static int read_addresses(struct question *question)
 
 /* One answer to all addresses. */
 static int answer(const struct question *question, struct named_file *file,
-		  struct demangler *demangler, struct strbuf *ret)
+		  struct demangler *demangler, struct wire_out *out, struct strbuf *ret)
 {
 	struct named_file_style style = {.addresses = true, .form = question->form};
-	struct wire_out out = {0};
 	int r = named_file_put(file, question->addresses.items, question->addresses.count, &style,
-			       demangler, MEMORY_MAX / 4, &out);
+			       demangler, MEMORY_MAX / 4, out);
 
 	strbuf_clear(ret);
 	if (!r)
-		r = wire_out_finish(&out, ret);
-	wire_out_deinit(&out);
+		r = wire_out_finish(out, ret);
+	wire_out_clear(out);
 	return r;
 }
 
@@ -95,6 +94,7 @@ static int inside(const struct question *question, const char *path, struct figu
 	int fd = open(path, O_RDONLY | O_CLOEXEC), r;
 	struct demangler demangler = {0};
 	struct strbuf bytes = {0};
+	struct wire_out out = {0};
 	struct named_file file;
 
 	if (fd < 0)
@@ -104,15 +104,16 @@ static int inside(const struct question *question, const char *path, struct figu
 		close(fd);
 	if (r < 0)
 		return r;
-	r = answer(question, &file, &demangler, &bytes);
+	r = answer(question, &file, &demangler, &out, &bytes);
 	ret->cold = cost_since(start);
 	start = cost_now();
 	for (unsigned i = 0; i < question->rounds && !r; i++)
-		r = answer(question, &file, &demangler, &bytes);
+		r = answer(question, &file, &demangler, &out, &bytes);
 	ret->warm = cost_since(start);
 	ret->answer = bytes.length;
 	ret->memory = file.dwarf ? dwarf_index_memory(file.dwarf) : 0;
 	strbuf_deinit(&bytes);
+	wire_out_deinit(&out);
 	named_file_deinit(&file);
 	demangler_deinit(&demangler);
 	return r < 0 ? error_set(error, r, "out of memory") : 0;

@@ -47,20 +47,30 @@ static void put_nameless(struct strbuf *out, const struct symbolize_place *place
 		strbuf_puts(out, "[unknown]");
 }
 
+/* Without printf: there may be millions. */
+static void put_frame(struct strbuf *out, const struct symbolizer_frame *frame)
+{
+	strbuf_putc(out, '\t');
+	strbuf_puts(out, frame->name);
+	if (frame->inlined)
+		strbuf_puts(out, " (inlined)");
+	if (frame->file[0]) {
+		strbuf_puts(out, " at ");
+		strbuf_puts(out, frame->file);
+		strbuf_putc(out, ':');
+		strbuf_put_u64(out, frame->line);
+	}
+	strbuf_putc(out, '\n');
+}
+
 static char *as_text(uint64_t address, const struct symbolize_place *place,
 		     const struct symbolizer_name *name, const char *why)
 {
 	struct strbuf out = {0};
 
 	strbuf_printf(&out, "0x%" PRIx64 "\n", address);
-	for (uint32_t i = 0; name && i < name->frame_count; i++) {
-		const struct symbolizer_frame *frame = &name->frames[i];
-
-		strbuf_printf(&out, "\t%s%s", frame->name, frame->inlined ? " (inlined)" : "");
-		if (frame->file[0])
-			strbuf_printf(&out, " at %s:%u", frame->file, frame->line);
-		strbuf_putc(&out, '\n');
-	}
+	for (uint32_t i = 0; name && i < name->frame_count; i++)
+		put_frame(&out, &name->frames[i]);
 	if (!name || !name->frame_count) {
 		strbuf_putc(&out, '\t');
 		put_nameless(&out, place);

@@ -72,6 +72,8 @@ enum abi_type {
 	ABI_MMAP,
 	ABI_LOST,
 	ABI_RAW,
+	ABI_RSS,
+	ABI_OOM,
 	ABI_TYPE_COUNT
 };
 
@@ -206,6 +208,25 @@ struct abi_mmap {
 	char path[]; /* NUL-terminated, padded to 8 bytes: "/lib/x.so", "[vdso]", "//anon" */
 };
 
+/* Kinds of memory that a process has, in the kernel's order (MM_FILEPAGES, …, in
+ * include/linux/mm_types_task.h). */
+enum abi_memory {
+	ABI_MEMORY_FILE,
+	ABI_MEMORY_ANON,
+	ABI_MEMORY_SWAP, /* not resident */
+	ABI_MEMORY_SHMEM,
+	ABI_MEMORY_COUNT
+};
+
+/* How much memory a process has: now (ABI_RSS), or when the kernel chose it to be killed
+ * for want of memory (ABI_OOM). */
+struct abi_rss {
+	struct abi_header hdr;
+	__u32 pid;
+	__u32 exact; /* 1: summed over all CPUs; 0: off by what lies in their batches */
+	__u64 bytes[ABI_MEMORY_COUNT];
+};
+
 /* `count` records of the kind `hdr.reason` names were lost before `hdr.time`. */
 struct abi_lost {
 	struct abi_header hdr;
@@ -259,6 +280,7 @@ ABI_ASSERT(sizeof(struct abi_comm) == 40, "abi_comm");
 ABI_ASSERT(sizeof(struct abi_exit) == 24, "abi_exit");
 ABI_ASSERT(sizeof(struct abi_mmap) == 88, "abi_mmap");
 ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
+ABI_ASSERT(sizeof(struct abi_rss) == 56, "abi_rss");
 ABI_ASSERT(sizeof(struct abi_slot) == 24, "abi_slot");
 ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
 ABI_ASSERT(sizeof(struct abi_counters) == 8 * (6 + 2 * ABI_REASON_COUNT), "abi_counters");

@@ -40,8 +40,19 @@ typedef struct {
 	void *vdso;
 } mm_context_t;
 
+/* Since 6.2; before that mm_rss_stat. */
+struct percpu_counter {
+	__s64 count;
+	__s32 *counters; /* per CPU: what is not in `count` yet */
+};
+
+struct mm_rss_stat {
+	__s64 count[4];
+};
+
 struct mm_struct {
 	unsigned long start_code;
+	struct percpu_counter rss_stat[4];
 	mm_context_t context;
 };
 
@@ -89,6 +100,16 @@ struct bpf_iter_meta {
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
+};
+
+/* A per-CPU array map as the kernel has it: its values' per-CPU addresses. */
+struct bpf_array {
+	void *pptrs[1];
+};
+
+/* mm_struct before 6.2. */
+struct mm_struct___counts {
+	struct mm_rss_stat rss_stat;
 };
 
 #ifdef __bpf__

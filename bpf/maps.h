@@ -23,6 +23,7 @@
 
 /* Set by the daemon before loading. */
 const volatile __u32 ring_count = 1; /* entries of `rings` */
+const volatile __u32 cpu_count = 1; /* possible ones */
 const volatile __u64 ring_wake_bytes = 1 << 18; /* unread bytes that wake the reader */
 
 /* One ring for some CPUs each: a single one does not scale with producers. The

@@ -5,8 +5,10 @@
  * daemon. (The daemon's own view of processes comes from the perf side band.)
  * Raw tracepoints, not tp_btf: they load without the kernel's BTF too.
  */
+#include "bpf/emit.h"
 #include "bpf/mapping.h"
 #include "bpf/maps.h"
+#include "bpf/rss.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -109,5 +111,44 @@ int process_tasks(struct bpf_iter__task *ctx)
 	record.exec_id = (__u32)task->self_exec_id;
 	BPF_CORE_READ_STR_INTO(&record.comm, task, comm);
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	return 0;
+}
+
+/* What every process has of memory, as binary ABI_RSS records: read once a second. One
+ * thread of each is asked: the first whose memory it still is. */
+SEC("iter/task")
+int process_memory(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct abi_rss record = {};
+
+	if (!task || task->flags & PF_KTHREAD || task->exit_state)
+		return 0;
+	/* A main thread that has ended leaves the memory to the others. */
+	if (task->pid != task->tgid && BPF_CORE_READ(task, group_leader, mm))
+		return 0;
+	record.hdr.type = ABI_RSS;
+	if (read_rss(task, &record))
+		bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	return 0;
+}
+
+/* Since 6.8 TP_PROTO(struct task_struct *task, uid_t uid), before that TP_PROTO(int pid):
+ * no pid is as large as a kernel address. The victim may be any process. */
+SEC("raw_tp/mark_victim")
+int process_victim(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	struct abi_rss record = {};
+
+	record.hdr.type = ABI_OOM;
+	if (ctx->args[0] >> 32) {
+		read_rss(task, &record);
+	} else {
+		record.hdr.size = sizeof(record);
+		record.hdr.time = bpf_ktime_get_boot_ns();
+		record.pid = (__u32)ctx->args[0];
+	}
+	emit(&record, sizeof(record));
 	return 0;
 }

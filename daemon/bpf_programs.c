@@ -153,6 +153,14 @@ static int handle_iterator(const struct config *config)
 	return libbpf_register_prog_handler("iter/task", BPF_PROG_TYPE_RAW_TRACEPOINT, 0, &options);
 }
 
+static int iterator_link(const struct bpf_program *program, const struct bpf_link *link,
+			 int handler)
+{
+	if (handler) /* libbpf does not know how */
+		return bpf_link_create(bpf_program__fd(program), 0, BPF_TRACE_ITER, NULL);
+	return dup(bpf_link__fd(link));
+}
+
 /* The process programs use the sampler's maps: one of each name. */
 static int load_process(struct bpf_programs *programs, const struct config *config,
 			struct error *error)
@@ -167,6 +175,9 @@ static int load_process(struct bpf_programs *programs, const struct config *conf
 	if (!process)
 		return load_error(config, -errno, "process", error);
 	programs->process = process;
+	process->rodata->ring_count = programs->sampler->rodata->ring_count;
+	process->rodata->ring_wake_bytes = programs->sampler->rodata->ring_wake_bytes;
+	process->rodata->cpu_count = (uint32_t)libbpf_num_possible_cpus();
 	bpf_object__for_each_map(map, process->obj)
 	{
 		struct bpf_map *lent =
@@ -179,12 +190,13 @@ static int load_process(struct bpf_programs *programs, const struct config *conf
 		r = process_bpf__load(process);
 	if (!r)
 		r = process_bpf__attach(process);
-	if (!r && handler) /* libbpf does not know how */
-		programs->tasks_link = bpf_link_create(
-			bpf_program__fd(process->progs.process_tasks), 0, BPF_TRACE_ITER, NULL);
-	else if (!r)
-		programs->tasks_link = dup(bpf_link__fd(process->links.process_tasks));
-	if (!r && programs->tasks_link < 0)
+	if (!r)
+		programs->tasks_link = iterator_link(process->progs.process_tasks,
+						     process->links.process_tasks, handler);
+	if (!r)
+		programs->memory_link = iterator_link(process->progs.process_memory,
+						      process->links.process_memory, handler);
+	if (!r && (programs->tasks_link < 0 || programs->memory_link < 0))
 		r = -errno;
 	if (handler)
 		libbpf_unregister_prog_handler(handler);
@@ -207,6 +219,8 @@ void bpf_programs_destroy(struct bpf_programs *programs)
 {
 	if (programs->tasks_link > 0)
 		close(programs->tasks_link);
+	if (programs->memory_link > 0)
+		close(programs->memory_link);
 	process_bpf__destroy(programs->process);
 	cpu_bpf__destroy(programs->sampler);
 	*programs = (struct bpf_programs){0};
@@ -234,7 +248,8 @@ void bpf_programs_run_time(const struct bpf_programs *programs, uint64_t *ret_ns
 {
 	const struct bpf_program *all[] = {
 		programs->sampler->progs.cpu_sample, programs->process->progs.process_fork,
-		programs->process->progs.process_exec, programs->process->progs.process_exit};
+		programs->process->progs.process_exec, programs->process->progs.process_exit,
+		programs->process->progs.process_memory};
 
 	*ret_ns = *ret_runs = 0;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

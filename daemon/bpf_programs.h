@@ -18,7 +18,7 @@ struct process_bpf;
 struct bpf_programs {
 	struct cpu_bpf *sampler; /* owns the maps */
 	struct process_bpf *process; /* borrows them */
-	int tasks_link; /* of the task iterator */
+	int tasks_link, memory_link; /* of the task iterators */
 };
 
 /* libbpf's own talk goes to the debug log. */

@@ -2,6 +2,7 @@
 #include "daemon/capture.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 int capture_create(struct capture *capture, const char *path, struct error *error)
@@ -17,9 +18,15 @@ int capture_create(struct capture *capture, const char *path, struct error *erro
 	return 0;
 }
 
+static bool is_of_session(const struct abi_header *record)
+{
+	return record->type == ABI_SAMPLE && record->slot != ABI_SLOT_CPU &&
+	       record->slot < ABI_SESSION_SLOTS;
+}
+
 void capture_write(struct capture *capture, const struct abi_header *record)
 {
-	if (!capture->file || capture->failed || (record->type == ABI_SAMPLE && record->slot))
+	if (!capture->file || capture->failed || is_of_session(record))
 		return;
 	if (fwrite(record, record->size, 1, capture->file) != 1)
 		capture->failed = errno ? -errno : -EIO;

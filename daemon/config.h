@@ -32,6 +32,7 @@ struct config {
 	uint32_t frequency_max_hz; /* above: refused */
 	/* [memory] */
 	uint32_t faults_hz; /* page-fault samples of the system-wide view; 0: none */
+	uint64_t rss_interval_ns; /* between two looks at all processes' memory; 0: none */
 	/* [history] */
 	uint64_t window_ns; /* width of an aggregation window of the system-wide view */
 	uint64_t keep_ns; /* how much of it stays in memory */

@@ -44,6 +44,8 @@
 	  "A session that asks for more is refused.")                                              \
 	X("memory", "faults_hz", faults_hz, CONFIG_NUMBER, "Hz", "97", 0, 100000,                  \
 	  "System-wide page-fault samples a second and CPU, at most. 0: none.")                    \
+	X("memory", "rss_interval", rss_interval_ns, CONFIG_TIME, "time", "1s",                    \
+	  0, 3600 * NSEC_PER_SEC, "Between two looks at what every process has of memory. 0: none.") \
 	X("history", "window", window_ns, CONFIG_TIME, "time", "10s",                              \
 	  100 * NSEC_PER_MSEC, 3600 * NSEC_PER_SEC,                                                \
 	  "Width of a window of the system-wide view: its resolution in time.")                    \

@@ -200,6 +200,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	/* Not before: the first requests are for what a new process needs at once. */
 	if (++engine->ticks == 1)
 		symbolizer_preload_kernel(engine->resolver.symbolizer);
+	engine_look_at_memory(engine, now);
 	if (engine->ticks % TICKS_PER_SECOND)
 		return;
 	watch_look(&engine->watch, engine);

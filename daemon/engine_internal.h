@@ -50,6 +50,10 @@ struct engine {
 	uint64_t discovered; /* processes that no event had told of */
 	uint64_t records;
 	uint64_t ticks; /* so far */
+	uint64_t memory_looked; /* boot time, ns */
+	__u64 memory_total[ABI_MEMORY_COUNT]; /* of the present look */
+	uint64_t memory_looks; /* so far */
+	uint64_t oom_kills; /* processes killed for want of memory */
 	uint64_t hurry_until; /* boot time, ns */
 	struct event *drain_timer;
 	struct event *tick_timer;
@@ -58,6 +62,11 @@ struct engine {
 	struct event *cache_event;
 };
 
+/* What every process has of memory, if it is time to look. */
+void engine_look_at_memory(struct engine *engine, uint64_t now);
+/* A process's memory, for the time lines that show it; one that the kernel kills. */
+void engine_on_rss(struct engine *engine, const struct abi_rss *rss);
+void engine_on_oom(struct engine *engine, const struct abi_rss *rss);
 struct session_tables engine_tables(const struct engine *engine);
 /* The source's callback. */
 void engine_on_record(void *context, const struct abi_header *record);

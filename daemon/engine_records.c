@@ -218,6 +218,12 @@ void engine_on_record(void *context, const struct abi_header *record)
 	case ABI_RAW:
 		on_raw(engine, (const struct abi_raw *)record);
 		break;
+	case ABI_RSS:
+		engine_on_rss(engine, (const struct abi_rss *)record);
+		break;
+	case ABI_OOM:
+		engine_on_oom(engine, (const struct abi_rss *)record);
+		break;
 	case ABI_LOST:
 	case ABI_TYPE_COUNT:
 		break; /* counted by the source */

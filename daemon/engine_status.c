@@ -167,6 +167,18 @@ static json_t *tables(const struct engine *engine)
 			 number(stacks->resets));
 }
 
+/* Of all processes together, as last looked at; what some of them share counts in each. */
+static json_t *memory(const struct engine *engine)
+{
+	const __u64 *total = engine->memory_total;
+
+	return json_pack(
+		"{s:o, s:o, s:o, s:o, s:o, s:o}", "file_bytes", number(total[ABI_MEMORY_FILE]),
+		"anon_bytes", number(total[ABI_MEMORY_ANON]), "shmem_bytes",
+		number(total[ABI_MEMORY_SHMEM]), "swap_bytes", number(total[ABI_MEMORY_SWAP]),
+		"looks", number(engine->memory_looks), "oom_kills", number(engine->oom_kills));
+}
+
 static void add_session(void *context, const struct session_info *info)
 {
 	json_array_append_new(
@@ -191,7 +203,7 @@ json_t *engine_status(struct engine *engine)
 	engine_session_each(engine, add_session, sessions);
 	status = json_pack(
 		"{s:s, s:s, s:i, s:o, s:{s:s, s:s, s:i, s:o, s:i, s:o}, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o}",
+		"s:o, s:o, s:o}",
 		"schema", STATUS_SCHEMA, "version", PERFD_VERSION, "pid", (int)getpid(),
 		"uptime_ns", number(clock_boot_ns() - engine->started), "source", "name",
 		engine->source->ops->name, "event", engine->config.event, "frequency_hz",
@@ -199,7 +211,7 @@ json_t *engine_status(struct engine *engine)
 		(int)counters->cpus, "cpu_changes", number(counters->cpu_changes), "samples",
 		samples(engine, counters), "processes", processes(engine), "symbols",
 		symbols(engine), "tables", tables(engine), "unwinder", unwinder(engine, counters),
-		"cost", own_cost(engine, counters), "sessions", sessions);
+		"memory", memory(engine), "cost", own_cost(engine, counters), "sessions", sessions);
 	free(counters);
 	return status;
 }

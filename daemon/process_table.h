@@ -41,6 +41,8 @@ struct process {
 	uint32_t jit_image; /* of the code that it writes itself; IMAGE_NONE: none yet */
 	uint32_t jit_dump; /* its compiler's dump, which it has mapped; likewise */
 	uint32_t jit_execs; /* `execs` when those were found */
+	__u64 memory[ABI_MEMORY_COUNT]; /* bytes by kind, when last put on a time line */
+	uint64_t memory_time; /* boot time ns of that; 0: never */
 	bool kernel; /* a kernel thread */
 	bool listed; /* known from the task list, not from a fork */
 	char comm[ABI_COMM_MAX]; /* of the main thread */

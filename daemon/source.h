@@ -57,6 +57,9 @@ struct source_ops {
 	/* Lists all living tasks and hands them to the record callback as
 	 * ABI_TASK. */
 	int (*tasks)(struct source *source, struct error *error);
+	/* Hands what every process has of memory to the record callback, as ABI_RSS. The
+	 * function is NULL where nothing lives (a recording). */
+	int (*memory)(struct source *source);
 	int (*open_slot)(struct source *source, uint32_t slot, const struct source_slot *how,
 			 struct error *error);
 	void (*close_slot)(struct source *source, uint32_t slot);

@@ -354,6 +354,21 @@ static int bpf_tasks(struct source *source, struct error *error)
 	return n < 0 ? error_set(error, -errno, "cannot list tasks: %s", strerror(errno)) : 0;
 }
 
+static int bpf_memory(struct source *source)
+{
+	struct source_bpf *s = self(source);
+	struct abi_rss records[64];
+	_cleanup_close_ int fd = bpf_iter_create(s->programs.memory_link);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	while ((n = read(fd, records, sizeof(records))) > 0)
+		for (size_t i = 0; i < (size_t)n / sizeof(records[0]); i++)
+			source->on_record(source->context, &records[i].hdr);
+	return n < 0 ? -errno : 0;
+}
+
 static int on_ring_record(void *context, void *record, size_t size)
 {
 	collect(context, record, size);
@@ -439,6 +454,7 @@ static void bpf_destroy(struct source *source)
 static const struct source_ops bpf_ops = {
 	.name = "bpf",
 	.tasks = bpf_tasks,
+	.memory = bpf_memory,
 	.open_slot = bpf_open_slot,
 	.close_slot = bpf_close_slot,
 	.add_target = bpf_add_target,

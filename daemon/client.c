@@ -310,16 +310,31 @@ int client_detach(struct client *client, uint32_t session, int32_t pid, struct e
 	return call_for_profile(client, &buf, error, ret_end, ret);
 }
 
-int client_recent(struct client *client, const char *event, uint64_t duration_ns,
+int client_recent(struct client *client, const char *event, const struct client_range *range,
 		  struct error *error, struct profile **ret)
 {
 	struct strbuf buf = {0};
 	const char *end;
 
 	client_begin(client, MESSAGE_RECENT, &buf);
-	message_put_number(&buf, FIELD_DURATION, duration_ns);
 	if (event[0])
 		message_put_text(&buf, FIELD_EVENT, event);
+	if (range->last_ns)
+		message_put_number(&buf, FIELD_DURATION, range->last_ns);
+	if (range->since_ns)
+		message_put_number(&buf, FIELD_SINCE, range->since_ns);
+	if (range->until_ns)
+		message_put_number(&buf, FIELD_UNTIL, range->until_ns);
+	return call_for_profile(client, &buf, error, &end, ret);
+}
+
+int client_look(struct client *client, uint32_t session, struct error *error, struct profile **ret)
+{
+	struct strbuf buf = {0};
+	const char *end;
+
+	client_begin(client, MESSAGE_LOOK, &buf);
+	message_put_number(&buf, FIELD_SESSION, session);
 	return call_for_profile(client, &buf, error, &end, ret);
 }
 

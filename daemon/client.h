@@ -70,10 +70,16 @@ int client_open(struct client *client, const struct client_session *session, str
  * ended and lives until the next call. */
 int client_detach(struct client *client, uint32_t session, int32_t pid, struct error *error,
 		  const char **ret_end, struct profile **ret);
-/* The system-wide view of an event ("": CPU time) of the last duration_ns (0: all that
- * perfd keeps). */
-int client_recent(struct client *client, const char *event, uint64_t duration_ns,
+/* A part of the time that perfd keeps; all zero: all of it. */
+struct client_range {
+	uint64_t last_ns; /* the last so much, or */
+	uint64_t since_ns, until_ns; /* CLOCK_REALTIME; 0: open */
+};
+/* The system-wide view of an event ("": CPU time). */
+int client_recent(struct client *client, const char *event, const struct client_range *range,
 		  struct error *error, struct profile **ret);
+/* What a session has so far; it goes on. */
+int client_look(struct client *client, uint32_t session, struct error *error, struct profile **ret);
 /* status or sessions: the text lives until the next call. */
 int client_json(struct client *client, enum message_type type, struct error *error,
 		const char **ret);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * perfctl convert and flamegraph: a profile that is in a file, in another format.
- * Both are one thing; flamegraph's defaults are those of a picture.
+ * perfctl convert and flamegraph: a profile that is in a file, or in the running perfd, in
+ * another format. Both are one thing; flamegraph's defaults are those of a picture.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/command.h"
-#include "daemon/load.h"
 #include "daemon/result.h"
+#include "daemon/subject.h"
 
-static int convert(const struct options *options, const char *path, const char *subject,
+static int convert(const struct options *options, const char *operand, const char *subject,
 		   const char *stdout_format)
 {
 	_cleanup_profile_ struct profile *profile = NULL;
@@ -19,15 +19,16 @@ static int convert(const struct options *options, const char *path, const char *
 	struct error error = {0};
 	struct result result;
 	size_t bytes;
-	int r;
+	int r = subject_check(operand, options, &error);
 
-	r = result_init(options, subject, stdout_format, &error, &result);
+	if (!r)
+		r = result_init(options, subject, stdout_format, &error, &result);
 	if (!r) {
 		if (!reading.step_ns)
 			reading.step_ns = result.format->step_ns;
-		r = load_profile(path, &reading, &error, &profile);
+		r = subject_load(operand, &reading, &error, &profile);
 	}
-	if (r < 0 && !profile)
+	if (r < 0)
 		return command_fail(r == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_FAILURE, &error);
 	r = result_write(&result, profile, &error, &bytes);
 	if (r == -EPIPE)
@@ -40,20 +41,24 @@ static int convert(const struct options *options, const char *path, const char *
 	return EXIT_CODE_OK;
 }
 
+/* NULL: what the options name. */
+static const char *operand_of(const struct options *options)
+{
+	if (options->rest_count)
+		return options->rest[0];
+	return subject_by_options(options) ? NULL : "-";
+}
+
 int cmd_convert(const struct options *options)
 {
-	return convert(options, options->rest_count ? options->rest[0] : "-", NULL, "folded");
+	return convert(options, operand_of(options), NULL, "folded");
 }
 
 int cmd_flamegraph(const struct options *options)
 {
-	const char *path = options->rest_count ? options->rest[0] : "-";
-	const char *slash = strrchr(path, '/');
+	const char *operand = operand_of(options);
 	char subject[256];
 
-	if (!strcmp(path, "-"))
-		return convert(options, path, NULL, "svg");
-	snprintf(subject, sizeof(subject), "%s", slash ? slash + 1 : path);
-	subject[strcspn(subject, ".")] = 0;
-	return convert(options, path, subject, "svg");
+	subject_name(operand, options, subject, sizeof(subject));
+	return convert(options, operand, *subject ? subject : NULL, "svg");
 }

@@ -8,8 +8,8 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/command.h"
-#include "daemon/load.h"
 #include "daemon/output.h"
+#include "daemon/subject.h"
 #include "flamegraph/diff.h"
 #include "flamegraph/format.h"
 
@@ -74,16 +74,17 @@ static int parse(const struct options *options, struct work *work, struct error 
 
 static int load(const struct options *options, struct work *work, struct error *error)
 {
-	int r = load_profile(options->rest[0], options, error, &work->before);
+	int r = subject_load(options->rest[0], options, error, &work->before);
 
 	if (r)
 		return r;
 	if (options->rest_count == 2)
-		return load_profile(options->rest[1], options, error, &work->after);
+		return subject_load(options->rest[1], options, error, &work->after);
 	if (profile_find_value_type(work->before, "before", NULL) == PROFILE_NONE ||
 	    profile_find_value_type(work->before, "after", NULL) == PROFILE_NONE)
 		return error_set(error, -EINVAL,
-				 "%s has one column: name two files, or one with two columns",
+				 "%s has one column: name two files or times, or a file with two "
+				 "columns",
 				 options->rest[0]);
 	return 0;
 }
@@ -129,7 +130,8 @@ int cmd_diff(const struct options *options)
 	int r;
 
 	if (!options->rest_count)
-		return command_usage("name two files: perfctl diff BEFORE AFTER");
+		return command_usage("name two files, or times: perfctl diff BEFORE AFTER, perfctl "
+				     "diff @-10m..-5m @-5m");
 	if (option_given(options, OPTION_JSON) && options->format)
 		return command_usage("--json and -f exclude each other");
 	r = parse(options, &work, &error);

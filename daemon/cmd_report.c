@@ -8,13 +8,14 @@
 #include <string.h>
 
 #include "daemon/command.h"
-#include "daemon/load.h"
 #include "daemon/result.h"
+#include "daemon/subject.h"
 
 #define TOP_DEFAULT 40
 
 int cmd_report(const struct options *options)
 {
+	const char *operand = options->rest_count ? options->rest[0] : NULL;
 	bool json = option_given(options, OPTION_JSON);
 	_cleanup_profile_ struct profile *profile = NULL;
 	struct error error = {0};
@@ -24,9 +25,9 @@ int cmd_report(const struct options *options)
 
 	if (json && options->format)
 		return command_usage("--json and -f exclude each other");
-	if (options->rest_count && option_given(options, OPTION_LAST))
-		return command_usage("--last is of the running perfd, not of a file");
-	r = result_init(options, NULL, json ? "json" : "report", &error, &result);
+	r = subject_check(operand, options, &error);
+	if (!r)
+		r = result_init(options, NULL, json ? "json" : "report", &error, &result);
 	if (r < 0)
 		return command_fail(r == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_FAILURE, &error);
 	if (json)
@@ -34,8 +35,9 @@ int cmd_report(const struct options *options)
 	/* A person reads the first lines; a program or a file gets all of them. */
 	if (!json && !options->format && !options->output && !result.top)
 		result.top = TOP_DEFAULT;
-	r = options->rest_count ? load_profile(options->rest[0], options, &error, &profile)
-				: command_recent(options, &error, &profile);
+	r = subject_load(operand, options, &error, &profile);
+	if (r == -EINVAL)
+		return command_fail(EXIT_CODE_USAGE, &error);
 	if (!r)
 		r = result_write(&result, profile, &error, &bytes);
 	if (r == -EPIPE)

@@ -8,8 +8,8 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/command.h"
-#include "daemon/load.h"
 #include "daemon/output.h"
+#include "daemon/subject.h"
 #include "flamegraph/format.h"
 #include "flamegraph/timeline.h"
 
@@ -54,16 +54,13 @@ static int parse(const struct options *options, struct work *work, struct error 
 		return error_set(error, -EINVAL, "--top %u: at most %u can be told apart",
 				 options->top, TIMELINE_SERIES_MAX - 1);
 	work->options = (struct timeline_options){
-		.by = (enum timeline_by)by, .top = options->top, .value = options->value};
+		.by = options->by ? (enum timeline_by)(TIMELINE_PROCESS + by) : TIMELINE_AUTO,
+		.top = options->top,
+		.value = options->value,
+		.step_ns = options->step_ns};
 	work->path = options->output ? options->output : "-";
 	r = find_format(options, work, error);
 	return r ? r : output_check(work->path, error);
-}
-
-static int load(const struct options *options, struct error *error, struct profile **ret)
-{
-	return options->rest_count ? load_profile(options->rest[0], options, error, ret)
-				   : command_recent(options, error, ret);
 }
 
 static int write_timeline(const struct work *work, const struct timeline *timeline,
@@ -100,6 +97,7 @@ static int draw(const struct work *work, const struct profile *profile, struct e
 
 int cmd_timeline(const struct options *options)
 {
+	const char *operand = options->rest_count ? options->rest[0] : NULL;
 	_cleanup_profile_ struct profile *profile = NULL;
 	struct error error = {0};
 	struct work work = {0};
@@ -107,11 +105,11 @@ int cmd_timeline(const struct options *options)
 
 	if (option_given(options, OPTION_JSON) && options->format)
 		return command_usage("--json and -f exclude each other");
-	if (options->rest_count && option_given(options, OPTION_LAST))
-		return command_usage("--last is of the running perfd, not of a file");
-	r = parse(options, &work, &error);
+	r = subject_check(operand, options, &error);
 	if (!r)
-		r = load(options, &error, &profile);
+		r = parse(options, &work, &error);
+	if (!r)
+		r = subject_load(operand, options, &error, &profile);
 	if (!r)
 		r = draw(&work, profile, &error);
 	if (!r || r == -EPIPE)

@@ -78,15 +78,3 @@ void command_name_process(pid_t pid, char *name, size_t size)
 		comm[strcspn(comm, "\n")] = 0;
 	snprintf(name, size, "%s%s%d", comm, *comm ? "-" : "", (int)pid);
 }
-
-int command_recent(const struct options *options, struct error *error, struct profile **ret)
-{
-	struct client client;
-	int r = command_connect(options, error, &client);
-
-	if (r < 0)
-		return r;
-	r = client_recent(&client, options->event, options->last_ns, error, ret);
-	client_deinit(&client);
-	return r;
-}

@@ -47,7 +47,5 @@ int command_config(const struct options *options, struct config *config, struct 
 /* Connects to the running perfd and greets it. -ENOENT or -ECONNREFUSED: there
  * is none. */
 int command_connect(const struct options *options, struct error *error, struct client *ret);
-/* What the running perfd keeps of the whole machine, as far as --last says. */
-int command_recent(const struct options *options, struct error *error, struct profile **ret);
 /* "redis-server-1234", for a file's name; "1234" if the process is gone. */
 void command_name_process(pid_t pid, char *name, size_t size);

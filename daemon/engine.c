@@ -204,10 +204,12 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	if (engine->ticks % TICKS_PER_SECOND)
 		return;
 	watch_look(&engine->watch, engine);
-	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
-		if (engine->sessions[slot] && !engine->sessions[slot]->id &&
-		    now > engine->config.keep_ns)
-			session_expire(engine->sessions[slot], now - engine->config.keep_ns);
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
+		uint64_t kept = now > engine->config.keep_ns ? now - engine->config.keep_ns : 0;
+
+		if (engine->sessions[slot] && !engine->sessions[slot]->id)
+			session_expire(engine->sessions[slot], kept, now);
+	}
 }
 
 /* ---- life ---- */

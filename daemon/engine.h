@@ -94,10 +94,20 @@ int engine_session_stop(struct engine *engine, uint32_t id);
 /* Calls back once, later. The session must have ended. */
 int engine_session_collect(struct engine *engine, uint32_t id, session_profile_fn *done,
 			   void *context);
-/* Likewise, a snapshot of the last `recent_ns` (0: all that is kept) of the
- * system-wide view of an event ("": of CPU time). -EOPNOTSUPP: no such event, or no
- * system-wide view of it; -ENODATA: the config has it off; -EBUSY: one is under way. */
-int engine_recent(struct engine *engine, const char *event, uint64_t recent_ns,
+/* A part of a system-wide view's history, in whole windows: those whose middle is in it, or that
+ * touch it. */
+struct engine_range {
+	uint64_t since, until; /* boot time, ns; 0: open */
+	bool touching;
+};
+/* Calls back once, later, with a copy of what there is so far; the session goes on. The
+ * callback is not called any more once the session is closed. -EBUSY: another look is under
+ * way. */
+int engine_session_look(struct engine *engine, uint32_t id, session_profile_fn *done, void *context,
+			struct error *error);
+/* Likewise what is kept of the system-wide view of an event ("": of CPU time). -EOPNOTSUPP: no
+ * such event, or no system-wide view of it; -ENODATA: the config has it off. */
+int engine_recent(struct engine *engine, const char *event, const struct engine_range *range,
 		  session_profile_fn *done, void *context, struct error *error);
 /* Forgets the session; pending callbacks of it are not called any more. */
 void engine_session_close(struct engine *engine, uint32_t id);

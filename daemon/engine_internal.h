@@ -18,6 +18,8 @@
 
 /* How long collecting waits for names before places stand in for them. */
 #define COLLECT_DEADLINE_NS 2000000000ULL
+/* How often is looked whether the names of a result are there. */
+#define COLLECT_POLL_US 2000
 /* How often the rings are looked at: while a session's process has just begun or
  * maps files (and so long after), while somebody waits for a session's first sample
  * (at most so long), while a session runs, and otherwise. */
@@ -78,6 +80,13 @@ void engine_drain(struct engine *engine, bool now);
 void engine_fold(struct engine *engine);
 /* The session's processes are gone, time is over, …: stops sampling, tells. */
 void engine_end_session(struct engine *engine, struct session *session, enum session_end end);
+/* Folds the session's windows, after the deadline also those whose names are not there. */
+void engine_fold_by(struct engine *engine, struct session *session, uint64_t deadline);
+/* What the kernel side counted since the session was opened. */
+void engine_take_counters(struct engine *engine, struct session *session);
+/* "": the config's. -EOPNOTSUPP. */
+int engine_parse_event(const struct engine *engine, const char *name, enum abi_source *ret,
+		       struct error *error);
 struct session *engine_find_session(const struct engine *engine, uint32_t id);
 /* Opens the system-wide views that the config has a rate for. */
 int engine_open_system_views(struct engine *engine, struct error *error);

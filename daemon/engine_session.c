@@ -33,7 +33,7 @@ const char *session_end_name(enum session_end end)
 
 /* ---- opening ---- */
 
-static int parse_event(const struct engine *engine, const char *name, enum abi_source *ret,
+int engine_parse_event(const struct engine *engine, const char *name, enum abi_source *ret,
 		       struct error *error)
 {
 	const struct event_kind *kind;
@@ -237,7 +237,7 @@ static int open_view(struct engine *engine, uint32_t slot, const char *event, ui
 		r = error_set(error, -ENOMEM, "out of memory");
 	} else {
 		session->slot = slot;
-		r = parse_event(engine, event, &session->source, error);
+		r = engine_parse_event(engine, event, &session->source, error);
 	}
 	if (!r)
 		r = open_events(engine, session, error);
@@ -294,7 +294,7 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 	struct process *target = NULL;
 	struct session *session;
 	enum abi_source source;
-	int r = parse_event(engine, request->event, &source, error);
+	int r = engine_parse_event(engine, request->event, &source, error);
 
 	if (!r)
 		r = check_rate(engine, source, &wanted.frequency_hz, error);
@@ -334,7 +334,7 @@ static void subtract(struct abi_counters *from, const struct abi_counters *what)
 		into[i] -= less[i];
 }
 
-static void take_counters(struct engine *engine, struct session *session)
+void engine_take_counters(struct engine *engine, struct session *session)
 {
 	struct source_counters *counters = malloc(sizeof(*counters));
 
@@ -376,7 +376,7 @@ void engine_end_session(struct engine *engine, struct session *session, enum ses
 	session->end = end;
 	session->ended = clock_boot_ns();
 	watch_look(&engine->watch, engine);
-	take_counters(engine, session);
+	engine_take_counters(engine, session);
 	remove_targets(engine, session);
 	session_roll(session, session->ended, true);
 	resolver_flush_late(&engine->resolver);
@@ -387,25 +387,28 @@ void engine_end_session(struct engine *engine, struct session *session, enum ses
 	event_active(session->timer, EV_TIMEOUT, 0);
 }
 
+void engine_fold_by(struct engine *engine, struct session *session, uint64_t deadline)
+{
+	struct session_tables tables = engine_tables(engine);
+
+	session_fold(session, &tables, clock_boot_ns() >= deadline ? UINT64_MAX : 0);
+}
+
 static void deliver(struct engine *engine, struct session *session)
 {
 	session_profile_fn *done = session->on_profile;
-	struct session_tables tables = engine_tables(engine);
-	uint64_t now = clock_boot_ns();
 	struct error error = {0};
 	struct profile *profile;
 
-	session_fold(session, &tables, now >= session->collect_deadline ? UINT64_MAX : 0);
+	engine_fold_by(engine, session, session->collect_deadline);
 	if (!session_folded(session)) {
-		struct timeval soon = {.tv_usec = 2000};
+		struct timeval soon = {.tv_usec = COLLECT_POLL_US};
 
 		evtimer_add(session->timer, &soon);
 		return;
 	}
-	if (!session->id)
-		take_counters(engine, session);
 	session->on_profile = NULL;
-	profile = session_profile(session, session->id ? session->ended : now);
+	profile = session_profile(session, session->ended);
 	if (!profile)
 		error_set(&error, -ENOMEM, "out of memory");
 	done(session->profile_context, &error, profile);
@@ -459,14 +462,6 @@ int engine_session_stop(struct engine *engine, uint32_t id)
 	return 0;
 }
 
-static void collect(struct session *session, session_profile_fn *done, void *context)
-{
-	session->on_profile = done;
-	session->profile_context = context;
-	session->collect_deadline = clock_boot_ns() + COLLECT_DEADLINE_NS;
-	event_active(session->timer, EV_TIMEOUT, 0);
-}
-
 int engine_session_collect(struct engine *engine, uint32_t id, session_profile_fn *done,
 			   void *context)
 {
@@ -476,36 +471,10 @@ int engine_session_collect(struct engine *engine, uint32_t id, session_profile_f
 		return -ENOENT;
 	if (session->on_profile || engine->sessions[session->slot] == session)
 		return -EBUSY;
-	collect(session, done, context);
-	return 0;
-}
-
-int engine_recent(struct engine *engine, const char *event, uint64_t recent_ns,
-		  session_profile_fn *done, void *context, struct error *error)
-{
-	const struct event_kind *kind = event_kind_find(event[0] ? event : engine->config.event);
-	struct session *session;
-	enum abi_source source;
-
-	if (!kind)
-		return parse_event(engine, event, &source, error);
-	session = engine->sessions[kind->view];
-	if (!session)
-		return error_set(error, -ENODATA, "there is no system-wide view of %s: %s is 0",
-				 kind->name, kind->key);
-	/* One view serves whichever of its events the config chose. */
-	if (session->source != kind->source)
-		return error_set(error, -EOPNOTSUPP,
-				 "the system-wide view is of %s, not of %s (cpu.event)",
-				 event_kind_of(session->source)->name, kind->name);
-	if (session->on_profile)
-		return error_set(error, -EBUSY, "a snapshot is being taken; try again");
-	engine_drain(engine, true);
-	watch_look(&engine->watch, engine);
-	session_roll(session, UINT64_MAX, true);
-	session->recent_ns = recent_ns;
-	resolver_flush_late(&engine->resolver);
-	collect(session, done, context);
+	session->on_profile = done;
+	session->profile_context = context;
+	session->collect_deadline = clock_boot_ns() + COLLECT_DEADLINE_NS;
+	event_active(session->timer, EV_TIMEOUT, 0);
 	return 0;
 }
 
@@ -517,6 +486,7 @@ void engine_session_close(struct engine *engine, uint32_t id)
 		return;
 	session->on_end = NULL;
 	session->on_profile = NULL;
+	session->on_look = NULL;
 	if (engine->sessions[session->slot] == session)
 		engine_end_session(engine, session, SESSION_END_STOPPED);
 	for (size_t i = 0; i < engine->ended.count; i++) {
@@ -526,79 +496,4 @@ void engine_session_close(struct engine *engine, uint32_t id)
 		break;
 	}
 	session_destroy(session);
-}
-
-/* ---- looking ---- */
-
-static void fill_info(const struct session *session, struct session_info *info)
-{
-	uint64_t now = session->ended ? session->ended : clock_boot_ns();
-
-	*info = (struct session_info){
-		.id = session->id,
-		.end = session->end,
-		.pid = session->request.pid,
-		.owner = session->request.owner,
-		.background = session->request.background,
-		.frequency_hz = session->request.frequency_hz,
-		.elapsed_ns = now - session->opened,
-		.duration_ns = session->request.duration_ns,
-		.samples = session->samples,
-		.weight = session->weight,
-		.processes = (uint32_t)session->members.count,
-		.first_sample_ns =
-			session->first_sample ? session->first_sample - session->opened : 0,
-	};
-	info->lost = session->limited + session->counters.samples[ABI_REASON_LOST_RING];
-	memcpy(info->title, session->request.title, sizeof(info->title));
-}
-
-int engine_session_info(const struct engine *engine, uint32_t id, struct session_info *ret)
-{
-	const struct session *session = engine_find_session(engine, id);
-
-	if (!session)
-		return -ENOENT;
-	fill_info(session, ret);
-	return 0;
-}
-
-void engine_session_each(const struct engine *engine,
-			 void (*each)(void *context, const struct session_info *info),
-			 void *context)
-{
-	for (uint32_t id = 1, next; id; id = next) {
-		struct session_info info;
-
-		if (!engine_session_info(engine, id, &info))
-			each(context, &info);
-		/* The next higher id there is. */
-		next = 0;
-		for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
-			const struct session *session = engine->sessions[slot];
-
-			if (session && session->id > id && (!next || session->id < next))
-				next = session->id;
-		}
-		for (size_t i = 0; i < engine->ended.count; i++)
-			if (engine->ended.items[i]->id > id &&
-			    (!next || engine->ended.items[i]->id < next))
-				next = engine->ended.items[i]->id;
-	}
-}
-
-int engine_session_find(const struct engine *engine, pid_t pid, uint32_t *ret_id)
-{
-	uint32_t newest = 0;
-
-	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
-		const struct session *session = engine->sessions[slot];
-
-		if (session && session->request.pid == pid && session->id > newest)
-			newest = session->id;
-	}
-	if (!newest)
-		return -ENOENT;
-	*ret_id = newest;
-	return 0;
 }

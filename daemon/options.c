@@ -51,6 +51,10 @@ static const struct option_row {
 	[OPTION_LAST] = {0, "last", VALUE_DURATION, "TIME", offsetof(struct options, last_ns),
 			 "a time: 500ms, 10s, 2m, 1h",
 			 "only the last 30s, 5m, … (default: all that perfd keeps, history.keep)"},
+	[OPTION_SINCE] = {0, "since", VALUE_TEXT, "WHEN", offsetof(struct options, since), NULL,
+			  "from then on: -15m, 03:10, yesterday, 2026-11-27T03:10:00Z"},
+	[OPTION_UNTIL] = {0, "until", VALUE_TEXT, "WHEN", offsetof(struct options, until), NULL,
+			  "up to then, likewise (default: now)"},
 	[OPTION_TOP] =
 		{0, "top", VALUE_U32, "N", offsetof(struct options, top),
 		 "a number of lines, from 1 on",

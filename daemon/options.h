@@ -24,6 +24,8 @@
 	X(BACKGROUND)                                                                              \
 	X(SESSION)                                                                                 \
 	X(LAST)                                                                                    \
+	X(SINCE)                                                                                   \
+	X(UNTIL)                                                                                   \
 	X(TOP)                                                                                     \
 	X(PALETTE)                                                                                 \
 	X(VALUE)                                                                                   \
@@ -60,6 +62,7 @@ struct options {
 	uint64_t step_ns; /* 0: the default */
 	uint32_t session;
 	uint32_t top; /* 0: the command's default */
+	const char *since, *until; /* as when.h has them; NULL: open */
 	const char *event; /* "": the default */
 	const char *format; /* NULL: by the file's extension */
 	const char *output; /* NULL: the command's default */

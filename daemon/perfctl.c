@@ -17,7 +17,15 @@
 #define READING                                                                                    \
 	(OPTION_BIT(FROM) | OPTION_BIT(ANNOTATE) | OPTION_BIT(STEP) | OPTION_BIT(EVENT) |          \
 	 OPTIONS_MIXED)
+/* What is not a file but in the running perfd. */
+#define RUNNING                                                                                    \
+	(OPTION_BIT(SESSION) | OPTION_BIT(LAST) | OPTION_BIT(SINCE) | OPTION_BIT(UNTIL) | WHERE)
 #define SAMPLING (OPTION_BIT(FREQUENCY) | OPTION_BIT(DURATION) | OPTION_BIT(EVENT))
+
+#define ABOUT_FILE                                                                                 \
+	"FILE is a profile in any format that can be read; -\n"                                    \
+	"is standard input, @SINCE..UNTIL (@-10m..-5m, @03:10..03:20, @-1h) a time that the\n"     \
+	"running perfd remembers, session:ID a session. "
 
 static const char record_more[] =
 	"\nUses the running perfd, or starts one of its own and ends it after (as root).\n"
@@ -35,32 +43,34 @@ static const char detach_more[] =
 	"Without -o the file is perfd-NAME-PID.svg or perfd-session-ID.svg in this directory.\n";
 static const char status_more[] = "\nExit code 3: perfd is not running.\n";
 static const char report_more[] =
-	"\nWithout FILE it needs a running perfd, and root or its group. FILE is a profile in any\n"
-	"format that can be read; - is standard input. Without -o it goes to standard output,\n"
+	"\nWithout FILE it needs a running perfd, and root or its group (--session: one's own\n"
+	"session, which goes on). " ABOUT_FILE "Without -o it goes to standard output,\n"
 	"without -f as \"report\", a table of functions; -f tree is the call tree, -f chart a\n"
 	"flame graph in characters.\n";
 
 static const char convert_more[] =
 	"\nIN is a file in any format that can be read, also with gzip around it; - or none is\n"
-	"standard input. What it is, is recognised. Without -o the result goes to standard "
-	"output,\n"
-	"without -f as \"folded\".\n";
+	"standard input. What it is, is recognised. @SINCE..UNTIL is a time that the running "
+	"perfd\n"
+	"remembers, session:ID a session; so do the options. Without -o the result goes to\n"
+	"standard output, without -f as \"folded\".\n";
 static const char flamegraph_more[] =
 	"\nAs convert, but to a picture: without -f and a telling name, svg. Without -o it is\n"
 	"perfd-NAME.svg in this directory, or standard output if IN is standard input.\n";
 
 static const char diff_more[] =
-	"\nFiles in any format that can be read; one of two columns (folded) is enough. Without "
-	"-o\n"
-	"the result goes to standard output. Formats: table, json, folded (two columns), svg.\n"
+	"\nEach is a file in any format that can be read (one of two columns, folded, is enough),\n"
+	"- for standard input, @SINCE..UNTIL for a time that the running perfd remembers\n"
+	"(perfctl diff @-10m..-5m @-5m), or session:ID. Without -o the result goes to standard\n"
+	"output. Formats: table, json, folded (two columns), svg.\n"
 	"\"noise\", \"likely\", \"sure\": whether so large a difference is chance, by the number "
 	"of\n"
 	"samples on either side.\n";
 static const char timeline_more[] =
-	"\nWithout FILE it is of what the running perfd keeps. FILE is a profile that knows of "
-	"time:\n"
-	"perf script's text; - is standard input. Without -o the result goes to standard output.\n"
-	"Formats: table, json, svg, html. --top: series of their own, 9 at most (default: 8).\n";
+	"\nWithout FILE it is of what the running perfd keeps. " ABOUT_FILE "It must know\n"
+	"of time: perf script's text and what perfd has do. --value also names series that lie\n"
+	"beside the samples. Without -o the result goes to standard output. Formats: table, json,\n"
+	"svg, html. --top: series of their own, 9 at most (default: 8).\n";
 static const char symbolize_more[] =
 	"\nAddresses are hexadecimal, with 0x or without; none at all: one a line from standard\n"
 	"input. Needs no perfd: the same worker that perfd uses, without privileges, reads the\n"
@@ -81,15 +91,15 @@ static const struct command commands[] = {
 	{"status", "[options]", "how perfd is: rates, samples, losses, its own cost",
 	 OPTION_BIT(JSON) | WHERE, cmd_status, status_more, 0},
 	{"report", "[FILE] [options]", "what the machine did lately, or what is in a file",
-	 OPTION_BIT(LAST) | OPTION_BIT(TOP) | OPTION_BIT(JSON) | OPTION_BIT(VALUE) | RESULT |
-		 WHERE | READING,
+	 RUNNING | OPTION_BIT(TOP) | OPTION_BIT(JSON) | OPTION_BIT(VALUE) | RESULT | READING,
 	 cmd_report, report_more, 1},
 	{"convert", "[IN] [-f FORMAT] [-o OUT] [options]", "a profile of any format in another one",
-	 RESULT | READING | OPTION_BIT(VALUE) | OPTION_BIT(TOP), cmd_convert, convert_more, 1},
+	 RESULT | READING | RUNNING | OPTION_BIT(VALUE) | OPTION_BIT(TOP), cmd_convert,
+	 convert_more, 1},
 	{"flamegraph", "[IN] [-o OUT] [options]", "the flame graph of a profile of any format",
-	 RESULT | READING | OPTION_BIT(VALUE), cmd_flamegraph, flamegraph_more, 1},
+	 RESULT | READING | RUNNING | OPTION_BIT(VALUE), cmd_flamegraph, flamegraph_more, 1},
 	{"diff", "BEFORE AFTER [-o OUT] [options]", "what changed between two profiles",
-	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | OPTION_BIT(BY) | OPTION_BIT(WIDTHS) |
+	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | WHERE | OPTION_BIT(BY) | OPTION_BIT(WIDTHS) |
 		 OPTION_BIT(VALUE) | OPTION_BIT(TOP) | OPTION_BIT(JSON),
 	 cmd_diff, diff_more, 2},
 	{"symbolize", "(FILE | --pid PID) [ADDR...] [options]",
@@ -98,8 +108,8 @@ static const struct command commands[] = {
 		 OPTION_BIT(SHORT) | OPTION_BIT(JSON) | OPTION_BIT(CONFIG) | OPTIONS_MIXED,
 	 cmd_symbolize, symbolize_more, INT_MAX},
 	{"timeline", "[FILE] [-o OUT] [options]", "what ran when, by process, thread or module",
-	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | WHERE | OPTION_BIT(BY) | OPTION_BIT(LAST) |
-		 OPTION_BIT(VALUE) | OPTION_BIT(TOP) | OPTION_BIT(JSON),
+	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | RUNNING | OPTION_BIT(BY) | OPTION_BIT(VALUE) |
+		 OPTION_BIT(TOP) | OPTION_BIT(JSON),
 	 cmd_timeline, timeline_more, 1},
 	{"version", "", "print the version", 0, cmd_version, NULL, 0},
 };

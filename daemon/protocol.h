@@ -68,7 +68,9 @@ enum field_type {
 	X(LOST, 20, U64, 8, "lost", "samples lost so far")                                         \
 	X(PROCESSES, 21, U32, 4, "processes", "seen so far")                                       \
 	X(FIRST_SAMPLE, 22, U64, 8, "first_sample_ns", "from open to the first sample; 0: none")   \
-	X(ACTUAL_FREQUENCY, 23, U32, 4, "actual_frequency_hz", "the rate the session got")
+	X(ACTUAL_FREQUENCY, 23, U32, 4, "actual_frequency_hz", "the rate the session got")         \
+	X(SINCE, 24, U64, 8, "since_ns", "CLOCK_REALTIME; a time from then on; 0: open")           \
+	X(UNTIL, 25, U64, 8, "until_ns", "likewise, up to then")
 
 enum protocol_field {
 #define X(name, tag, type, max, text, meaning) FIELD_##name = (tag),
@@ -109,8 +111,12 @@ enum message_kind {
 	X(DETACH, 8, "detach", REQUEST_OWNER, 0, FIELD_BIT(SESSION) | FIELD_BIT(PID),              \
 	  "stop, collect and close in one; the newest background session of a pid where no "       \
 	  "session is named; reply: profile")                                                      \
-	X(RECENT, 9, "recent", REQUEST_PRIVILEGED, 0, FIELD_BIT(DURATION) | FIELD_BIT(EVENT),      \
-	  "the system-wide view of the last duration_ns (0: all that is kept); reply: profile")    \
+	X(RECENT, 9, "recent", REQUEST_PRIVILEGED, 0,                                              \
+	  FIELD_BIT(DURATION) | FIELD_BIT(EVENT) | FIELD_BIT(SINCE) | FIELD_BIT(UNTIL),            \
+	  "the system-wide view of the last duration_ns (0: all that is kept), or of the windows " \
+	  "whose middle is between since and until; reply: profile")                               \
+	X(LOOK, 10, "look", REQUEST_OWNER, FIELD_BIT(SESSION), 0,                                  \
+	  "what a session has so far, which goes on; reply: profile")                              \
 	X(ERROR, 64, "error", REPLY, FIELD_BIT(CODE) | FIELD_BIT(TEXT), 0, "the request failed")   \
 	X(OK, 65, "ok", REPLY, 0, 0, "done")                                                       \
 	X(WELCOME, 66, "welcome", REPLY,                                                           \

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 #include "daemon/server_internal.h"
 
 /* Each handler answers, or arranges that an answer will come, and gives 0; or
@@ -199,17 +200,53 @@ static int on_detach(struct connection *connection, const struct message *messag
 	return server_session_collect(session, connection, message->serial, true, true, error);
 }
 
+/* A moment of CLOCK_REALTIME as boot time; before the boot is its beginning. */
+static uint64_t to_boot(uint64_t time, uint64_t real, uint64_t boot)
+{
+	if (time > real)
+		return boot + (time - real) < boot ? UINT64_MAX : boot + (time - real);
+	return boot > real - time ? boot - (real - time) : 1;
+}
+
 static int on_recent(struct connection *connection, const struct message *message,
 		     struct error *error)
 {
+	uint64_t boot = clock_boot_ns(), real = clock_real_ns();
+	uint64_t since = message_u64(message, FIELD_SINCE);
+	uint64_t until = message_u64(message, FIELD_UNTIL);
+	uint64_t last = message_u64(message, FIELD_DURATION);
+	struct engine_range range = {
+		.since = since ? to_boot(since, real, boot) : 0,
+		.until = until ? to_boot(until, real, boot) : 0,
+	};
+
+	if (last && (since || until))
+		return error_set(error, -EINVAL,
+				 "recent: \"duration_ns\" and \"since_ns\" or \"until_ns\" exclude "
+				 "each other");
+	if (last) {
+		range.since = last < boot ? boot - last : 1;
+		range.touching = true;
+	}
 	return server_recent(connection, message->serial, message_text(message, FIELD_EVENT),
-			     message_u64(message, FIELD_DURATION), error);
+			     &range, error);
+}
+
+static int on_look(struct connection *connection, const struct message *message,
+		   struct error *error)
+{
+	struct server_session *session;
+	int r = server_session_get(connection, message_u32(message, FIELD_SESSION), error,
+				   &session);
+
+	return r < 0 ? r : server_look(connection, message->serial, session->id, error);
 }
 
 static handler_fn *const handlers[] = {
 	[MESSAGE_HELLO] = on_hello, [MESSAGE_STATUS] = on_status, [MESSAGE_SESSIONS] = on_sessions,
 	[MESSAGE_OPEN] = on_open,   [MESSAGE_STOP] = on_stop,     [MESSAGE_COLLECT] = on_collect,
 	[MESSAGE_CLOSE] = on_close, [MESSAGE_DETACH] = on_detach, [MESSAGE_RECENT] = on_recent,
+	[MESSAGE_LOOK] = on_look,
 };
 #define HANDLER_COUNT (sizeof(handlers) / sizeof(handlers[0]))
 

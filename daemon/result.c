@@ -69,8 +69,10 @@ static int check_palette(const char *name, struct error *error)
 int result_init(const struct options *options, const char *subject, const char *stdout_format,
 		struct error *error, struct result *ret)
 {
-	struct result result = {
-		.top = options->top, .value = options->value, .palette = options->palette};
+	struct result result = {.top = options->top,
+				.value = options->value,
+				.palette = options->palette,
+				.window_ns = options->step_ns};
 	const char *path = options->output;
 	int r;
 
@@ -136,6 +138,7 @@ int result_write(const struct result *result, const struct profile *profile, str
 	struct format_options options = {.top = result->top,
 					 .value = result->value,
 					 .palette = result->palette,
+					 .window_ns = result->window_ns,
 					 .columns = terminal_columns()};
 	_cleanup_free_ char *bytes = NULL;
 	FILE *stream;

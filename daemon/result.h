@@ -16,6 +16,7 @@ struct result {
 	const struct format *format;
 	char path[4096]; /* "-": standard output */
 	const char *palette; /* NULL: the default */
+	uint64_t window_ns; /* of a report; 0: the default */
 	uint32_t top; /* rows of a table; 0: all */
 	const char *value; /* NULL: the profile's default */
 };

@@ -50,12 +50,13 @@ struct server_session {
 	struct profile *result; /* collected */
 };
 
-/* A `recent` that the engine works on. */
+/* A `recent` or a `look` that the engine works on. */
 struct snapshot {
 	struct snapshot *next;
 	struct server *server;
 	struct connection *waiter; /* NULL: left meanwhile */
 	uint32_t serial;
+	uint32_t session; /* 0: the system-wide view */
 };
 
 struct server {
@@ -103,5 +104,9 @@ int server_session_collect(struct server_session *session, struct connection *co
 void server_session_close(struct server_session *session);
 /* The connection is going: its sessions end or go on without it. */
 void server_sessions_leave(struct server *server, struct connection *connection);
+/* Sends what there is so far of a session. */
+int server_look(struct connection *connection, uint32_t serial, uint32_t session,
+		struct error *error);
+/* Sends what is kept of the system-wide view of an event. */
 int server_recent(struct connection *connection, uint32_t serial, const char *event,
-		  uint64_t duration_ns, struct error *error);
+		  const struct engine_range *range, struct error *error);

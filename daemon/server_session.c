@@ -363,6 +363,27 @@ int server_session_collect(struct server_session *session, struct connection *co
 	return r;
 }
 
+/* Whoever looks at a session that is closed gets no answer from the engine any more. */
+static void forget_looks(struct server_session *session)
+{
+	struct snapshot **at = &session->server->snapshots;
+	struct error error;
+
+	while (*at) {
+		struct snapshot *snapshot = *at;
+
+		if (snapshot->session != session->id) {
+			at = &snapshot->next;
+			continue;
+		}
+		error_set(&error, -ECANCELED, "session %u was closed meanwhile", session->id);
+		if (snapshot->waiter)
+			connection_send_error(snapshot->waiter, snapshot->serial, &error);
+		*at = snapshot->next;
+		free(snapshot);
+	}
+}
+
 void server_session_close(struct server_session *session)
 {
 	struct error error;
@@ -371,6 +392,7 @@ void server_session_close(struct server_session *session)
 		error_set(&error, -ECANCELED, "session %u was closed meanwhile", session->id);
 		connection_send_error(session->waiter, session->waiter_serial, &error);
 	}
+	forget_looks(session);
 	engine_session_close(session->server->options.engine, session->id);
 	for (struct server_session **at = &session->server->sessions; *at; at = &(*at)->next) {
 		if (*at == session) {
@@ -418,35 +440,61 @@ static void on_snapshot(void *context, const struct error *error, struct profile
 	if (snapshot->waiter) {
 		if (!profile)
 			connection_send_error(snapshot->waiter, snapshot->serial, error);
-		else if (send_profile(snapshot->waiter, snapshot->serial, 0, SESSION_RUNNING,
-				      profile, &failure) < 0)
+		else if (send_profile(snapshot->waiter, snapshot->serial, snapshot->session,
+				      SESSION_RUNNING, profile, &failure) < 0)
 			connection_send_error(snapshot->waiter, snapshot->serial, &failure);
 	}
 	profile_destroy(profile);
 	free(snapshot);
 }
 
-int server_recent(struct connection *connection, uint32_t serial, const char *event,
-		  uint64_t duration_ns, struct error *error)
+static int begin_look(struct connection *connection, uint32_t serial, uint32_t session,
+		      struct error *error, struct snapshot **ret)
 {
 	struct server *server = connection->server;
-	struct snapshot *snapshot;
-	int r;
 
 	for (const struct snapshot *at = server->snapshots; at; at = at->next) {
 		if (at->waiter == connection)
 			return error_set(error, -EBUSY, "a snapshot for you is under way already");
 	}
-	snapshot = calloc(1, sizeof(*snapshot));
-	if (!snapshot)
+	*ret = calloc(1, sizeof(**ret));
+	if (!*ret)
 		return error_set(error, -ENOMEM, "no memory for a snapshot");
-	*snapshot = (struct snapshot){.server = server, .waiter = connection, .serial = serial};
-	r = engine_recent(server->options.engine, event, duration_ns, on_snapshot, snapshot, error);
+	**ret = (struct snapshot){
+		.server = server, .waiter = connection, .serial = serial, .session = session};
+	return 0;
+}
+
+/* `r`: what the engine said to it. */
+static int end_look(struct snapshot *snapshot, int r)
+{
 	if (r < 0) {
 		free(snapshot);
 		return r;
 	}
-	snapshot->next = server->snapshots;
-	server->snapshots = snapshot;
+	snapshot->next = snapshot->server->snapshots;
+	snapshot->server->snapshots = snapshot;
 	return 0;
+}
+
+int server_look(struct connection *connection, uint32_t serial, uint32_t session,
+		struct error *error)
+{
+	struct snapshot *snapshot;
+	int r = begin_look(connection, serial, session, error, &snapshot);
+
+	return r ? r
+		 : end_look(snapshot, engine_session_look(connection->server->options.engine,
+							  session, on_snapshot, snapshot, error));
+}
+
+int server_recent(struct connection *connection, uint32_t serial, const char *event,
+		  const struct engine_range *range, struct error *error)
+{
+	struct snapshot *snapshot;
+	int r = begin_look(connection, serial, 0, error, &snapshot);
+
+	return r ? r
+		 : end_look(snapshot, engine_recent(connection->server->options.engine, event,
+						    range, on_snapshot, snapshot, error));
 }

@@ -31,7 +31,15 @@ struct session_member {
 struct session_history {
 	struct profile *profile;
 	uint64_t start, end; /* boot time, ns */
+	bool fine; /* its buckets are SESSION_STEP_NS wide, not a window */
 };
+
+/* Samples are told apart by when they were taken, as fine as this, as long as there are not
+ * too many of them: then buckets become wider, up to a window. */
+#define SESSION_STEP_NS (20 * 1000000ULL)
+#define SESSION_FINE_SAMPLES 100000u /* of a profile; of session 0: of its history */
+/* So long windows of session 0 stay fine. */
+#define SESSION_FINE_NS (60 * 1000000000ULL)
 
 struct session {
 	struct engine *engine; /* for the timer */
@@ -44,6 +52,7 @@ struct session {
 	uint64_t opened, ended; /* boot time, ns */
 	uint64_t opened_real;
 	uint64_t window_ns;
+	uint64_t step_ns; /* SESSION_STEP_NS, or window_ns if that is no multiple of it */
 	struct process *target; /* a reference; NULL: all processes */
 
 	struct window window; /* being filled; end 0: not begun */
@@ -71,9 +80,12 @@ struct session {
 	void *end_context;
 	session_profile_fn *on_profile; /* collecting while not NULL */
 	void *profile_context;
-	uint64_t collect_deadline; /* boot time, ns */
-	uint64_t recent_ns; /* session 0: how much was asked for */
+	session_profile_fn *on_look; /* likewise, for a copy */
+	void *look_context;
+	uint64_t collect_deadline, look_deadline; /* boot time, ns */
+	struct engine_range range; /* session 0: what the look is at */
 	struct event *timer; /* duration, then callbacks */
+	struct event *look_timer; /* NULL: nobody has looked yet */
 };
 
 /* What a session reads from while folding. */
@@ -90,6 +102,9 @@ void session_destroy(struct session *session);
 /* The member for a process, made if it is new; NULL above the limit of memory.
  * Asks, once an exec, whether the owner may see the process. */
 struct session_member *session_member(struct session *session, struct process *process);
+/* Likewise, without asking. */
+struct session_member *session_member_put(struct session *session, struct process *process);
+void session_drop_members(struct session *session);
 /* A child of a member: seen, with what its parent was allowed. */
 void session_forked(struct session *session, struct process *parent, struct process *child);
 
@@ -112,8 +127,10 @@ void session_roll(struct session *session, uint64_t now, bool force);
 void session_fold(struct session *session, const struct session_tables *tables, uint64_t overdue);
 /* True when no window waits any more. */
 bool session_folded(const struct session *session);
-/* Session 0: forgets what ended before. */
-void session_expire(struct session *session, uint64_t before);
+/* Session 0: forgets what ended before, and makes coarse what is older than SESSION_FINE_NS. */
+void session_expire(struct session *session, uint64_t before, uint64_t now);
 /* The profile, finished, the caller's: meta data, processes, counts. With
- * session 0 a merge of the last recent_ns. NULL without memory. */
+ * session 0 a merge of what its range has. NULL without memory. */
 struct profile *session_profile(struct session *session, uint64_t now);
+/* Likewise a copy, with which the session goes on. */
+struct profile *session_copy(struct session *session, uint64_t now);

@@ -22,7 +22,7 @@ void window_deinit(struct window *window)
 static bool alike(const struct window_sample *a, const struct window_sample *b)
 {
 	return a->process == b->process && a->kernel_stack == b->kernel_stack &&
-	       a->user_stack == b->user_stack && a->reason == b->reason &&
+	       a->user_stack == b->user_stack && a->reason == b->reason && a->tick == b->tick &&
 	       !memcmp(a->comm, b->comm, sizeof(a->comm));
 }
 
@@ -35,7 +35,7 @@ static uint64_t hash(const struct window_sample *sample)
 	} key = {sample->process->serial, sample->kernel_stack, sample->user_stack, {0}};
 
 	memcpy(key.comm, sample->comm, sizeof(key.comm));
-	return XXH3_64bits(&key, sizeof(key)) + sample->reason;
+	return XXH3_64bits_withSeed(&key, sizeof(key), sample->tick) + sample->reason;
 }
 
 int window_add(struct window *window, const struct window_sample *sample)
@@ -232,6 +232,15 @@ static void push_stack(struct folding *f, uint32_t index)
 	}
 }
 
+/* The profile's buckets may have become wider than the window's steps. */
+static uint32_t bucket_of(const struct window *window, const struct window_sample *sample,
+			  const struct window_fold *how)
+{
+	uint64_t at = how->begins_ns + sample->tick * window->step_ns;
+
+	return how->profile->bucket_ns ? (uint32_t)(at / how->profile->bucket_ns) : 0;
+}
+
 int window_fold(const struct window *window, const struct window_fold *how)
 {
 	struct folding folding = {.how = how};
@@ -243,7 +252,7 @@ int window_fold(const struct window *window, const struct window_fold *how)
 			.process = how->process(how->context, from->process),
 			.comm = profile_string_n(how->profile, from->comm,
 						 strnlen(from->comm, sizeof(from->comm))),
-			.bucket = how->bucket,
+			.bucket = bucket_of(window, from, how),
 		};
 
 		folding.count = 0;

@@ -21,6 +21,7 @@ struct window_sample {
 	uint32_t kernel_stack; /* indexes, or STACK_NONE */
 	uint32_t user_stack;
 	uint8_t reason; /* enum abi_reason */
+	uint32_t tick; /* when: in steps of the window from its beginning */
 	uint64_t count;
 	uint64_t weight;
 	uint32_t next; /* of the same hash, or UINT32_MAX */
@@ -29,6 +30,7 @@ struct window_sample {
 struct window {
 	uint64_t start; /* boot time, ns */
 	uint64_t end;
+	uint64_t step_ns; /* samples are told apart by when they were taken as fine as this */
 	VEC(struct window_sample) samples;
 	struct hashmap index;
 };
@@ -50,7 +52,7 @@ struct window_fold {
 	const struct stack_table *stacks;
 	const struct image_table *images;
 	struct profile *profile;
-	uint32_t bucket; /* of the profile's time axis */
+	uint64_t begins_ns; /* of the window, since the profile's beginning */
 	/* The profile's index for a process; PROFILE_NONE is fine. */
 	uint32_t (*process)(void *context, struct process *process);
 	void *context;

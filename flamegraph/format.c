@@ -174,6 +174,7 @@ static int prepare(struct format_job *job, const struct format_options *options,
 	job->width = options->width ? options->width : 1200;
 	job->top = options->top;
 	job->columns = options->columns;
+	job->window_ns = options->window_ns;
 	job->without_comm = options->without_comm;
 	job->value_name = job->value_unit = "";
 	if (job->value_type < profile->value_type_count) {

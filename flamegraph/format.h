@@ -30,6 +30,7 @@ struct format_options {
 	uint32_t width; /* px that a picture has where nothing else says; 0: 1200 */
 	uint32_t top; /* rows of a table; 0: all */
 	uint32_t columns; /* cells of the terminal that text must fit; 0: 80 */
+	uint64_t window_ns; /* of a report's windows of time; 0: REPORT_WINDOW_NS */
 	bool without_comm; /* no level for threads' names */
 };
 
@@ -45,6 +46,7 @@ struct format_job {
 	uint32_t width;
 	uint32_t top;
 	uint32_t columns;
+	uint64_t window_ns;
 	bool without_comm;
 };
 

@@ -13,6 +13,10 @@
  *	functions_total      how many there are, before a limit cut the list
  *	processes  [{pid, ppid, comm, cgroup, start_ns, end_ns, samples, weight}]
  *	counts     [{key, text, count, loss}]
+ *	marks      [{at_ns, key, text, value}]: what happened, by time
+ *	series     [{name, group, unit, kind, pid, step_ns, values, low, high}]: quantities
+ *	           over time; kind: level or amount; pid null: of all; null in values:
+ *	           not known; low and high are null where the values are exact
  *	windows    {width_ns, count, min, mean, max, p50, p90, p99} of the value in each
  *	           window of time; null: the profile has no time axis
  *
@@ -205,16 +209,98 @@ static json_t *counts(struct writer *writer)
 	return array;
 }
 
+static int compare_marks(const void *left, const void *right)
+{
+	const struct profile_mark *a = left, *b = right;
+
+	return (a->at_ns > b->at_ns) - (a->at_ns < b->at_ns);
+}
+
+static json_t *marks(struct writer *writer)
+{
+	const struct profile *profile = writer->job->profile;
+	size_t count = profile->marks.count;
+	_cleanup_free_ struct profile_mark *sorted = calloc(count + 1, sizeof(*sorted));
+	json_t *array = json_array();
+
+	writer->failed |= !sorted;
+	if (!sorted || !count)
+		return array;
+	memcpy(sorted, profile->marks.items, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), compare_marks);
+	for (size_t i = 0; i < count; i++) {
+		json_t *object = json_object();
+
+		set_number(writer, object, "at_ns", sorted[i].at_ns);
+		set_string(writer, object, "key", sorted[i].key);
+		set_string(writer, object, "text", sorted[i].text);
+		set_number(writer, object, "value", sorted[i].value);
+		append(writer, array, object);
+	}
+	return array;
+}
+
+/* One of the three numbers of each point, by its offset. */
+static json_t *points(struct writer *writer, const struct series *series, size_t offset)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < series->points.count; i++) {
+		const struct series_point *point = &series->points.items[i];
+		uint64_t value = *(const uint64_t *)((const char *)point + offset);
+
+		append(writer, array,
+		       point->value == SERIES_UNKNOWN
+			       ? json_null()
+			       : json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value));
+	}
+	return array;
+}
+
+static json_t *series(struct writer *writer)
+{
+	const struct profile *profile = writer->job->profile;
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < profile->series.count; i++) {
+		const struct series *series = &profile->series.items[i];
+		bool band = series_has_band(series);
+		json_t *object = json_object();
+
+		set_string(writer, object, "name", series->name);
+		set_string(writer, object, "group", series->group);
+		set_string(writer, object, "unit", series->unit);
+		set(writer, object, "kind",
+		    json_string(series->kind == SERIES_LEVEL ? "level" : "amount"));
+		set(writer, object, "pid",
+		    series->process == PROFILE_NONE
+			    ? json_null()
+			    : json_integer(profile->processes.items[series->process].pid));
+		set_number(writer, object, "step_ns", series->step_ns);
+		set(writer, object, "values",
+		    points(writer, series, offsetof(struct series_point, value)));
+		set(writer, object, "low",
+		    band ? points(writer, series, offsetof(struct series_point, low))
+			 : json_null());
+		set(writer, object, "high",
+		    band ? points(writer, series, offsetof(struct series_point, high))
+			 : json_null());
+		append(writer, array, object);
+	}
+	return array;
+}
+
 static json_t *windows(struct writer *writer)
 {
 	const struct format_job *job = writer->job;
 	struct report_windows windows;
 	json_t *object;
 
-	if (report_windows(job->profile, job->value_type, &windows) || !windows.count)
+	if (report_windows(job->profile, job->value_type, job->window_ns, &windows) ||
+	    !windows.count)
 		return json_null();
 	object = json_object();
-	set_number(writer, object, "width_ns", job->profile->bucket_ns);
+	set_number(writer, object, "width_ns", windows.width_ns);
 	set_number(writer, object, "count", windows.count);
 	set_number(writer, object, "min", windows.min);
 	set_number(writer, object, "mean", windows.mean);
@@ -260,6 +346,8 @@ int format_json_write(const struct format_job *job, FILE *out)
 	set_number(&writer, root, "functions_total", report.rows_all);
 	set(&writer, root, "processes", processes(&writer));
 	set(&writer, root, "counts", counts(&writer));
+	set(&writer, root, "marks", marks(&writer));
+	set(&writer, root, "series", series(&writer));
 	set(&writer, root, "windows", windows(&writer));
 	report_deinit(&report);
 	errno = 0;

@@ -90,12 +90,13 @@ static void put_windows(struct strbuf *out, const struct format_job *job)
 {
 	struct report_windows windows;
 
-	if (report_windows(job->profile, job->value_type, &windows) || windows.count < 2)
+	if (report_windows(job->profile, job->value_type, job->window_ns, &windows) ||
+	    windows.count < 2)
 		return;
 	strbuf_puts(out, "\nin ");
 	text_put_count(out, windows.count);
 	strbuf_puts(out, " windows of ");
-	text_put_value(out, job->profile->bucket_ns, "nanoseconds");
+	text_put_value(out, windows.width_ns, "nanoseconds");
 	put_figure(out, job, ": min ", windows.min);
 	put_figure(out, job, " · mean ", windows.mean);
 	put_figure(out, job, " · p50 ", windows.p50);

@@ -121,16 +121,30 @@ static void put_moments(struct strbuf *out, const struct times *times, uint32_t 
 	}
 }
 
+/* At least so many buckets that a second is a whole number of steps, or a step one of
+ * seconds: the map of parts of seconds needs it. */
+static uint32_t whole_steps(const struct profile *profile, uint32_t least)
+{
+	const uint64_t second = 1000000000;
+	uint32_t merge = least;
+
+	if (second % profile->bucket_ns)
+		return least;
+	while (merge * profile->bucket_ns < second && second % (merge * profile->bucket_ns))
+		merge++;
+	return merge;
+}
+
 static int put_all(struct strbuf *out, struct times *times, uint32_t last)
 {
 	const struct profile *profile = times->picture->job->profile;
 	uint32_t buckets = last - times->first, steps;
 	int r;
 
-	times->merge = buckets / PICTURE_STEPS_MAX + 1;
+	times->merge = whole_steps(profile, buckets / PICTURE_STEPS_MAX + 1);
 	/* Ends: a single step has no more moments than there are boxes. */
 	while ((r = collect(times)) == -E2BIG)
-		times->merge *= 2;
+		times->merge = whole_steps(profile, times->merge * 2);
 	if (r)
 		return r;
 	steps = buckets / times->merge + 1;

@@ -151,25 +151,46 @@ static uint64_t percentile(const uint64_t *sums, size_t count, unsigned percent)
 	return sums[rank ? rank - 1 : 0];
 }
 
-/* The duration may end within a bucket, or before a sample that came late. */
-static uint64_t window_count(const struct profile *profile)
+/* The duration may end within a window, or before a sample that came late. */
+static uint64_t window_count(const struct profile *profile, uint64_t merge)
 {
-	uint64_t count = profile->duration_ns / profile->bucket_ns +
-			 (profile->duration_ns % profile->bucket_ns > 0);
+	uint64_t width = profile->bucket_ns * merge;
+	uint64_t whole = profile->duration_ns / width;
+	uint64_t count = whole + (profile->duration_ns % width > 0);
 
 	for (size_t i = 0; i < profile->samples.count; i++) {
-		if (profile->samples.items[i].bucket >= count)
-			count = (uint64_t)profile->samples.items[i].bucket + 1;
+		if (profile->samples.items[i].bucket / merge >= count)
+			count = (uint64_t)profile->samples.items[i].bucket / merge + 1;
 	}
-	return count;
+	return whole && count == whole + 1 ? whole : count;
 }
 
-int report_windows(const struct profile *profile, uint32_t value_type, struct report_windows *ret)
+static void measure_windows(uint64_t *sums, struct report_windows *windows)
 {
+	size_t count = windows->count;
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < count; i++)
+		total = profile_sum(total, sums[i]);
+	qsort(sums, count, sizeof(*sums), compare_sums);
+	windows->min = sums[0];
+	windows->max = sums[count - 1];
+	windows->mean = total / count;
+	windows->p50 = percentile(sums, count, 50);
+	windows->p90 = percentile(sums, count, 90);
+	windows->p99 = percentile(sums, count, 99);
+}
+
+int report_windows(const struct profile *profile, uint32_t value_type, uint64_t window_ns,
+		   struct report_windows *ret)
+{
+	uint64_t least = window_ns ? window_ns : REPORT_WINDOW_NS, merge = 1, count;
 	struct report_windows windows = {0};
-	uint64_t count = profile->bucket_ns ? window_count(profile) : 0, total = 0;
 	_cleanup_free_ uint64_t *sums = NULL;
 
+	if (profile->bucket_ns && profile->bucket_ns < least)
+		merge = (least + profile->bucket_ns - 1) / profile->bucket_ns;
+	count = profile->bucket_ns ? window_count(profile, merge) : 0;
 	if (!count) {
 		*ret = windows;
 		return 0;
@@ -181,19 +202,14 @@ int report_windows(const struct profile *profile, uint32_t value_type, struct re
 		return -ENOMEM;
 	for (size_t i = 0; i < profile->samples.count; i++) {
 		uint64_t value = profile->values.items[i * profile->value_type_count + value_type];
-		uint64_t *sum = &sums[profile->samples.items[i].bucket];
+		uint64_t window = profile->samples.items[i].bucket / merge;
 
-		*sum = profile_sum(*sum, value);
-		total = profile_sum(total, value);
+		if (window < count)
+			sums[window] = profile_sum(sums[window], value);
 	}
-	qsort(sums, count, sizeof(*sums), compare_sums);
+	windows.width_ns = profile->bucket_ns * merge;
 	windows.count = count;
-	windows.min = sums[0];
-	windows.max = sums[count - 1];
-	windows.mean = total / count;
-	windows.p50 = percentile(sums, count, 50);
-	windows.p90 = percentile(sums, count, 90);
-	windows.p99 = percentile(sums, count, 99);
+	measure_windows(sums, &windows);
 	*ret = windows;
 	return 0;
 }

@@ -39,15 +39,22 @@ void report_deinit(struct report *report);
 uint64_t report_samples(const struct profile *profile);
 /* Samples that were lost, as report.lost. */
 uint64_t report_lost(const struct profile *profile);
-/* One value in each bucket of the profile's time, empty ones too. */
+/* One value in each window of the profile's time, empty ones too; the last one only if it
+ * is whole, or the only one. */
 struct report_windows {
+	uint64_t width_ns; /* a multiple of the profile's buckets */
 	size_t count; /* 0: the profile has no time axis */
 	uint64_t min, mean, max;
 	uint64_t p50, p90, p99; /* nearest rank */
 };
 /* 0, -E2BIG (more than REPORT_WINDOWS_MAX), -ENOMEM. */
 #define REPORT_WINDOWS_MAX (1U << 24)
-int report_windows(const struct profile *profile, uint32_t value_type, struct report_windows *ret);
+/* Windows are at least so wide if nobody asks for others: in finer ones there is mostly
+ * the noise of sampling. */
+#define REPORT_WINDOW_NS 1000000000ULL
+/* `window_ns`: 0 for REPORT_WINDOW_NS. */
+int report_windows(const struct profile *profile, uint32_t value_type, uint64_t window_ns,
+		   struct report_windows *ret);
 
 /* "user", "kernel", …: a label's kind, for programs. */
 const char *report_kind_name(uint32_t kind);

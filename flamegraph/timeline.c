@@ -2,193 +2,20 @@
 #include "flamegraph/timeline.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/base/cleanup.h"
-#include "daemon/base/hashmap.h"
 #include "flamegraph/profile_internal.h"
-#include "flamegraph/report.h"
 #include "flamegraph/summary.h"
 #include "flamegraph/text.h"
+#include "flamegraph/timeline_internal.h"
 
-/* Samples that belong to one series. */
-struct group {
-	uint64_t key;
-	uint64_t total;
-	struct strbuf name;
-	uint32_t series; /* its place once that is decided */
-};
-
-struct maker {
-	const struct profile *profile;
-	const struct timeline_options *options;
-	uint32_t value_type;
-	uint64_t merge; /* windows a step */
-	VEC(struct group) groups;
-	struct hashmap index; /* key -> group */
-	struct timeline timeline;
-};
-
-#define KEY_COMM (1ULL << 32) /* of samples that belong to no known process */
-
-static uint64_t value_of(const struct maker *maker, size_t sample)
+int timeline_add_mark(struct timeline *timeline, const struct timeline_mark *like,
+		      struct strbuf *text)
 {
-	return maker->profile->values
-		.items[sample * maker->profile->value_type_count + maker->value_type];
-}
+	struct timeline_mark mark = *like;
 
-static const struct profile_frame *leaf_of(const struct maker *maker, size_t sample)
-{
-	size_t count;
-	const uint32_t *frames = profile_stack_frames(
-		maker->profile, maker->profile->samples.items[sample].stack, &count);
-
-	return count ? &maker->profile->frames.items[frames[count - 1]] : NULL;
-}
-
-static uint64_t key_of(const struct maker *maker, size_t i)
-{
-	const struct profile_sample *sample = &maker->profile->samples.items[i];
-	const struct profile_frame *leaf = leaf_of(maker, i);
-
-	switch (maker->options->by) {
-	case TIMELINE_MODULE:
-		return leaf ? leaf->module : 0;
-	case TIMELINE_KIND:
-		return leaf ? leaf->kind : FRAME_SPECIAL;
-	case TIMELINE_PROCESS:
-		if (sample->process != PROFILE_NONE)
-			return sample->process;
-		return KEY_COMM | sample->comm;
-	default:
-		return KEY_COMM | sample->comm;
-	}
-}
-
-static void put_string(const struct maker *maker, struct strbuf *out, uint32_t string)
-{
-	if (string)
-		text_put(out, profile_text(maker->profile, string),
-			 strtab_length(&maker->profile->strings, string));
-	else
-		strbuf_puts(out, "unknown");
-}
-
-static void put_name(const struct maker *maker, struct strbuf *out, uint64_t key)
-{
-	if (maker->options->by == TIMELINE_KIND) {
-		strbuf_puts(out, report_kind_name((uint32_t)key));
-	} else if (maker->options->by == TIMELINE_MODULE || key & KEY_COMM) {
-		put_string(maker, out, (uint32_t)key);
-	} else {
-		put_string(maker, out, maker->profile->processes.items[key].comm);
-		strbuf_printf(out, " (%u)", maker->profile->processes.items[key].pid);
-	}
-}
-
-static struct group *group_of(struct maker *maker, uint64_t key)
-{
-	uint64_t *found = hashmap_get(&maker->index, key);
-	struct group group = {.key = key};
-
-	if (found)
-		return &maker->groups.items[*found];
-	put_name(maker, &group.name, key);
-	if (group.name.failed || vec_push(&maker->groups, group)) {
-		strbuf_deinit(&group.name);
-		return NULL;
-	}
-	if (hashmap_put(&maker->index, key, maker->groups.count - 1))
-		return NULL;
-	return &maker->groups.items[maker->groups.count - 1];
-}
-
-static int compare_groups(const void *left, const void *right)
-{
-	const struct group *a = left, *b = right;
-	int names = strcmp(strbuf_text(&a->name), strbuf_text(&b->name));
-
-	if (a->total != b->total)
-		return a->total > b->total ? -1 : 1;
-	return names ? names : (a->key > b->key) - (a->key < b->key);
-}
-
-/* Those of the largest groups, and one for the others if there are any. */
-static int make_series(struct maker *maker)
-{
-	struct timeline *timeline = &maker->timeline;
-	size_t top = maker->options->top ? maker->options->top : TIMELINE_TOP_DEFAULT;
-	size_t groups = maker->groups.count;
-
-	if (top > TIMELINE_SERIES_MAX - 1)
-		top = TIMELINE_SERIES_MAX - 1;
-	qsort(maker->groups.items, groups, sizeof(*maker->groups.items), compare_groups);
-	for (size_t i = 0; i < groups; i++) {
-		struct group *group = &maker->groups.items[i];
-		struct timeline_series series = {0};
-
-		group->series = (uint32_t)(i < top ? i : top);
-		if (hashmap_put(&maker->index, group->key, i))
-			return -ENOMEM;
-		if (i > top)
-			continue;
-		if (i == top)
-			strbuf_printf(&series.name, "others (%zu)", groups - top);
-		else
-			strbuf_puts(&series.name, strbuf_text(&group->name));
-		series.values = calloc(timeline->steps, sizeof(*series.values));
-		if (!series.values || series.name.failed || vec_push(&timeline->series, series)) {
-			free(series.values);
-			strbuf_deinit(&series.name);
-			return -ENOMEM;
-		}
-	}
-	return 0;
-}
-
-static int collect_groups(struct maker *maker)
-{
-	for (size_t i = 0; i < maker->profile->samples.count; i++) {
-		struct group *group;
-
-		if (!value_of(maker, i))
-			continue;
-		group = group_of(maker, key_of(maker, i));
-		if (!group)
-			return -ENOMEM;
-		group->total = profile_sum(group->total, value_of(maker, i));
-	}
-	return 0;
-}
-
-static void fill_series(struct maker *maker)
-{
-	struct timeline *timeline = &maker->timeline;
-
-	for (size_t i = 0; i < maker->profile->samples.count; i++) {
-		const struct profile_sample *sample = &maker->profile->samples.items[i];
-		uint64_t value = value_of(maker, i), *group;
-		struct timeline_series *series;
-		uint64_t *at;
-
-		if (!value)
-			continue;
-		group = hashmap_get(&maker->index, key_of(maker, i));
-		series = &timeline->series.items[maker->groups.items[*group].series];
-		at = &series->values[sample->bucket / maker->merge];
-		*at = profile_sum(*at, value);
-		series->peak = *at > series->peak ? *at : series->peak;
-		series->total = profile_sum(series->total, value);
-		timeline->total = profile_sum(timeline->total, value);
-	}
-}
-
-static int add_mark(struct timeline *timeline, uint64_t at_ns, const char *key, struct strbuf *text)
-{
-	struct timeline_mark mark = {.at_ns = at_ns, .key = key, .text = *text};
-
+	mark.text = *text;
 	if (text->failed || vec_push(&timeline->marks, mark)) {
 		strbuf_deinit(text);
 		return -ENOMEM;
@@ -213,41 +40,30 @@ static int mark_peak(struct timeline *timeline)
 	}
 	strbuf_puts(&text, "the most at once: ");
 	timeline_put_rate(&text, timeline, timeline->peak, 1);
-	return add_mark(timeline, where * timeline->step_ns, "peak", &text);
+	return timeline_add_mark(
+		timeline,
+		&(struct timeline_mark){.at_ns = where * timeline->step_ns, .key = "peak"}, &text);
 }
 
-/* Of the processes that have a series: where they began and ended. */
-static int mark_processes(struct maker *maker)
+/* What the profile says of the time. */
+static int mark_events(struct timeline *timeline, const struct profile *profile)
 {
-	const struct profile *profile = maker->profile;
-	struct timeline *timeline = &maker->timeline;
-	size_t shown = maker->groups.count;
 	int r = 0;
 
-	if (maker->options->by != TIMELINE_PROCESS)
-		return 0;
-	if (shown > TIMELINE_SERIES_MAX - 1)
-		shown = TIMELINE_SERIES_MAX - 1;
-	for (size_t i = 0; i < shown && !r; i++) {
-		const struct group *group = &maker->groups.items[i];
-		const struct profile_process *process;
-		struct strbuf began = {0}, ended = {0};
+	for (size_t i = 0; i < profile->marks.count && !r; i++) {
+		const struct profile_mark *from = &profile->marks.items[i];
+		struct timeline_mark mark = {.at_ns = from->at_ns, .value = from->value};
+		struct strbuf key = {0}, text = {0};
 
-		if (group->key & KEY_COMM ||
-		    strcmp(strbuf_text(&timeline->series.items[group->series].name),
-			   strbuf_text(&group->name)) != 0)
-			continue;
-		process = &profile->processes.items[group->key];
-		strbuf_printf(&began, "%s begins", strbuf_text(&group->name));
-		strbuf_printf(&ended, "%s ends", strbuf_text(&group->name));
-		if (process->start_ns)
-			r = add_mark(timeline, process->start_ns, "start", &began);
-		else
-			strbuf_deinit(&began);
-		if (process->end_ns && !r)
-			r = add_mark(timeline, process->end_ns, "exit", &ended);
-		else
-			strbuf_deinit(&ended);
+		text_put(&key, profile_text(profile, from->key),
+			 strtab_length(&profile->strings, from->key));
+		text_put(&text, profile_text(profile, from->text),
+			 strtab_length(&profile->strings, from->text));
+		if (key.length < sizeof(mark.key))
+			memcpy(mark.key, strbuf_text(&key), key.length + 1);
+		mark.alarm = !strncmp(mark.key, "lost_", 5) || !strncmp(mark.key, "oom", 3);
+		strbuf_deinit(&key);
+		r = timeline_add_mark(timeline, &mark, &text);
 	}
 	return r;
 }
@@ -261,97 +77,56 @@ static int compare_marks(const void *left, const void *right)
 	return strcmp(strbuf_text(&a->text), strbuf_text(&b->text));
 }
 
-static int describe(struct maker *maker)
+int timeline_describe(struct timeline *timeline, const struct profile *profile)
 {
-	const struct profile *profile = maker->profile;
-	struct timeline *timeline = &maker->timeline;
-	const struct profile_value_type *type = &profile->value_types[maker->value_type];
 	const struct format_job job = {.profile = profile};
 
 	if (profile->title)
-		put_string(maker, &timeline->title, profile->title);
+		text_put(&timeline->title, profile_text(profile, profile->title),
+			 strtab_length(&profile->strings, profile->title));
 	else
 		strbuf_puts(&timeline->title, "Time line");
 	summary_put_origin(&timeline->origin, &job);
-	put_string(maker, &timeline->value, type->name);
-	put_string(maker, &timeline->unit, type->unit);
 	for (size_t i = 0; i < profile->counts.count; i++) {
 		summary_put_count(&timeline->foot, profile, &profile->counts.items[i]);
 		strbuf_putc(&timeline->foot, '\n');
 	}
-	return timeline->title.failed || timeline->origin.failed || timeline->value.failed ||
-			       timeline->unit.failed || timeline->foot.failed
-		       ? -ENOMEM
-		       : 0;
+	timeline->start_ns = profile->start_ns;
+	return timeline->title.failed || timeline->origin.failed || timeline->foot.failed ? -ENOMEM
+											  : 0;
 }
 
-static void measure(struct maker *maker)
+int timeline_finish(struct timeline *timeline, const struct profile *profile)
 {
-	const struct profile *profile = maker->profile;
-	uint64_t windows = profile->duration_ns / profile->bucket_ns +
-			   (profile->duration_ns % profile->bucket_ns > 0);
+	int r = mark_peak(timeline);
 
-	for (size_t i = 0; i < profile->samples.count; i++) {
-		if (profile->samples.items[i].bucket >= windows)
-			windows = (uint64_t)profile->samples.items[i].bucket + 1;
-	}
-	maker->merge = (windows + TIMELINE_STEPS_MAX - 1) / TIMELINE_STEPS_MAX;
-	maker->timeline.steps = (size_t)((windows + maker->merge - 1) / maker->merge);
-	maker->timeline.step_ns = profile->bucket_ns * maker->merge;
-	maker->timeline.start_ns = profile->start_ns;
-}
-
-static int make(struct maker *maker)
-{
-	int r;
-
-	measure(maker);
-	r = describe(maker);
 	if (!r)
-		r = collect_groups(maker);
+		r = mark_events(timeline, profile);
 	if (!r)
-		r = make_series(maker);
-	if (r)
-		return r;
-	fill_series(maker);
-	r = mark_peak(&maker->timeline);
-	if (!r)
-		r = mark_processes(maker);
-	if (!r)
-		qsort(maker->timeline.marks.items, maker->timeline.marks.count,
-		      sizeof(*maker->timeline.marks.items), compare_marks);
+		qsort(timeline->marks.items, timeline->marks.count, sizeof(*timeline->marks.items),
+		      compare_marks);
 	return r;
 }
 
 int timeline_from_profile(const struct profile *profile, const struct timeline_options *options,
 			  struct error *error, struct timeline *ret)
 {
-	struct maker maker = {
-		.profile = profile, .options = options, .value_type = profile->default_value};
-	int r;
+	uint32_t type = options->value ? profile_find_value_type(profile, options->value, NULL)
+				       : profile->default_value;
+	bool samples = type < profile->value_type_count;
+	/* A profile of nothing but series is one of these. */
+	const char *name = options->value;
 
-	if (options->value)
-		maker.value_type = profile_find_value_type(profile, options->value, NULL);
-	if (maker.value_type >= profile->value_type_count)
-		return error_set(error, -EINVAL, "the profile has no value \"%s\"",
-				 options->value ? options->value : "");
-	if (!profile->bucket_ns)
-		return error_set(error, -ENODATA,
-				 "the profile says nothing of time: folded files and pprof do not; "
-				 "perf script's text and perfd's own profiles do");
-	if (!profile_total(profile, maker.value_type))
-		return error_set(error, -ENODATA, "there is nothing in the profile");
-	r = make(&maker);
-	for (size_t i = 0; i < maker.groups.count; i++)
-		strbuf_deinit(&maker.groups.items[i].name);
-	vec_free(&maker.groups);
-	hashmap_deinit(&maker.index);
-	if (r) {
-		timeline_deinit(&maker.timeline);
-		return error_set(error, r, "out of memory");
+	if (!options->value && profile->series.count &&
+	    (!samples || !profile_total(profile, type))) {
+		const struct series *first = &profile->series.items[0];
+
+		samples = false;
+		name = profile_text(profile, first->group ? first->group : first->name);
 	}
-	*ret = maker.timeline;
-	return 0;
+	if (samples)
+		return timeline_from_samples(profile, type, options, error, ret);
+	return timeline_from_series(profile, name, options, error, ret);
 }
 
 void timeline_deinit(struct timeline *timeline)
@@ -359,6 +134,8 @@ void timeline_deinit(struct timeline *timeline)
 	for (size_t i = 0; i < timeline->series.count; i++) {
 		strbuf_deinit(&timeline->series.items[i].name);
 		free(timeline->series.items[i].values);
+		free(timeline->series.items[i].low);
+		free(timeline->series.items[i].high);
 	}
 	for (size_t i = 0; i < timeline->marks.count; i++)
 		strbuf_deinit(&timeline->marks.items[i].text);
@@ -377,6 +154,13 @@ void timeline_put_rate(struct strbuf *out, const struct timeline *timeline, uint
 	double seconds = (double)timeline->step_ns * (double)steps / 1e9;
 	double rate = seconds > 0 ? (double)amount / seconds : 0;
 
+	if (timeline->level) {
+		double mean = steps ? (double)amount / (double)steps : 0;
+
+		text_put_value(out, mean < 9e18 ? (uint64_t)(mean + 0.5) : INT64_MAX,
+			       strbuf_text(&timeline->unit));
+		return;
+	}
 	if (!strcmp(strbuf_text(&timeline->unit), "nanoseconds")) {
 		strbuf_printf(out, "%.2f CPUs", rate / 1e9);
 		return;

@@ -33,14 +33,20 @@ class Timeline {
 			return line.slice(name.length + 1);
 		};
 		const several = (count) => lines.slice(at, at += count);
-		if (word("timeline") !== "1")
+		if (word("timeline") !== "2")
 			throw new Error("the time line's text is of another version");
 		this.unit = word("unit");
+		this.level = word("level") === "1";
 		this.start = Number(word("start"));
 		this.width = Number(word("step"));
 		const count = Number(word("series"));
 		this.names = several(count);
 		this.values = several(count).map((line) => line.split(" ").map(Number));
+		this.bands = [];
+		for (const line of several(Number(word("bands")))) {
+			const [series, ...steps] = line.split(" ");
+			this.bands[series] = steps.map((step) => step.split("~").map(Number));
+		}
 		this.marks = several(Number(word("marks"))).map((line) => [Number(line.split(" ", 1)[0]), line.slice(line.indexOf(" ") + 1)]);
 		this.steps = this.values[0].length;
 	}
@@ -64,8 +70,16 @@ class Timeline {
 	}
 
 	rate(amount) {
+		if (this.level)
+			return flameText.value(amount, this.unit);
 		const rate = amount * 1e9 / this.width;
 		return this.unit === "nanoseconds" ? (rate / 1e9).toFixed(2) + " CPUs" : flameText.value(rate, this.unit) + "/s";
+	}
+
+	/* " (2.10 MiB to 2.40 MiB)": where the true value is, if it is not known exactly. */
+	band(series, step) {
+		const [low, high] = (this.bands[series] || [])[step] || [0, 0];
+		return high > low ? " (" + this.rate(low) + " to " + this.rate(high) + ")" : "";
 	}
 
 	/* "+1.20 s", and the time of day where it is known. */
@@ -77,7 +91,7 @@ class Timeline {
 	tell() {
 		const {step, status, figures, values, words, cursor, marks, width} = this;
 		figures.forEach((figure, i) => {
-			figure.textContent = step < 0 ? words[i] : this.rate(values[i][step]);
+			figure.textContent = step < 0 ? words[i] : this.rate(values[i][step]) + this.band(i, step);
 		});
 		cursor.style.display = step < 0 ? "none" : "";
 		if (step < 0) {

@@ -5,11 +5,13 @@
  * was at the point under the mouse or the keyboard's cursor, and shows a series alone.
  * It reads the values from the element "timeline":
  *
- *	timeline 1
+ *	timeline 2
  *	unit nanoseconds
+ *	level 0			1: values are levels, not amounts of a step
  *	start NS		of the epoch, 0: unknown
  *	step NS
  *	series N		then N lines: NAME, and N lines: a value a step, blanks between
+ *	bands N			then N lines: SERIES LOW~HIGH a step, blanks between
  *	marks N			then N lines: AT_NS TEXT
  *
  * Colours are chosen for all kinds of colour vision; neighbours differ in lightness.
@@ -71,6 +73,12 @@ static void put_words(struct drawing *drawing, const char *attributes, double y,
 	put_text(drawing, attributes, 12, y, strbuf_text(text), text->length);
 }
 
+/* Bands of series that stand on one another would say nothing. */
+static bool band_shown(const struct timeline *timeline)
+{
+	return timeline->series.count == 1 && timeline->series.items[0].high;
+}
+
 /* 1, 2 or 5 times a power of ten. */
 static double round_number(double at_least)
 {
@@ -81,13 +89,42 @@ static double round_number(double at_least)
 	return power * (2 * power >= at_least ? 2 : 5 * power >= at_least ? 5 : 10);
 }
 
+/* The highest point: of all series on one another, or of a band. */
+static uint64_t top_of(const struct timeline *timeline)
+{
+	uint64_t top = timeline->peak;
+
+	for (size_t i = 0; i < timeline->series.count; i++) {
+		const struct timeline_series *series = &timeline->series.items[i];
+
+		for (size_t step = 0; band_shown(timeline) && step < timeline->steps; step++)
+			top = series->high[step] > top ? series->high[step] : top;
+	}
+	return top ? top : 1;
+}
+
+/* What a round figure on the scale is made of. */
+static double scale_unit(const struct timeline *timeline)
+{
+	const char *unit = strbuf_text(&timeline->unit);
+	double each = 1;
+
+	if (!strcmp(unit, "nanoseconds"))
+		return 1e9;
+	if (strcmp(unit, "bytes") != 0)
+		return 1;
+	while (each * 1024 <= (double)top_of(timeline) && each < 1e15)
+		each *= 1024;
+	return each;
+}
+
 /* Amounts are told as rates, so rates are round. */
 static void put_scale(struct drawing *drawing)
 {
 	const struct timeline *timeline = drawing->timeline;
-	double seconds = (double)timeline->step_ns / 1e9;
-	double unit = strcmp(strbuf_text(&timeline->unit), "nanoseconds") == 0 ? 1e9 : 1;
-	double rate = (double)timeline->peak / seconds / unit;
+	double seconds = timeline->level ? 1 : (double)timeline->step_ns / 1e9;
+	double unit = scale_unit(timeline);
+	double rate = (double)top_of(timeline) / seconds / unit;
 	double each = round_number(rate / 4);
 	unsigned lines = (unsigned)ceil(rate / each - 1e-9);
 
@@ -150,6 +187,20 @@ static void put_edge(struct drawing *drawing, const double *heights, bool backwa
 	strbuf_printf(&drawing->out, "H%d", backwards ? 0 : PLOT_WIDTH * 10);
 }
 
+static void put_band(struct drawing *drawing, double *low, double *high)
+{
+	const struct timeline_series *series = &drawing->timeline->series.items[0];
+
+	for (size_t step = 0; step < drawing->timeline->steps; step++) {
+		low[step] = (double)series->low[step];
+		high[step] = (double)series->high[step];
+	}
+	strbuf_printf(&drawing->out, "<path class=\"band\" d=\"M0 %d", PLOT_HEIGHT * 10);
+	put_edge(drawing, high, false);
+	put_edge(drawing, low, true);
+	strbuf_puts(&drawing->out, "z\"/>\n");
+}
+
 static int put_areas(struct drawing *drawing)
 {
 	const struct timeline *timeline = drawing->timeline;
@@ -175,6 +226,8 @@ static int put_areas(struct drawing *drawing)
 		put_edge(drawing, low, true);
 		strbuf_puts(&drawing->out, "z\"/>\n");
 	}
+	if (band_shown(timeline))
+		put_band(drawing, low, high);
 	strbuf_puts(&drawing->out, "</svg>\n");
 	return 0;
 }
@@ -191,10 +244,12 @@ static void put_marks(struct drawing *drawing)
 
 		strbuf_puts(&drawing->out, "<g><title>");
 		text_put_xml(&drawing->out, strbuf_text(&mark->text), mark->text.length);
+		/* What went wrong is told by shape too. */
 		strbuf_printf(&drawing->out,
-			      "</title><path class=\"mark\" d=\"M%.1f %dl-5 -9h10z\"/>"
+			      "</title><path class=\"mark%s\" d=\"M%.1f %d%s\"/>"
 			      "<path class=\"rule\" d=\"M%.1f %dv%d\"/></g>\n",
-			      x, TOP - 1, x, TOP, PLOT_HEIGHT);
+			      mark->alarm ? " alarm" : "", x, TOP - 1,
+			      mark->alarm ? "l-5 -5l5 -5l5 5z" : "l-5 -9h10z", x, TOP, PLOT_HEIGHT);
 	}
 	strbuf_puts(&drawing->out, "</g>\n");
 }
@@ -242,14 +297,37 @@ static void put_foot(struct drawing *drawing)
 	}
 }
 
+static void put_band_data(const struct timeline *timeline, struct strbuf *out)
+{
+	size_t bands = 0;
+
+	for (size_t i = 0; i < timeline->series.count; i++)
+		bands += timeline->series.items[i].low != NULL;
+	strbuf_printf(out, "bands %zu\n", bands);
+	for (size_t i = 0; i < timeline->series.count; i++) {
+		const struct timeline_series *series = &timeline->series.items[i];
+
+		if (!series->low)
+			continue;
+		strbuf_printf(out, "%zu", i);
+		for (size_t step = 0; step < timeline->steps; step++) {
+			strbuf_putc(out, ' ');
+			strbuf_put_u64(out, series->low[step]);
+			strbuf_putc(out, '~');
+			strbuf_put_u64(out, series->high[step]);
+		}
+		strbuf_putc(out, '\n');
+	}
+}
+
 static void put_data(struct drawing *drawing)
 {
 	const struct timeline *timeline = drawing->timeline;
 	struct strbuf *out = &drawing->out;
 
-	strbuf_puts(out, "<metadata id=\"timeline\">\ntimeline 1\nunit ");
+	strbuf_puts(out, "<metadata id=\"timeline\">\ntimeline 2\nunit ");
 	text_put_xml(out, strbuf_text(&timeline->unit), timeline->unit.length);
-	strbuf_puts(out, "\nstart ");
+	strbuf_printf(out, "\nlevel %d\nstart ", timeline->level);
 	strbuf_put_u64(out, timeline->start_ns);
 	strbuf_puts(out, "\nstep ");
 	strbuf_put_u64(out, timeline->step_ns);
@@ -267,6 +345,7 @@ static void put_data(struct drawing *drawing)
 		}
 		strbuf_putc(out, '\n');
 	}
+	put_band_data(timeline, out);
 	strbuf_printf(out, "marks %zu\n", timeline->marks.count);
 	for (size_t i = 0; i < timeline->marks.count; i++) {
 		const struct timeline_mark *mark = &timeline->marks.items[i];

@@ -116,20 +116,31 @@ static json_t *json_count(uint64_t value)
 	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
 }
 
-static json_t *json_series(const struct timeline *timeline, const struct timeline_series *series)
+/* NULL for NULL, too. */
+static json_t *json_values(const struct timeline *timeline, const uint64_t *numbers)
 {
-	json_t *values = json_array();
+	json_t *values = numbers ? json_array() : NULL;
 	int failed = 0;
 
-	for (size_t i = 0; i < timeline->steps; i++)
-		failed |= json_array_append_new(values, json_count(series->values[i]));
+	for (size_t i = 0; values && i < timeline->steps; i++)
+		failed |= json_array_append_new(values, json_count(numbers[i]));
 	if (failed) {
 		json_decref(values);
 		return NULL;
 	}
-	return json_pack("{s:o, s:o, s:o, s:o}", "name", json_text(&series->name), "total",
-			 json_count(series->total), "peak", json_count(series->peak), "values",
-			 values);
+	return values;
+}
+
+static json_t *json_series(const struct timeline *timeline, const struct timeline_series *series)
+{
+	json_t *values = json_values(timeline, series->values);
+
+	if (!values)
+		return NULL;
+	return json_pack("{s:o, s:o, s:o, s:o, s:o*, s:o*}", "name", json_text(&series->name),
+			 "total", json_count(series->total), "peak", json_count(series->peak),
+			 "values", values, "low", json_values(timeline, series->low), "high",
+			 json_values(timeline, series->high));
 }
 
 static json_t *json_document(const struct timeline *timeline)
@@ -144,18 +155,20 @@ static json_t *json_document(const struct timeline *timeline)
 		const struct timeline_mark *mark = &timeline->marks.items[i];
 
 		failed |= json_array_append_new(
-			marks, json_pack("{s:o, s:s, s:o}", "at_ns", json_count(mark->at_ns), "key",
-					 mark->key, "text", json_text(&mark->text)));
+			marks,
+			json_pack("{s:o, s:s, s:o, s:o, s:b}", "at_ns", json_count(mark->at_ns),
+				  "key", mark->key, "text", json_text(&mark->text), "value",
+				  json_count(mark->value), "alarm", mark->alarm));
 	}
 	if (failed) {
 		json_decref(series);
 		json_decref(marks);
 		return NULL;
 	}
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
+	return json_pack("{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
 			 "perfd.timeline/1", "title", json_text(&timeline->title), "value",
-			 json_text(&timeline->value), "unit", json_text(&timeline->unit),
-			 "start_ns", json_count(timeline->start_ns), "step_ns",
+			 json_text(&timeline->value), "unit", json_text(&timeline->unit), "level",
+			 timeline->level, "start_ns", json_count(timeline->start_ns), "step_ns",
 			 json_count(timeline->step_ns), "total", json_count(timeline->total),
 			 "peak", json_count(timeline->peak), "series", series, "marks", marks);
 }

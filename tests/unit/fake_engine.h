@@ -191,10 +191,20 @@ int engine_session_collect(struct engine *engine, uint32_t id, session_profile_f
 	return fake_collect(engine, session, done, context);
 }
 
-int engine_recent(struct engine *engine, const char *event, uint64_t recent_ns,
+int engine_session_look(struct engine *engine, uint32_t id, session_profile_fn *done, void *context,
+			struct error *error)
+{
+	struct fake_session *session = fake_find(engine, id);
+
+	if (!session)
+		return error_set(error, -ENOENT, "there is no session %u", id);
+	return fake_collect(engine, session, done, context);
+}
+
+int engine_recent(struct engine *engine, const char *event, const struct engine_range *range,
 		  session_profile_fn *done, void *context, struct error *error)
 {
-	(void)recent_ns;
+	(void)range;
 	if (event[0] && strcmp(event, "cpu-clock") != 0)
 		return error_set(error, -EOPNOTSUPP, "no view of %s", event);
 	return fake_collect(engine, &engine->sessions[FAKE_SESSIONS], done, context);

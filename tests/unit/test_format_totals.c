@@ -5,6 +5,7 @@
  */
 #include <jansson.h>
 
+#include "flamegraph/report.h"
 #include "flamegraph/tree.h"
 #include "tests/unit/read_text.h"
 
@@ -293,9 +294,31 @@ START_TEST(windows_of_time)
 				  "of -1 4\nstack a;f 20\n");
 	char *text = profile_must_render(profile, "report");
 
-	ck_assert_ptr_nonnull(strstr(text, "\nin 5 windows of 1.00 s: min 0 ns · mean 15 ns · p50 "
-					   "15 ns · p90 40 ns · p99 40 ns · max 40 ns\n"));
+	/* The last one was half a second: it would pull everything down. */
+	ck_assert_ptr_nonnull(strstr(text, "\nin 4 windows of 1.00 s: min 0 ns · mean 13 ns · p50 "
+					   "0 ns · p90 40 ns · p99 40 ns · max 40 ns\n"));
 	free(text);
+	profile_destroy(profile);
+}
+END_TEST
+
+/* Steps of 20 ms hold a sample or none: windows are wider, unless one asks for them. */
+START_TEST(windows_are_wider_than_noise)
+{
+	struct profile *profile = profile_from_text(
+		"bucket 20000000\nduration 3000000000\nvalue cpu nanoseconds\nof -1 0\n"
+		"stack a;f 10\nof -1 49\nstack a;f 5\nof -1 50\nstack a;f 1\n");
+	struct report_windows windows;
+
+	ck_assert_int_eq(report_windows(profile, 0, 0, &windows), 0);
+	ck_assert_uint_eq(windows.width_ns, 1000000000);
+	ck_assert_uint_eq(windows.count, 3);
+	ck_assert_uint_eq(windows.max, 15);
+	ck_assert_uint_eq(windows.p50, 1);
+	ck_assert_int_eq(report_windows(profile, 0, 100000000, &windows), 0);
+	ck_assert_uint_eq(windows.width_ns, 100000000);
+	ck_assert_uint_eq(windows.count, 30);
+	ck_assert_uint_eq(windows.max, 10);
 	profile_destroy(profile);
 }
 END_TEST
@@ -310,6 +333,7 @@ int main(void)
 	tcase_add_test(tc, appended_samples_are_found);
 	tcase_add_loop_test(tc, thin_nodes_go, 0, 50);
 	tcase_add_test(tc, windows_of_time);
+	tcase_add_test(tc, windows_are_wider_than_noise);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

@@ -171,8 +171,35 @@ START_TEST(recent)
 	snapshot_frames = 20000; /* more than a socket buffer, in several pieces */
 	serve();
 	client = greet();
-	ck_assert_msg(!client_recent(&client, "", SECOND, &error, &profile), "%s", error.text);
+	ck_assert_msg(!client_recent(&client, "", &(struct client_range){.last_ns = SECOND}, &error,
+				     &profile),
+		      "%s", error.text);
 	ck_assert_uint_eq(profile->samples.count, 20000);
+	profile_destroy(profile);
+	client_deinit(&client);
+}
+END_TEST
+
+START_TEST(a_look_at_a_session)
+{
+	struct client_session session = {.pid = getpid(), .event = "", .title = ""};
+	struct client client;
+	struct error error = {0};
+	struct profile *profile;
+	uint32_t id, frequency;
+	const char *end;
+
+	serve();
+	client = greet();
+	ck_assert_msg(!client_open(&client, &session, &error, &id, &frequency), "%s", error.text);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_msg(!client_look(&client, id, &error, &profile), "%s", error.text);
+		ck_assert_uint_eq(profile->samples.count, 3);
+		profile_destroy(profile);
+	}
+	ck_assert_int_eq(client_look(&client, id + 7, &error, &profile), -ENOENT);
+	/* It still runs, and has its result. */
+	ck_assert_msg(!client_detach(&client, id, 0, &error, &end, &profile), "%s", error.text);
 	profile_destroy(profile);
 	client_deinit(&client);
 }
@@ -195,8 +222,10 @@ static void as_nobody(uint32_t roots_session)
 	ck_assert_ptr_nonnull(strstr(error.text, "process 1 belongs to uid 0"));
 	session.pid = 4194304 + 5; /* above pid_max */
 	ck_assert_int_eq(client_open(&client, &session, &error, &id, &frequency), -ESRCH);
-	ck_assert_int_eq(client_recent(&client, "", 0, &error, &profile), -EPERM);
+	ck_assert_int_eq(client_recent(&client, "", &(struct client_range){0}, &error, &profile),
+			 -EPERM);
 	ck_assert_int_eq(client_detach(&client, roots_session, 0, &error, &end, &profile), -EPERM);
+	ck_assert_int_eq(client_look(&client, roots_session, &error, &profile), -EPERM);
 	prctl(PR_SET_DUMPABLE, 0);
 	session.pid = getpid();
 	ck_assert_int_eq(client_open(&client, &session, &error, &id, &frequency), -EPERM);

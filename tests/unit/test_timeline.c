@@ -122,6 +122,101 @@ START_TEST(many_windows_are_merged)
 }
 END_TEST
 
+static const char memory[] =
+	"value samples count\nstart 1000\nduration 5000000000\nprocess 7 1 redis\n"
+	"process 8 1 nginx\nseries rss anon bytes level 1000000000 0 100 200 - 400\n"
+	"series rss file bytes level 1000000000 0 10 10 10 10 10\n"
+	"series rss anon bytes level 1000000000 1 1000 1000\n"
+	"series - heap bytes level 1000000000 0 50~40~60 - 70\n"
+	"mark 2500000000 oom_kill 8 killed: <nginx>\n";
+
+START_TEST(series_are_stacked_by_kind_or_by_process)
+{
+	struct profile *profile = profile_from_text(memory);
+	struct timeline_options options = {.value = "rss"};
+	struct error error = {0};
+	struct timeline timeline;
+	char *json;
+
+	ck_assert_int_eq(timeline_from_profile(profile, &options, &error, &timeline), 0);
+	ck_assert(timeline.level);
+	ck_assert_uint_eq(timeline.series.count, 2);
+	ck_assert_str_eq(strbuf_text(&timeline.series.items[0].name), "anon");
+	ck_assert_uint_eq(timeline.series.items[0].values[1], 1200);
+	/* Not measured: as before. Measured no more: gone. */
+	ck_assert_uint_eq(timeline.series.items[0].values[2], 200);
+	ck_assert_uint_eq(timeline.series.items[0].values[4], 0);
+	ck_assert_uint_eq(timeline.peak, 1210);
+	ck_assert_ptr_null(timeline.series.items[0].low);
+	ck_assert_uint_eq(timeline.marks.count, 2);
+	ck_assert_str_eq(timeline.marks.items[1].key, "oom_kill");
+	ck_assert(timeline.marks.items[1].alarm);
+	json = render(&timeline, "svg");
+	ck_assert_ptr_nonnull(strstr(json, "killed: &lt;nginx&gt;"));
+	ck_assert_ptr_null(strstr(json, "/s<"));
+	free(json);
+	timeline_deinit(&timeline);
+
+	options.by = TIMELINE_PROCESS;
+	options.top = 1;
+	ck_assert_int_eq(timeline_from_profile(profile, &options, &error, &timeline), 0);
+	ck_assert_uint_eq(timeline.series.count, 2);
+	ck_assert_str_eq(strbuf_text(&timeline.series.items[0].name), "nginx (8)");
+	ck_assert_uint_eq(timeline.series.items[1].values[3], 410);
+	timeline_deinit(&timeline);
+	profile_destroy(profile);
+}
+END_TEST
+
+START_TEST(what_is_not_exact_has_a_band)
+{
+	struct profile *profile = profile_from_text(memory);
+	struct timeline_options options = {.value = "heap"};
+	struct error error = {0};
+	struct timeline timeline;
+	char *text;
+
+	ck_assert_int_eq(timeline_from_profile(profile, &options, &error, &timeline), 0);
+	ck_assert_uint_eq(timeline.series.count, 1);
+	ck_assert_uint_eq(timeline.series.items[0].low[0], 40);
+	ck_assert_uint_eq(timeline.series.items[0].high[1], 60);
+	ck_assert_uint_eq(timeline.series.items[0].high[2], 70);
+	text = render(&timeline, "svg");
+	ck_assert_ptr_nonnull(strstr(text, "class=\"band\""));
+	free(text);
+	text = render(&timeline, "json");
+	ck_assert_ptr_nonnull(strstr(text, "\"low\":[40,40,70]"));
+	free(text);
+	timeline_deinit(&timeline);
+	profile_destroy(profile);
+}
+END_TEST
+
+/* Fine windows are summed up to steps in which more than noise is seen. */
+START_TEST(steps_are_not_finer_than_asked_for)
+{
+	struct profile *profile = profile_from_text(
+		"bucket 20000000\nduration 60000000000\nvalue cpu nanoseconds\nof -1 0\n"
+		"stack a;f 5\nof -1 49\nstack a;f 7\nof -1 2999\nstack a;f 1\n");
+	struct timeline_options options = {0};
+	struct timeline timeline = timeline_of(profile, TIMELINE_THREAD, 0);
+
+	ck_assert_uint_eq(timeline.step_ns, 1000000000);
+	ck_assert_uint_eq(timeline.series.items[0].values[0], 12);
+	timeline_deinit(&timeline);
+	options.step_ns = 100000000;
+	ck_assert_int_eq(timeline_from_profile(profile, &options, NULL, &timeline), 0);
+	ck_assert_uint_eq(timeline.step_ns, 100000000);
+	timeline_deinit(&timeline);
+	profile->duration_ns = 5000000000;
+	profile->samples.items[2].bucket = 1;
+	timeline = timeline_of(profile, TIMELINE_THREAD, 0);
+	ck_assert_uint_eq(timeline.step_ns, TIMELINE_STEP_SHORT_NS);
+	timeline_deinit(&timeline);
+	profile_destroy(profile);
+}
+END_TEST
+
 static void check_error(const char *lines, const char *value, int want, const char *text)
 {
 	struct profile *profile = profile_from_text(lines);
@@ -139,7 +234,7 @@ START_TEST(what_has_no_time_line)
 	check_error("value cpu nanoseconds\nstack a;f 5\n", NULL, -ENODATA, "nothing of time");
 	check_error("bucket 5\nvalue cpu nanoseconds\n", NULL, -ENODATA, "nothing in the profile");
 	check_error("bucket 5\nvalue cpu nanoseconds\nstack a;f 5\n", "heap", -EINVAL,
-		    "no value \"heap\"");
+		    "no value \"heap\"; there is cpu");
 }
 END_TEST
 
@@ -152,6 +247,9 @@ int main(void)
 	tcase_add_loop_test(tc, totals_are_kept, 0, 30);
 	tcase_add_test(tc, names_are_escaped);
 	tcase_add_test(tc, many_windows_are_merged);
+	tcase_add_test(tc, series_are_stacked_by_kind_or_by_process);
+	tcase_add_test(tc, what_is_not_exact_has_a_band);
+	tcase_add_test(tc, steps_are_not_finer_than_asked_for);
 	tcase_add_test(tc, what_has_no_time_line);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

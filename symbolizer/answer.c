@@ -12,6 +12,7 @@
 #include "symbolizer/unwind_table.h"
 
 #define HANDED_MAX 3
+#define JIT_TURNS_MAX 256 /* a compiler's list is read piece by piece */
 #define PATIENCE_MAX_NS (600 * NSEC_PER_SEC)
 
 /* An error that the worker told, its sentence made fit for a log. */
@@ -130,6 +131,11 @@ static void on_names(struct symbolizer *s, struct op *op)
 	if (s->in.header.error) {
 		if (handed_again(s, op))
 			return;
+		if (op->kind == WIRE_JIT_NAMES && s->in.header.error == -EAGAIN &&
+		    op->handed++ < JIT_TURNS_MAX) {
+			client_later(s);
+			return;
+		}
 		told_error(&s->in, &error);
 		client_finish_failed(s, &error);
 		return;

@@ -326,6 +326,11 @@ void client_finish_plain(struct symbolizer *s)
 	op_free(TAKE_PTR(s->current));
 }
 
+void client_later(struct symbolizer *s)
+{
+	queue_push(&s->queue, TAKE_PTR(s->current));
+}
+
 void client_fail_all(struct symbolizer *s, const struct error *error)
 {
 	struct op *op;

@@ -125,6 +125,8 @@ void client_finish_jvm(struct symbolizer *s, const struct jvm_layout *layout);
 void client_finish_plain(struct symbolizer *s);
 /* The next waiting request becomes the current one; false if there is none. */
 bool client_next(struct symbolizer *s);
+/* The current request goes behind those that wait. */
+void client_later(struct symbolizer *s);
 /* All waiting requests fail. Their callbacks come with client_deliver(). */
 void client_fail_all(struct symbolizer *s, const struct error *error);
 void client_deliver(struct symbolizer *s);

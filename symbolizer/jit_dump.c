@@ -357,6 +357,8 @@ static int read_records(struct jit_dump *dump, struct window *window, uint64_t s
 		if (!r && !dump->damage.code)
 			dump->offset = head.end;
 	}
+	dump->more =
+		!r && !dump->closed && !dump->damage.code && stop < size && dump->offset >= stop;
 	return r;
 }
 

@@ -25,7 +25,7 @@
 #include "daemon/base/vec.h"
 #include "symbolizer/jit_functions.h"
 
-#define JIT_DUMP_READ_MAX (1ull << 30) /* bytes gone over at a time; the next time goes on */
+#define JIT_DUMP_READ_MAX (64ull << 20) /* bytes gone over at a time; the next time goes on */
 #define JIT_DUMP_ROWS_MAX (4u << 20) /* lines of all functions; what is beyond has none */
 #define JIT_DUMP_PENDING_MAX 4096u /* functions whose lines came and whose code has not */
 
@@ -49,6 +49,7 @@ struct jit_load { /* by the compiler's number of the code */
 struct jit_dump {
 	uint64_t offset; /* up to which the file has been read; 0: nothing yet */
 	uint64_t device, inode; /* of that file */
+	bool more; /* there was more than is gone over at a time */
 	bool closed; /* nothing more is to come */
 	struct error damage; /* code 0: none */
 	uint64_t refused; /* lines above a limit */

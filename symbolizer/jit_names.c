@@ -48,6 +48,8 @@ int jit_names_update(struct jit_names *names, uint32_t id, int fd, struct error 
 			log_info("worker: %s", error->text);
 		r = 0;
 	}
+	if (!r && (file->map.more || file->dump.more))
+		return error_set(error, -EAGAIN, "there is more to be read");
 	*ret = file;
 	return r;
 }

@@ -29,7 +29,8 @@ struct jit_names {
 };
 
 /* Reads on in the file with that number (not 0). *ret is valid until the next call. What
- * is damaged leaves the names of before, and is told in the log; -EIO, -ENOMEM. */
+ * is damaged leaves the names of before, and is told in the log. -EAGAIN: there is more of
+ * it than is read at a time, ask again; -EIO, -ENOMEM. */
 int jit_names_update(struct jit_names *names, uint32_t id, int fd, struct error *error,
 		     const struct jit_file **ret);
 /* Puts the name of a process address into an answer: 0 or -ENOMEM. */

@@ -124,6 +124,7 @@ static int read_on(struct perf_map *map, int fd, struct error *error)
 		r = n ? take_piece(map, bytes, (size_t)n, &used) : 0;
 		map->offset += used;
 	}
+	map->more = !r && used;
 	return r;
 }
 

@@ -19,11 +19,12 @@
 #include "symbolizer/jit_functions.h"
 
 #define PERF_MAP_LINE_MAX 65536u /* bytes; a longer line is passed over */
-#define PERF_MAP_READ_MAX (256ull << 20) /* bytes at a time; the next time goes on */
+#define PERF_MAP_READ_MAX (16ull << 20) /* bytes at a time; the next time goes on */
 
 struct perf_map {
 	uint64_t offset; /* up to which the file has been read */
 	uint64_t device, inode; /* of that file */
+	bool more; /* there was more than is read at a time */
 	bool skipping; /* in the middle of a line that is too long */
 	struct jit_functions functions;
 };

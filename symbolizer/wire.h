@@ -30,6 +30,7 @@
  *
  * An answer with an error has a sentence as its payload. "parts": 1 if further files
  * may be wanted for names (dwarf_parts.h); then IMAGE_WANTED is asked before them.
+ * JIT_NAMES with -EAGAIN: the file is long, a piece of it has been read; to be asked again.
  *   strings   u32 count, then each: u32 length, bytes, NUL
  *   names     u32 count, then each: u8 frames, then each frame:
  *             u32 name, module, file (numbers of strings), u32 line, u8 inlined;

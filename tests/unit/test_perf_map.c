@@ -167,6 +167,28 @@ START_TEST(more_than_the_limit)
 }
 END_TEST
 
+/* All of it distinct: what came first is forgotten, and no wrong name is left. */
+START_TEST(more_at_one_time)
+{
+	struct perf_map map = {0};
+	char line[64];
+	unsigned last = JIT_FUNCTIONS_MAX + 1000;
+
+	for (unsigned i = 0; i <= last; i++) {
+		int n = snprintf(line, sizeof(line), "%x 10 f%u\n", 0x1000 + i * 16, i & 7);
+
+		ck_assert_int_eq(perf_map_add(&map, line, (size_t)n), 0);
+	}
+	ck_assert_int_eq(jit_functions_settle(&map.functions), 0);
+	ck_assert_uint_gt(map.functions.forgotten, 0);
+	ck_assert_uint_eq(map.functions.forgotten + map.functions.items.count, last + 1);
+	snprintf(line, sizeof(line), "f%u", last & 7);
+	ck_assert_str_eq(at(&map, 0x1000 + last * 16), line);
+	ck_assert_str_eq(at(&map, 0x1000), "-");
+	perf_map_deinit(&map);
+}
+END_TEST
+
 static const char *ask(struct symbolizer *symbolizer, uint32_t map, int fd, uint64_t address,
 		       struct answers *answers)
 {
@@ -206,6 +228,36 @@ START_TEST(by_a_worker)
 	symbolizer_destroy(symbolizer);
 	for (int i = 0; i < 12; i++)
 		close(fds[i]);
+}
+END_TEST
+
+/* Longer than is read at a time: the answer comes when all of it is read, and others do
+ * not wait for it. */
+START_TEST(by_a_worker_in_pieces)
+{
+	struct symbolizer *symbolizer = create(&plain);
+	struct answers answers = {0}, other = {0};
+	char *empty = malloc(PERF_MAP_READ_MAX);
+	uint64_t address = 0x2004;
+	int small = workshop_text("2000 10 small\n", 14), fd;
+
+	ck_assert_ptr_nonnull(empty);
+	memset(empty, '\n', PERF_MAP_READ_MAX);
+	fd = workshop_text(empty, PERF_MAP_READ_MAX);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(write(fd, empty, PERF_MAP_READ_MAX), PERF_MAP_READ_MAX);
+	append(fd, "2000 10 at the end\n");
+	ck_assert_int_eq(symbolizer_jit_names(symbolizer, 1, fd, &address, 1, on_names, &answers),
+			 0);
+	ck_assert_int_eq(symbolizer_jit_names(symbolizer, 2, small, &address, 1, on_names, &other),
+			 0);
+	wait_for(symbolizer, &other, 1);
+	ck_assert_str_eq(other.name, "small");
+	ck_assert_uint_eq(answers.total, 0);
+	wait_for(symbolizer, &answers, 1);
+	ck_assert_str_eq(answers.name, "at the end");
+	symbolizer_destroy(symbolizer);
+	free(empty);
 }
 END_TEST
 
@@ -269,7 +321,9 @@ int main(int argc, char **argv)
 	tcase_add_test(tcase, the_later_wins);
 	tcase_add_test(tcase, lines_without_end);
 	tcase_add_test(tcase, more_than_the_limit);
+	tcase_add_test(tcase, more_at_one_time);
 	tcase_add_test(tcase, by_a_worker);
+	tcase_add_test(tcase, by_a_worker_in_pieces);
 	tcase_add_test(tcase, what_a_status_says);
 	tcase_add_test(tcase, which_file);
 	suite_add_tcase(suite, tcase);

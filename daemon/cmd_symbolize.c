@@ -225,6 +225,8 @@ static uint32_t flags_of(const struct options *options)
 
 	if (option_given(options, OPTION_NO_INLINES))
 		flags |= SYMBOLIZER_NO_INLINES;
+	if (option_given(options, OPTION_DEBUGINFOD))
+		flags |= SYMBOLIZE_DEBUGINFOD;
 	if (option_given(options, OPTION_SHORT))
 		flags |= SYMBOLIZER_DEMANGLE_SHORT;
 	else if (!option_given(options, OPTION_NO_DEMANGLE))

@@ -39,6 +39,11 @@ struct config {
 	/* [unwind] */
 	char unwind_cache_dir[CONFIG_PATH_MAX]; /* "": tables are not kept on disk */
 	uint64_t unwind_cache_bytes; /* 0: likewise */
+	/* [symbols] */
+	char debuginfod_urls[1024]; /* apart by spaces; "": none is asked */
+	char debuginfod_cache_dir[CONFIG_PATH_MAX];
+	uint64_t debuginfod_cache_bytes;
+	uint64_t debuginfod_timeout_ns; /* for one file */
 	/* [limits] */
 	uint32_t sessions_max; /* < ABI_SESSION_SLOTS */
 	uint32_t processes_max;

@@ -56,6 +56,14 @@
 	  0, CONFIG_PATH_MAX - 1, "Unwind tables are kept here over a restart. Empty: nowhere.")   \
 	X("unwind", "cache_size", unwind_cache_bytes, CONFIG_SIZE, "size", "256M",                 \
 	  0, 64 * GIB, "What they may take there; the least used go first. 0: nothing.")           \
+	X("symbols", "debuginfod_urls", debuginfod_urls, CONFIG_TEXT, "URLs", "", 0, 1023,          \
+	  "Servers of debug files, apart by spaces; told build ids. Empty: none.")                 \
+	X("symbols", "debuginfod_cache_dir", debuginfod_cache_dir, CONFIG_PATH, "path",            \
+	  "/var/cache/perfd-debuginfod", 1, CONFIG_PATH_MAX - 1, "Where what they sent is kept.")  \
+	X("symbols", "debuginfod_cache_size", debuginfod_cache_bytes, CONFIG_SIZE, "size", "1G",   \
+	  MIB, 1024 * GIB, "What it may take there; the least used go. One file: half of it.")     \
+	X("symbols", "debuginfod_timeout", debuginfod_timeout_ns, CONFIG_TIME, "time", "90s",      \
+	  NSEC_PER_SEC, 3600 * NSEC_PER_SEC, "For one file.")                                      \
 	X("limits", "sessions_max", sessions_max, CONFIG_NUMBER, "sessions", "31",                 \
 	  1, ABI_SESSION_SLOTS - 1, "Sessions (perfctl attach, record) at once.")                      \
 	X("limits", "processes_max", processes_max, CONFIG_NUMBER, "processes", "65536",           \
@@ -431,7 +439,7 @@ int config_section_unknown(const char *name, struct error *error)
 		return error_set(error, -EINVAL, "unknown section [%.80s]; did you mean [%s]?",
 				 name, best);
 	return error_set(error, -EINVAL,
-			 "unknown section [%.80s]: expected [daemon], [cpu], [history], [unwind] "
-			 "or [limits]",
+			 "unknown section [%.80s]: expected [daemon], [cpu], [history], [unwind], "
+			 "[symbols] or [limits]",
 			 name);
 }

@@ -177,6 +177,16 @@ static void on_symbolizer(evutil_socket_t fd, short what, void *context)
 	engine_fold(engine);
 }
 
+static void on_fetch(evutil_socket_t fd, short what, void *context)
+{
+	struct engine *engine = context;
+
+	(void)fd;
+	(void)what;
+	debug_fetch_dispatch(&engine->resolver.fetch);
+	resolver_flush(&engine->resolver);
+}
+
 static void on_cache(evutil_socket_t fd, short what, void *context)
 {
 	struct engine *engine = context;
@@ -251,6 +261,14 @@ static int start_clockwork(struct engine *engine, struct error *error)
 		if (!engine->cache_event)
 			return error_set(error, -ENOMEM, "out of memory");
 		event_add(engine->cache_event, NULL);
+	}
+	if (debug_fetch_fd(&engine->resolver.fetch) >= 0) {
+		engine->fetch_event =
+			event_new(engine->base, debug_fetch_fd(&engine->resolver.fetch),
+				  EV_READ | EV_PERSIST, on_fetch, engine);
+		if (!engine->fetch_event)
+			return error_set(error, -ENOMEM, "out of memory");
+		event_add(engine->fetch_event, NULL);
 	}
 	symbolizer_on_fd_change(engine->resolver.symbolizer, on_symbolizer_fd, engine);
 	on_symbolizer_fd(engine, symbolizer_fd(engine->resolver.symbolizer));
@@ -377,6 +395,8 @@ void engine_destroy(struct engine *engine)
 		event_free(engine->symbolizer_event);
 	if (engine->cache_event)
 		event_free(engine->cache_event);
+	if (engine->fetch_event)
+		event_free(engine->fetch_event);
 	table_cache_destroy(engine->cache);
 	raw_stacks_deinit(&engine->raw);
 	jvm_table_deinit(&engine->jvms);

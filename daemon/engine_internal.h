@@ -62,6 +62,7 @@ struct engine {
 	struct event *wake_event;
 	struct event *symbolizer_event;
 	struct event *cache_event;
+	struct event *fetch_event; /* NULL: debuginfod is not asked */
 };
 
 /* What every process has of memory, if it is time to look. */

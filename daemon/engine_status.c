@@ -110,18 +110,37 @@ static json_t *processes(const struct engine *engine)
 			 number(table->refused), "discovered", number(engine->discovered));
 }
 
+static json_t *debuginfod(const struct engine *engine)
+{
+	const struct debug_fetch *fetch = &engine->resolver.fetch;
+	struct debuginfod_stats stats = {0};
+
+	if (fetch->servers)
+		debuginfod_get_stats(fetch->servers, &stats);
+	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "used", fetch->servers != NULL, "asked", number(stats.asked), "cached",
+			 number(stats.cached), "fetched", number(stats.fetched), "fetched_bytes",
+			 number(stats.bytes), "missing", number(stats.missing), "failed",
+			 number(stats.failed), "timeouts", number(stats.timeouts), "left_alone",
+			 number(stats.left_alone), "wrong", number(stats.wrong), "pending",
+			 number(stats.pending), "evicted", number(stats.evicted), "cache_bytes",
+			 number(stats.cache_bytes), "cache_limit_bytes",
+			 number(engine->config.debuginfod_cache_bytes));
+}
+
 static json_t *symbols(const struct engine *engine)
 {
 	struct symbolizer_stats stats;
 
 	symbolizer_get_stats(engine->resolver.symbolizer, &stats);
-	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "worker_pid",
-			 stats.pid, "worker_restarts", number(stats.restarts), "quarantined",
+	return json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
+			 "debuginfod", debuginfod(engine), "worker_pid", stats.pid,
+			 "worker_restarts", number(stats.restarts), "quarantined",
 			 number(stats.quarantined), "images", number(engine->images.images.count),
 			 "images_failed", number(engine->images.failed), "images_refused",
 			 number(engine->images.refused), "addresses", number(stats.addresses),
 			 "named", number(stats.named), "requests", number(stats.requests),
-			 "kernel_restricted",
+			 "debug_files_refused", number(stats.debug_refused), "kernel_restricted",
 			 symbolizer_kernel_restricted(engine->resolver.symbolizer));
 }
 

@@ -58,6 +58,8 @@ struct image {
 	bool roots; /* only root can have written the opened file */
 	struct file_identity identity; /* of the opened file, if `identified` */
 	bool identified;
+	uint64_t debug_awaited; /* boot time ns until which names wait for its debug file; 0 */
+	bool debug_fetched; /* it has one of debuginfod's */
 	bool jit; /* one process's code made at run time (jit_code.h), in no mapping */
 	bool jit_due, jit_over; /* jit_code.h's */
 	uint32_t jit_dump; /* the image of its compiler's dump; IMAGE_NONE: none */

@@ -89,6 +89,9 @@ static const struct option_row {
 				"names of C++ and Rust as the linker has them"},
 	[OPTION_SHORT] = {0, "short", VALUE_NONE, NULL, 0, NULL,
 			  "names as in pictures: without parameters and template arguments"},
+	[OPTION_DEBUGINFOD] = {0, "debuginfod", VALUE_NONE, NULL, 0, NULL,
+			       "fetch debug files that are not installed, from the servers in "
+			       "DEBUGINFOD_URLS or the config"},
 	[OPTION_JSON] = {0, "json", VALUE_NONE, NULL, 0, NULL, "JSON, for programs"},
 	[OPTION_SOCKET] = {'s', "socket", VALUE_TEXT, "PATH", offsetof(struct options, socket),
 			   NULL, "perfd's control socket (default: daemon.socket of the config)"},

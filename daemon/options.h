@@ -37,6 +37,7 @@
 	X(OFFSETS)                                                                                 \
 	X(NO_INLINES)                                                                              \
 	X(NO_DEMANGLE)                                                                             \
+	X(DEBUGINFOD)                                                                              \
 	X(SHORT)                                                                                   \
 	X(JSON)                                                                                    \
 	X(SOCKET)                                                                                  \

@@ -11,6 +11,7 @@
 #include "daemon/command.h"
 #include "daemon/result.h"
 #include "symbolizer/client.h"
+#include "symbolizer/fetcher.h"
 
 #define WHERE (OPTION_BIT(SOCKET) | OPTION_BIT(CONFIG))
 #define RESULT (OPTION_BIT(FORMAT) | OPTION_BIT(OUTPUT) | OPTION_BIT(PALETTE))
@@ -105,7 +106,8 @@ static const struct command commands[] = {
 	{"symbolize", "(FILE | --pid PID) [ADDR...] [options]",
 	 "functions, inlined functions and lines of addresses",
 	 OPTION_BIT(PID) | OPTION_BIT(OFFSETS) | OPTION_BIT(NO_INLINES) | OPTION_BIT(NO_DEMANGLE) |
-		 OPTION_BIT(SHORT) | OPTION_BIT(JSON) | OPTION_BIT(CONFIG) | OPTIONS_MIXED,
+		 OPTION_BIT(SHORT) | OPTION_BIT(DEBUGINFOD) | OPTION_BIT(JSON) |
+		 OPTION_BIT(CONFIG) | OPTIONS_MIXED,
 	 cmd_symbolize, symbolize_more, INT_MAX},
 	{"timeline", "[FILE] [-o OUT] [options]", "what ran when, by process, thread or module",
 	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | RUNNING | OPTION_BIT(BY) | OPTION_BIT(VALUE) |
@@ -198,6 +200,8 @@ int main(int argc, char **argv)
 	/* The worker of symbolize, which is this program again. */
 	if (!strcmp(argv[1], "--worker"))
 		return symbolizer_worker_main(SYMBOLIZER_WORKER_FD, 0);
+	if (!strcmp(argv[1], "--fetcher"))
+		return fetcher_main(FETCHER_FD);
 	command = find(argv[1]);
 	if (!command)
 		return EXIT_CODE_USAGE;

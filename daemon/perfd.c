@@ -23,6 +23,7 @@
 #include "daemon/notify.h"
 #include "daemon/server.h"
 #include "symbolizer/client.h"
+#include "symbolizer/fetcher.h"
 #include "symbolizer/openers.h"
 
 #define FILES_WANTED 65536
@@ -341,6 +342,9 @@ int main(int argc, char **argv)
 	if (argc >= 2 && !strcmp(argv[1], "--worker"))
 		return symbolizer_worker_main(WORKER_FD,
 					      argc > 2 ? strtoull(argv[2], NULL, 10) : 0);
+	/* "--fetcher": likewise, for files of debuginfod. */
+	if (argc >= 2 && !strcmp(argv[1], "--fetcher"))
+		return fetcher_main(FETCHER_FD);
 	/* "--opener": likewise, for the files of targets. */
 	if (argc >= 2 && !strcmp(argv[1], "--opener"))
 		return openers_opener_main(OPENERS_FD);

@@ -64,7 +64,18 @@ static void find_part(void *context, uint32_t id, const struct symbolizer_part *
 
 	if (image && !image->vdso && image->path[0] == '/')
 		debug_part_open((pid_t)image->use.pid, image->path, part, &fd);
+	if (fd < 0 && debug_fetch_part(&resolver->fetch, id, part))
+		return;
 	symbolizer_add_part(resolver->symbolizer, id, part->number, fd);
+}
+
+static void on_debug_refused(void *context, uint32_t id)
+{
+	struct resolver *resolver = context;
+	const struct image *image = image_table_get(resolver->images, id);
+
+	if (image)
+		debug_fetch_refused(&resolver->fetch, image);
 }
 
 int resolver_init(struct resolver *resolver, const struct config *config, const char *program,
@@ -72,6 +83,7 @@ int resolver_init(struct resolver *resolver, const struct config *config, const 
 {
 	static const char *const argv[] = {"perfd", "--worker", NULL};
 	struct symbolizer_config how = {.find_part = find_part,
+					.debug_refused = on_debug_refused,
 					.part_context = resolver,
 					.memory_bytes = config->worker_memory_bytes,
 					.deadline_ns = config->worker_deadline_ns,
@@ -80,11 +92,20 @@ int resolver_init(struct resolver *resolver, const struct config *config, const 
 					.program = program,
 					.argv = argv};
 
-	return symbolizer_create(&how, error, &resolver->symbolizer);
+	int r = symbolizer_create(&how, error, &resolver->symbolizer);
+
+	if (r < 0)
+		return r;
+	resolver->fetch.symbolizer = resolver->symbolizer;
+	resolver->fetch.images = resolver->images;
+	resolver->fetch.stacks = resolver->stacks;
+	debug_fetch_init(&resolver->fetch, config, program);
+	return 0;
 }
 
 void resolver_deinit(struct resolver *resolver)
 {
+	debug_fetch_deinit(&resolver->fetch);
 	symbolizer_destroy(resolver->symbolizer);
 	while (resolver->requests)
 		request_destroy(resolver->requests);
@@ -170,7 +191,7 @@ static void on_names(void *context, int error, const char *text,
 }
 
 /* The symbols that were cut off the file, if they are installed. */
-static void add_debug_file(struct resolver *resolver, const struct image *image,
+static void add_debug_file(struct resolver *resolver, struct image *image,
 			   const struct symbolizer_image *opened)
 {
 	pid_t pid = (pid_t)image->use.pid;
@@ -182,8 +203,11 @@ static void add_debug_file(struct resolver *resolver, const struct image *image,
 		r = debug_file_open(pid, image->build_id, image->build_id_size, &fd);
 	if (r && opened->debug_name[0])
 		r = debug_file_open_link(pid, image->path, opened->debug_name, &fd);
-	if (r)
+	if (r) {
+		if (!opened->debug_info)
+			debug_fetch_image(&resolver->fetch, image);
 		return;
+	}
 	if (symbolizer_add_debug(resolver->symbolizer, image->id, fd))
 		log_debug("%s: its debug file was not taken", image->path);
 }
@@ -218,7 +242,7 @@ static int hand_over(struct resolver *resolver, struct image *image)
 	int fd;
 
 	if (image->state == IMAGE_READY)
-		return 0;
+		return debug_fetch_awaited(image) ? -EAGAIN : 0;
 	if (image->state == IMAGE_HANDED)
 		return -EAGAIN;
 	image_table_open(resolver->images, image);

@@ -11,6 +11,7 @@
 
 #include "daemon/base/error.h"
 #include "daemon/config.h"
+#include "daemon/debug_fetch.h"
 #include "daemon/image_table.h"
 #include "daemon/jit_code.h"
 #include "daemon/process_table.h"
@@ -26,6 +27,7 @@ struct resolver {
 	struct image_table *images;
 	struct process_table *processes;
 	struct jit_code jit;
+	struct debug_fetch fetch;
 	struct resolver_request *requests; /* under way */
 	VEC(struct process *) unmapped; /* references; their maps are to be read */
 	uint32_t maps_under_way;

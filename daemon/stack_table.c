@@ -247,6 +247,20 @@ int stack_table_ask_again(struct stack_table *table, uint32_t frame)
 	return 0;
 }
 
+void stack_table_ask_image_again(struct stack_table *table, uint32_t image)
+{
+	for (uint32_t i = 0; i < table->frames.count; i++) {
+		struct frame *at = &table->frames.items[i];
+
+		if (at->image != image ||
+		    (at->state != FRAME_NAMED && at->state != FRAME_UNNAMED) ||
+		    vec_push(&table->new_frames, i))
+			continue;
+		at->state = FRAME_NEW;
+		table->unresolved++;
+	}
+}
+
 uint32_t stack_table_string(struct stack_table *table, const char *text)
 {
 	uint32_t id = strtab_add(&table->strings, text, strlen(text));

@@ -111,4 +111,6 @@ void stack_table_name(struct stack_table *table, uint32_t frame, const struct fr
 void stack_table_late(struct stack_table *table, uint32_t frame);
 /* A late frame is NEW again; -ENOMEM, and it is late still. */
 int stack_table_ask_again(struct stack_table *table, uint32_t frame);
+/* All that is known of an image's frames is to be asked for anew. */
+void stack_table_ask_image_again(struct stack_table *table, uint32_t image);
 uint32_t stack_table_string(struct stack_table *table, const char *text);

@@ -11,6 +11,8 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+#include "daemon/debug_wait.h"
 #include "daemon/jit_code.h"
 #include "symbolizer/debug_file.h"
 #include "symbolizer/debug_part.h"
@@ -65,11 +67,20 @@ static int start(struct symbolize *symbolize, struct symbolize *lasting,
 					.memory_bytes = config->worker_memory_bytes,
 					.deadline_ns = DEADLINE_NS,
 					.images_max = config->worker_images_max,
-					.flags = flags,
+					.flags = flags & ~SYMBOLIZE_DEBUGINFOD,
 					.program = "/proc/self/exe",
 					.argv = argv};
+	int r = 0;
 
-	return symbolizer_create(&how, error, &symbolize->symbolizer);
+	if (flags & SYMBOLIZE_DEBUGINFOD)
+		r = debug_wait_create(config, error, &symbolize->servers);
+	if (!r)
+		r = symbolizer_create(&how, error, &symbolize->symbolizer);
+	if (r < 0) {
+		debug_wait_destroy(symbolize->servers);
+		symbolize->servers = NULL;
+	}
+	return r;
 }
 
 /* ---- files ---- */
@@ -102,6 +113,14 @@ static int add_image(struct symbolize *symbolize, uint32_t id, const char *path,
 			    &debug);
 	if (r && reply.image.debug_name[0])
 		r = debug_file_open_link(symbolize->pid, path, reply.image.debug_name, &debug);
+	if (r && symbolize->servers && !reply.image.debug_info) {
+		struct error why = {0};
+
+		r = debug_wait_for(symbolize->servers, reply.image.build_id,
+				   reply.image.build_id_size, &why, &debug);
+		if (r)
+			log_warning("%s: %s", path, why.text);
+	}
 	if (!r)
 		symbolizer_add_debug(symbolize->symbolizer, id, debug);
 	return 0;
@@ -219,6 +238,7 @@ int symbolize_init_process(struct symbolize *ret, pid_t pid, const struct config
 void symbolize_deinit(struct symbolize *symbolize)
 {
 	symbolizer_destroy(symbolize->symbolizer);
+	debug_wait_destroy(symbolize->servers);
 	for (size_t i = 0; i < symbolize->files.count; i++) {
 		free(symbolize->files.items[i].path);
 		free(symbolize->files.items[i].real);

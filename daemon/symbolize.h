@@ -41,10 +41,13 @@ struct symbolize { /* must not move */
 	pid_t pid; /* 0: of a file */
 	VEC(struct symbolize_file) files;
 	VEC(struct symbolizer_mapping) mappings; /* paths are ours */
+	struct debug_wait *servers; /* NULL: debuginfod is not asked */
 	VEC(uint32_t) mapping_files; /* of each mapping, its file plus 1; 0: not opened yet */
 };
 
-/* flags: enum symbolizer_flag. */
+#define SYMBOLIZE_DEBUGINFOD (1u << 31)
+
+/* flags: enum symbolizer_flag; SYMBOLIZE_DEBUGINFOD: what is not installed is fetched. */
 int symbolize_init_file(struct symbolize *ret, const char *path, const struct config *config,
 			uint32_t flags, struct error *error);
 int symbolize_init_process(struct symbolize *ret, pid_t pid, const struct config *config,

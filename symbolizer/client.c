@@ -101,6 +101,8 @@ void client_debug_fail(struct symbolizer *s, struct image *image, const struct e
 	log_warning("symbolizer: image %u keeps its own symbols: %s", image->id, error->text);
 	close_debug(s, image);
 	s->stats.debug_refused++;
+	if (s->config.debug_refused)
+		s->config.debug_refused(s->config.part_context, image->id);
 }
 
 int symbolizer_create(const struct symbolizer_config *config, struct error *error,

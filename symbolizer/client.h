@@ -64,7 +64,9 @@ typedef void symbolizer_part_fn(void *context, uint32_t image, const struct symb
 
 struct symbolizer_config {
 	symbolizer_part_fn *find_part; /* NULL: no such file is to be had */
-	void *part_context;
+	/* An image's debug file was refused: symbolizer_add_debug(). NULL: nobody cares. */
+	void (*debug_refused)(void *context, uint32_t image);
+	void *part_context; /* of both */
 	uint64_t memory_bytes; /* the worker's RLIMIT_AS */
 	uint64_t deadline_ns; /* for one request */
 	/* Parsed files the worker keeps; the least used goes, and is handed over
@@ -119,6 +121,7 @@ struct symbolizer_image {
 	uint8_t build_id_size; /* 0: none */
 	uint32_t symbols;
 	char debug_name[256]; /* of its debug file, without a folder; "": it names none */
+	bool debug_info; /* it has DWARF of its own */
 	bool has_parts; /* its debug information is in further files: the client's own business */
 };
 typedef void symbolizer_image_fn(void *context, int error, const char *text,

@@ -481,6 +481,7 @@ int wire_get_image(const void *payload, size_t size, struct error *error,
 	if (name)
 		memcpy(image.debug_name, name, length);
 	image.has_parts = reader_u8(&reader) != 0;
+	image.debug_info = reader_u8(&reader) != 0;
 	if (image.build_id_size > sizeof(image.build_id))
 		reader_fail(&reader, "a build id that is too long");
 	if (reader_ok(&reader) && reader_left(&reader))

@@ -11,7 +11,8 @@
  *   kind          request                         answer
  *   HELLO         u32 version, u32 images_max     u32 version, u32 sandbox bits, text
  *   IMAGE_OPEN    u32 image, and a descriptor     u8 build id[20], u8 its size, u32 symbols,
- *                                               text (its debug file's name), u8 parts
+ *                                               text (its debug file's name), u8 parts,
+ *                                               u8 has DWARF
  *   IMAGE_DROP    u32 image                       -
  *   IMAGE_DEBUG   u32 image, and a descriptor     u32 symbols, u8 parts
  *   IMAGE_WANTED  as IMAGE_NAMES                  u32 count, then each: u32 number, u8 kind,
@@ -50,7 +51,7 @@
 #include "daemon/base/vec.h"
 #include "symbolizer/client.h"
 
-#define WIRE_VERSION 5u
+#define WIRE_VERSION 6u
 #define WIRE_HEADER_SIZE 16u
 #define WIRE_TEXT_MAX 512u /* of an error's sentence */
 #define WIRE_NAME_MAX 4096u /* bytes of a name, a module, a source file */

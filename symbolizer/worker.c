@@ -183,6 +183,7 @@ static int handle_image_open(struct worker *worker, struct request *request, str
 	strbuf_u32(answer, parsed->file.symtab.symbols);
 	strbuf_bytes(answer, parsed->file.link.name, (uint32_t)strlen(parsed->file.link.name));
 	strbuf_u8(answer, dwarf_parts_any(&parsed->file.parts, parsed->file.dwarf));
+	strbuf_u8(answer, parsed->file.dwarf != NULL);
 	return 0;
 }
 

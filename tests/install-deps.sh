@@ -33,6 +33,7 @@ must|header:zstd.h|libzstd-dev|libzstd-devel|zstd
 must|header:sqlite3.h|libsqlite3-dev|sqlite-devel|sqlite
 must|header:event2/event.h|libevent-dev|libevent-devel|libevent
 must|header:jansson.h|libjansson-dev|jansson-devel|jansson
+must|header:curl/curl.h|libcurl4-openssl-dev|libcurl-devel|curl
 must|header:xxhash.h|libxxhash-dev|xxhash-devel|xxhash
 must|header:seccomp.h|libseccomp-dev|libseccomp-devel|libseccomp
 must|header:sys/capability.h|libcap-dev|libcap-devel|libcap

@@ -184,24 +184,25 @@ END_TEST
 
 START_TEST(images)
 {
-	uint8_t bytes[34] = {1, 2, 3, [20] = 20, [21] = 9, [25] = 4, [29] = 'l', '.', 's', 'o', 1};
+	uint8_t bytes[35] = {
+		1, 2, 3, [20] = 20, [21] = 9, [25] = 4, [29] = 'l', '.', 's', 'o', 1, 1};
 	struct symbolizer_image image;
 	struct error error = {0};
 
-	ck_assert_int_eq(wire_get_image(bytes, 34, &error, &image), 0);
+	ck_assert_int_eq(wire_get_image(bytes, 35, &error, &image), 0);
 	ck_assert_uint_eq(image.build_id_size, 20);
 	ck_assert_uint_eq(image.symbols, 9);
 	ck_assert_str_eq(image.debug_name, "l.so");
-	ck_assert(image.has_parts);
-	for (size_t size = 0; size < 34; size++)
+	ck_assert(image.has_parts && image.debug_info);
+	for (size_t size = 0; size < 35; size++)
 		ck_assert_int_eq(wire_get_image(bytes, size, &error, &image), -EBADMSG);
 	bytes[30] = '/'; /* it would lead elsewhere */
-	ck_assert_int_eq(wire_get_image(bytes, 34, &error, &image), -EBADMSG);
+	ck_assert_int_eq(wire_get_image(bytes, 35, &error, &image), -EBADMSG);
 	bytes[30] = 0;
-	ck_assert_int_eq(wire_get_image(bytes, 34, &error, &image), -EBADMSG);
+	ck_assert_int_eq(wire_get_image(bytes, 35, &error, &image), -EBADMSG);
 	bytes[30] = '.';
 	bytes[20] = 21;
-	ck_assert_int_eq(wire_get_image(bytes, 34, &error, &image), -EBADMSG);
+	ck_assert_int_eq(wire_get_image(bytes, 35, &error, &image), -EBADMSG);
 }
 END_TEST
 

@@ -214,7 +214,7 @@ END_TEST
 static int liar_main(void)
 {
 	/* An image without a build id; one that is in further files. */
-	static const uint8_t blank[30] = {0}, apart[30] = {[29] = 1};
+	static const uint8_t blank[31] = {0}, apart[31] = {[29] = 1};
 	static const uint8_t garbage[64] = {0xff, 0xff, 0xff, 0xff, 1, 2, 3};
 	struct channel_in in;
 

@@ -4,6 +4,7 @@
 #include <dwarf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct piece { /* a range of a function */
 	uint64_t start, end;
@@ -347,6 +348,83 @@ static int compare(const void *left, const void *right)
 	return (a->function > b->function) - (a->function < b->function);
 }
 
+/* ---- sorting pieces ---- */
+
+#define RADIX_BITS 11u
+#define RADIX_PASSES 3u /* of all 32 bits of an offset */
+#define RADIX_FEW 512u /* pieces that are sorted by comparing them */
+#define GROUP_FEW 16u /* pieces with one start that are put in order one by one */
+
+static uint32_t digit_of(const struct piece *piece, uint64_t base, unsigned pass)
+{
+	return (uint32_t)((piece->start - base) >> (pass * RADIX_BITS)) & ((1u << RADIX_BITS) - 1);
+}
+
+/* By start alone, stable: one pass for each digit. The result is in `pieces` again. */
+static void sort_starts(struct piece *pieces, struct piece *other, size_t count, uint64_t base)
+{
+	for (unsigned pass = 0; pass < RADIX_PASSES; pass++) {
+		uint32_t places[1u << RADIX_BITS] = {0}, sum = 0;
+
+		for (size_t i = 0; i < count; i++)
+			places[digit_of(&pieces[i], base, pass)]++;
+		for (unsigned i = 0; i < 1u << RADIX_BITS; i++) {
+			uint32_t here = places[i];
+
+			places[i] = sum;
+			sum += here;
+		}
+		for (size_t i = 0; i < count; i++)
+			other[places[digit_of(&pieces[i], base, pass)]++] = pieces[i];
+		memcpy(pieces, other, count * sizeof(*pieces));
+	}
+}
+
+/* Pieces with one start, among themselves. */
+static void sort_group(struct piece *pieces, size_t count)
+{
+	if (count > GROUP_FEW) {
+		qsort(pieces, count, sizeof(*pieces), compare);
+		return;
+	}
+	for (size_t i = 1; i < count; i++) {
+		struct piece piece = pieces[i];
+		size_t at = i;
+
+		for (; at && compare(&pieces[at - 1], &piece) > 0; at--)
+			pieces[at] = pieces[at - 1];
+		pieces[at] = piece;
+	}
+}
+
+/* A large unit has a hundred thousand of them, which is most of what reading it costs if
+ * they are compared with each other. */
+static void sort_pieces(struct piece *pieces, size_t count)
+{
+	uint64_t low = UINT64_MAX, high = 0;
+	struct piece *other;
+
+	for (size_t i = 0; i < count; i++) {
+		low = pieces[i].start < low ? pieces[i].start : low;
+		high = pieces[i].start > high ? pieces[i].start : high;
+	}
+	other = count > RADIX_FEW && count < UINT32_MAX && high - low <= UINT32_MAX
+			? malloc(count * sizeof(*other))
+			: NULL;
+	if (!other) {
+		qsort(pieces, count, sizeof(*pieces), compare);
+		return;
+	}
+	sort_starts(pieces, other, count, low);
+	free(other);
+	for (size_t i = 0, end; i < count; i = end) {
+		for (end = i + 1; end < count && pieces[end].start == pieces[i].start;)
+			end++;
+		if (end - i > 1)
+			sort_group(pieces + i, end - i);
+	}
+}
+
 static int emit(struct dwarf_functions *out, uint64_t at, uint32_t function)
 {
 	struct dwarf_span span = {(uint32_t)(at - out->base), function};
@@ -387,7 +465,7 @@ static int flatten(struct walk *walk)
 
 	if (!total)
 		return 0;
-	qsort(walk->pieces.items, total, sizeof(*pieces), compare);
+	sort_pieces(walk->pieces.items, total);
 	walk->out->base = pieces[0].start;
 	for (size_t i = 0; i < total && !r; i++) {
 		if (pieces[i].end - walk->out->base > UINT32_MAX)

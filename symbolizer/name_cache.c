@@ -110,33 +110,39 @@ int name_cache_begin(struct name_cache *cache, bool anew)
 	return 0;
 }
 
-static uint32_t number_of(struct name_cache *cache, uint32_t text, struct wire_out *out)
+static void tell_text(struct name_cache *cache, uint32_t text, struct wire_out *out)
 {
 	struct name_cache_told *told = &cache->told.items[text];
 
-	if (told->answer != cache->answers) {
-		told->number = wire_out_text(out, strtab_get(&cache->texts, text),
-					     strtab_length(&cache->texts, text));
-		told->answer = cache->answers;
-	}
-	return told->number;
+	told->number = wire_out_text(out, strtab_get(&cache->texts, text),
+				     strtab_length(&cache->texts, text));
+	told->answer = cache->answers;
+}
+
+static inline uint32_t number_of(struct name_cache *cache, uint32_t text, struct wire_out *out)
+{
+	if (cache->told.items[text].answer != cache->answers)
+		tell_text(cache, text, out);
+	return cache->told.items[text].number;
 }
 
 int name_cache_tell(struct name_cache *cache, const struct name_cache_entry *entry,
 		    struct wire_out *out)
 {
-	const struct name_cache_frame *frames = cache->frames.items + entry->first;
+	const struct name_cache_frame *frame = cache->frames.items + entry->first;
 	uint32_t count = entry->frames - 1;
-	struct wire_frame told[WIRE_FRAMES_MAX];
+	uint8_t *to;
 
 	if (!count)
 		return wire_out_nameless(out, cache->starts.items[entry->first]);
-	for (uint32_t i = 0; i < count; i++)
-		told[i] = (struct wire_frame){.name = number_of(cache, frames[i].name, out),
-					      .file = number_of(cache, frames[i].file, out),
-					      .line = frames[i].line,
-					      .inlined = frames[i].inlined};
-	return wire_out_frames(out, told, count);
+	to = wire_out_frames(out, count);
+	if (!to)
+		return -ENOMEM;
+	for (const struct name_cache_frame *end = frame + count; frame < end; frame++)
+		to = wire_frame_put(to, number_of(cache, frame->name, out),
+				    number_of(cache, frame->file, out), frame->line,
+				    frame->inlined);
+	return 0;
 }
 
 size_t name_cache_memory(const struct name_cache *cache)

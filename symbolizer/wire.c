@@ -86,6 +86,13 @@ void wire_out_clear(struct wire_out *out)
 	out->records = records;
 }
 
+static uint8_t *put_u32(uint8_t *to, uint32_t value)
+{
+	value = htole32(value);
+	memcpy(to, &value, sizeof(value));
+	return to + sizeof(value);
+}
+
 /* Their count, which is known in the end, and the first one, which is always "". */
 static void begin_texts(struct wire_out *out)
 {
@@ -96,12 +103,18 @@ static void begin_texts(struct wire_out *out)
 
 uint32_t wire_out_text(struct wire_out *out, const char *text, size_t length)
 {
+	uint8_t *to;
+
 	if (!length)
 		return 0;
 	if (!out->texts.length)
 		begin_texts(out);
-	strbuf_bytes(&out->texts, text, (uint32_t)length);
-	strbuf_u8(&out->texts, 0);
+	to = strbuf_room(&out->texts, sizeof(uint32_t) + length + 1);
+	if (!to) /* seen when the answer is finished */
+		return 0;
+	memcpy(put_u32(to, (uint32_t)length), text, length);
+	to[sizeof(uint32_t) + length] = 0;
+	out->texts.length += sizeof(uint32_t) + length + 1;
 	return ++out->text_count;
 }
 
@@ -121,33 +134,17 @@ static int put_string(struct wire_out *out, const char *text, size_t max)
 	return 0;
 }
 
-#define FRAME_SIZE 17u /* bytes, as wire.h lists them */
-
-static uint8_t *put_u32(uint8_t *to, uint32_t value)
+uint8_t *wire_out_frames(struct wire_out *out, uint32_t count)
 {
-	value = htole32(value);
-	memcpy(to, &value, sizeof(value));
-	return to + sizeof(value);
-}
-
-int wire_out_frames(struct wire_out *out, const struct wire_frame *frames, uint32_t count)
-{
-	size_t size = 1 + (size_t)count * FRAME_SIZE;
+	size_t size = 1 + (size_t)count * WIRE_FRAME_SIZE;
 	uint8_t *to = strbuf_room(&out->records, size);
 
+	if (!to)
+		return NULL;
 	out->count++;
-	if (!to || strbuf_error(&out->texts))
-		return -ENOMEM;
-	*to++ = (uint8_t)count;
-	for (uint32_t i = 0; i < count; i++) {
-		to = put_u32(to, frames[i].name);
-		to = put_u32(to, 0); /* its module: the file's own */
-		to = put_u32(to, frames[i].file);
-		to = put_u32(to, frames[i].line);
-		*to++ = frames[i].inlined;
-	}
 	out->records.length += size;
-	return 0;
+	*to = (uint8_t)count;
+	return to + 1;
 }
 
 int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, uint32_t count)
@@ -347,10 +344,11 @@ static int get_frames(struct reader *reader, const strings_vec *strings, struct 
 		name.start = reader_u64(reader);
 	if (count > WIRE_FRAMES_MAX)
 		reader_fail(reader, "too many frames for one address");
-	bytes = reader_ok(reader) && count ? reader_take(reader, (size_t)count * FRAME_SIZE) : NULL;
+	bytes = reader_ok(reader) && count ? reader_take(reader, (size_t)count * WIRE_FRAME_SIZE)
+					   : NULL;
 	if (bytes && vec_reserve(&names->frames, names->frames.count + count) < 0)
 		return -ENOMEM;
-	for (uint32_t i = 0; bytes && i < count && reader_ok(reader); i++, bytes += FRAME_SIZE)
+	for (uint32_t i = 0; bytes && i < count && reader_ok(reader); i++, bytes += WIRE_FRAME_SIZE)
 		get_frame(reader, strings, bytes, &names->frames.items[names->frames.count++]);
 	return vec_push(&names->names, name);
 }

@@ -41,9 +41,11 @@
  */
 #pragma once
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "daemon/base/reader.h"
 #include "daemon/base/strbuf.h"
@@ -121,13 +123,22 @@ int wire_out_nameless(struct wire_out *out, uint64_t start);
 int wire_out_mapping(struct wire_out *out, const struct symbolizer_mapping *mapping);
 /* For who knows himself which texts he told already: adds one, and gives its number. */
 uint32_t wire_out_text(struct wire_out *out, const char *text, size_t length);
-struct wire_frame {
-	uint32_t name, file; /* numbers of texts */
-	uint32_t line;
-	bool inlined;
-};
-/* An address's frames, at least one, by such numbers. -ENOMEM. */
-int wire_out_frames(struct wire_out *out, const struct wire_frame *frames, uint32_t count);
+/* Room for an address's frames, at least one and at most WIRE_FRAMES_MAX, to be filled by
+ * as many wire_frame_put(), which gives where the next one goes, by such numbers; NULL:
+ * there is no memory. */
+uint8_t *wire_out_frames(struct wire_out *out, uint32_t count);
+#define WIRE_FRAME_SIZE 17u /* bytes */
+static inline uint8_t *wire_frame_put(uint8_t *to, uint32_t name, uint32_t file, uint32_t line,
+				      bool inlined)
+{
+	/* Name, module (none: the file's own), source file, line. */
+	uint32_t numbers[] = {htole32(name), 0, htole32(file), htole32(line)};
+
+	memcpy(to, numbers, sizeof(numbers));
+	to[sizeof(numbers)] = inlined;
+	return to + WIRE_FRAME_SIZE;
+}
+
 /* Appends strings, count and records; -ENOMEM. What is left in `out` is to be cleared. */
 int wire_out_finish(struct wire_out *out, struct strbuf *ret);
 

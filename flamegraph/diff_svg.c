@@ -25,7 +25,7 @@ struct drawing {
 	struct picture_change *of_node;
 	struct tree tree;
 	struct format_job job;
-	size_t empty, gone; /* nodes without a width, and those right below one that has one */
+	size_t gone; /* nodes without a width, right below one that has one */
 	double gone_value;
 };
 
@@ -94,7 +94,6 @@ static void widen_nodes(struct drawing *drawing)
 	for (size_t i = 1; i < drawing->tree.nodes.count; i++) {
 		if (nodes[i].total)
 			continue;
-		drawing->empty++;
 		if (!nodes[nodes[i].parent].total)
 			continue;
 		drawing->gone++;
@@ -112,12 +111,31 @@ static void put_side(struct strbuf *text, const struct diff *diff, const char *w
 	text_put_value(text, value, diff->unit);
 }
 
+/* Children of boxes that are not drawn for having no width at all. */
+static size_t count_empty(const struct picture *picture)
+{
+	const struct tree_node *nodes = picture->tree.nodes.items;
+	size_t empty = 0;
+
+	for (size_t i = 0; i < picture->boxes.count; i++) {
+		uint32_t parent = picture->boxes.items[i].node;
+
+		for (uint32_t child = parent + 1; child < nodes[parent].end;
+		     child = nodes[child].end)
+			empty += !nodes[child].total;
+	}
+	return empty;
+}
+
 static void put_foot(struct strbuf *foot, const struct drawing *drawing,
 		     const struct picture *picture)
 {
-	if (picture->thin > drawing->empty) {
-		text_put_count(foot, picture->thin - drawing->empty);
-		strbuf_puts(foot, " boxes too thin to see, together ");
+	size_t thin = picture->thin - count_empty(picture);
+
+	if (thin) {
+		text_put_count(foot, thin);
+		strbuf_puts(foot, thin == 1 ? " branch" : " branches");
+		strbuf_puts(foot, " too thin to see, together ");
 		text_put_percent(foot, picture->thin_value, drawing->job.total);
 		strbuf_puts(foot, " of the width\n");
 	}

@@ -291,6 +291,7 @@ static int put_lines(const struct diff *diff, const struct paths *paths,
 
 int diff_folded_write(const struct diff *diff, const struct diff_options *options, FILE *out)
 {
+	struct paths_options path_options = {.value_type = DIFF_SUM, .with_comm = true};
 	_cleanup_free_ uint32_t *rank = NULL;
 	struct hashmap index = {0};
 	struct labels labels;
@@ -301,7 +302,8 @@ int diff_folded_write(const struct diff *diff, const struct diff_options *option
 	if (r)
 		return r;
 	rank = labels_rank(&labels);
-	r = rank ? paths_init(&paths, &labels, DIFF_SUM, true, rank, rank) : -ENOMEM;
+	path_options.inner = path_options.last = rank;
+	r = rank ? paths_init(&paths, &labels, &path_options) : -ENOMEM;
 	if (!r) {
 		r = path_values(diff->joined, &index, paths.with_comm);
 		if (!r)

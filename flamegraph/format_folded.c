@@ -169,6 +169,8 @@ static int write_lines(struct writer *writer, const struct paths *paths)
 
 int format_folded_write(const struct format_job *job, FILE *out)
 {
+	struct paths_options options = {.value_type = job->value_type,
+					.with_comm = !job->without_comm};
 	_cleanup_free_ uint32_t *inner = NULL, *last = NULL;
 	struct writer writer = {.out = out};
 	struct labels labels;
@@ -180,9 +182,11 @@ int format_folded_write(const struct format_job *job, FILE *out)
 		return r;
 	inner = malloc((labels.items.count + 1) * sizeof(*inner));
 	last = malloc((labels.items.count + 1) * sizeof(*last));
+	options.inner = inner;
+	options.last = last;
 	r = inner && last ? rank_ended(&labels, inner, last) : -ENOMEM;
 	if (!r)
-		r = paths_init(&paths, &labels, job->value_type, !job->without_comm, inner, last);
+		r = paths_init(&paths, &labels, &options);
 	if (!r) {
 		r = set_texts(&writer, &labels);
 		if (!r)

@@ -87,6 +87,7 @@ struct entry {
 
 struct sorter {
 	const struct paths *paths;
+	uint64_t least; /* see paths_options */
 	uint32_t *inner, *last; /* rank + 1 of a profile's frame; of it as a leaf */
 	const uint32_t *comm_inner, *comm_last; /* ranks of labels */
 	unsigned bits; /* of an element in a key */
@@ -96,30 +97,34 @@ struct sorter {
 	VEC(struct range) todo;
 };
 
-/* 0 for a path that has ended: the shorter comes first. */
-static uint32_t rank_at(const struct sorter *sorter, const struct sorted *item, size_t depth)
+static uint64_t comm_rank(const struct sorter *sorter, const struct sorted *item)
 {
-	size_t count = item->count;
+	uint32_t comm = sorter->paths->labels->of_comm[item->path.comm];
 
-	if (sorter->paths->with_comm) {
-		uint32_t comm = sorter->paths->labels->of_comm[item->path.comm];
-
-		if (!depth)
-			return 1 + (count ? sorter->comm_inner[comm] : sorter->comm_last[comm]);
-		depth--;
-	}
-	if (depth >= count)
-		return 0;
-	return (depth + 1 == count ? sorter->last : sorter->inner)[item->frames[depth]];
+	return 1 + (item->count ? sorter->comm_inner[comm] : sorter->comm_last[comm]);
 }
 
+/* The ranks of the elements from `depth` on; zeros where a path has ended: the shorter
+ * comes first. */
 static uint64_t key_at(const struct sorter *sorter, const struct sorted *item, size_t depth)
 {
+	unsigned left = sorter->elements;
 	uint64_t key = 0;
+	size_t at = depth;
 
-	for (unsigned i = 0; i < sorter->elements; i++)
-		key = key << sorter->bits | rank_at(sorter, item, depth + i);
-	return key;
+	if (sorter->paths->with_comm && depth) {
+		at--;
+	} else if (sorter->paths->with_comm) {
+		key = comm_rank(sorter, item);
+		left--;
+	}
+	for (; left && at + 1 < item->count; at++, left--)
+		key = key << sorter->bits | sorter->inner[item->frames[at]];
+	if (left && at + 1 == item->count) {
+		key = key << sorter->bits | sorter->last[item->frames[at]];
+		left--;
+	}
+	return left < sorter->elements ? key << left * sorter->bits : 0;
 }
 
 static void insertion_sort(struct entry *entries, size_t count)
@@ -165,12 +170,10 @@ static void radix_sort(struct entry *entries, struct entry *spare, size_t count)
 		memcpy(entries, from, count * sizeof(*entries));
 }
 
-/* Sorts a range by the elements from its depth on; what is still alike is left to do. */
-static int sort_range(struct sorter *sorter, const struct range *range)
+static void fill_keys(struct sorter *sorter, const struct range *range)
 {
-	size_t count = range->end - range->begin, run = 0;
 	struct entry *entries = sorter->entries + range->begin;
-	uint64_t ended = (1ULL << sorter->bits) - 1;
+	size_t count = range->end - range->begin;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct sorted *ahead;
@@ -184,6 +187,34 @@ static int sort_range(struct sorter *sorter, const struct range *range)
 		}
 		entries[i].key = key_at(sorter, &sorter->items[entries[i].item], range->depth);
 	}
+}
+
+/* If paths alike together hold less than anybody asks for: they are one from now on, the
+ * others of no value. */
+static bool join_thin(struct sorter *sorter, const struct range *alike)
+{
+	const struct entry *entries = sorter->entries;
+	struct path *path = &sorter->items[entries[alike->begin].item].path;
+	uint64_t value = 0;
+
+	for (size_t i = alike->begin; i < alike->end && value < sorter->least; i++)
+		value = profile_sum(value, sorter->items[entries[i].item].path.value);
+	if (value >= sorter->least)
+		return false;
+	for (size_t i = alike->begin; i < alike->end; i++)
+		sorter->items[entries[i].item].path.value = 0;
+	path->value = value;
+	return true;
+}
+
+/* Sorts a range by the elements from its depth on; what is still alike is left to do. */
+static int sort_range(struct sorter *sorter, const struct range *range)
+{
+	size_t count = range->end - range->begin, run = 0;
+	struct entry *entries = sorter->entries + range->begin;
+	uint64_t ended = (1ULL << sorter->bits) - 1;
+
+	fill_keys(sorter, range);
 	if (count < RADIX_LEAST)
 		insertion_sort(entries, count);
 	else
@@ -195,7 +226,8 @@ static int sort_range(struct sorter *sorter, const struct range *range)
 		if (i < count && entries[i].key == entries[run].key)
 			continue;
 		/* Those that have ended are wholly alike. */
-		if (i - run > 1 && entries[run].key & ended && vec_push(&sorter->todo, alike))
+		if (i - run > 1 && !join_thin(sorter, &alike) && entries[run].key & ended &&
+		    vec_push(&sorter->todo, alike))
 			return -ENOMEM;
 		run = i;
 	}
@@ -215,9 +247,10 @@ static int sort_all(struct sorter *sorter, size_t count)
 }
 
 /* Ranks of the profile's frames, and how many of them a key holds. */
-static void set_ranks(struct sorter *sorter, const uint32_t *inner, const uint32_t *last)
+static void set_ranks(struct sorter *sorter, const struct paths_options *options)
 {
 	const struct labels *labels = sorter->paths->labels;
+	const uint32_t *inner = options->inner, *last = options->last;
 	uint32_t most = 1;
 
 	for (size_t i = 0; i < labels->profile->frames.count; i++) {
@@ -236,15 +269,30 @@ static void set_ranks(struct sorter *sorter, const uint32_t *inner, const uint32
 		sorter->elements = KEY_ELEMENTS;
 }
 
-static int sort_paths(struct paths *paths, const uint32_t *inner, const uint32_t *last)
+/* The paths in their order, without those that have become part of another. */
+static void take_sorted(struct paths *paths, const struct sorter *sorter, size_t count)
+{
+	paths->items.count = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct path *path = &sorter->items[sorter->entries[i].item].path;
+
+		if (i + ENDS_AHEAD < count)
+			__builtin_prefetch(&sorter->items[sorter->entries[i + ENDS_AHEAD].item]);
+		if (path->value)
+			paths->items.items[paths->items.count++] = *path;
+	}
+}
+
+static int sort_paths(struct paths *paths, const struct paths_options *options)
 {
 	size_t count = paths->items.count, frames = paths->labels->profile->frames.count;
 	struct sorter sorter = {
 		.paths = paths,
+		.least = options->least,
 		.inner = malloc((frames + 1) * sizeof(*sorter.inner)),
 		.last = malloc((frames + 1) * sizeof(*sorter.last)),
-		.comm_inner = inner,
-		.comm_last = last,
+		.comm_inner = options->inner,
+		.comm_last = options->last,
 		.items = malloc((count + 1) * sizeof(*sorter.items)),
 		.entries = malloc((count + 1) * sizeof(*sorter.entries)),
 		.spare = malloc((count + 1) * sizeof(*sorter.spare)),
@@ -252,7 +300,7 @@ static int sort_paths(struct paths *paths, const uint32_t *inner, const uint32_t
 	int r = -ENOMEM;
 
 	if (sorter.inner && sorter.last && sorter.items && sorter.entries && sorter.spare) {
-		set_ranks(&sorter, inner, last);
+		set_ranks(&sorter, options);
 		for (size_t i = 0; i < count; i++) {
 			struct sorted *item = &sorter.items[i];
 
@@ -262,8 +310,7 @@ static int sort_paths(struct paths *paths, const uint32_t *inner, const uint32_t
 			sorter.entries[i].item = i;
 		}
 		r = sort_all(&sorter, count);
-		for (size_t i = 0; i < count; i++)
-			paths->items.items[i] = sorter.items[sorter.entries[i].item].path;
+		take_sorted(paths, &sorter, count);
 	}
 	free(sorter.inner);
 	free(sorter.last);
@@ -317,16 +364,16 @@ static bool has_comm(const struct profile *profile)
 	return false;
 }
 
-int paths_init(struct paths *paths, const struct labels *labels, uint32_t value_type,
-	       bool with_comm, const uint32_t *inner, const uint32_t *last)
+int paths_init(struct paths *paths, const struct labels *labels,
+	       const struct paths_options *options)
 {
 	int r;
 
 	*paths = (struct paths){.labels = labels,
-				.with_comm = with_comm && has_comm(labels->profile)};
-	r = collect(paths, value_type);
+				.with_comm = options->with_comm && has_comm(labels->profile)};
+	r = collect(paths, options->value_type);
 	if (!r)
-		r = sort_paths(paths, inner, last);
+		r = sort_paths(paths, options);
 	if (r)
 		paths_deinit(paths);
 	return r;

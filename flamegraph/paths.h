@@ -4,6 +4,10 @@
  * in the order of their labels. Neighbours may be alike in their labels, and are then
  * one path to whoever walks them. Sorted once, the tree and the folded lines come
  * out in one pass: what two neighbours share lies at their beginning.
+ *
+ * Who draws nothing of less than `least` need not wait for its order: paths that are alike
+ * in their first elements, as many as are sorted by at once, and together hold less, are
+ * one of them with the value of all.
  */
 #pragma once
 
@@ -32,10 +36,17 @@ static inline uint64_t paths_key(const struct path *path)
 	return (uint64_t)path->comm << 32 | path->stack;
 }
 
-/* `inner` and `last` rank a label by where in a path it stands (they may be the
- * same array). 0 or -ENOMEM (nothing to deinit then). */
-int paths_init(struct paths *paths, const struct labels *labels, uint32_t value_type,
-	       bool with_comm, const uint32_t *inner, const uint32_t *last);
+struct paths_options {
+	uint32_t value_type;
+	bool with_comm;
+	uint64_t least; /* 0: every path is wanted */
+	/* Ranks of a label by where in a path it stands; they may be the same array. */
+	const uint32_t *inner, *last;
+};
+
+/* 0 or -ENOMEM (nothing to deinit then). */
+int paths_init(struct paths *paths, const struct labels *labels,
+	       const struct paths_options *options);
 void paths_deinit(struct paths *paths);
 
 /* One path, root first. */

@@ -64,12 +64,12 @@ static int take_boxes(struct picture *picture, double least_value, size_t *open,
 		struct picture_box box = {.node = i, .begin = next_x[node->depth]};
 
 		if ((double)node->total < least_value) {
-			picture->thin += node->end - i;
-			picture->thin_value = profile_sum(picture->thin_value, node->total);
+			picture->thin++;
 			i = node->end;
 			continue;
 		}
 		box.thin = node->total - node->self;
+		picture->thin += node->thin;
 		if (node->depth)
 			shrink(&picture->boxes.items[open[node->depth - 1]].thin, node->total);
 		next_x[node->depth] = profile_sum(box.begin, node->total);
@@ -81,6 +81,9 @@ static int take_boxes(struct picture *picture, double least_value, size_t *open,
 			return -ENOMEM;
 		i++;
 	}
+	for (size_t i = 0; i < picture->boxes.count; i++)
+		picture->thin_value =
+			profile_sum(picture->thin_value, picture->boxes.items[i].thin);
 	return 0;
 }
 
@@ -95,8 +98,6 @@ static int choose_boxes(struct picture *picture, double least, size_t most)
 	if (!open || !next_x || !picture->number)
 		return -ENOMEM;
 	/* Never above the whole: the root is always drawn. */
-	picture->thin = tree->thin;
-	picture->thin_value = tree->thin_value;
 	while (least < 1 && tree->nodes.count > most && count_boxes(tree, least * all) > most)
 		least = least <= 0 ? 1e-7 : least < 0.8 ? least * 1.25 : 1;
 	return take_boxes(picture, least * all, open, next_x);
@@ -388,7 +389,7 @@ void picture_put_thin(struct strbuf *out, const struct picture *picture)
 		return;
 	strbuf_puts(out, "not drawn: ");
 	text_put_count(out, picture->thin);
-	strbuf_puts(out, picture->thin == 1 ? " box" : " boxes");
+	strbuf_puts(out, picture->thin == 1 ? " branch" : " branches");
 	strbuf_puts(out, " too thin to see, together ");
 	text_put_value(out, picture->thin_value, picture->job->value_unit);
 	strbuf_puts(out, " (");

@@ -69,8 +69,8 @@ struct picture {
 	struct palette palette;
 	VEC(struct picture_box) boxes;
 	uint32_t depth; /* of the highest box */
-	size_t thin; /* nodes left out, */
-	uint64_t thin_value; /* and what they hold */
+	size_t thin; /* branches left out: nodes whose parents are drawn, */
+	uint64_t thin_value; /* and what they hold, with all below */
 	VEC(uint32_t) labels; /* of the boxes but the root, in the order of their first use */
 	uint32_t *number; /* by label of the tree: place in the above + 1; 0: not drawn */
 };
@@ -104,5 +104,5 @@ size_t picture_legend(const struct picture *picture,
 
 /* The text described above. */
 void picture_put_text(struct strbuf *out, const struct picture *picture);
-/* "not drawn: 3 boxes too thin to see, together 50 ns (0.01 %)"; nothing if none is. */
+/* "not drawn: 3 branches too thin to see, together 50 ns (0.01 %)"; nothing if none is. */
 void picture_put_thin(struct strbuf *out, const struct picture *picture);

@@ -52,8 +52,7 @@ static void close_nodes(struct builder *builder, size_t depth)
 				profile_sum(nodes[node->parent].total, node->total);
 		builder->at = node->parent;
 		if (node->total < builder->least && node->depth) {
-			tree->thin++;
-			tree->thin_value = profile_sum(tree->thin_value, node->self);
+			nodes[node->parent].thin++;
 			tree->nodes.count--;
 			continue;
 		}
@@ -63,20 +62,18 @@ static void close_nodes(struct builder *builder, size_t depth)
 	}
 }
 
-/* The value of a path goes to the node of its last element, or to none: `count` thin ones
- * at its end have no node. */
-static void add_value(struct builder *builder, const struct path *path, size_t count)
+/* The value of a path goes to the node of its last element, or is that of a thin child
+ * which has no node. */
+static void add_value(struct builder *builder, const struct path *path, bool thin)
 {
-	struct tree *tree = builder->tree;
-	struct tree_node *node = &tree->nodes.items[builder->at];
+	struct tree_node *node = &builder->tree->nodes.items[builder->at];
 
-	if (!count) {
+	if (!thin) {
 		node->self = profile_sum(node->self, path->value);
 		return;
 	}
 	node->total = profile_sum(node->total, path->value);
-	tree->thin += count;
-	tree->thin_value = profile_sum(tree->thin_value, path->value);
+	node->thin++;
 }
 
 /* What a path shares neither with the one before nor with the one behind it holds its
@@ -107,7 +104,7 @@ static int build(struct builder *builder, const struct paths *paths)
 			r = push_node(builder, path_label(paths, &elements, k));
 		if (r)
 			break;
-		add_value(builder, path, elements.count - made);
+		add_value(builder, path, made < elements.count);
 		if (builder->leaves && hashmap_put(builder->leaves, paths_key(path), builder->at))
 			return -ENOMEM;
 	}
@@ -116,8 +113,23 @@ static int build(struct builder *builder, const struct paths *paths)
 	return r;
 }
 
+/* What was left out is what no node has for its own. */
+static void sum_thin(struct tree *tree)
+{
+	uint64_t self = 0;
+
+	for (size_t i = 0; i < tree->nodes.count; i++) {
+		tree->thin += tree->nodes.items[i].thin;
+		self = profile_sum(self, tree->nodes.items[i].self);
+	}
+	tree->thin_value = tree->nodes.items[0].total - self;
+}
+
 int tree_init(struct tree *tree, const struct profile *profile, const struct tree_options *options)
 {
+	struct paths_options path_options = {.value_type = options->value_type,
+					     .with_comm = !options->without_comm,
+					     .least = options->least};
 	struct builder builder = {.tree = tree,
 				  .least = options->least,
 				  .at = PROFILE_NONE,
@@ -133,13 +145,14 @@ int tree_init(struct tree *tree, const struct profile *profile, const struct tre
 	if (r)
 		return r;
 	rank = labels_rank(&tree->labels);
-	r = rank ? paths_init(&paths, &tree->labels, options->value_type, !options->without_comm,
-			      rank, rank)
-		 : -ENOMEM;
+	path_options.inner = path_options.last = rank;
+	r = rank ? paths_init(&paths, &tree->labels, &path_options) : -ENOMEM;
 	if (!r) {
 		r = build(&builder, &paths);
 		paths_deinit(&paths);
 	}
+	if (!r)
+		sum_thin(tree);
 	vec_free(&builder.next_begin);
 	if (r)
 		tree_deinit(tree);

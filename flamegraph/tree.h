@@ -24,7 +24,7 @@
 struct tree_options {
 	uint32_t value_type;
 	bool without_comm;
-	uint64_t least; /* nodes of a smaller total are left out: see tree.thin; 0: none */
+	uint64_t least; /* nodes of a smaller total are left out, with all below; 0: none */
 	/* Gets for each (comm << 32 | stack) that has a value its node, comm being 0 if
 	 * without_comm; NULL: not wanted. Not together with `least`. */
 	struct hashmap *leaves;
@@ -35,6 +35,7 @@ struct tree_node {
 	uint32_t parent; /* index; PROFILE_NONE: the root */
 	uint32_t depth; /* the root's is 0 */
 	uint32_t end; /* index behind the last descendant */
+	uint32_t thin; /* children that were left out; what follows moves up */
 	uint64_t begin; /* of its box: where the parent's begins, and the siblings before it */
 	uint64_t self; /* value of the samples that end here */
 	uint64_t total; /* self and all descendants */
@@ -44,7 +45,7 @@ struct tree {
 	struct labels labels;
 	VEC(struct tree_node) nodes;
 	uint32_t depth; /* of the deepest node */
-	size_t thin; /* nodes left out, with all below them; what follows moves up, */
+	size_t thin; /* children left out of all nodes, */
 	uint64_t thin_value; /* and what they hold, which their parents' totals have too */
 };
 

@@ -201,7 +201,7 @@ const tests = {
 	},
 	"what was left out is told": async (reader) => {
 		await reader.open(file("crowd"));
-		assert.match(await reader.text("#foot"), /^\s*not drawn: 42,000 boxes too thin to see, together 4\.20 ms \(2\.44 %\)\s*$/);
+		assert.match(await reader.text("#foot"), /^\s*not drawn: 42,000 branches too thin to see, together 4\.20 ms \(2\.44 %\)\s*$/);
 		assert.match(await reader.text("#functions-note"), /; without the 2\.44 % of all that is in boxes too thin to be kept$/);
 		await reader.keys("v");
 		assert.match(await reader.text("#figures"), /^total 172 ms \(100\.0 %\)/);

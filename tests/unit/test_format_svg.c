@@ -139,7 +139,7 @@ START_TEST(thin_boxes_are_told_in_the_foot)
 			       "stack app;main;thin;thinnest 30\n");
 
 	ck_assert_uint_eq(count_of(svg, "<"), count_of(svg, ">"));
-	ck_assert_ptr_nonnull(strstr(svg, "not drawn: 3 boxes too thin to see, together 50 ns"));
+	ck_assert_ptr_nonnull(strstr(svg, "not drawn: 1 branch too thin to see, together 50 ns"));
 	ck_assert_ptr_null(strstr(svg, ">thin"));
 	free(svg);
 	svg = picture_of("value cpu nanoseconds\nstack app;main 1\n");

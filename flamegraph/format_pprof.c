@@ -44,7 +44,7 @@ struct writer {
 
 static uint32_t put_text(struct writer *writer, const char *text, size_t n)
 {
-	uint64_t hash;
+	uint32_t hash;
 	uint32_t id;
 
 	strbuf_clear(&writer->text);
@@ -76,7 +76,7 @@ static uint32_t put_string(struct writer *writer, uint32_t string)
 static bool find_id(struct writer *writer, struct token_cache *cache, const void *key, size_t n,
 		    uint32_t *count, uint32_t *ret)
 {
-	uint64_t hash = token_hash(key, n);
+	uint32_t hash = token_hash(key, n);
 
 	*ret = token_cache_get(cache, hash, key, n);
 	if (*ret != TOKEN_NONE)

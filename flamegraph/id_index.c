@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "daemon/base/huge.h"
+
 #define FIRST_BITS 6
 #define MOST_BITS 32
 
@@ -30,7 +32,7 @@ static int grow(struct id_index *index)
 
 	if (wider.bits > MOST_BITS)
 		return -ENOMEM;
-	wider.slots = calloc((size_t)1 << wider.bits, sizeof(*wider.slots));
+	wider.slots = huge_alloc_zero(sizeof(*wider.slots) << wider.bits);
 	if (!wider.slots)
 		return -ENOMEM;
 	for (size_t i = 0; index->slots && i < (size_t)1 << index->bits; i++) {

@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define BLOCK (256U << 10)
+#define BLOCK (64U << 10)
 #define PEEK (64U << 10)
 #define GZIP_WINDOW (15 + 16) /* zlib: 32 KiB, with gzip's header and trailer */
 

@@ -46,9 +46,9 @@ void input_deinit(struct input *input);
 const char *input_peek(struct input *input, size_t *ret_n);
 /* As input_line(), of which it is the rare part: the line is not in the buffer yet. */
 const char *input_line_read(struct input *input, size_t *ret_n);
-/* The next line without its "\n" or "\r\n"; NULL at the end or on an error. Behind it
- * INPUT_PAD bytes can be read. */
-static inline const char *input_line(struct input *input, size_t *ret_n)
+/* The next line if all of it has been read already: what was handed out before then stays
+ * valid. NULL: perhaps input_line() has more. */
+static inline const char *input_line_ready(struct input *input, size_t *ret_n)
 {
 	const char *line = input->buffer + input->begin, *newline = NULL;
 	size_t n;
@@ -56,12 +56,20 @@ static inline const char *input_line(struct input *input, size_t *ret_n)
 	if (input->begin < input->end)
 		newline = memchr(line, '\n', input->end - input->begin);
 	if (!newline)
-		return input_line_read(input, ret_n);
+		return NULL;
 	n = (size_t)(newline - line);
 	input->begin += n + 1;
 	input->line++;
 	*ret_n = n && line[n - 1] == '\r' ? n - 1 : n;
 	return line;
+}
+/* The next line without its "\n" or "\r\n"; NULL at the end or on an error. Behind it
+ * INPUT_PAD bytes can be read. */
+static inline const char *input_line(struct input *input, size_t *ret_n)
+{
+	const char *line = input_line_ready(input, ret_n);
+
+	return line ? line : input_line_read(input, ret_n);
 }
 /* All that is left; NULL on an error. */
 const char *input_all(struct input *input, size_t *ret_n);

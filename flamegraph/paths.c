@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/base/cleanup.h"
+#include "daemon/base/huge.h"
 #include "flamegraph/profile_internal.h"
 
 struct path_elements path_elements(const struct paths *paths, const struct path *path)
@@ -73,16 +74,10 @@ struct range {
 	size_t depth;
 };
 
-/* A path with where its frames are, so that an element is one look at memory. */
-struct sorted {
-	struct path path;
-	const uint32_t *frames;
-	size_t count;
-};
-
 struct entry {
 	uint64_t key;
-	size_t item; /* index into items */
+	uint32_t item; /* index into the paths */
+	uint32_t stack; /* of that path */
 };
 
 struct sorter {
@@ -92,36 +87,38 @@ struct sorter {
 	const uint32_t *comm_inner, *comm_last; /* ranks of labels */
 	unsigned bits; /* of an element in a key */
 	unsigned elements; /* in a key */
-	struct sorted *items;
 	struct entry *entries, *spare;
 	VEC(struct range) todo;
 };
 
-static uint64_t comm_rank(const struct sorter *sorter, const struct sorted *item)
+static uint64_t comm_rank(const struct sorter *sorter, const struct entry *entry)
 {
-	uint32_t comm = sorter->paths->labels->of_comm[item->path.comm];
+	const struct paths *paths = sorter->paths;
+	uint32_t comm = paths->labels->of_comm[paths->items.items[entry->item].comm];
 
-	return 1 + (item->count ? sorter->comm_inner[comm] : sorter->comm_last[comm]);
+	return 1 + (entry->stack ? sorter->comm_inner[comm] : sorter->comm_last[comm]);
 }
 
 /* The ranks of the elements from `depth` on; zeros where a path has ended: the shorter
  * comes first. */
-static uint64_t key_at(const struct sorter *sorter, const struct sorted *item, size_t depth)
+static uint64_t key_at(const struct sorter *sorter, const struct entry *entry, size_t depth)
 {
 	unsigned left = sorter->elements;
+	size_t at = depth, count;
+	const uint32_t *frames =
+		profile_stack_frames(sorter->paths->labels->profile, entry->stack, &count);
 	uint64_t key = 0;
-	size_t at = depth;
 
 	if (sorter->paths->with_comm && depth) {
 		at--;
 	} else if (sorter->paths->with_comm) {
-		key = comm_rank(sorter, item);
+		key = comm_rank(sorter, entry);
 		left--;
 	}
-	for (; left && at + 1 < item->count; at++, left--)
-		key = key << sorter->bits | sorter->inner[item->frames[at]];
-	if (left && at + 1 == item->count) {
-		key = key << sorter->bits | sorter->last[item->frames[at]];
+	for (; left && at + 1 < count; at++, left--)
+		key = key << sorter->bits | sorter->inner[frames[at]];
+	if (left && at + 1 == count) {
+		key = key << sorter->bits | sorter->last[frames[at]];
 		left--;
 	}
 	return left < sorter->elements ? key << left * sorter->bits : 0;
@@ -172,20 +169,23 @@ static void radix_sort(struct entry *entries, struct entry *spare, size_t count)
 
 static void fill_keys(struct sorter *sorter, const struct range *range)
 {
+	const struct profile *profile = sorter->paths->labels->profile;
 	struct entry *entries = sorter->entries + range->begin;
 	size_t count = range->end - range->begin;
 
 	for (size_t i = 0; i < count; i++) {
-		const struct sorted *ahead;
-
 		if (i + ENDS_AHEAD < count)
-			__builtin_prefetch(&sorter->items[entries[i + ENDS_AHEAD].item]);
+			__builtin_prefetch(
+				&profile->stack_ends.items[entries[i + ENDS_AHEAD].stack]);
 		if (i + FRAMES_AHEAD < count) {
-			ahead = &sorter->items[entries[i + FRAMES_AHEAD].item];
-			if (ahead->count > range->depth)
-				__builtin_prefetch(ahead->frames + range->depth);
+			size_t ahead_n;
+			const uint32_t *ahead = profile_stack_frames(
+				profile, entries[i + FRAMES_AHEAD].stack, &ahead_n);
+
+			if (ahead_n > range->depth)
+				__builtin_prefetch(ahead + range->depth);
 		}
-		entries[i].key = key_at(sorter, &sorter->items[entries[i].item], range->depth);
+		entries[i].key = key_at(sorter, &entries[i], range->depth);
 	}
 }
 
@@ -194,16 +194,16 @@ static void fill_keys(struct sorter *sorter, const struct range *range)
 static bool join_thin(struct sorter *sorter, const struct range *alike)
 {
 	const struct entry *entries = sorter->entries;
-	struct path *path = &sorter->items[entries[alike->begin].item].path;
+	struct path *paths = sorter->paths->items.items;
 	uint64_t value = 0;
 
 	for (size_t i = alike->begin; i < alike->end && value < sorter->least; i++)
-		value = profile_sum(value, sorter->items[entries[i].item].path.value);
+		value = profile_sum(value, paths[entries[i].item].value);
 	if (value >= sorter->least)
 		return false;
 	for (size_t i = alike->begin; i < alike->end; i++)
-		sorter->items[entries[i].item].path.value = 0;
-	path->value = value;
+		paths[entries[i].item].value = 0;
+	paths[entries[alike->begin].item].value = value;
 	return true;
 }
 
@@ -270,17 +270,31 @@ static void set_ranks(struct sorter *sorter, const struct paths_options *options
 }
 
 /* The paths in their order, without those that have become part of another. */
-static void take_sorted(struct paths *paths, const struct sorter *sorter, size_t count)
+static int take_sorted(struct paths *paths, const struct sorter *sorter)
 {
-	paths->items.count = 0;
+	const struct path *from = paths->items.items;
+	size_t count = paths->items.count, kept = 0;
+	struct path *sorted;
+
+	for (size_t i = 0; i < count; i++)
+		kept += from[i].value != 0;
+	sorted = huge_alloc((kept + 1) * sizeof(*sorted));
+	if (!sorted)
+		return -ENOMEM;
+	kept = 0;
 	for (size_t i = 0; i < count; i++) {
-		const struct path *path = &sorter->items[sorter->entries[i].item].path;
+		const struct path *path = &from[sorter->entries[i].item];
 
 		if (i + ENDS_AHEAD < count)
-			__builtin_prefetch(&sorter->items[sorter->entries[i + ENDS_AHEAD].item]);
+			__builtin_prefetch(&from[sorter->entries[i + ENDS_AHEAD].item]);
 		if (path->value)
-			paths->items.items[paths->items.count++] = *path;
+			sorted[kept++] = *path;
 	}
+	free(paths->items.items);
+	paths->items.items = sorted;
+	paths->items.count = kept;
+	paths->items.capacity = kept + 1;
+	return 0;
 }
 
 static int sort_paths(struct paths *paths, const struct paths_options *options)
@@ -293,44 +307,68 @@ static int sort_paths(struct paths *paths, const struct paths_options *options)
 		.last = malloc((frames + 1) * sizeof(*sorter.last)),
 		.comm_inner = options->inner,
 		.comm_last = options->last,
-		.items = malloc((count + 1) * sizeof(*sorter.items)),
-		.entries = malloc((count + 1) * sizeof(*sorter.entries)),
-		.spare = malloc((count + 1) * sizeof(*sorter.spare)),
+		.entries = huge_alloc((count + 1) * sizeof(*sorter.entries)),
+		.spare = huge_alloc((count + 1) * sizeof(*sorter.spare)),
 	};
 	int r = -ENOMEM;
 
-	if (sorter.inner && sorter.last && sorter.items && sorter.entries && sorter.spare) {
+	if (sorter.inner && sorter.last && sorter.entries && sorter.spare) {
 		set_ranks(&sorter, options);
-		for (size_t i = 0; i < count; i++) {
-			struct sorted *item = &sorter.items[i];
-
-			item->path = paths->items.items[i];
-			item->frames = profile_stack_frames(paths->labels->profile,
-							    item->path.stack, &item->count);
-			sorter.entries[i].item = i;
-		}
+		for (size_t i = 0; i < count; i++)
+			sorter.entries[i] =
+				(struct entry){.item = (uint32_t)i,
+					       .stack = paths->items.items[i].stack};
 		r = sort_all(&sorter, count);
-		take_sorted(paths, &sorter, count);
+		if (!r)
+			r = take_sorted(paths, &sorter);
 	}
 	free(sorter.inner);
 	free(sorter.last);
-	free(sorter.items);
 	free(sorter.entries);
 	free(sorter.spare);
 	vec_free(&sorter.todo);
 	return r;
 }
 
+/* Of a file of stacks, each once, the samples' stacks are in the order of their ids. */
+static bool each_stack_once(const struct profile *profile)
+{
+	const struct profile_sample *samples = profile->samples.items;
+
+	for (size_t i = 1; i < profile->samples.count; i++) {
+		if (samples[i].stack <= samples[i - 1].stack)
+			return false;
+	}
+	return true;
+}
+
+static int collect_all(struct paths *paths, uint32_t value_type)
+{
+	const struct profile *profile = paths->labels->profile;
+
+	if (vec_reserve_huge(&paths->items, profile->samples.count))
+		return -ENOMEM;
+	for (size_t i = 0; i < profile->samples.count; i++) {
+		const struct profile_sample *sample = &profile->samples.items[i];
+		uint64_t value = profile->values.items[i * profile->value_type_count + value_type];
+
+		if (value)
+			paths->items.items[paths->items.count++] = (struct path){
+				paths->with_comm ? sample->comm : 0, sample->stack, value};
+	}
+	return 0;
+}
+
 /* Paths of one stack hang on a chain: `head` by stack, `next` by path. Most have one
  * thread's name only; of those with many the newest are looked at, so that no input
  * makes this quadratic. What is left double is summed by who walks the sorted paths. */
-static int collect(struct paths *paths, uint32_t value_type)
+static int collect_alike(struct paths *paths, uint32_t value_type)
 {
 	const struct profile *profile = paths->labels->profile;
-	_cleanup_free_ uint32_t *head = malloc((profile->stack_ends.count + 1) * sizeof(*head));
-	_cleanup_free_ uint32_t *next = malloc((profile->samples.count + 1) * sizeof(*next));
+	_cleanup_free_ uint32_t *head = huge_alloc((profile->stack_ends.count + 1) * sizeof(*head));
+	_cleanup_free_ uint32_t *next = huge_alloc((profile->samples.count + 1) * sizeof(*next));
 
-	if (!head || !next || vec_reserve(&paths->items, profile->samples.count))
+	if (!head || !next || vec_reserve_huge(&paths->items, profile->samples.count))
 		return -ENOMEM;
 	memset(head, 0xff, profile->stack_ends.count * sizeof(*head));
 	for (size_t i = 0; i < profile->samples.count; i++) {
@@ -371,7 +409,8 @@ int paths_init(struct paths *paths, const struct labels *labels,
 
 	*paths = (struct paths){.labels = labels,
 				.with_comm = options->with_comm && has_comm(labels->profile)};
-	r = collect(paths, options->value_type);
+	r = each_stack_once(labels->profile) ? collect_all(paths, options->value_type)
+					     : collect_alike(paths, options->value_type);
 	if (!r)
 		r = sort_paths(paths, options);
 	if (r)

@@ -140,39 +140,42 @@ static bool stack_equal(const struct profile *profile, uint32_t stack, const uin
 	return have_count == count && !memcmp(have, frames, count * sizeof(*frames));
 }
 
-static uint32_t stack_hash(const uint32_t *frames, size_t count)
+uint32_t profile_stack_hash(const struct profile *profile, const uint32_t *frames, size_t count)
 {
-	return (uint32_t)XXH3_64bits(frames, count * sizeof(*frames));
-}
-
-void profile_stack_prefetch(const struct profile *profile, const uint32_t *frames, size_t count)
-{
+	uint32_t hash = (uint32_t)XXH3_64bits(frames, count * sizeof(*frames));
 	const struct id_index *index = &profile->stack_index;
 
 	if (index->slots)
-		__builtin_prefetch(&index->slots[id_index_begin(index, stack_hash(frames, count))]);
+		__builtin_prefetch(&index->slots[id_index_begin(index, hash)]);
+	return hash;
 }
 
 uint32_t profile_stack(struct profile *profile, const uint32_t *frames, size_t count)
 {
-	size_t begin = profile->stack_frames.count, at;
-	uint32_t hash, found;
-
-	if (!count)
-		return 0;
 	for (size_t i = 0; i < count; i++) {
 		if (frames[i] >= profile->frames.count)
 			return PROFILE_NONE;
 	}
-	hash = stack_hash(frames, count);
+	return profile_stack_hashed(profile, profile_stack_hash(profile, frames, count), frames,
+				    count);
+}
+
+uint32_t profile_stack_hashed(struct profile *profile, uint32_t hash, const uint32_t *frames,
+			      size_t count)
+{
+	size_t begin = profile->stack_frames.count, at;
+	uint32_t found;
+
+	if (!count)
+		return 0;
 	at = id_index_begin(&profile->stack_index, hash);
 	while ((found = id_index_next(&profile->stack_index, hash, &at)) != ID_INDEX_NONE) {
 		if (stack_equal(profile, found, frames, count))
 			return found;
 	}
 	if (profile->stack_ends.count >= PROFILE_NONE - 1 || count > SIZE_MAX / 8 - begin ||
-	    vec_reserve(&profile->stack_frames, begin + count) ||
-	    vec_reserve(&profile->stack_ends, profile->stack_ends.count + 1) ||
+	    vec_reserve_huge(&profile->stack_frames, begin + count) ||
+	    vec_reserve_huge(&profile->stack_ends, profile->stack_ends.count + 1) ||
 	    id_index_put(&profile->stack_index, hash, (uint32_t)profile->stack_ends.count))
 		return PROFILE_NONE;
 	memcpy(profile->stack_frames.items + begin, frames, count * sizeof(*frames));
@@ -224,8 +227,8 @@ int profile_append_sample(struct profile *profile, const struct profile_sample *
 		return -EINVAL;
 	if (at >= PROFILE_NONE - 1)
 		return -E2BIG;
-	if (vec_reserve(&profile->samples, at + 1) ||
-	    vec_reserve(&profile->values, (at + 1) * width))
+	if (vec_reserve_huge(&profile->samples, at + 1) ||
+	    vec_reserve_huge(&profile->values, (at + 1) * width))
 		return -ENOMEM;
 	profile->samples.items[profile->samples.count++] = *sample;
 	for (size_t i = 0; i < width; i++)

@@ -144,8 +144,6 @@ static inline const char *profile_text(const struct profile *profile, uint32_t s
 uint32_t profile_frame(struct profile *profile, const struct profile_frame *frame);
 /* `frames` from the root to the leaf. */
 uint32_t profile_stack(struct profile *profile, const uint32_t *frames, size_t count);
-/* Some hundred nanoseconds before profile_stack(): what it will look at comes nearer. */
-void profile_stack_prefetch(const struct profile *profile, const uint32_t *frames, size_t count);
 /* The frames of a stack, root first; NULL and 0 for the empty one. */
 const uint32_t *profile_stack_frames(const struct profile *profile, uint32_t stack,
 				     size_t *ret_count);

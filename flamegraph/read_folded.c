@@ -20,30 +20,40 @@
 #include "daemon/base/cleanup.h"
 #include "flamegraph/import.h"
 #include "flamegraph/input.h"
-#include "flamegraph/scan.h"
-#include "flamegraph/token_cache.h"
+#include "flamegraph/sample_queue.h"
+#include "flamegraph/token_batch.h"
 
 #define HEAD_LINES 100
 #define COLUMNS_MAX 2
+/* A batch of lines, looked up together: enough for memory to answer meanwhile, and few
+ * enough for what it answers to stay near. */
+#define BATCH_LINES 32
+#define BATCH_TOKENS 256
 
-struct element {
-	size_t end; /* offset behind it in the line */
-	uint64_t hash;
+/* A line whose frames are not known yet. */
+struct waiting {
+	size_t common; /* elements that it shares with the line before */
+	size_t tokens_end; /* of its others in the batch's */
+	uint64_t values[COLUMNS_MAX];
 };
 
 struct folded {
 	struct profile *profile;
-	struct token_cache tokens; /* text of an element -> frame */
+	const struct token_ways *ways;
+	struct token_cache cache; /* text of an element -> frame */
 	struct malformed malformed;
 	unsigned columns;
 	uint64_t scale; /* 1, or a million once a fraction was seen */
-	VEC(char) last; /* the stack of the last line */
-	VEC(struct element) elements; /* of it */
-	VEC(uint32_t) frames; /* theirs */
-	/* A sample is added when the next line is read: until then its place in the profile's
-	 * index of stacks has come nearer. */
-	VEC(uint32_t) pending; /* its frames; none: there is no sample */
-	uint64_t pending_values[COLUMNS_MAX];
+	const char *stack; /* of the last line: where it was read, or in `kept` */
+	size_t stack_n;
+	VEC(uint32_t) ends; /* where its elements end */
+	VEC(char) kept;
+	struct waiting lines[BATCH_LINES];
+	size_t line_count;
+	VEC(struct token) tokens; /* elements of these lines, but for what they share */
+	VEC(uint32_t) ids; /* theirs */
+	VEC(uint32_t) frames; /* of the last line that is known */
+	struct sample_queue samples;
 };
 
 static size_t trim(const char *line, size_t n)
@@ -53,12 +63,28 @@ static size_t trim(const char *line, size_t n)
 	return n;
 }
 
+#define DIGITS_MAX 18 /* no number of so many is too large */
+
 /* Takes a number off the end of line[0..*n), with the blanks before it. */
 static bool take_number(const char *line, size_t *n, struct import_number *ret)
 {
 	size_t end = trim(line, *n), begin = end;
+	uint64_t value = 0, place = 1;
 
-	while (begin && line[begin - 1] != ' ' && line[begin - 1] != '\t')
+	/* The usual: digits. */
+	for (; begin && end - begin <= DIGITS_MAX; begin--, place *= 10) {
+		unsigned digit = (unsigned char)line[begin - 1] - (unsigned)'0';
+
+		if (digit > 9)
+			break;
+		value += digit * place;
+	}
+	if (begin && begin < end && (line[begin - 1] == ' ' || line[begin - 1] == '\t')) {
+		*ret = (struct import_number){.whole = value};
+		*n = trim(line, begin);
+		return true;
+	}
+	for (begin = end; begin && line[begin - 1] != ' ' && line[begin - 1] != '\t';)
 		begin--;
 	if (!begin || !import_number(line + begin, end - begin, ret))
 		return false;
@@ -100,149 +126,140 @@ bool format_folded_recognises(const char *head, size_t n)
 	return count_columns(head, n) > 0;
 }
 
-/* Of a text that is not among the tokens; apart, so that the loop over those that are stays
- * small. PROFILE_NONE: no memory. */
-static __attribute__((noinline)) uint32_t new_frame(struct folded *folded, uint64_t hash,
-						    const char *text, size_t n)
+/* Of a text that was not there when the batch was looked up. PROFILE_NONE: no memory. */
+static uint32_t new_frame(struct folded *folded, const struct token *token)
 {
+	uint32_t id = token_cache_get(&folded->cache, token->hash, token->text, token->length);
 	struct profile_frame frame = {0};
-	size_t name_n = n;
-	uint32_t id;
+	size_t name_n = token->length;
 
-	frame.kind = import_kind(text, &name_n);
-	frame.name = profile_string_n(folded->profile, text, name_n);
+	if (id != TOKEN_NONE)
+		return id;
+	frame.kind = import_kind(token->text, &name_n);
+	frame.name = profile_string_n(folded->profile, token->text, name_n);
 	id = profile_frame(folded->profile, &frame);
-	if (id == PROFILE_NONE || token_cache_put(&folded->tokens, hash, text, n, id))
+	if (id == PROFILE_NONE ||
+	    token_cache_put(&folded->cache, token->hash, token->text, token->length, id))
 		return PROFILE_NONE;
 	return id;
+}
+
+static int resolve_line(struct folded *folded, const struct waiting *line, size_t tokens_begin)
+{
+	struct profile_sample sample = {.process = PROFILE_NONE};
+	size_t count = line->tokens_end - tokens_begin;
+	uint32_t *frames;
+
+	if (vec_reserve(&folded->frames, line->common + count))
+		return -ENOMEM;
+	frames = folded->frames.items + line->common;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t id = folded->ids.items[tokens_begin + i];
+
+		if (id == TOKEN_NONE)
+			id = new_frame(folded, &folded->tokens.items[tokens_begin + i]);
+		if (id == PROFILE_NONE)
+			return -ENOMEM;
+		frames[i] = id;
+	}
+	return sample_queue_add(&folded->samples, folded->frames.items, line->common + count,
+				&sample, line->values);
+}
+
+/* Looks up what waits. Before more is read: the lines are then no longer where they are. */
+static int flush(struct folded *folded)
+{
+	size_t tokens_begin = 0;
+	int r = vec_reserve(&folded->ids, folded->tokens.count);
+
+	if (!r)
+		r = vec_reserve(&folded->kept, folded->stack_n + INPUT_PAD);
+	if (r)
+		return r;
+	folded->ways->find(&folded->cache, folded->tokens.items, folded->tokens.count,
+			   folded->ids.items);
+	for (size_t i = 0; !r && i < folded->line_count; i++) {
+		r = resolve_line(folded, &folded->lines[i], tokens_begin);
+		tokens_begin = folded->lines[i].tokens_end;
+	}
+	folded->line_count = 0;
+	vec_clear(&folded->tokens);
+	if (folded->stack_n && folded->stack != folded->kept.items)
+		memcpy(folded->kept.items, folded->stack, folded->stack_n);
+	folded->stack = folded->kept.items;
+	return r;
 }
 
 /* How many elements of the last line this one begins with. */
 static size_t common_elements(const struct folded *folded, const char *stack, size_t n)
 {
-	const char *last = folded->last.items;
-	size_t shorter = n < folded->last.count ? n : folded->last.count, same = 0, count = 0;
+	_Static_assert(INPUT_PAD >= sizeof(uint64_t), "the last word ends behind the line");
+	size_t shorter = n < folded->stack_n ? n : folded->stack_n, same, count = 0;
 
-	while (same + 8 <= shorter && !memcmp(last + same, stack + same, 8))
-		same += 8;
-	while (same < shorter && last[same] == stack[same])
-		same++;
-	while (count < folded->elements.count && folded->elements.items[count].end < same)
+	for (same = 0; same < shorter; same += sizeof(uint64_t)) {
+		uint64_t differ = token_load(folded->stack + same) ^ token_load(stack + same);
+
+		if (differ) {
+			same += (size_t)__builtin_ctzll(differ) / 8;
+			break;
+		}
+	}
+	if (same > shorter)
+		same = shorter;
+	while (count < folded->ends.count && folded->ends.items[count] < same)
 		count++;
 	return count;
 }
 
-/* Room for one block's elements, and those that put_ends() writes in vain. */
-#define BLOCK_ELEMENTS (SCAN_BLOCK + 4)
-
-/* Element ends by the bits of a block that begins at `at`. Four are written whether there
- * are so many or not: a block has two or three, and how many cannot be foretold. */
-static struct element *put_ends(struct element *to, uint64_t found, size_t at)
-{
-	struct element *end = to + __builtin_popcountll(found);
-
-	do {
-		for (unsigned i = 0; i < 4; i++) {
-			to[i].end = at + (size_t)__builtin_ctzll(found | 1ULL << 63);
-			found &= found - 1;
-		}
-		to += 4;
-	} while (to < end);
-	return end;
-}
-
-/* The elements of a stack's text from the common ones on, with their hashes. The table
- * of tokens comes nearer meanwhile. Behind the text INPUT_PAD bytes can be read. -E2BIG:
- * too many. */
+/* Divides a line's stack into elements, those that it shares with the last one's apart.
+ * -E2BIG: too many. */
 static int split(struct folded *folded, const char *stack, size_t n, size_t common)
 {
-	_Static_assert(INPUT_PAD >= SCAN_BLOCK, "the last block ends behind the line");
-	struct element *elements = folded->elements.items, *end;
-	size_t begin = common && elements ? elements[common - 1].end + 1 : 0;
+	_Static_assert(INPUT_PAD >= TOKEN_PAD, "what is read behind a token is there");
+	uint32_t begin = common ? folded->ends.items[common - 1] + 1 : 0;
+	struct token *tokens;
+	size_t count;
 
-	folded->elements.count = common;
-	for (size_t at = begin; at < n; at += SCAN_BLOCK) {
-		uint64_t found = scan_block(stack + at, ';');
-
-		if (n - at < SCAN_BLOCK)
-			found &= (1ULL << (n - at)) - 1;
-		if (vec_reserve(&folded->elements, folded->elements.count + BLOCK_ELEMENTS))
-			return -ENOMEM;
-		elements = folded->elements.items;
-		end = put_ends(elements + folded->elements.count, found, at);
-		folded->elements.count = (size_t)(end - elements);
-		if (folded->elements.count >= IMPORT_DEPTH_MAX)
-			return -E2BIG;
-	}
-	if (vec_push(&folded->elements, (struct element){.end = n}))
+	if (vec_reserve(&folded->ends, common + (n - begin) + TOKEN_ENDS_SLACK))
 		return -ENOMEM;
-	end = folded->elements.items + folded->elements.count;
-	for (elements = folded->elements.items + common; elements < end; elements++) {
-		elements->hash = token_hash(stack + begin, elements->end - begin);
-		token_cache_prefetch(&folded->tokens, elements->hash);
-		begin = elements->end + 1;
-	}
-	return 0;
-}
+	count = folded->ways->ends(stack, begin, n, ';', folded->ends.items + common);
+	folded->ends.count = common + count;
+	if (folded->ends.count > IMPORT_DEPTH_MAX)
+		return -E2BIG;
+	if (vec_reserve(&folded->tokens, folded->tokens.count + count))
+		return -ENOMEM;
+	tokens = folded->tokens.items + folded->tokens.count;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t end = folded->ends.items[common + i];
 
-/* The frames of a stack's text into folded->frames. -E2BIG: too many. */
-static int find_frames(struct folded *folded, const char *stack, size_t n)
-{
-	size_t common = common_elements(folded, stack, n), begin;
-	const struct element *elements;
-	uint32_t *frames;
-	int r = split(folded, stack, n, common);
-
-	if (!r)
-		r = vec_reserve(&folded->frames, folded->elements.count);
-	if (r)
-		return r;
-	elements = folded->elements.items;
-	for (size_t i = common; i < folded->elements.count; i++)
-		token_cache_prefetch_key(&folded->tokens, elements[i].hash);
-	frames = folded->frames.items;
-	begin = common ? elements[common - 1].end + 1 : 0;
-	for (size_t i = common; i < folded->elements.count; i++) {
-		size_t end = elements[i].end, length = end - begin;
-		uint64_t hash = elements[i].hash;
-		uint32_t id = token_cache_get(&folded->tokens, hash, stack + begin, length);
-
-		if (id == TOKEN_NONE)
-			id = new_frame(folded, hash, stack + begin, length);
-		if (id == PROFILE_NONE)
-			return -ENOMEM;
-		frames[i] = id;
+		tokens[i].text = stack + begin;
+		tokens[i].length = end - begin;
 		begin = end + 1;
 	}
-	if (vec_reserve(&folded->last, n))
-		return -ENOMEM;
-	folded->frames.count = folded->elements.count;
-	memcpy(folded->last.items, stack, n);
-	folded->last.count = n;
+	folded->ways->hash(&folded->cache, tokens, count);
+	folded->tokens.count += count;
 	return 0;
 }
 
-static int add_pending(struct folded *folded)
+static int add_line(struct folded *folded, const char *stack, size_t n, const uint64_t *values)
 {
-	struct profile_sample sample = {.process = PROFILE_NONE};
-	size_t count = folded->pending.count;
+	size_t common = common_elements(folded, stack, n);
+	struct waiting *line = &folded->lines[folded->line_count];
+	int r = split(folded, stack, n, common);
 
-	folded->pending.count = 0;
-	return count ? import_add_sample(folded->profile, folded->pending.items, count, &sample,
-					 folded->pending_values)
-		     : 0;
-}
-
-static int set_pending(struct folded *folded, const uint64_t *values)
-{
-	size_t size = folded->frames.count * sizeof(*folded->frames.items);
-
-	profile_stack_prefetch(folded->profile, folded->frames.items, folded->frames.count);
-	if (vec_reserve(&folded->pending, folded->frames.count))
-		return -ENOMEM;
-	memcpy(folded->pending.items, folded->frames.items, size);
-	folded->pending.count = folded->frames.count;
-	memcpy(folded->pending_values, values, sizeof(folded->pending_values));
+	/* The next one shares nothing with a line that is not there. */
+	folded->stack = stack;
+	folded->stack_n = r ? 0 : n;
+	if (r) {
+		vec_clear(&folded->ends);
+		return r;
+	}
+	line->common = common;
+	line->tokens_end = folded->tokens.count;
+	memcpy(line->values, values, sizeof(line->values));
+	folded->line_count++;
+	if (folded->line_count == BATCH_LINES || folded->tokens.count >= BATCH_TOKENS)
+		return flush(folded);
 	return 0;
 }
 
@@ -263,9 +280,12 @@ static int rescale(struct folded *folded)
 {
 	struct profile *profile = folded->profile;
 	uint32_t unit = profile_string(profile, "millionths");
+	int r = unit == PROFILE_NONE ? -ENOMEM : flush(folded);
 
-	if (unit == PROFILE_NONE)
-		return -ENOMEM;
+	if (!r)
+		r = sample_queue_flush(&folded->samples);
+	if (r)
+		return r;
 	folded->scale = IMPORT_MILLION;
 	for (uint32_t i = 0; i < profile->value_type_count; i++)
 		profile->value_types[i].unit = unit;
@@ -295,7 +315,7 @@ static int read_line(struct folded *folded, const char *line, size_t n, uint64_t
 	struct import_number columns[COLUMNS_MAX] = {0};
 	uint64_t values[COLUMNS_MAX] = {0};
 	const char *bad;
-	int r;
+	int r = 0;
 
 	if (is_remark(line, n))
 		return 0;
@@ -304,23 +324,19 @@ static int read_line(struct folded *folded, const char *line, size_t n, uint64_t
 		malformed_add(&folded->malformed, number, bad);
 		return 0;
 	}
-	r = find_frames(folded, line, n);
-	if (r == -E2BIG) {
-		folded->last.count = folded->elements.count = 0;
-		malformed_add(&folded->malformed, number, "its stack is too deep");
-		return 0;
-	}
-	if (!r)
-		r = add_pending(folded);
 	for (unsigned i = 0; !r && i < folded->columns; i++) {
 		if (columns[i].millionths && folded->scale == 1)
 			r = rescale(folded);
 	}
-	if (r)
-		return r;
 	for (unsigned i = 0; i < folded->columns; i++)
 		values[i] = scaled(folded, &columns[i]);
-	return set_pending(folded, values);
+	if (!r)
+		r = add_line(folded, line, n, values);
+	if (r == -E2BIG) {
+		malformed_add(&folded->malformed, number, "its stack is too deep");
+		return 0;
+	}
+	return r;
 }
 
 static int add_value_types(struct folded *folded)
@@ -340,7 +356,10 @@ static int add_value_types(struct folded *folded)
 int format_folded_read(struct input *input, const struct format_read_options *options,
 		       struct profile *profile)
 {
-	struct folded folded = {.profile = profile, .scale = 1};
+	struct folded folded = {.profile = profile,
+				.ways = token_ways(),
+				.scale = 1,
+				.samples = {.profile = profile}};
 	const char *line;
 	size_t n;
 	int r;
@@ -351,16 +370,26 @@ int format_folded_read(struct input *input, const struct format_read_options *op
 	if (!folded.columns)
 		folded.columns = 1; /* asked for by name: the lines will say what is wrong */
 	r = add_value_types(&folded);
-	while (!r && (line = input_line(input, &n)))
+	while (!r) {
+		line = input_line_ready(input, &n);
+		if (!line) {
+			r = flush(&folded);
+			line = r ? NULL : input_line(input, &n);
+		}
+		if (!line)
+			break;
 		r = read_line(&folded, line, n, input->line);
+	}
 	if (!r)
-		r = add_pending(&folded);
+		r = sample_queue_flush(&folded.samples);
 	if (!r)
 		r = malformed_report(&folded.malformed, "line", profile);
-	token_cache_deinit(&folded.tokens);
-	vec_free(&folded.last);
-	vec_free(&folded.elements);
+	token_cache_deinit(&folded.cache);
+	vec_free(&folded.ends);
+	vec_free(&folded.kept);
+	vec_free(&folded.tokens);
+	vec_free(&folded.ids);
 	vec_free(&folded.frames);
-	vec_free(&folded.pending);
+	sample_queue_deinit(&folded.samples);
 	return r;
 }

@@ -422,7 +422,7 @@ static size_t skip_address(const char *text, size_t n, bool second)
 /* 0, -ENOMEM, or -EBADMSG: it is no line of a stack. */
 static int on_frame(struct perf *perf, const char *text, size_t n)
 {
-	uint64_t hash;
+	uint32_t hash;
 	struct perf_line line;
 	uint32_t token;
 	size_t at;

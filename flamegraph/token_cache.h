@@ -4,7 +4,8 @@
  * millions of lines has thousands of different names; each is looked at once.
  *
  * It is a cache: above TOKEN_CACHE_MAX bytes of keys it forgets all and begins anew.
- * Zero-initialised is empty and ready.
+ * Zero-initialised is empty and ready. Which hash it is given is the caller's choice, the
+ * same for all its keys: token_hash(), or token_batch.h's.
  */
 #pragma once
 
@@ -18,9 +19,12 @@
 #define TOKEN_CACHE_MAX (64U << 20)
 #define TOKEN_NONE UINT32_MAX
 
-/* Small, so that the table stays near the processor: the key lies with its id. */
+#define TOKEN_PAD 64 /* bytes behind a key that may be looked at, whatever they are */
+
+/* Small, so that the table stays near the processor: the key lies with its id. Slots are
+ * in the order of the hashes, so that growing needs no key. */
 struct token_slot {
-	uint32_t tag; /* upper half of the hash */
+	uint32_t hash;
 	uint32_t record; /* its offset + 1; 0: free */
 };
 
@@ -32,7 +36,7 @@ struct token_record {
 
 struct token_cache {
 	struct token_slot *slots;
-	size_t capacity; /* 0 or a power of two */
+	unsigned bits; /* 1 << bits slots, if there are any */
 	size_t count;
 	VEC(char) bytes;
 };
@@ -89,8 +93,7 @@ static inline uint64_t token_fold(uint64_t a, uint64_t b)
 #define TOKEN_MIX_2 0xbf58476d1ce4e5b9ULL
 #define TOKEN_MIX_3 0x94d049bb133111ebULL
 
-/* To be asked once and handed to the functions below. */
-static inline uint64_t token_hash(const char *bytes, size_t n)
+static inline uint64_t token_hash_wide(const char *bytes, size_t n)
 {
 	uint64_t state = n * TOKEN_MIX_3;
 	struct token_words words;
@@ -111,19 +114,15 @@ static inline uint64_t token_hash(const char *bytes, size_t n)
 	return token_fold(state ^ words.at[2] ^ TOKEN_MIX_3, words.at[3] ^ TOKEN_MIX_1);
 }
 
-/* Before token_cache_get(), when there is something else to do meanwhile. */
-static inline void token_cache_prefetch(const struct token_cache *cache, uint64_t hash)
+/* To be asked once and handed to the functions below. */
+static inline uint32_t token_hash(const char *bytes, size_t n)
 {
-	if (cache->capacity)
-		__builtin_prefetch(&cache->slots[hash & (cache->capacity - 1)]);
+	return (uint32_t)(token_hash_wide(bytes, n) >> 32);
 }
 
-/* After token_cache_prefetch(), when the slot has come: the key that is probably it. */
-static inline void token_cache_prefetch_key(const struct token_cache *cache, uint64_t hash)
+static inline size_t token_home(uint32_t hash, unsigned bits)
 {
-	if (cache->capacity)
-		__builtin_prefetch(cache->bytes.items +
-				   cache->slots[hash & (cache->capacity - 1)].record);
+	return (size_t)((uint64_t)hash << bits >> 32);
 }
 
 static inline bool token_equal(const char *a, const char *b, size_t n)
@@ -147,18 +146,18 @@ static inline bool token_equal(const char *a, const char *b, size_t n)
 }
 
 /* TOKEN_NONE: not known. */
-static inline uint32_t token_cache_get(const struct token_cache *cache, uint64_t hash,
+static inline uint32_t token_cache_get(const struct token_cache *cache, uint32_t hash,
 				       const char *bytes, size_t n)
 {
-	size_t mask = cache->capacity - 1;
+	size_t mask = ((size_t)1 << cache->bits) - 1;
 
-	if (!cache->capacity)
+	if (!cache->slots)
 		return TOKEN_NONE;
-	for (size_t i = hash & mask; cache->slots[i].record; i = (i + 1) & mask) {
+	for (size_t i = token_home(hash, cache->bits); cache->slots[i].record; i = (i + 1) & mask) {
 		const char *at = cache->bytes.items + cache->slots[i].record - 1;
 		struct token_record record;
 
-		if (cache->slots[i].tag != hash >> 32)
+		if (cache->slots[i].hash != hash)
 			continue;
 		memcpy(&record, at, sizeof(record));
 		if (record.length == n && token_equal(at + sizeof(record), bytes, n))
@@ -168,5 +167,5 @@ static inline uint32_t token_cache_get(const struct token_cache *cache, uint64_t
 }
 
 /* Of bytes that are not there. 0 or -ENOMEM (the cache is unchanged then). */
-int token_cache_put(struct token_cache *cache, uint64_t hash, const char *bytes, size_t n,
+int token_cache_put(struct token_cache *cache, uint32_t hash, const char *bytes, size_t n,
 		    uint32_t id);

@@ -41,6 +41,23 @@ void *vec_grow_(void *items, size_t *capacity, size_t want, size_t size);
 		r_;                                                                                \
 	})
 
+/* Likewise for one that may come to many megabytes: see huge.h. */
+void *vec_grow_huge_(void *items, size_t *capacity, size_t count, size_t want, size_t size);
+#define vec_reserve_huge(vec, want)                                                                \
+	({                                                                                         \
+		int r_ = 0;                                                                        \
+		if ((size_t)(want) > (vec)->capacity || !(vec)->items) {                           \
+			void *moved_ =                                                             \
+				vec_grow_huge_((vec)->items, &(vec)->capacity, (vec)->count,       \
+					       (want), sizeof(*(vec)->items));                     \
+			if (moved_)                                                                \
+				(vec)->items = moved_;                                             \
+			else                                                                       \
+				r_ = -ENOMEM;                                                      \
+		}                                                                                  \
+		r_;                                                                                \
+	})
+
 #define vec_push(vec, ...)                                                                         \
 	({                                                                                         \
 		int p_ = vec_reserve(vec, (vec)->count + 1);                                       \

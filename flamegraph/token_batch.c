@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "flamegraph/token_batch.h"
+
+#include "flamegraph/scan.h"
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define HAVE_WIDE
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Ends by the bits of a block that begins at `at`. Four are written whether there are so
+ * many or not: a block has two or three, and how many cannot be foretold. */
+INLINE uint32_t *put_ends(uint32_t *to, uint64_t found, size_t at)
+{
+	uint32_t *end = to + __builtin_popcountll(found);
+
+	do {
+		for (unsigned i = 0; i < 4; i++) {
+			to[i] = (uint32_t)at + (uint32_t)__builtin_ctzll(found | 1ULL << 63);
+			found &= found - 1;
+		}
+		to += 4;
+	} while (to < end);
+	return end;
+}
+
+typedef uint64_t scan_way(const char *block, char c);
+typedef bool equal_way(const char *a, const char *b, size_t n);
+
+INLINE size_t find_ends(const char *text, size_t begin, size_t n, char c, uint32_t *ends,
+			scan_way *scan)
+{
+	_Static_assert(TOKEN_PAD >= SCAN_BLOCK, "the last block ends behind the text");
+	_Static_assert(TOKEN_ENDS_SLACK >= SCAN_BLOCK + 4, "put_ends() writes some in vain");
+	uint32_t *to = ends;
+
+	for (size_t at = begin; at < n; at += SCAN_BLOCK) {
+		uint64_t found = scan(text + at, c);
+
+		if (n - at < SCAN_BLOCK)
+			found &= (1ULL << (n - at)) - 1;
+		to = put_ends(to, found, at);
+	}
+	*to++ = (uint32_t)n;
+	return (size_t)(to - ends);
+}
+
+INLINE void prefetch_slot(const struct token_cache *cache, uint32_t hash)
+{
+	__builtin_prefetch(&cache->slots[token_home(hash, cache->bits)]);
+}
+
+#define KEYS_AHEAD 24
+#define KEY_LINE 48
+
+/* The slot has come: now the key that is probably its. */
+INLINE void prefetch_key(const struct token_cache *cache, uint32_t hash)
+{
+	const char *key = cache->bytes.items + cache->slots[token_home(hash, cache->bits)].record;
+
+	__builtin_prefetch(key);
+	__builtin_prefetch(key + KEY_LINE);
+}
+
+INLINE uint32_t find_one(const struct token_cache *cache, const struct token *token,
+			 equal_way *equal)
+{
+	size_t mask = ((size_t)1 << cache->bits) - 1;
+
+	for (size_t i = token_home(token->hash, cache->bits);; i = (i + 1) & mask) {
+		struct token_slot slot = cache->slots[i];
+		const char *at = cache->bytes.items + slot.record - 1;
+		struct token_record record;
+
+		if (!slot.record)
+			return TOKEN_NONE;
+		if (slot.hash != token->hash)
+			continue;
+		memcpy(&record, at, sizeof(record));
+		if (record.length == token->length &&
+		    equal(at + sizeof(record), token->text, token->length))
+			return record.id;
+	}
+}
+
+INLINE void find_all(const struct token_cache *cache, const struct token *tokens, size_t count,
+		     uint32_t *ids, equal_way *equal)
+{
+	if (!cache->slots) {
+		memset(ids, 0xff, count * sizeof(*ids));
+		return;
+	}
+	for (size_t i = 0; i < count && i < KEYS_AHEAD; i++)
+		prefetch_key(cache, tokens[i].hash);
+	for (size_t i = 0; i < count; i++) {
+		if (i + KEYS_AHEAD < count)
+			prefetch_key(cache, tokens[i + KEYS_AHEAD].hash);
+		ids[i] = find_one(cache, &tokens[i], equal);
+	}
+}
+
+static size_t ends_portable(const char *text, size_t begin, size_t n, char c, uint32_t *ends)
+{
+	return find_ends(text, begin, n, c, ends, scan_block);
+}
+
+static void hash_portable(const struct token_cache *cache, struct token *tokens, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		tokens[i].hash = token_hash(tokens[i].text, tokens[i].length);
+		if (cache->slots)
+			prefetch_slot(cache, tokens[i].hash);
+	}
+}
+
+static void find_portable(const struct token_cache *cache, const struct token *tokens, size_t count,
+			  uint32_t *ids)
+{
+	find_all(cache, tokens, count, ids, token_equal);
+}
+
+static const struct token_ways portable = {ends_portable, hash_portable, find_portable};
+
+const struct token_ways *token_ways_portable(void)
+{
+	return &portable;
+}
+
+#ifdef HAVE_WIDE
+#define WIDE __attribute__((target("avx2,bmi,bmi2,popcnt,aes")))
+#define WIDTH 64 /* bytes */
+
+WIDE static inline __m256i load(const void *bytes)
+{
+	return _mm256_loadu_si256(bytes);
+}
+
+WIDE static inline uint64_t equal_bits(const char *a, const char *b)
+{
+	__m256i low = _mm256_cmpeq_epi8(load(a), load(b));
+	__m256i high = _mm256_cmpeq_epi8(load(a + 32), load(b + 32));
+
+	return (uint32_t)_mm256_movemask_epi8(low) |
+	       (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+}
+
+WIDE static inline uint64_t scan_wide(const char *block, char c)
+{
+	__m256i all = _mm256_set1_epi8(c);
+	__m256i low = _mm256_cmpeq_epi8(load(block), all);
+	__m256i high = _mm256_cmpeq_epi8(load(block + 32), all);
+
+	return (uint32_t)_mm256_movemask_epi8(low) |
+	       (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+}
+
+WIDE static inline bool equal_wide(const char *a, const char *b, size_t n)
+{
+	uint64_t differ = ~equal_bits(a, b);
+
+	if (n <= WIDTH)
+		return !_bzhi_u64(differ, (uint32_t)n);
+	return !differ && !memcmp(a + WIDTH, b + WIDTH, n - WIDTH);
+}
+
+/* Of 64 bytes into the state: each byte goes through two of AES's rounds at least. */
+WIDE static inline __m128i absorb(__m128i state, __m256i low, __m256i high)
+{
+	__m128i a = _mm_aesenc_si128(_mm_xor_si128(state, _mm256_castsi256_si128(low)),
+				     _mm256_extracti128_si256(low, 1));
+	__m128i b = _mm_aesenc_si128(_mm256_castsi256_si128(high),
+				     _mm256_extracti128_si256(high, 1));
+
+	return _mm_aesenc_si128(_mm_aesenc_si128(b, a), state);
+}
+
+WIDE static inline uint32_t hash_wide(const char *bytes, size_t n)
+{
+	/* From 64 - n on: n times 0xff, then zeros. */
+	static const uint64_t window[16] = {-1ULL, -1ULL, -1ULL, -1ULL, -1ULL, -1ULL, -1ULL, -1ULL};
+	__m128i state = _mm_set_epi64x((long long)TOKEN_MIX_1, (long long)(TOKEN_MIX_2 ^ n));
+	const char *mask;
+
+	for (; n > WIDTH; n -= WIDTH, bytes += WIDTH)
+		state = absorb(state, load(bytes), load(bytes + 32));
+	mask = (const char *)window + WIDTH - n;
+	state = absorb(state, _mm256_and_si256(load(bytes), load(mask)),
+		       _mm256_and_si256(load(bytes + 32), load(mask + 32)));
+	state = _mm_aesenc_si128(state, _mm_set1_epi64x((long long)TOKEN_MIX_3));
+	return (uint32_t)_mm_cvtsi128_si32(state);
+}
+
+WIDE static size_t ends_wide(const char *text, size_t begin, size_t n, char c, uint32_t *ends)
+{
+	return find_ends(text, begin, n, c, ends, scan_wide);
+}
+
+WIDE static void hash_all_wide(const struct token_cache *cache, struct token *tokens, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		tokens[i].hash = hash_wide(tokens[i].text, tokens[i].length);
+		if (cache->slots)
+			prefetch_slot(cache, tokens[i].hash);
+	}
+}
+
+WIDE static void find_all_wide(const struct token_cache *cache, const struct token *tokens,
+			       size_t count, uint32_t *ids)
+{
+	find_all(cache, tokens, count, ids, equal_wide);
+}
+
+static const struct token_ways wide = {ends_wide, hash_all_wide, find_all_wide};
+
+const struct token_ways *token_ways(void)
+{
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+			       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") &&
+			       __builtin_cpu_supports("aes")
+		       ? &wide
+		       : &portable;
+}
+#else
+const struct token_ways *token_ways(void)
+{
+	return &portable;
+}
+#endif

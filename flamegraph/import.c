@@ -128,6 +128,13 @@ bool import_number(const char *text, size_t n, struct import_number *ret)
 	return true;
 }
 
+uint64_t import_decimal(const char *text, size_t n)
+{
+	struct import_number number;
+
+	return import_number(text, n, &number) ? number.whole : 0;
+}
+
 int import_add_sample(struct profile *profile, const uint32_t *frames, size_t count,
 		      struct profile_sample *sample, const uint64_t *values)
 {

@@ -44,6 +44,8 @@ struct import_number {
 	uint32_t millionths; /* below a million */
 };
 bool import_number(const char *text, size_t n, struct import_number *ret);
+/* The whole of a number; 0 for none. */
+uint64_t import_decimal(const char *text, size_t n);
 
 /* Adds a sample of a stack of frames, root first; sample->stack is set. 0 or -ENOMEM. */
 int import_add_sample(struct profile *profile, const uint32_t *frames, size_t count,

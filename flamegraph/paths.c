@@ -139,20 +139,20 @@ static void insertion_sort(struct entry *entries, size_t count)
 /* A byte of the keys at a time from the lowest, but for those in which all are alike. */
 static void radix_sort(struct entry *entries, struct entry *spare, size_t count)
 {
-	size_t places[8][256] = {0};
 	struct entry *from = entries, *to = spare, *swapped;
+	uint64_t differ = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		for (unsigned byte = 0; byte < 8; byte++)
-			places[byte][entries[i].key >> (byte * 8) & 0xff]++;
-	}
+	for (size_t i = 1; i < count; i++)
+		differ |= entries[i].key ^ entries[0].key;
 	for (unsigned byte = 0; byte < 8; byte++) {
-		size_t *place = places[byte], begin = 0;
+		uint32_t place[256] = {0}, begin = 0;
 
-		if (place[from->key >> (byte * 8) & 0xff] == count)
+		if (!(differ >> (byte * 8) & 0xff))
 			continue;
+		for (size_t i = 0; i < count; i++)
+			place[from[i].key >> (byte * 8) & 0xff]++;
 		for (unsigned digit = 0; digit < 256; digit++) {
-			size_t here = place[digit];
+			uint32_t here = place[digit];
 
 			place[digit] = begin;
 			begin += here;

@@ -144,24 +144,29 @@ static uint32_t new_frame(struct folded *folded, const struct token *token)
 	return id;
 }
 
+/* Frames for those tokens of the batch that have none yet. */
+static int make_frames(struct folded *folded)
+{
+	for (size_t i = 0; i < folded->tokens.count; i++) {
+		uint32_t *id = &folded->ids.items[i];
+
+		if (*id == TOKEN_NONE)
+			*id = new_frame(folded, &folded->tokens.items[i]);
+		if (*id == PROFILE_NONE)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int resolve_line(struct folded *folded, const struct waiting *line, size_t tokens_begin)
 {
 	struct profile_sample sample = {.process = PROFILE_NONE};
 	size_t count = line->tokens_end - tokens_begin;
-	uint32_t *frames;
 
 	if (vec_reserve(&folded->frames, line->common + count))
 		return -ENOMEM;
-	frames = folded->frames.items + line->common;
-	for (size_t i = 0; i < count; i++) {
-		uint32_t id = folded->ids.items[tokens_begin + i];
-
-		if (id == TOKEN_NONE)
-			id = new_frame(folded, &folded->tokens.items[tokens_begin + i]);
-		if (id == PROFILE_NONE)
-			return -ENOMEM;
-		frames[i] = id;
-	}
+	memcpy(folded->frames.items + line->common, folded->ids.items + tokens_begin,
+	       count * sizeof(*folded->frames.items));
 	return sample_queue_add(&folded->samples, folded->frames.items, line->common + count,
 				&sample, line->values);
 }
@@ -169,15 +174,16 @@ static int resolve_line(struct folded *folded, const struct waiting *line, size_
 /* Looks up what waits. Before more is read: the lines are then no longer where they are. */
 static int flush(struct folded *folded)
 {
-	size_t tokens_begin = 0;
-	int r = vec_reserve(&folded->ids, folded->tokens.count);
+	size_t tokens_begin = 0, count = folded->tokens.count;
+	int r = vec_reserve(&folded->ids, count);
 
 	if (!r)
 		r = vec_reserve(&folded->kept, folded->stack_n + INPUT_PAD);
 	if (r)
 		return r;
-	folded->ways->find(&folded->cache, folded->tokens.items, folded->tokens.count,
-			   folded->ids.items);
+	if (folded->ways->find(&folded->cache, folded->tokens.items, count, folded->ids.items) <
+	    count)
+		r = make_frames(folded);
 	for (size_t i = 0; !r && i < folded->line_count; i++) {
 		r = resolve_line(folded, &folded->lines[i], tokens_begin);
 		tokens_begin = folded->lines[i].tokens_end;
@@ -217,7 +223,6 @@ static int split(struct folded *folded, const char *stack, size_t n, size_t comm
 {
 	_Static_assert(INPUT_PAD >= TOKEN_PAD, "what is read behind a token is there");
 	uint32_t begin = common ? folded->ends.items[common - 1] + 1 : 0;
-	struct token *tokens;
 	size_t count;
 
 	if (vec_reserve(&folded->ends, common + (n - begin) + TOKEN_ENDS_SLACK))
@@ -228,15 +233,8 @@ static int split(struct folded *folded, const char *stack, size_t n, size_t comm
 		return -E2BIG;
 	if (vec_reserve(&folded->tokens, folded->tokens.count + count))
 		return -ENOMEM;
-	tokens = folded->tokens.items + folded->tokens.count;
-	for (size_t i = 0; i < count; i++) {
-		uint32_t end = folded->ends.items[common + i];
-
-		tokens[i].text = stack + begin;
-		tokens[i].length = end - begin;
-		begin = end + 1;
-	}
-	folded->ways->hash(&folded->cache, tokens, count);
+	folded->ways->hash(&folded->cache, stack, begin, folded->ends.items + common, count,
+			   folded->tokens.items + folded->tokens.count);
 	folded->tokens.count += count;
 	return 0;
 }

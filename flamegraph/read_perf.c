@@ -24,33 +24,42 @@
 #include "daemon/base/strbuf.h"
 #include "flamegraph/import.h"
 #include "flamegraph/input.h"
+#include "flamegraph/perf_header.h"
 #include "flamegraph/perf_symbol.h"
+#include "flamegraph/sample_queue.h"
 #include "flamegraph/scan.h"
-#include "flamegraph/token_cache.h"
+#include "flamegraph/token_batch.h"
 
 #define NS_PER_SECOND 1000000000U
 #define CHAIN_FLAG (1U << 31) /* a cached id that is an index into chains */
-
-struct header {
-	const char *comm, *pid, *tid, *event; /* in the line */
-	size_t comm_n, pid_n, tid_n, event_n;
-	uint64_t time_ns, period;
-	bool has_time, has_period;
-	const char *rest; /* behind the event: a stack of one frame, or nothing of ours */
-	size_t rest_n;
-};
 
 struct chain {
 	size_t begin;
 	uint32_t count;
 };
 
+/* Who was sampled: told in each header, and looked at once. */
+struct task {
+	uint32_t comm, process; /* of the profile */
+	bool java;
+};
+
 struct perf {
 	struct profile *profile;
 	const struct format_read_options *options;
-	struct token_cache tokens; /* line of a stack -> frame, or chain of frames */
+	struct token_cache cache; /* line of a stack -> frame, or chain of frames */
+	const struct token_ways *ways;
 	VEC(struct chain) chains;
 	VEC(uint32_t) chain_frames;
+	/* Lines of the open sample that are not looked up yet, the first's number, where in its
+	 * line each begins, and their ids. They lie where they were read. */
+	VEC(struct token) tokens;
+	VEC(uint32_t) starts;
+	VEC(uint32_t) ids;
+	uint64_t first_line;
+	struct token_cache task_cache; /* comm and thread of a header -> task */
+	VEC(struct task) tasks;
+	struct sample_queue queue;
 	struct malformed malformed;
 	struct strbuf event; /* the one that is read; empty: not known yet */
 	struct strbuf scratch;
@@ -62,120 +71,12 @@ struct perf {
 	uint64_t first_ns, last_ns;
 	bool started; /* value types are there */
 	bool open, skipped, java;
-	bool too_deep;
 };
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static uint64_t decimal(const char *text, size_t n)
-{
-	struct import_number number;
-
-	return import_number(text, n, &number) ? number.whole : 0;
-}
-
-/* The first word of digits, or of digits/digits, with another word before it: that is
- * pid and tid; what is before is the comm, which may have blanks. Gives the offset
- * behind it, 0 if there is none. */
-static size_t parse_task(const char *line, size_t n, struct header *ret)
-{
-	size_t begin, at = 0, slash;
-
-	while (at < n && line[at] == ' ')
-		at++;
-	ret->comm = line + at;
-	while (at < n && line[at] != ' ')
-		at++;
-	for (; at<n; at = at> begin ? at : at + 1) {
-		while (at < n && line[at] == ' ')
-			at++;
-		begin = at;
-		slash = 0;
-		while (at < n && (is_digit(line[at]) || (line[at] == '/' && !slash))) {
-			if (line[at] == '/')
-				slash = at;
-			at++;
-		}
-		if (at > begin && at < n && line[at] == ' ' && slash != begin && slash + 1 != at) {
-			ret->pid = slash ? line + begin : "?";
-			ret->pid_n = slash ? slash - begin : 1;
-			ret->tid = slash ? line + slash + 1 : line + begin;
-			ret->tid_n = (size_t)(line + at - ret->tid);
-			ret->comm_n = (size_t)(line + begin - ret->comm);
-			while (ret->comm_n && ret->comm[ret->comm_n - 1] == ' ')
-				ret->comm_n--;
-			return at;
-		}
-		while (at < n && line[at] != ' ')
-			at++;
-	}
-	return 0;
-}
-
-static void parse_time(const char *text, size_t n, struct header *ret)
-{
-	struct import_number seconds;
-	size_t begin = n;
-
-	while (begin && text[begin - 1] != ' ')
-		begin--;
-	if (!memchr(text + begin, '.', n - begin) ||
-	    !import_number(text + begin, n - begin, &seconds) || seconds.whole > UINT32_MAX)
-		return;
-	ret->time_ns = seconds.whole * NS_PER_SECOND + (uint64_t)seconds.millionths * 1000;
-	ret->has_time = true;
-}
-
-/* "   10101010 cpu-clock:ppp:  rest": the event ends with a ':' before a blank. */
-static void parse_event(const char *text, size_t n, struct header *ret)
-{
-	size_t at = 0, begin;
-
-	while (at < n && text[at] == ' ')
-		at++;
-	for (begin = at; at < n && is_digit(text[at]);)
-		at++;
-	if (at > begin && at < n && text[at] == ' ') {
-		ret->period = decimal(text + begin, at - begin);
-		ret->has_period = true;
-		while (at < n && text[at] == ' ')
-			at++;
-		begin = at;
-	}
-	while (at < n && text[at] != ' ')
-		at++;
-	ret->event = text + begin;
-	ret->event_n = at - begin;
-	while (ret->event_n && ret->event[ret->event_n - 1] == ':')
-		ret->event_n--;
-	ret->rest = text + at;
-	ret->rest_n = n - at;
-}
-
-static bool parse_header(const char *line, size_t n, struct header *ret)
-{
-	struct header header = {.event = "", .rest = ""};
-	size_t at = parse_task(line, n, &header);
-	const char *colon;
-
-	if (!at)
-		return false;
-	colon = memchr(line + at, ':', n - at);
-	if (colon) {
-		parse_time(line + at, (size_t)(colon - line) - at, &header);
-		parse_event(colon + 1, n - (size_t)(colon + 1 - line), &header);
-	}
-	*ret = header;
-	return true;
-}
 
 bool format_perf_recognises(const char *head, size_t n)
 {
 	struct perf_line line;
-	struct header header;
+	struct perf_header header;
 	bool after_header = false;
 
 	for (size_t at = 0, length; at < n; at += length + 1) {
@@ -188,7 +89,7 @@ bool format_perf_recognises(const char *head, size_t n)
 			continue;
 		if (after_header && perf_line_parse(head + at, length, &line))
 			return true;
-		if (!parse_header(head + at, length, &header) || !header.event_n ||
+		if (!perf_header_parse(head + at, length, &header) || !header.event_n ||
 		    !header.has_time)
 			return false;
 		if (header.rest_n && perf_line_parse(header.rest, header.rest_n, &line))
@@ -207,7 +108,7 @@ static const char *unit_of(const char *event)
 	return "count";
 }
 
-static int add_value_types(struct perf *perf, const struct header *header)
+static int add_value_types(struct perf *perf, const struct perf_header *header)
 {
 	struct profile *profile = perf->profile;
 	uint32_t value = profile_add_value_type(profile, "samples", "count");
@@ -224,7 +125,7 @@ static int add_value_types(struct perf *perf, const struct header *header)
 }
 
 /* Is it a sample of the event that is read? The first event is, if none is named. */
-static int choose_event(struct perf *perf, const struct header *header, bool *ret)
+static int choose_event(struct perf *perf, const struct perf_header *header, bool *ret)
 {
 	const char *want = perf->options->event;
 	size_t n = header->event_n;
@@ -244,7 +145,7 @@ static int choose_event(struct perf *perf, const struct header *header, bool *re
 }
 
 /* As the other tools write it: "V8_WorkerThread-24636/25607". */
-static int set_comm(struct perf *perf, const struct header *header)
+static int make_comm(struct perf *perf, const struct perf_header *header, uint32_t *ret)
 {
 	uint32_t annotate = perf->options->annotate;
 	struct strbuf *name = &perf->scratch;
@@ -263,31 +164,57 @@ static int set_comm(struct perf *perf, const struct header *header)
 		strbuf_putc(name, '/');
 		strbuf_append(name, header->tid, header->tid_n);
 	}
-	perf->java = header->comm_n >= 4 && !memcmp(header->comm, "java", 4);
-	perf->sample.comm = profile_string_n(perf->profile, strbuf_text(name), name->length);
-	return strbuf_error(name) || perf->sample.comm == PROFILE_NONE ? -ENOMEM : 0;
+	*ret = profile_string_n(perf->profile, strbuf_text(name), name->length);
+	return strbuf_error(name) || *ret == PROFILE_NONE ? -ENOMEM : 0;
 }
 
-static int set_process(struct perf *perf, const struct header *header)
+static int make_process(struct perf *perf, const struct perf_header *header, uint32_t *ret)
 {
-	uint64_t pid = decimal(header->pid, header->pid_n);
+	uint64_t pid = import_decimal(header->pid, header->pid_n);
 	struct profile_process process = {.pid = (uint32_t)pid};
 	uint64_t *found = hashmap_get(&perf->processes, pid);
 
-	perf->sample.process = PROFILE_NONE;
-	if (!is_digit(*header->pid) || pid > INT32_MAX)
+	*ret = PROFILE_NONE;
+	if (*header->pid == '?' || pid > INT32_MAX)
 		return 0;
 	if (found) {
-		perf->sample.process = (uint32_t)*found;
+		*ret = (uint32_t)*found;
 		return 0;
 	}
 	process.comm = profile_string_n(perf->profile, header->comm, header->comm_n);
 	if (process.comm == PROFILE_NONE)
 		return -ENOMEM;
-	perf->sample.process = profile_add_process(perf->profile, &process);
-	if (perf->sample.process == PROFILE_NONE)
+	*ret = profile_add_process(perf->profile, &process);
+	if (*ret == PROFILE_NONE)
 		return -ENOMEM;
-	return hashmap_put(&perf->processes, pid, perf->sample.process);
+	return hashmap_put(&perf->processes, pid, *ret);
+}
+
+static int set_task(struct perf *perf, const struct perf_header *header)
+{
+	uint32_t hash = token_hash(header->comm, header->task_n);
+	uint32_t id = token_cache_get(&perf->task_cache, hash, header->comm, header->task_n);
+	struct task task = {.java = header->comm_n >= 4 && !memcmp(header->comm, "java", 4)};
+	int r;
+
+	if (id == TOKEN_NONE) {
+		id = (uint32_t)perf->tasks.count;
+		r = make_comm(perf, header, &task.comm);
+		if (!r)
+			r = make_process(perf, header, &task.process);
+		if (!r)
+			r = vec_push(&perf->tasks, task);
+		if (!r)
+			r = token_cache_put(&perf->task_cache, hash, header->comm, header->task_n,
+					    id);
+		if (r)
+			return r;
+	}
+	task = perf->tasks.items[id];
+	perf->sample.comm = task.comm;
+	perf->sample.process = task.process;
+	perf->java = task.java;
+	return 0;
 }
 
 static uint64_t step_ns(const struct perf *perf)
@@ -295,7 +222,7 @@ static uint64_t step_ns(const struct perf *perf)
 	return perf->options->step_ns ? perf->options->step_ns : NS_PER_SECOND;
 }
 
-static void set_time(struct perf *perf, const struct header *header)
+static void set_time(struct perf *perf, const struct perf_header *header)
 {
 	perf->sample.bucket = 0;
 	if (!header->has_time)
@@ -371,24 +298,12 @@ static uint32_t make_token(struct perf *perf, const struct perf_line *line)
 	return (uint32_t)(perf->chains.count - 1) | CHAIN_FLAG;
 }
 
-static int push_frame(struct perf *perf, uint32_t frame)
+static int push_chain(struct perf *perf, uint32_t token)
 {
-	if (perf->frames.count >= IMPORT_DEPTH_MAX) {
-		perf->too_deep = true;
-		return 0;
-	}
-	return vec_push(&perf->frames, frame);
-}
+	const struct chain *chain = &perf->chains.items[token & ~CHAIN_FLAG];
 
-static int push_frames(struct perf *perf, uint32_t token)
-{
-	const struct chain *chain;
-
-	if (!(token & CHAIN_FLAG))
-		return push_frame(perf, token);
-	chain = &perf->chains.items[token & ~CHAIN_FLAG];
 	for (uint32_t i = chain->count; i-- > 0;) {
-		if (push_frame(perf, perf->chain_frames.items[chain->begin + i]))
+		if (vec_push(&perf->frames, perf->chain_frames.items[chain->begin + i]))
 			return -ENOMEM;
 	}
 	return 0;
@@ -419,42 +334,109 @@ static size_t skip_address(const char *text, size_t n, bool second)
 	return at;
 }
 
-/* 0, -ENOMEM, or -EBADMSG: it is no line of a stack. */
-static int on_frame(struct perf *perf, const char *text, size_t n)
+/* A line of a stack, to be looked up with the sample's others. */
+static int add_token(struct perf *perf, const char *text, size_t n, uint64_t number)
 {
-	uint32_t hash;
-	struct perf_line line;
-	uint32_t token;
+	uint32_t end = (uint32_t)n;
 	size_t at;
+
+	if (vec_reserve(&perf->tokens, perf->tokens.count + 1) ||
+	    vec_reserve(&perf->starts, perf->tokens.count + 1))
+		return -ENOMEM;
+	if (!perf->tokens.count)
+		perf->first_line = number;
+	/* The address is part of what it becomes only if it is to be shown. */
+	at = skip_address(text, n, !(perf->options->annotate & FORMAT_ANNOTATE_ADDRESS));
+	perf->ways->hash(&perf->cache, text, at, &end, 1, perf->tokens.items + perf->tokens.count);
+	/* What it becomes is another thing in Java. */
+	perf->tokens.items[perf->tokens.count].hash ^= perf->java;
+	perf->starts.items[perf->tokens.count++] = (uint32_t)at;
+	return 0;
+}
+
+/* The id of one that was not there when all were looked up. 0, -ENOMEM, or -EBADMSG: it is
+ * no line of a stack. */
+static int new_token(struct perf *perf, const struct token *token, uint32_t start, uint32_t *ret)
+{
+	uint32_t id = token_cache_get(&perf->cache, token->hash, token->text, token->length);
+	struct perf_line line;
+
+	if (id == TOKEN_NONE) {
+		if (!perf_line_parse(token->text - start, start + token->length, &line))
+			return -EBADMSG;
+		id = make_token(perf, &line);
+		if (id == TOKEN_NONE || token_cache_put(&perf->cache, token->hash, token->text,
+							token->length, id))
+			return -ENOMEM;
+	}
+	*ret = id;
+	return 0;
+}
+
+/* What waits becomes frames. Before more is read, for the lines are then no longer there,
+ * and before any other line, so that it is known which these are. */
+static int resolve(struct perf *perf)
+{
+	size_t count = perf->tokens.count;
+	int r = 0;
+
+	if (!count)
+		return 0;
+	if (vec_reserve(&perf->ids, count))
+		return -ENOMEM;
+	perf->ways->find(&perf->cache, perf->tokens.items, count, perf->ids.items);
+	for (size_t i = 0; !r && i < count; i++) {
+		uint32_t id = perf->ids.items[i];
+
+		if (perf->frames.count > IMPORT_DEPTH_MAX)
+			break; /* end_sample() will say so */
+		if (id == TOKEN_NONE)
+			r = new_token(perf, &perf->tokens.items[i], perf->starts.items[i], &id);
+		if (!r)
+			r = id & CHAIN_FLAG ? push_chain(perf, id) : vec_push(&perf->frames, id);
+		if (r == -EBADMSG) {
+			malformed_add(&perf->malformed, perf->first_line + i, "no frame of a stack");
+			r = 0;
+		}
+	}
+	vec_clear(&perf->tokens);
+	return r;
+}
+
+/* 0, -ENOMEM, or -EBADMSG: it is no line of a stack. */
+static int on_frame(struct perf *perf, const char *text, size_t n, uint64_t number)
+{
+	struct perf_line line;
+	int r;
 
 	if (perf->skipped)
 		return 0;
-	/* The address is part of what it becomes only if it is to be shown. */
-	at = skip_address(text, n, !(perf->options->annotate & FORMAT_ANNOTATE_ADDRESS));
-	hash = token_hash(text + at, n - at) ^ (perf->java ? 2 : 0);
-	token = token_cache_get(&perf->tokens, hash, text + at, n - at);
-	if (token == TOKEN_NONE) {
-		if (!perf_line_parse(text, n, &line))
-			return -EBADMSG;
-		token = make_token(perf, &line);
-		if (token == TOKEN_NONE ||
-		    token_cache_put(&perf->tokens, hash, text + at, n - at, token))
-			return -ENOMEM;
-	}
-	return push_frames(perf, token);
+	/* A head may be indented too, but not by a tab. */
+	if (n && text[0] == '\t')
+		return add_token(perf, text, n, number);
+	if (!perf_line_parse(text, n, &line))
+		return -EBADMSG;
+	r = resolve(perf);
+	return r ? r : add_token(perf, text, n, number);
 }
 
 static int end_sample(struct perf *perf, uint64_t line)
 {
-	uint32_t *frames = perf->frames.items;
-	size_t count = perf->frames.count;
+	uint32_t *frames;
+	size_t count;
+	int r;
 
 	if (!perf->open)
 		return 0;
 	perf->open = false;
 	if (perf->skipped)
 		return 0;
-	if (perf->too_deep) {
+	r = resolve(perf);
+	if (r)
+		return r;
+	frames = perf->frames.items;
+	count = perf->frames.count;
+	if (count > IMPORT_DEPTH_MAX) {
 		malformed_add(&perf->malformed, line, "its stack is too deep");
 		return 0;
 	}
@@ -464,10 +446,10 @@ static int end_sample(struct perf *perf, uint64_t line)
 		frames[i] = frames[count - 1 - i];
 		frames[count - 1 - i] = swapped;
 	}
-	return import_add_sample(perf->profile, frames, count, &perf->sample, perf->values);
+	return sample_queue_add(&perf->queue, frames, count, &perf->sample, perf->values);
 }
 
-static int begin_sample(struct perf *perf, const struct header *header)
+static int begin_sample(struct perf *perf, const struct perf_header *header, uint64_t number)
 {
 	struct perf_line line;
 	bool ours;
@@ -475,7 +457,6 @@ static int begin_sample(struct perf *perf, const struct header *header)
 
 	perf->open = true;
 	perf->skipped = !ours;
-	perf->too_deep = false;
 	perf->frames.count = 0;
 	perf->values[0] = 1;
 	perf->values[1] = header->has_period ? header->period : 1;
@@ -487,11 +468,9 @@ static int begin_sample(struct perf *perf, const struct header *header)
 		return r;
 	}
 	set_time(perf, header);
-	r = set_comm(perf, header);
-	if (!r)
-		r = set_process(perf, header);
+	r = set_task(perf, header);
 	if (!r && header->rest_n && perf_line_parse(header->rest, header->rest_n, &line)) {
-		r = on_frame(perf, header->rest, header->rest_n);
+		r = add_token(perf, header->rest, header->rest_n, number);
 		if (!r)
 			r = end_sample(perf, 0);
 	}
@@ -507,25 +486,28 @@ static bool is_blank(const char *line, size_t n)
 
 static int on_line(struct perf *perf, const char *line, size_t n, uint64_t number)
 {
-	struct header header;
+	struct perf_header header;
 	int r = -EBADMSG;
 
 	if (is_blank(line, n))
 		return end_sample(perf, number);
 	if (line[0] == '#')
-		return 0;
+		return resolve(perf);
 	if (perf->open)
-		r = on_frame(perf, line, n);
+		r = on_frame(perf, line, n, number);
 	if (r != -EBADMSG)
 		return r;
+	r = resolve(perf);
+	if (r)
+		return r;
 	/* No line of a stack: a header, with or without an empty line before it. */
-	if (!parse_header(line, n, &header) || (perf->open && !header.has_time)) {
+	if (!perf_header_parse(line, n, &header) || (perf->open && !header.has_time)) {
 		malformed_add(&perf->malformed, number,
 			      perf->open ? "no frame of a stack" : "no head of a sample");
 		return 0;
 	}
 	r = end_sample(perf, number);
-	return r ? r : begin_sample(perf, &header);
+	return r ? r : begin_sample(perf, &header, number);
 }
 
 static int add_counts(struct perf *perf)
@@ -546,23 +528,42 @@ static int add_counts(struct perf *perf)
 int format_perf_read(struct input *input, const struct format_read_options *options,
 		     struct profile *profile)
 {
-	struct perf perf = {.profile = profile, .options = options};
+	struct perf perf = {.profile = profile,
+			    .options = options,
+			    .ways = token_ways(),
+			    .queue = {.profile = profile}};
 	const char *line;
 	size_t n;
 	int r = 0;
 
-	while (!r && (line = input_line(input, &n)))
+	while (!r) {
+		line = input_line_ready(input, &n);
+		if (!line) {
+			r = resolve(&perf);
+			line = r ? NULL : input_line(input, &n);
+		}
+		if (!line)
+			break;
 		r = on_line(&perf, line, n, input->line);
+	}
 	if (!r)
 		r = end_sample(&perf, input->line);
 	if (!r)
+		r = sample_queue_flush(&perf.queue);
+	if (!r)
 		r = add_counts(&perf);
-	token_cache_deinit(&perf.tokens);
+	token_cache_deinit(&perf.cache);
+	token_cache_deinit(&perf.task_cache);
 	hashmap_deinit(&perf.processes);
 	strbuf_deinit(&perf.event);
 	strbuf_deinit(&perf.scratch);
+	sample_queue_deinit(&perf.queue);
 	vec_free(&perf.chains);
 	vec_free(&perf.chain_frames);
+	vec_free(&perf.tokens);
+	vec_free(&perf.starts);
+	vec_free(&perf.ids);
+	vec_free(&perf.tasks);
 	vec_free(&perf.frames);
 	return r;
 }

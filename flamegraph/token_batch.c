@@ -27,6 +27,8 @@ INLINE uint32_t *put_ends(uint32_t *to, uint64_t found, size_t at)
 }
 
 typedef uint64_t scan_way(const char *block, char c);
+typedef uint32_t hash_way(const char *bytes, size_t n);
+typedef unsigned match_way(const struct token_bucket *bucket, uint32_t hash);
 typedef bool equal_way(const char *a, const char *b, size_t n);
 
 INLINE size_t find_ends(const char *text, size_t begin, size_t n, char c, uint32_t *ends,
@@ -47,58 +49,91 @@ INLINE size_t find_ends(const char *text, size_t begin, size_t n, char c, uint32
 	return (size_t)(to - ends);
 }
 
-INLINE void prefetch_slot(const struct token_cache *cache, uint32_t hash)
+/* Tokens of the parts, hashed; the buckets where they may be come nearer. */
+INLINE void hash_all(const struct token_cache *all, const char *text, size_t begin,
+		     const uint32_t *ends, size_t count, struct token *tokens, hash_way *hash)
 {
-	__builtin_prefetch(&cache->slots[token_home(hash, cache->bits)]);
+	const struct token_cache here = *all, *cache = &here;
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t length = ends[i] - (uint32_t)begin;
+		struct token token = {text + begin, length, hash(text + begin, length)};
+
+		tokens[i] = token;
+		begin = (size_t)ends[i] + 1;
+		if (cache->buckets)
+			__builtin_prefetch(&cache->buckets[token_home(token.hash, cache->bits)]);
+	}
 }
 
 #define KEYS_AHEAD 24
 #define KEY_LINE 48
 
-/* The slot has come: now the key that is probably its. */
-INLINE void prefetch_key(const struct token_cache *cache, uint32_t hash)
+/* Not in its first bucket, or the first with its hash is another. */
+static __attribute__((noinline)) uint32_t find_elsewhere(const struct token_cache *cache,
+							  const struct token *token)
 {
-	const char *key = cache->bytes.items + cache->slots[token_home(hash, cache->bits)].record;
-
-	__builtin_prefetch(key);
-	__builtin_prefetch(key + KEY_LINE);
+	return token_cache_get(cache, token->hash, token->text, token->length);
 }
 
-INLINE uint32_t find_one(const struct token_cache *cache, const struct token *token,
-			 equal_way *equal)
+/* The bucket has come: now the key that is probably the token's. Gives its record. */
+INLINE uint32_t find_record(const struct token_cache *cache, const struct token *token,
+			    match_way *match)
 {
-	size_t mask = ((size_t)1 << cache->bits) - 1;
+	const struct token_bucket *bucket = &cache->buckets[token_home(token->hash, cache->bits)];
+	unsigned matches = match(bucket, token->hash);
+	uint32_t record = matches ? bucket->records[__builtin_ctz(matches)] : 0;
 
-	for (size_t i = token_home(token->hash, cache->bits);; i = (i + 1) & mask) {
-		struct token_slot slot = cache->slots[i];
-		const char *at = cache->bytes.items + slot.record - 1;
-		struct token_record record;
+	__builtin_prefetch(cache->bytes.items + record);
+	__builtin_prefetch(cache->bytes.items + record + KEY_LINE);
+	return record;
+}
 
-		if (!slot.record)
-			return TOKEN_NONE;
-		if (slot.hash != token->hash)
-			continue;
+INLINE uint32_t find_id(const struct token_cache *cache, const struct token *token, uint32_t found,
+			equal_way *equal)
+{
+	struct token_record record;
+
+	if (found) {
+		const char *at = cache->bytes.items + found - 1;
+
 		memcpy(&record, at, sizeof(record));
 		if (record.length == token->length &&
 		    equal(at + sizeof(record), token->text, token->length))
 			return record.id;
 	}
+	return find_elsewhere(cache, token);
 }
 
-INLINE void find_all(const struct token_cache *cache, const struct token *tokens, size_t count,
-		     uint32_t *ids, equal_way *equal)
+/* Until a token's turn its place in `ids` has its record. */
+INLINE size_t find_all(const struct token_cache *all, const struct token *tokens, size_t count,
+		       uint32_t *ids, match_way *match, equal_way *equal)
 {
-	if (!cache->slots) {
+	const struct token_cache here = *all, *cache = &here; /* not to be read again and again */
+	size_t ahead = count < KEYS_AHEAD ? count : KEYS_AHEAD, missing = 0;
+
+	if (!cache->buckets) {
 		memset(ids, 0xff, count * sizeof(*ids));
-		return;
+		return 0;
 	}
-	for (size_t i = 0; i < count && i < KEYS_AHEAD; i++)
-		prefetch_key(cache, tokens[i].hash);
+	for (size_t i = 0; i < ahead; i++)
+		ids[i] = find_record(cache, &tokens[i], match);
 	for (size_t i = 0; i < count; i++) {
-		if (i + KEYS_AHEAD < count)
-			prefetch_key(cache, tokens[i + KEYS_AHEAD].hash);
-		ids[i] = find_one(cache, &tokens[i], equal);
+		if (i + ahead < count)
+			ids[i + ahead] = find_record(cache, &tokens[i + ahead], match);
+		ids[i] = find_id(cache, &tokens[i], ids[i], equal);
+		missing += ids[i] == TOKEN_NONE;
 	}
+	return count - missing;
+}
+
+static unsigned match_portable(const struct token_bucket *bucket, uint32_t hash)
+{
+	unsigned matches = 0;
+
+	for (unsigned i = 0; i < TOKEN_BUCKET; i++)
+		matches |= (unsigned)(bucket->hashes[i] == hash) << i;
+	return matches;
 }
 
 static size_t ends_portable(const char *text, size_t begin, size_t n, char c, uint32_t *ends)
@@ -106,19 +141,16 @@ static size_t ends_portable(const char *text, size_t begin, size_t n, char c, ui
 	return find_ends(text, begin, n, c, ends, scan_block);
 }
 
-static void hash_portable(const struct token_cache *cache, struct token *tokens, size_t count)
+static void hash_portable(const struct token_cache *cache, const char *text, size_t begin,
+			  const uint32_t *ends, size_t count, struct token *tokens)
 {
-	for (size_t i = 0; i < count; i++) {
-		tokens[i].hash = token_hash(tokens[i].text, tokens[i].length);
-		if (cache->slots)
-			prefetch_slot(cache, tokens[i].hash);
-	}
+	hash_all(cache, text, begin, ends, count, tokens, token_hash);
 }
 
-static void find_portable(const struct token_cache *cache, const struct token *tokens, size_t count,
-			  uint32_t *ids)
+static size_t find_portable(const struct token_cache *cache, const struct token *tokens,
+			    size_t count, uint32_t *ids)
 {
-	find_all(cache, tokens, count, ids, token_equal);
+	return find_all(cache, tokens, count, ids, match_portable, token_equal);
 }
 
 static const struct token_ways portable = {ends_portable, hash_portable, find_portable};
@@ -154,6 +186,14 @@ WIDE static inline uint64_t scan_wide(const char *block, char c)
 
 	return (uint32_t)_mm256_movemask_epi8(low) |
 	       (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+}
+
+/* Free ones have a hash of 0 and a record of 0: no record, whoever asks. */
+WIDE static inline unsigned match_wide(const struct token_bucket *bucket, uint32_t hash)
+{
+	__m256i equal = _mm256_cmpeq_epi32(load(bucket->hashes), _mm256_set1_epi32((int)hash));
+
+	return (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(equal));
 }
 
 WIDE static inline bool equal_wide(const char *a, const char *b, size_t n)
@@ -197,19 +237,16 @@ WIDE static size_t ends_wide(const char *text, size_t begin, size_t n, char c, u
 	return find_ends(text, begin, n, c, ends, scan_wide);
 }
 
-WIDE static void hash_all_wide(const struct token_cache *cache, struct token *tokens, size_t count)
+WIDE static void hash_all_wide(const struct token_cache *cache, const char *text, size_t begin,
+			       const uint32_t *ends, size_t count, struct token *tokens)
 {
-	for (size_t i = 0; i < count; i++) {
-		tokens[i].hash = hash_wide(tokens[i].text, tokens[i].length);
-		if (cache->slots)
-			prefetch_slot(cache, tokens[i].hash);
-	}
+	hash_all(cache, text, begin, ends, count, tokens, hash_wide);
 }
 
-WIDE static void find_all_wide(const struct token_cache *cache, const struct token *tokens,
-			       size_t count, uint32_t *ids)
+WIDE static size_t find_all_wide(const struct token_cache *cache, const struct token *tokens,
+				 size_t count, uint32_t *ids)
 {
-	find_all(cache, tokens, count, ids, equal_wide);
+	return find_all(cache, tokens, count, ids, match_wide, equal_wide);
 }
 
 static const struct token_ways wide = {ends_wide, hash_all_wide, find_all_wide};

@@ -28,11 +28,12 @@ struct token_ways {
 	/* Where the parts of text[begin..n) end that `c` divides: n is the last one's end. `ends`
 	 * has room for n - begin + TOKEN_ENDS_SLACK. How many there are, one at least. */
 	size_t (*ends)(const char *text, size_t begin, size_t n, char c, uint32_t *ends);
-	/* Hashes of tokens that have text and length. */
-	void (*hash)(const struct token_cache *cache, struct token *tokens, size_t count);
-	/* Ids of hashed tokens; TOKEN_NONE: not known. */
-	void (*find)(const struct token_cache *cache, const struct token *tokens, size_t count,
-		     uint32_t *ids);
+	/* Tokens of these parts, hashed. */
+	void (*hash)(const struct token_cache *cache, const char *text, size_t begin,
+		     const uint32_t *ends, size_t count, struct token *tokens);
+	/* Their ids, TOKEN_NONE for those that are not known; how many are. */
+	size_t (*find)(const struct token_cache *cache, const struct token *tokens, size_t count,
+		       uint32_t *ids);
 };
 
 /* Of this processor. */

@@ -21,12 +21,13 @@
 
 #define TOKEN_PAD 64 /* bytes behind a key that may be looked at, whatever they are */
 
-/* Small, so that the table stays near the processor: the key lies with its id. Slots are
- * in the order of the hashes, so that growing needs no key. */
-struct token_slot {
-	uint32_t hash;
-	uint32_t record; /* its offset + 1; 0: free */
-};
+/* A line of the processor's cache, filled from the beginning. What does not fit is in the
+ * next bucket; buckets are in the order of the hashes, so that growing needs no key. */
+#define TOKEN_BUCKET 8
+struct token_bucket {
+	uint32_t hashes[TOKEN_BUCKET];
+	uint32_t records[TOKEN_BUCKET]; /* their offsets + 1; 0: free */
+} __attribute__((aligned(64)));
 
 /* In `bytes`, the key right behind it. */
 struct token_record {
@@ -35,8 +36,8 @@ struct token_record {
 };
 
 struct token_cache {
-	struct token_slot *slots;
-	unsigned bits; /* 1 << bits slots, if there are any */
+	struct token_bucket *buckets;
+	unsigned bits; /* 1 << bits buckets, if there are any */
 	size_t count;
 	VEC(char) bytes;
 };
@@ -151,19 +152,24 @@ static inline uint32_t token_cache_get(const struct token_cache *cache, uint32_t
 {
 	size_t mask = ((size_t)1 << cache->bits) - 1;
 
-	if (!cache->slots)
+	if (!cache->buckets)
 		return TOKEN_NONE;
-	for (size_t i = token_home(hash, cache->bits); cache->slots[i].record; i = (i + 1) & mask) {
-		const char *at = cache->bytes.items + cache->slots[i].record - 1;
-		struct token_record record;
+	for (size_t i = token_home(hash, cache->bits);; i = (i + 1) & mask) {
+		const struct token_bucket *bucket = &cache->buckets[i];
 
-		if (cache->slots[i].hash != hash)
-			continue;
-		memcpy(&record, at, sizeof(record));
-		if (record.length == n && token_equal(at + sizeof(record), bytes, n))
-			return record.id;
+		for (unsigned k = 0; k < TOKEN_BUCKET; k++) {
+			const char *at = cache->bytes.items + bucket->records[k] - 1;
+			struct token_record record;
+
+			if (!bucket->records[k])
+				return TOKEN_NONE;
+			if (bucket->hashes[k] != hash)
+				continue;
+			memcpy(&record, at, sizeof(record));
+			if (record.length == n && token_equal(at + sizeof(record), bytes, n))
+				return record.id;
+		}
 	}
-	return TOKEN_NONE;
 }
 
 /* Of bytes that are not there. 0 or -ENOMEM (the cache is unchanged then). */

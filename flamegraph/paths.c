@@ -315,9 +315,8 @@ static int sort_paths(struct paths *paths, const struct paths_options *options)
 	if (sorter.inner && sorter.last && sorter.entries && sorter.spare) {
 		set_ranks(&sorter, options);
 		for (size_t i = 0; i < count; i++)
-			sorter.entries[i] =
-				(struct entry){.item = (uint32_t)i,
-					       .stack = paths->items.items[i].stack};
+			sorter.entries[i] = (struct entry){.item = (uint32_t)i,
+							   .stack = paths->items.items[i].stack};
 		r = sort_all(&sorter, count);
 		if (!r)
 			r = take_sorted(paths, &sorter);

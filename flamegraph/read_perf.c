@@ -365,8 +365,8 @@ static int new_token(struct perf *perf, const struct token *token, uint32_t star
 		if (!perf_line_parse(token->text - start, start + token->length, &line))
 			return -EBADMSG;
 		id = make_token(perf, &line);
-		if (id == TOKEN_NONE || token_cache_put(&perf->cache, token->hash, token->text,
-							token->length, id))
+		if (id == TOKEN_NONE ||
+		    token_cache_put(&perf->cache, token->hash, token->text, token->length, id))
 			return -ENOMEM;
 	}
 	*ret = id;
@@ -395,7 +395,8 @@ static int resolve(struct perf *perf)
 		if (!r)
 			r = id & CHAIN_FLAG ? push_chain(perf, id) : vec_push(&perf->frames, id);
 		if (r == -EBADMSG) {
-			malformed_add(&perf->malformed, perf->first_line + i, "no frame of a stack");
+			malformed_add(&perf->malformed, perf->first_line + i,
+				      "no frame of a stack");
 			r = 0;
 		}
 	}

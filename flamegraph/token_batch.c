@@ -71,7 +71,7 @@ INLINE void hash_all(const struct token_cache *all, const char *text, size_t beg
 
 /* Not in its first bucket, or the first with its hash is another. */
 static __attribute__((noinline)) uint32_t find_elsewhere(const struct token_cache *cache,
-							  const struct token *token)
+							 const struct token *token)
 {
 	return token_cache_get(cache, token->hash, token->text, token->length);
 }
@@ -174,8 +174,8 @@ WIDE static inline uint64_t equal_bits(const char *a, const char *b)
 	__m256i low = _mm256_cmpeq_epi8(load(a), load(b));
 	__m256i high = _mm256_cmpeq_epi8(load(a + 32), load(b + 32));
 
-	return (uint32_t)_mm256_movemask_epi8(low) |
-	       (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+	return (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high)
+							     << 32;
 }
 
 WIDE static inline uint64_t scan_wide(const char *block, char c)
@@ -184,8 +184,8 @@ WIDE static inline uint64_t scan_wide(const char *block, char c)
 	__m256i low = _mm256_cmpeq_epi8(load(block), all);
 	__m256i high = _mm256_cmpeq_epi8(load(block + 32), all);
 
-	return (uint32_t)_mm256_movemask_epi8(low) |
-	       (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+	return (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high)
+							     << 32;
 }
 
 /* Free ones have a hash of 0 and a record of 0: no record, whoever asks. */
@@ -210,8 +210,8 @@ WIDE static inline __m128i absorb(__m128i state, __m256i low, __m256i high)
 {
 	__m128i a = _mm_aesenc_si128(_mm_xor_si128(state, _mm256_castsi256_si128(low)),
 				     _mm256_extracti128_si256(low, 1));
-	__m128i b = _mm_aesenc_si128(_mm256_castsi256_si128(high),
-				     _mm256_extracti128_si256(high, 1));
+	__m128i b =
+		_mm_aesenc_si128(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
 
 	return _mm_aesenc_si128(_mm_aesenc_si128(b, a), state);
 }

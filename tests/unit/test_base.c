@@ -11,6 +11,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/error.h"
 #include "daemon/base/hashmap.h"
+#include "daemon/base/huge.h"
 #include "daemon/base/log.h"
 #include "daemon/base/reader.h"
 #include "daemon/base/strbuf.h"
@@ -282,6 +283,55 @@ END_TEST
 
 /* --- vec, error, clock, cleanup, log --- */
 
+/* From small to several huge pages: what was there stays, and only that need be moved. */
+START_TEST(a_huge_vec_keeps_what_it_has)
+{
+	VEC(uint64_t) vec = {0};
+	size_t wrong = 0;
+
+	for (uint64_t i = 0; i < 1000000; i++) {
+		wrong += vec_reserve_huge(&vec, i + 1) != 0;
+		vec.items[vec.count++] = i * i;
+	}
+	for (uint64_t i = 0; i < 1000000; i++)
+		wrong += vec.items[i] != i * i;
+	ck_assert_uint_eq(wrong, 0);
+	ck_assert_uint_eq((uintptr_t)vec.items % HUGE_PAGE, 0);
+	ck_assert_int_eq(vec_reserve_huge(&vec, SIZE_MAX / 16), -ENOMEM);
+	ck_assert_int_eq(vec_reserve_huge(&vec, SIZE_MAX / 4), -ENOMEM);
+	ck_assert_uint_eq(vec.items[999999], 999999ULL * 999999);
+	vec_free(&vec);
+}
+END_TEST
+
+START_TEST(huge_areas)
+{
+	static const size_t sizes[] = {0, 1, 4096, HUGE_PAGE - 1, HUGE_PAGE, HUGE_PAGE * 3 + 5};
+	unsigned char *area = NULL;
+	size_t used = 0, wrong = 0;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		unsigned char *zero = huge_alloc_zero(sizes[i]);
+
+		for (size_t at = 0; at < sizes[i]; at++)
+			wrong += zero[at] != 0;
+		free(zero);
+		if (!sizes[i])
+			continue;
+		area = huge_realloc(area, used, sizes[i]);
+		ck_assert_ptr_nonnull(area);
+		for (size_t at = 0; at < used; at++)
+			wrong += area[at] != (unsigned char)(at * 31);
+		for (used = 0; used < sizes[i]; used++)
+			area[used] = (unsigned char)(used * 31);
+	}
+	ck_assert_uint_eq(wrong, 0);
+	ck_assert_ptr_null(huge_alloc(SIZE_MAX - 5));
+	ck_assert_ptr_null(huge_alloc_zero(SIZE_MAX / 2));
+	free(area);
+}
+END_TEST
+
 START_TEST(vec_grows_and_is_freed)
 {
 	VEC(uint64_t) vec = {0};
@@ -428,6 +478,8 @@ static Suite *base_suite(void)
 	tcase_add_test(bytes, reader_bounds_lengths);
 	suite_add_tcase(suite, bytes);
 	tcase_add_test(small, vec_grows_and_is_freed);
+	tcase_add_test(small, a_huge_vec_keeps_what_it_has);
+	tcase_add_test(small, huge_areas);
 	tcase_add_test(small, error_texts);
 	tcase_add_test(small, clocks_go_forward);
 	tcase_add_test(small, scopes_close_what_was_not_taken);

@@ -250,7 +250,7 @@ START_TEST(tokens_are_found_again)
 	for (uint32_t round = 0; round < 2; round++) {
 		for (uint32_t i = 0; i < 5000; i++) {
 			size_t n = (size_t)snprintf(key, sizeof(key), "some_function_%u", i * 7);
-			uint64_t hash = token_hash(key, n);
+			uint32_t hash = token_hash(key, n);
 			uint32_t want = round ? i : TOKEN_NONE;
 
 			ck_assert_uint_eq(token_cache_get(&cache, hash, key, n), want);

@@ -150,10 +150,41 @@ START_TEST(properties_without_thin_nodes)
 }
 END_TEST
 
+/* Deep stacks that share most of the stack before, so that the order of many is settled far
+ * from the root only, and most are thin. */
+static struct profile *deep_profile(unsigned seed)
+{
+	struct profile *profile = profile_create();
+	uint32_t stack[80], count = 0;
+
+	profile_add_value_type(profile, "samples", "count");
+	profile_add_value_type(profile, "cpu", "nanoseconds");
+	for (unsigned i = 0; i < 2000; i++) {
+		struct profile_sample sample = {.process = PROFILE_NONE};
+		uint64_t values[2] = {1, 1 + (uint64_t)rand_r(&seed) % 100};
+
+		count -= count ? (uint32_t)rand_r(&seed) % (count < 6 ? count : 6) : 0;
+		for (unsigned k = (unsigned)rand_r(&seed) % 7; k && count < 80; k--) {
+			char name[16];
+			struct profile_frame frame = {0};
+
+			snprintf(name, sizeof(name), "f%u", (unsigned)rand_r(&seed) % 5);
+			frame.name = profile_string(profile, name);
+			stack[count++] = profile_frame(profile, &frame);
+		}
+		if (!((unsigned)rand_r(&seed) % 50))
+			count = 0;
+		sample.stack = profile_stack(profile, stack, count);
+		ck_assert(!profile_add_sample(profile, &sample, values));
+	}
+	return profile;
+}
+
 /* What is left is what the whole tree has of it, and what is gone is counted. */
 START_TEST(thin_nodes_are_those_of_the_whole)
 {
-	struct profile *profile = profile_from_seed((unsigned)_i);
+	struct profile *profile =
+		_i % 4 ? profile_from_seed((unsigned)_i) : deep_profile((unsigned)_i);
 	uint64_t least = profile_total(profile, 1) / (uint64_t)(1 + _i % 40);
 	struct tree_options options = {.value_type = 1, .without_comm = _i % 2};
 	uint64_t thin_value = 0;

@@ -56,6 +56,7 @@ struct config {
 	uint64_t unwind_memory_bytes; /* kernel memory for unwind tables */
 	uint64_t worker_memory_bytes; /* address space of the symbolizer worker */
 	uint64_t worker_deadline_ns; /* for one request, then it is killed */
+	uint64_t opener_deadline_ns; /* for opening one file */
 	uint32_t worker_images_max; /* files held open and parsed */
 };
 

@@ -87,6 +87,9 @@
 	X("limits", "worker_deadline", worker_deadline_ns, CONFIG_TIME, "time", "5s",              \
 	  100 * NSEC_PER_MSEC, 600 * NSEC_PER_SEC,                                                 \
 	  "A worker that is longer at one request is replaced.")                                   \
+	X("limits", "opener_deadline", opener_deadline_ns, CONFIG_TIME, "time", "1s",              \
+	  10 * NSEC_PER_MSEC, 600 * NSEC_PER_SEC,                                                  \
+	  "An opener that is longer at one file (of a dead server) is replaced.")                  \
 	X("limits", "worker_images_max", worker_images_max, CONFIG_NUMBER, "files", "256",         \
 	  4, 65536, "Program files the worker keeps open and parsed.")
 /* clang-format on */

@@ -34,12 +34,16 @@ static void on_proc_mapping(void *context, const struct abi_mmap *mmap)
 	capture_write(&engine->capture, &mmap->hdr);
 }
 
-static void on_opened(void *context, const struct image *image)
+static void on_opened(void *context, struct image *image)
 {
 	struct engine *engine = context;
 
-	engine->source->ops->know_file(engine->source, image->file_device, image->file_inode,
-				       image->id);
+	if (image->state == IMAGE_OPENED && !image->announced) {
+		image->announced = true;
+		engine->source->ops->know_file(engine->source, image->file_device,
+					       image->file_inode, image->id);
+	}
+	unwinder_opened(&engine->unwinder, image);
 }
 
 static void on_mapped(void *context, struct process *process)
@@ -163,12 +167,14 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
 	engine_drain(context, false);
 }
 
-static void on_symbolizer(evutil_socket_t fd, short what, void *context)
+/* The symbolizer or the openers have said something. */
+static void on_answers(evutil_socket_t fd, short what, void *context)
 {
 	struct engine *engine = context;
 
 	(void)fd;
 	(void)what;
+	openers_dispatch(engine->resolver.openers);
 	symbolizer_dispatch(engine->resolver.symbolizer);
 	engine_walk_raw(engine, false);
 	resolver_flush(&engine->resolver);
@@ -204,6 +210,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
+	openers_dispatch(engine->resolver.openers);
 	symbolizer_tick(engine->resolver.symbolizer);
 	process_table_expire(&engine->processes, now);
 	engine->source->ops->follow_cpus(engine->source);
@@ -232,7 +239,7 @@ static void on_symbolizer_fd(void *context, int fd)
 		event_free(engine->symbolizer_event);
 	engine->symbolizer_event =
 		fd < 0 ? NULL
-		       : event_new(engine->base, fd, EV_READ | EV_PERSIST, on_symbolizer, engine);
+		       : event_new(engine->base, fd, EV_READ | EV_PERSIST, on_answers, engine);
 	if (engine->symbolizer_event)
 		event_add(engine->symbolizer_event, NULL);
 }
@@ -270,6 +277,11 @@ static int start_clockwork(struct engine *engine, struct error *error)
 			return error_set(error, -ENOMEM, "out of memory");
 		event_add(engine->fetch_event, NULL);
 	}
+	engine->openers_event = event_new(engine->base, openers_fd(engine->resolver.openers),
+					  EV_READ | EV_PERSIST, on_answers, engine);
+	if (!engine->openers_event)
+		return error_set(error, -ENOMEM, "out of memory");
+	event_add(engine->openers_event, NULL);
 	symbolizer_on_fd_change(engine->resolver.symbolizer, on_symbolizer_fd, engine);
 	on_symbolizer_fd(engine, symbolizer_fd(engine->resolver.symbolizer));
 	return 0;
@@ -325,7 +337,8 @@ static int start(struct engine *engine, const struct engine_options *options, st
 	if (!r)
 		unwinder_init(&engine->unwinder, engine->source, &engine->resolver, engine->cache);
 	if (!r)
-		jvm_table_init(&engine->jvms, engine->source, engine->resolver.symbolizer);
+		jvm_table_init(&engine->jvms, engine->source, engine->resolver.symbolizer,
+			       engine->resolver.openers);
 	if (!r)
 		watch_init(&engine->watch, engine);
 	if (!r)
@@ -393,6 +406,8 @@ void engine_destroy(struct engine *engine)
 		event_free(engine->wake_event);
 	if (engine->symbolizer_event)
 		event_free(engine->symbolizer_event);
+	if (engine->openers_event)
+		event_free(engine->openers_event);
 	if (engine->cache_event)
 		event_free(engine->cache_event);
 	if (engine->fetch_event)

@@ -61,6 +61,7 @@ struct engine {
 	struct event *tick_timer;
 	struct event *wake_event;
 	struct event *symbolizer_event;
+	struct event *openers_event;
 	struct event *cache_event;
 	struct event *fetch_event; /* NULL: debuginfod is not asked */
 };

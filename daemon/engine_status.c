@@ -128,20 +128,79 @@ static json_t *debuginfod(const struct engine *engine)
 			 number(engine->config.debuginfod_cache_bytes));
 }
 
+static json_t *openers(const struct engine *engine)
+{
+	struct openers_stats stats;
+
+	openers_get_stats(engine->resolver.openers, &stats);
+	return json_pack("{s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "pid", stats.pid,
+			 "processes", (int)stats.processes, "abandoned", (int)stats.abandoned,
+			 "restarts", number(stats.restarts), "requests", number(stats.requests),
+			 "failures", number(stats.failures), "timeouts", number(stats.timeouts),
+			 "left_alone", number(stats.left_alone), "pending",
+			 number(openers_pending(engine->resolver.openers)));
+}
+
+/* Paths may have any bytes, JSON may not. */
+static json_t *foreign_text(const char *text)
+{
+	json_t *value = json_string(text);
+	char plain[ABI_PATH_MAX];
+
+	if (value)
+		return value;
+	snprintf(plain, sizeof(plain), "%s", text);
+	for (char *c = plain; *c; c++) {
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	}
+	return json_string(plain);
+}
+
+/* What workers and openers did not survive, the newest first. */
+static json_t *quarantine(const struct engine *engine)
+{
+	const struct quarantine *quarantine = symbolizer_quarantine(engine->resolver.symbolizer);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < quarantine_count(quarantine); i++) {
+		const struct quarantined *entry = quarantine_get(quarantine, i);
+		const struct image *image = image_table_get(&engine->images, entry->image);
+		time_t seconds = (time_t)(entry->when_ns / NSEC_PER_SEC);
+		char path[ABI_PATH_MAX] = "", when[32] = "";
+		struct tm utc;
+
+		if (image && image->jit)
+			snprintf(path, sizeof(path), "[code of process %u]", image->use.pid);
+		else if (image)
+			snprintf(path, sizeof(path), "%s", image->path);
+		if (gmtime_r(&seconds, &utc))
+			strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &utc);
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "when", when, "what",
+						      entry->what, "file", foreign_text(path),
+						      "why", foreign_text(entry->why)));
+	}
+	return list;
+}
+
 static json_t *symbols(const struct engine *engine)
 {
 	struct symbolizer_stats stats;
 
 	symbolizer_get_stats(engine->resolver.symbolizer, &stats);
-	return json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
-			 "debuginfod", debuginfod(engine), "worker_pid", stats.pid,
-			 "worker_restarts", number(stats.restarts), "quarantined",
-			 number(stats.quarantined), "images", number(engine->images.images.count),
-			 "images_failed", number(engine->images.failed), "images_refused",
-			 number(engine->images.refused), "addresses", number(stats.addresses),
-			 "named", number(stats.named), "requests", number(stats.requests),
-			 "debug_files_refused", number(stats.debug_refused), "kernel_restricted",
-			 symbolizer_kernel_restricted(engine->resolver.symbolizer));
+	return json_pack(
+		"{s:o, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, "
+		"s:o}",
+		"debuginfod", debuginfod(engine), "worker_pid", stats.pid, "slow_worker_pid",
+		stats.slow_pid, "slow_images", (int)stats.slow_images, "workers_abandoned",
+		(int)stats.abandoned, "worker_restarts", number(stats.restarts), "quarantined",
+		number(stats.quarantined), "images", number(engine->images.images.count),
+		"images_failed", number(engine->images.failed), "images_refused",
+		number(engine->images.refused), "addresses", number(stats.addresses), "named",
+		number(stats.named), "requests", number(stats.requests), "debug_files_refused",
+		number(stats.debug_refused), "kernel_restricted",
+		symbolizer_kernel_restricted(engine->resolver.symbolizer), "openers",
+		openers(engine));
 }
 
 static json_t *table_cache(const struct engine *engine)
@@ -222,15 +281,16 @@ json_t *engine_status(struct engine *engine)
 	engine_session_each(engine, add_session, sessions);
 	status = json_pack(
 		"{s:s, s:s, s:i, s:o, s:{s:s, s:s, s:i, s:o, s:i, s:o}, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:o}",
+		"s:o, s:o, s:o, s:o}",
 		"schema", STATUS_SCHEMA, "version", PERFD_VERSION, "pid", (int)getpid(),
 		"uptime_ns", number(clock_boot_ns() - engine->started), "source", "name",
 		engine->source->ops->name, "event", engine->config.event, "frequency_hz",
 		(int)engine->config.frequency_hz, "records", number(engine->records), "cpus",
 		(int)counters->cpus, "cpu_changes", number(counters->cpu_changes), "samples",
 		samples(engine, counters), "processes", processes(engine), "symbols",
-		symbols(engine), "tables", tables(engine), "unwinder", unwinder(engine, counters),
-		"memory", memory(engine), "cost", own_cost(engine, counters), "sessions", sessions);
+		symbols(engine), "quarantine", quarantine(engine), "tables", tables(engine),
+		"unwinder", unwinder(engine, counters), "memory", memory(engine), "cost",
+		own_cost(engine, counters), "sessions", sessions);
 	free(counters);
 	return status;
 }

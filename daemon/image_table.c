@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "symbolizer/opener.h"
+#include "daemon/base/cleanup.h"
 #include "symbolizer/vdso.h"
 
 #define ATTEMPTS_MAX 3
@@ -79,9 +79,9 @@ static bool is_roots(const struct stat *st)
 }
 
 /* As the kernel numbers devices: not as stat(2) does. */
-static uint32_t device_of(const struct stat *st)
+static uint32_t device_of(uint32_t dev_major, uint32_t dev_minor)
 {
-	return major(st->st_dev) << 20 | minor(st->st_dev);
+	return dev_major << 20 | dev_minor;
 }
 
 /* All memory without a file is one image, so is the vDSO; a file is told by its
@@ -255,7 +255,8 @@ uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap)
 	if (!image || image->vdso || image->roots || !image->file_inode || !mmap->build_id_size ||
 	    !stat_mapping(mmap, &st))
 		return id;
-	if (image->file_device == device_of(&st) && image->file_inode == st.st_ino)
+	if (image->file_device == device_of(major(st.st_dev), minor(st.st_dev)) &&
+	    image->file_inode == st.st_ino)
 		return id;
 	build_id = build_id_key(mmap->build_id, mmap->build_id_size);
 	place[0] = inode_key(major(st.st_dev), minor(st.st_dev), st.st_ino);
@@ -289,63 +290,82 @@ static void close_one(struct image_table *table)
 void image_table_fail(struct image_table *table, struct image *image, const char *why)
 {
 	image_close(table, image);
-	if (image->state != IMAGE_FAILED)
+	if (image->state != IMAGE_FAILED && !image->counted)
 		table->failed++;
+	image->counted = true;
 	image->state = IMAGE_FAILED;
 	snprintf(image->why, sizeof(image->why), "%.119s", why);
 }
 
-/* -ESTALE: what was root's file is a user's now. */
-static int note_file(struct image_table *table, struct image *image, int fd)
+bool image_table_wants_file(const struct image *image)
 {
-	struct stat st;
-
-	if (image->vdso || fstat(fd, &st))
-		return 0;
-	if (image->roots && !is_roots(&st))
-		return -ESTALE;
-	image->identified = file_identity_take(fd, &image->identity);
-	image->roots = is_roots(&st);
-	image->file_device = device_of(&st);
-	image->file_inode = st.st_ino;
-	also_known_as(table, image, inode_key(major(st.st_dev), minor(st.st_dev), st.st_ino));
-	return 0;
+	return !image->anonymous && (image->state == IMAGE_KNOWN || image->state == IMAGE_FAILED) &&
+	       image->attempts < ATTEMPTS_MAX;
 }
 
-void image_table_open(struct image_table *table, struct image *image)
+static void hold(struct image_table *table, struct image *image, int fd)
 {
-	struct opener_identity identity = {.dev_major = image->dev_major,
-					   .dev_minor = image->dev_minor,
-					   .inode = image->inode};
-	struct error error = {0};
-	int fd = -1, r;
-
-	if (image->anonymous || image->state == IMAGE_OPENED || image->state == IMAGE_HANDED ||
-	    image->state == IMAGE_READY || image->attempts >= ATTEMPTS_MAX)
-		return;
-	if (image->vdso) {
-		fd = vdso_image_open();
-		r = fd < 0 ? error_set(&error, fd, "the vDSO cannot be copied") : 0;
-	} else {
-		r = opener_open((pid_t)image->use.pid, image->use.start, image->use.end,
-				image->path, &identity, &error, &fd);
-	}
-	if (r) {
-		image->attempts++;
-		image_table_fail(table, image, error.text);
-		return;
-	}
-	if (note_file(table, image, fd) < 0) {
-		close(fd);
-		image->attempts++;
-		return;
-	}
 	if (table->held >= table->held_max)
 		close_one(table);
 	image->fd = fd;
 	image->state = IMAGE_OPENED;
 	image->attempts = 0;
+	image->counted = false;
 	table->held++;
+}
+
+bool image_table_open_vdso(struct image_table *table, struct image *image)
+{
+	int fd;
+
+	if (!image->vdso)
+		return false;
+	fd = vdso_image_open();
+	if (fd < 0)
+		image_table_not_opened(table, image, "the vDSO cannot be copied");
+	else
+		hold(table, image, fd);
+	return true;
+}
+
+void image_table_opening(struct image *image, struct opener_request *ret)
+{
+	*ret = (struct opener_request){
+		.kind = OPENER_MAPPED,
+		.pid = (pid_t)image->use.pid,
+		.start = image->use.start,
+		.end = image->use.end,
+		.path = image->path,
+		.id = {image->dev_major, image->dev_minor, image->inode},
+	};
+	image->state = IMAGE_OPENING;
+}
+
+void image_table_opened(struct image_table *table, struct image *image, struct opener_file *file)
+{
+	int fd = TAKE_FD(file->fd);
+
+	/* What was root's file is a user's now. */
+	if (image->roots && !file->roots) {
+		close(fd);
+		image->attempts++;
+		image->state = IMAGE_KNOWN;
+		return;
+	}
+	image->identified = file->identified;
+	image->identity = file->identity;
+	image->roots = file->roots;
+	image->file_device = device_of(file->dev_major, file->dev_minor);
+	image->file_inode = file->inode;
+	image->file_uid = file->uid;
+	also_known_as(table, image, inode_key(file->dev_major, file->dev_minor, file->inode));
+	hold(table, image, fd);
+}
+
+void image_table_not_opened(struct image_table *table, struct image *image, const char *why)
+{
+	image->attempts++;
+	image_table_fail(table, image, why);
 }
 
 int image_table_hand_over(struct image_table *table, struct image *image)

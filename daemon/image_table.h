@@ -22,7 +22,7 @@
 #include "bpf/abi.h"
 #include "daemon/base/hashmap.h"
 #include "daemon/base/vec.h"
-#include "symbolizer/file_identity.h"
+#include "symbolizer/opener_request.h"
 
 #define IMAGE_NONE 0u
 #define IMAGE_JIT_MAX 256u /* lists of just-in-time compilers that are held open */
@@ -30,9 +30,11 @@
 
 enum image_state {
 	IMAGE_KNOWN, /* named by a mapping; nothing opened */
+	IMAGE_OPENING, /* an opener has been asked for it */
 	IMAGE_OPENED, /* fd held */
 	IMAGE_HANDED, /* with the symbolizer, which has not said yet what it is */
-	IMAGE_READY, /* likewise, and it has */
+	IMAGE_DEBUG, /* likewise, and it has; its debug file is being opened */
+	IMAGE_READY, /* there is no more to come */
 	IMAGE_FAILED, /* could not be opened or parsed: `why` */
 };
 
@@ -45,7 +47,7 @@ struct image_use {
 struct image {
 	uint32_t id;
 	enum image_state state;
-	int fd; /* -1: none */
+	int fd; /* -1: none; of a file in a parcel (symbolizer/parcel.h) */
 	uint32_t dev_major, dev_minor;
 	uint64_t inode; /* 0: unknown */
 	uint8_t build_id[ABI_BUILD_ID_MAX];
@@ -53,8 +55,10 @@ struct image {
 	bool vdso;
 	bool anonymous; /* "//anon", "[heap]", …: memory, no file */
 	uint32_t attempts; /* at opening it */
+	bool counted; /* as failed */
 	uint32_t file_device; /* of the opened file, as the kernel numbers devices; 0: vDSO */
 	uint64_t file_inode;
+	uint32_t file_uid; /* its owner */
 	bool roots; /* only root can have written the opened file */
 	struct file_identity identity; /* of the opened file, if `identified` */
 	bool identified;
@@ -99,9 +103,17 @@ void image_table_jit_again(struct image_table *table, struct image *image, uint3
  * on, in place of the one it had. Of more than IMAGE_JIT_MAX the oldest is closed. */
 void image_table_jit_file(struct image_table *table, struct image *image, int fd);
 struct image *image_table_get(const struct image_table *table, uint32_t id);
-/* Opens the file by image->use if that has not been done (a failed one is tried
- * again with each new use, three times in all). */
-void image_table_open(struct image_table *table, struct image *image);
+/* Is there a file that is to be opened by image->use? (A failed one is tried again with
+ * each new use, three times in all.) */
+bool image_table_wants_file(const struct image *image);
+/* It is the vDSO, and has been copied (or not, and has failed): nobody is to be asked. */
+bool image_table_open_vdso(struct image_table *table, struct image *image);
+/* What an opener is to be asked for, valid as long as the image stays as it is. The
+ * image is IMAGE_OPENING from then on. */
+void image_table_opening(struct image *image, struct opener_request *ret);
+/* And its answer: the file, whose descriptor is the table's from then on, or why not. */
+void image_table_opened(struct image_table *table, struct image *image, struct opener_file *file);
+void image_table_not_opened(struct image_table *table, struct image *image, const char *why);
 /* The descriptor, now the caller's; the image counts as handed over. -1: none. */
 int image_table_hand_over(struct image_table *table, struct image *image);
 /* What the symbolizer says of the file it was given. -EINVAL: it is not the one

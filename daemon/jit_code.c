@@ -139,8 +139,17 @@ static int source(struct jit_code *jit, const struct image *image)
 
 	if (!dump)
 		return image->fd;
-	image_table_open(jit->images, dump); /* it may have been closed to make room */
+	jit->open(jit->open_context, dump); /* it may have been closed to make room */
 	return dump->fd;
+}
+
+bool jit_code_opening(const struct jit_code *jit, const struct image *image)
+{
+	struct image *dump = image_table_get(jit->images, image->jit_dump);
+
+	if (dump)
+		jit->open(jit->open_context, dump);
+	return dump && dump->state == IMAGE_OPENING;
 }
 
 int jit_code_open(struct jit_code *jit, const struct image *image)
@@ -178,7 +187,7 @@ static bool look_again(struct jit_code *jit, struct image *image)
 		look_for_list(jit, image, process);
 	else
 		image->jit_over = true;
-	return source(jit, image) >= 0 || image->jit_over;
+	return source(jit, image) >= 0 || image->jit_over || jit_code_opening(jit, image);
 }
 
 /* What an image is to do is found out once, with its first frame. */

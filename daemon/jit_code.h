@@ -27,6 +27,8 @@ struct jit_code {
 	struct stack_table *stacks;
 	struct image_table *images;
 	struct process_table *processes;
+	void (*open)(void *context, struct image *image); /* a dump's file; resolver_open() */
+	void *open_context;
 	VEC(uint32_t) late; /* frames */
 	uint32_t generation; /* of the stack table that they are of */
 	VEC(uint32_t) used; /* images of processes */
@@ -44,6 +46,8 @@ void jit_code_deinit(struct jit_code *jit);
 uint32_t jit_code_image(struct jit_code *jit, struct process *process);
 /* The process has mapped a file: it may be its compiler's dump. */
 void jit_code_mapped(struct jit_code *jit, struct process *process, const struct image *image);
+/* True while the file to ask is being opened. */
+bool jit_code_opening(const struct jit_code *jit, const struct image *image);
 /* The file to ask, a descriptor of the caller's; -1: there is none so far. */
 int jit_code_open(struct jit_code *jit, const struct image *image);
 /* A frame of such an image had no name: it is late. False: it is to have none. */

@@ -2,12 +2,11 @@
 #include "daemon/jvm.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bpf/jvm.h"
+#include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 
@@ -29,9 +28,10 @@ struct jvm {
 	bool given_up;
 };
 
-void jvm_table_init(struct jvm_table *table, struct source *source, struct symbolizer *symbolizer)
+void jvm_table_init(struct jvm_table *table, struct source *source, struct symbolizer *symbolizer,
+		    struct openers *openers)
 {
-	*table = (struct jvm_table){.source = source, .symbolizer = symbolizer};
+	*table = (struct jvm_table){.source = source, .symbolizer = symbolizer, .openers = openers};
 }
 
 static void jvm_free(struct jvm *jvm)
@@ -95,25 +95,32 @@ static void on_layout(void *context, int error, const char *text, const struct j
 		  known.heap_count, jvm->tries);
 }
 
+static void on_memory(void *context, int error, const char *text, struct opener_file *file)
+{
+	struct jvm *jvm = context;
+
+	jvm->asked = false;
+	if (gone(jvm))
+		return;
+	if (error) {
+		if (error != -ENOENT) /* it has just ended */
+			give_up(jvm, text);
+		return;
+	}
+	jvm->asked = !symbolizer_jvm(jvm->table->symbolizer, TAKE_FD(file->fd), jvm->code,
+				     jvm->offset, on_layout, jvm);
+}
+
 static void ask(struct jvm *jvm, uint64_t now)
 {
-	char path[64];
-	int memory;
+	struct opener_request memory = {.kind = OPENER_MEMORY, .pid = (pid_t)jvm->process->pid};
 
 	jvm->tries++;
 	jvm->next = now + jvm->delay;
 	jvm->delay += jvm->delay / 2;
 	if (jvm->delay > DELAY_MAX_NS)
 		jvm->delay = DELAY_MAX_NS;
-	snprintf(path, sizeof(path), "/proc/%u/mem", jvm->process->pid);
-	memory = open(path, O_RDONLY | O_CLOEXEC);
-	if (memory < 0) {
-		if (errno != ENOENT) /* it has just ended */
-			give_up(jvm, strerror(errno));
-		return;
-	}
-	jvm->asked = !symbolizer_jvm(jvm->table->symbolizer, memory, jvm->code, jvm->offset,
-				     on_layout, jvm);
+	jvm->asked = !openers_open(jvm->table->openers, &memory, on_memory, jvm);
 }
 
 static void add(struct jvm_table *table, struct process *process, uint64_t code, uint64_t offset)

@@ -17,6 +17,7 @@
 #include "daemon/process_table.h"
 #include "daemon/source.h"
 #include "symbolizer/client.h"
+#include "symbolizer/openers.h"
 
 /* Machines known at once; more are walked by frame pointer, and counted. */
 #define JVMS_MAX 4096u
@@ -26,14 +27,16 @@ struct jvm;
 struct jvm_table {
 	struct source *source;
 	struct symbolizer *symbolizer;
+	struct openers *openers;
 	VEC(struct jvm *) items;
 	uint32_t known; /* of them: the kernel side has their layout */
 	uint64_t failed; /* machines that were given up, counted */
 	uint64_t refused; /* above the limit */
 };
 
-/* Both are borrowed; no answer comes after jvm_table_deinit(). */
-void jvm_table_init(struct jvm_table *table, struct source *source, struct symbolizer *symbolizer);
+/* All are borrowed; no answer may come after jvm_table_deinit(). */
+void jvm_table_init(struct jvm_table *table, struct source *source, struct symbolizer *symbolizer,
+		    struct openers *openers);
 void jvm_table_deinit(struct jvm_table *table);
 /* The process maps code of the image (or NULL), from `offset` in its file on, at `start`. */
 void jvm_table_mapped(struct jvm_table *table, struct process *process, const struct image *image,

@@ -68,8 +68,10 @@ static int on_status(struct connection *connection, const struct message *messag
 	for (const struct server_session *at = server->sessions; at; at = at->next)
 		sessions++;
 	/* Titles are command lines: what others record is theirs. */
-	if (status && !connection->peer.privileged)
+	if (status && !connection->peer.privileged) {
 		json_object_del(status, "sessions");
+		json_object_del(status, "quarantine"); /* paths of anybody's files */
+	}
 	if (status)
 		json_object_set_new(status, "server",
 				    json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/resolver.h"
+#include "daemon/resolver_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,26 +10,11 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "symbolizer/debug_file.h"
-#include "symbolizer/debug_part.h"
 
 #define NAMES_PER_REQUEST 4096u
 #define MAPS_UNDER_WAY_MAX 8u
 
-/* A request and the frames or the process that its answer is for. */
-struct resolver_request {
-	struct resolver *resolver;
-	struct resolver_request *next, **link;
-	struct process *process; /* maps: a reference */
-	resolver_table_fn *on_table; /* tables */
-	void *table_context;
-	uint32_t generation; /* names: of the stack table */
-	uint32_t image;
-	size_t count;
-	uint32_t frames[];
-};
-
-static struct resolver_request *request_create(struct resolver *resolver, size_t count)
+struct resolver_request *resolver_request_create(struct resolver *resolver, size_t count)
 {
 	struct resolver_request *request =
 		calloc(1, sizeof(*request) + count * sizeof(request->frames[0]));
@@ -46,27 +31,13 @@ static struct resolver_request *request_create(struct resolver *resolver, size_t
 	return request;
 }
 
-static void request_destroy(struct resolver_request *request)
+void resolver_request_destroy(struct resolver_request *request)
 {
 	*request->link = request->next;
 	if (request->next)
 		request->next->link = request->link;
 	process_unref(request->process);
 	free(request);
-}
-
-/* A further file of an image's debug information. */
-static void find_part(void *context, uint32_t id, const struct symbolizer_part *part)
-{
-	struct resolver *resolver = context;
-	const struct image *image = image_table_get(resolver->images, id);
-	int fd = -1;
-
-	if (image && !image->vdso && image->path[0] == '/')
-		debug_part_open((pid_t)image->use.pid, image->path, part, &fd);
-	if (fd < 0 && debug_fetch_part(&resolver->fetch, id, part))
-		return;
-	symbolizer_add_part(resolver->symbolizer, id, part->number, fd);
 }
 
 static void on_debug_refused(void *context, uint32_t id)
@@ -82,7 +53,8 @@ int resolver_init(struct resolver *resolver, const struct config *config, const 
 		  struct error *error)
 {
 	static const char *const argv[] = {"perfd", "--worker", NULL};
-	struct symbolizer_config how = {.find_part = find_part,
+	static const char *const opener_argv[] = {"perfd", "--opener", NULL};
+	struct symbolizer_config how = {.find_part = resolver_find_part,
 					.debug_refused = on_debug_refused,
 					.part_context = resolver,
 					.memory_bytes = config->worker_memory_bytes,
@@ -92,8 +64,12 @@ int resolver_init(struct resolver *resolver, const struct config *config, const 
 					.program = program,
 					.argv = argv};
 
-	int r = symbolizer_create(&how, error, &resolver->symbolizer);
+	struct openers_config opening = {
+		.deadline_ns = config->opener_deadline_ns, .program = program, .argv = opener_argv};
+	int r = openers_create(&opening, error, &resolver->openers);
 
+	if (!r)
+		r = symbolizer_create(&how, error, &resolver->symbolizer);
 	if (r < 0)
 		return r;
 	resolver->fetch.symbolizer = resolver->symbolizer;
@@ -107,8 +83,9 @@ void resolver_deinit(struct resolver *resolver)
 {
 	debug_fetch_deinit(&resolver->fetch);
 	symbolizer_destroy(resolver->symbolizer);
+	openers_destroy(resolver->openers);
 	while (resolver->requests)
-		request_destroy(resolver->requests);
+		resolver_request_destroy(resolver->requests);
 	for (size_t i = 0; i < resolver->unmapped.count; i++)
 		process_unref(resolver->unmapped.items[i]);
 	vec_free(&resolver->unmapped);
@@ -175,7 +152,7 @@ static void on_names(void *context, int error, const char *text,
 
 	if (error && request->image != IMAGE_KERNEL) {
 		if (error == -ESTALE && ask_again(request, image)) {
-			request_destroy(request);
+			resolver_request_destroy(request);
 			return;
 		}
 		/* Not once more over a list that a worker did not survive. */
@@ -187,51 +164,7 @@ static void on_names(void *context, int error, const char *text,
 		for (size_t i = 0; i < request->count; i++)
 			name_frame(resolver, request->frames[i], image && image->jit,
 				   !error && i < count ? &names[i] : &none);
-	request_destroy(request);
-}
-
-/* The symbols that were cut off the file, if they are installed. */
-static void add_debug_file(struct resolver *resolver, struct image *image,
-			   const struct symbolizer_image *opened)
-{
-	pid_t pid = (pid_t)image->use.pid;
-	int fd, r = -ENOENT;
-
-	if (image->vdso)
-		return;
-	if (image->build_id_size)
-		r = debug_file_open(pid, image->build_id, image->build_id_size, &fd);
-	if (r && opened->debug_name[0])
-		r = debug_file_open_link(pid, image->path, opened->debug_name, &fd);
-	if (r) {
-		if (!opened->debug_info)
-			debug_fetch_image(&resolver->fetch, image);
-		return;
-	}
-	if (symbolizer_add_debug(resolver->symbolizer, image->id, fd))
-		log_debug("%s: its debug file was not taken", image->path);
-}
-
-static void on_image(void *context, int error, const char *text,
-		     const struct symbolizer_image *opened)
-{
-	struct resolver_request *request = context;
-	struct resolver *resolver = request->resolver;
-	struct image *image = image_table_get(resolver->images, request->image);
-
-	request_destroy(request);
-	if (!image)
-		return;
-	if (error) {
-		log_debug("%s: %s", image->path, text ? text : strerror(-error));
-		image_table_fail(resolver->images, image, text ? text : "refused");
-	} else if (image_table_ready(resolver->images, image, opened->build_id,
-				     opened->build_id_size)) {
-		log_debug("%s: %s", image->path, image->why);
-		symbolizer_drop_image(resolver->symbolizer, image->id);
-	} else {
-		add_debug_file(resolver, image, opened);
-	}
+	resolver_request_destroy(request);
 }
 
 /* The symbolizer has the image, or gets it now. -EAGAIN: it has not looked at it
@@ -243,19 +176,20 @@ static int hand_over(struct resolver *resolver, struct image *image)
 
 	if (image->state == IMAGE_READY)
 		return debug_fetch_awaited(image) ? -EAGAIN : 0;
-	if (image->state == IMAGE_HANDED)
+	resolver_open(resolver, image);
+	if (image->state == IMAGE_OPENING || image->state == IMAGE_HANDED ||
+	    image->state == IMAGE_DEBUG)
 		return -EAGAIN;
-	image_table_open(resolver->images, image);
 	if (image->state != IMAGE_OPENED)
 		return -ENOENT;
-	request = request_create(resolver, 0);
+	request = resolver_request_create(resolver, 0);
 	if (!request)
 		return -ENOENT;
 	request->image = image->id;
 	fd = image_table_hand_over(resolver->images, image);
-	if (symbolizer_add_image(resolver->symbolizer, image->id, fd, on_image, request)) {
+	if (symbolizer_add_image(resolver->symbolizer, image->id, fd, resolver_on_image, request)) {
 		image_table_fail(resolver->images, image, "the symbolizer did not take it");
-		request_destroy(request);
+		resolver_request_destroy(request);
 		return -ENOENT;
 	}
 	return -EAGAIN;
@@ -269,10 +203,17 @@ static uint32_t memory_image(void *context, struct process *process)
 	return jit_code_image(&resolver->jit, process);
 }
 
+static void open_dump(void *context, struct image *image)
+{
+	resolver_open(context, image);
+}
+
 void resolver_name_memory(struct resolver *resolver)
 {
 	resolver->jit.stacks = resolver->stacks;
 	resolver->jit.images = resolver->images;
+	resolver->jit.open = open_dump;
+	resolver->jit.open_context = resolver;
 	resolver->jit.processes = resolver->processes;
 	resolver->stacks->memory_image = memory_image;
 	resolver->stacks->memory_context = resolver;
@@ -327,13 +268,15 @@ static void ask_names(struct resolver *resolver, uint32_t image, const uint32_t 
 
 	if (!r && file && !file->jit)
 		r = hand_over(resolver, file);
+	if (!r && file && file->jit && jit_code_opening(&resolver->jit, file))
+		r = -EAGAIN;
 	if (r == -EAGAIN && !ask_later(stacks, frames, count))
 		return;
 	if (r) {
 		give_up(resolver, file, frames, count);
 		return;
 	}
-	request = request_create(resolver, count);
+	request = resolver_request_create(resolver, count);
 	if (!request) {
 		give_up(resolver, file, frames, count);
 		return;
@@ -349,7 +292,7 @@ static void ask_names(struct resolver *resolver, uint32_t image, const uint32_t 
 	}
 	r = ask_symbolizer(resolver, file, offsets, request);
 	if (r) {
-		request_destroy(request);
+		resolver_request_destroy(request);
 		give_up(resolver, file, frames, count);
 	}
 }
@@ -410,7 +353,7 @@ static void on_unwind(void *context, int error, const char *text, const void *by
 	answer.table = error ? NULL : &table;
 	request->on_table(request->table_context, request->image, &answer);
 	unwind_table_deinit(&table);
-	request_destroy(request);
+	resolver_request_destroy(request);
 }
 
 int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgency,
@@ -423,7 +366,9 @@ int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgen
 	r = file ? hand_over(resolver, file) : -ENOENT;
 	if (r && r != -EAGAIN)
 		return r;
-	request = request_create(resolver, 0);
+	if (file->state == IMAGE_OPENING)
+		return -EINPROGRESS;
+	request = resolver_request_create(resolver, 0);
 	if (!request)
 		return -ENOMEM;
 	request->image = image;
@@ -431,19 +376,11 @@ int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgen
 	request->table_context = context;
 	r = symbolizer_unwind(resolver->symbolizer, image, urgency, on_unwind, request);
 	if (r)
-		request_destroy(request);
+		resolver_request_destroy(request);
 	return r;
 }
 
 /* ---- mappings ---- */
-
-static void announce(struct resolver *resolver, struct image *image)
-{
-	if (image->announced || image->state != IMAGE_OPENED || !resolver->on_opened)
-		return;
-	image->announced = true;
-	resolver->on_opened(resolver->context, image);
-}
 
 uint32_t resolver_map(struct resolver *resolver, struct process *process,
 		      const struct abi_mmap *mmap, bool fill)
@@ -457,11 +394,9 @@ uint32_t resolver_map(struct resolver *resolver, struct process *process,
 	mapping.image = image_table_map(resolver->images, mmap);
 	image = image_table_get(resolver->images, mapping.image);
 	mapping.memory = image && image->anonymous;
-	if (image && !image->anonymous && image->state != IMAGE_HANDED &&
-	    image->state != IMAGE_READY) {
+	if (image && image_table_wants_file(image)) {
 		image->use = (struct image_use){process->pid, mapping.start, mapping.end};
-		image_table_open(resolver->images, image);
-		announce(resolver, image);
+		resolver_open(resolver, image);
 	}
 	if (image && resolver->jit.images)
 		jit_code_mapped(&resolver->jit, process, image);
@@ -546,34 +481,36 @@ static void on_maps(void *context, int error, const char *text,
 		mapped(resolver, process);
 		inherit(resolver, process);
 	}
-	request_destroy(request);
+	resolver_request_destroy(request);
+}
+
+static void on_maps_file(void *context, int error, const char *text, struct opener_file *file)
+{
+	struct resolver_request *request = context;
+	struct resolver *resolver = request->resolver;
+
+	/* It is gone: nothing more to learn. */
+	if (error || symbolizer_maps(resolver->symbolizer, TAKE_FD(file->fd), on_maps, request))
+		on_maps(request, error ? error : -EAGAIN, error ? text : "not asked", NULL, 0);
 }
 
 static void ask_maps(struct resolver *resolver, struct process *process)
 {
+	struct opener_request wanted = {.kind = OPENER_MAPS, .pid = (pid_t)process->pid};
 	struct resolver_request *request;
-	char path[64];
-	int fd;
 
 	if (process->maps_state != MAPS_UNKNOWN)
 		return;
-	snprintf(path, sizeof(path), "/proc/%u/maps", process->pid);
-	fd = process->end ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-	request = fd < 0 ? NULL : request_create(resolver, 0);
+	request = process->end ? NULL : resolver_request_create(resolver, 0);
 	if (!request) {
-		if (fd >= 0)
-			close(fd);
-		mapped(resolver, process); /* it is gone: nothing more to learn */
+		mapped(resolver, process);
 		return;
 	}
 	request->process = process_ref(process);
 	process->maps_state = MAPS_ASKED;
 	resolver->maps_under_way++;
-	if (symbolizer_maps(resolver->symbolizer, fd, on_maps, request)) {
-		resolver->maps_under_way--;
-		mapped(resolver, process);
-		request_destroy(request);
-	}
+	if (openers_open(resolver->openers, &wanted, on_maps_file, request))
+		on_maps(request, -EAGAIN, "not asked", NULL, 0);
 }
 
 void resolver_want_maps(struct resolver *resolver, struct process *process, bool now)

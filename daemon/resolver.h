@@ -17,12 +17,14 @@
 #include "daemon/process_table.h"
 #include "daemon/stack_table.h"
 #include "symbolizer/client.h"
+#include "symbolizer/openers.h"
 #include "symbolizer/unwind_table.h"
 
 struct resolver_request;
 
 struct resolver {
 	struct symbolizer *symbolizer;
+	struct openers *openers;
 	struct stack_table *stacks;
 	struct image_table *images;
 	struct process_table *processes;
@@ -33,8 +35,8 @@ struct resolver {
 	uint32_t maps_under_way;
 	/* Told of every mapping read from /proc (a recording wants them). */
 	void (*on_mmap)(void *context, const struct abi_mmap *mmap);
-	/* Told once of each image whose file has been opened. */
-	void (*on_opened)(void *context, const struct image *image);
+	/* Told of an image whose file has been opened, or could not be. */
+	void (*on_opened)(void *context, struct image *image);
 	/* Told when a process's mappings have become known. */
 	void (*on_mapped)(void *context, struct process *process);
 	void *context;
@@ -67,7 +69,10 @@ void resolver_flush_late(struct resolver *resolver);
 /* A new mapping: its image is opened while the process lives. */
 uint32_t resolver_map(struct resolver *resolver, struct process *process,
 		      const struct abi_mmap *mmap, bool fill);
+/* Has the image's file opened, if there is one and that has not been done: asks for it,
+ * and tells when it is there (on_opened). */
+void resolver_open(struct resolver *resolver, struct image *image);
 /* Asks for an image's unwind table (urgency: as symbolizer_unwind() has it); 0, or
- * -errno and no callback. */
+ * -errno and no callback: -EINPROGRESS: ask again when its file has been opened. */
 int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgency,
 		       resolver_table_fn *done, void *context);

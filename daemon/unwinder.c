@@ -111,7 +111,8 @@ static void keep(struct unwinder *unwinder, uint32_t image, const struct resolve
 	const struct image *file = image_table_get(unwinder->resolver->images, image);
 	struct table_record record = {.error = answer->error};
 
-	if (!unwinder->cache || !file || file->state != IMAGE_READY || !file->identified ||
+	if (!unwinder->cache || !file ||
+	    (file->state != IMAGE_READY && file->state != IMAGE_DEBUG) || !file->identified ||
 	    image >= unwinder->tables.count || !is_lasting(answer->error) ||
 	    memcmp(&unwinder->tables.items[image].file, &file->identity, sizeof(file->identity)))
 		return;
@@ -136,6 +137,9 @@ static void ask_symbolizer(struct unwinder *unwinder, uint32_t image)
 
 	r = resolver_ask_table(unwinder->resolver, image, table->urgency, on_table, unwinder);
 	if (!r)
+		return;
+	table->awaits_file = r == -EINPROGRESS;
+	if (table->awaits_file)
 		return;
 	/* Too many requests just now, or a file that cannot be reached by way of this
 	 * process: the next walk that misses it asks again. */
@@ -171,9 +175,6 @@ static bool ask_cache(struct unwinder *unwinder, uint32_t image)
 
 	if (!unwinder->cache || !file)
 		return false;
-	/* Only an opened file is known for sure. */
-	if (file->state == IMAGE_KNOWN)
-		image_table_open(unwinder->resolver->images, file);
 	if (!file->identified || file->state == IMAGE_FAILED)
 		return false;
 	unwinder->tables.items[image].file = file->identity;
@@ -182,9 +183,31 @@ static bool ask_cache(struct unwinder *unwinder, uint32_t image)
 
 static void ask(struct unwinder *unwinder, uint32_t image)
 {
-	unwinder->tables.items[image].state = TABLE_ASKED;
-	if (!ask_cache(unwinder, image))
+	struct image *file = image_table_get(unwinder->resolver->images, image);
+	struct unwinder_table *table = &unwinder->tables.items[image];
+
+	table->state = TABLE_ASKED;
+	/* Only an opened file is known for sure. */
+	if (file)
+		resolver_open(unwinder->resolver, file);
+	table->awaits_file = file && file->state == IMAGE_OPENING;
+	if (!table->awaits_file && !ask_cache(unwinder, image))
 		ask_symbolizer(unwinder, image);
+}
+
+void unwinder_opened(struct unwinder *unwinder, const struct image *image)
+{
+	struct unwinder_table *table =
+		image->id < unwinder->tables.count ? &unwinder->tables.items[image->id] : NULL;
+
+	if (!table || !table->awaits_file)
+		return;
+	table->awaits_file = false;
+	/* By way of another process it may be reached: the next walk that misses it asks. */
+	if (image->state == IMAGE_FAILED)
+		table->state = TABLE_NONE;
+	else
+		ask(unwinder, image->id);
 }
 
 /* `least`: at least so urgent from now on; each time is one more. */

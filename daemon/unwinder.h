@@ -34,6 +34,7 @@ enum table_state {
 
 struct unwinder_table {
 	enum table_state state;
+	bool awaits_file; /* asked, and its file is being opened */
 	uint32_t urgency; /* walks that missed it, or one of the above */
 	uint32_t rows;
 	uint64_t used; /* boot time, ns */
@@ -70,6 +71,8 @@ bool unwinder_has(const struct unwinder *unwinder, uint32_t image);
 bool unwinder_awaits(const struct unwinder *unwinder, uint32_t image);
 /* True while a table of the process's mappings is being made. */
 bool unwinder_waits(const struct unwinder *unwinder, const struct process *process);
+/* The image's file has been opened, or could not be. */
+void unwinder_opened(struct unwinder *unwinder, const struct image *image);
 /* A sample used the image's table. */
 void unwinder_used(struct unwinder *unwinder, uint32_t image, uint64_t now);
 /* Publishes what changed; withdraws what nobody has any more. */

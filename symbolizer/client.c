@@ -45,7 +45,7 @@ struct op *queue_pop(struct op_queue *queue)
 	return op;
 }
 
-static void op_free(struct op *op)
+void op_free(struct op *op)
 {
 	if (!op)
 		return;
@@ -101,8 +101,22 @@ void client_debug_fail(struct symbolizer *s, struct image *image, const struct e
 	log_warning("symbolizer: image %u keeps its own symbols: %s", image->id, error->text);
 	close_debug(s, image);
 	s->stats.debug_refused++;
+	quarantine_add(s->quarantine, image->id, "debug file", error->text);
 	if (s->config.debug_refused)
 		s->config.debug_refused(s->config.part_context, image->id);
+}
+
+int client_setup(struct symbolizer *s, const struct symbolizer_config *config,
+		 struct symbolizer *first, struct error *error)
+{
+	s->config = *config;
+	if (!s->config.images_max)
+		s->config.images_max = 1;
+	s->is_slow = first;
+	s->quarantine = first ? first->quarantine : calloc(1, sizeof(*s->quarantine));
+	if (!s->quarantine)
+		return error_set(error, -ENOMEM, "out of memory for the symbolizer");
+	return link_init(s, !first, error);
 }
 
 int symbolizer_create(const struct symbolizer_config *config, struct error *error,
@@ -113,11 +127,9 @@ int symbolizer_create(const struct symbolizer_config *config, struct error *erro
 
 	if (!s)
 		return error_set(error, -ENOMEM, "out of memory for the symbolizer");
-	s->config = *config;
-	if (!s->config.images_max)
-		s->config.images_max = 1;
-	r = link_init(s, error);
+	r = client_setup(s, config, NULL, error);
 	if (r < 0) {
+		free(s->quarantine);
 		free(s);
 		return r;
 	}
@@ -133,13 +145,11 @@ static void queue_free(struct op_queue *queue)
 		op_free(op);
 }
 
-void symbolizer_destroy(struct symbolizer *s)
+void client_teardown(struct symbolizer *s)
 {
 	uint64_t key, value;
 	size_t at = 0;
 
-	if (!s)
-		return;
 	link_deinit(s);
 	queue_free(&s->queue);
 	queue_free(&s->tables);
@@ -149,7 +159,19 @@ void symbolizer_destroy(struct symbolizer *s)
 	while (hashmap_next(&s->images, &at, &key, &value))
 		image_free(s, (struct image *)(uintptr_t)value);
 	hashmap_deinit(&s->images);
+	hashmap_deinit(&s->slow_maps);
+	if (!s->is_slow)
+		free(s->quarantine);
 	free(s);
+}
+
+void symbolizer_destroy(struct symbolizer *s)
+{
+	if (!s)
+		return;
+	if (s->slow)
+		client_teardown(s->slow);
+	client_teardown(s);
 }
 
 int symbolizer_fd(const struct symbolizer *s)
@@ -173,6 +195,10 @@ void symbolizer_dispatch(struct symbolizer *s)
 	s->in_dispatch = true;
 	link_run(s);
 	client_deliver(s);
+	if (s->slow) {
+		link_run(s->slow);
+		client_deliver(s->slow);
+	}
 	s->in_dispatch = false;
 }
 
@@ -184,13 +210,48 @@ void symbolizer_tick(struct symbolizer *s)
 size_t symbolizer_pending(const struct symbolizer *s)
 {
 	return s->queue.count + s->tables.count + s->aside.count + s->failed.count +
-	       (s->current ? 1 : 0);
+	       (s->current ? 1 : 0) + (s->slow ? symbolizer_pending(s->slow) : 0);
+}
+
+static uint32_t left(const struct symbolizer *s)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < CLIENT_LEFT_MAX; i++)
+		count += s->left[i] != 0;
+	return count;
 }
 
 void symbolizer_get_stats(const struct symbolizer *s, struct symbolizer_stats *ret)
 {
+	const struct symbolizer_stats *more = s->slow ? &s->slow->stats : NULL;
+
 	*ret = s->stats;
 	ret->pid = s->process.pid;
+	ret->abandoned = left(s);
+	if (!more)
+		return;
+	ret->restarts += more->restarts;
+	ret->quarantined += more->quarantined;
+	ret->images += more->images;
+	ret->debug_files += more->debug_files;
+	ret->debug_refused += more->debug_refused;
+	ret->parts += more->parts;
+	ret->parts_absent += more->parts_absent;
+	ret->parts_refused += more->parts_refused;
+	ret->requests += more->requests;
+	ret->answers += more->answers;
+	ret->failures += more->failures;
+	ret->addresses += more->addresses;
+	ret->named += more->named;
+	ret->slow_pid = s->slow->process.pid;
+	ret->slow_images = (uint32_t)s->slow->images.count;
+	ret->abandoned += left(s->slow);
+}
+
+struct quarantine *symbolizer_quarantine(struct symbolizer *s)
+{
+	return s->quarantine;
 }
 
 bool symbolizer_kernel_restricted(const struct symbolizer *s)
@@ -225,137 +286,8 @@ bool client_next(struct symbolizer *s)
 
 	s->current = table ? pop_table(&s->tables) : queue_pop(&s->queue);
 	s->overtaken = table || !s->tables.count ? 0 : s->overtaken + 1;
+	s->step_began = 0;
 	return s->current;
-}
-
-static void call_failed(struct symbolizer *s, const struct op *op, const struct error *error)
-{
-	s->stats.answers++;
-	s->stats.failures++;
-	switch (op->kind) {
-	case WIRE_IMAGE_OPEN:
-		if (op->done.image)
-			op->done.image(op->context, error->code, error->text, NULL);
-		break;
-	case WIRE_IMAGE_NAMES:
-	case WIRE_KERNEL_NAMES:
-	case WIRE_JIT_NAMES:
-		if (op->done.names)
-			op->done.names(op->context, error->code, error->text, NULL, 0);
-		break;
-	case WIRE_MAPS:
-		if (op->done.maps)
-			op->done.maps(op->context, error->code, error->text, NULL, 0);
-		break;
-	case WIRE_UNWIND:
-		if (op->done.unwind)
-			op->done.unwind(op->context, error->code, error->text, NULL, 0);
-		break;
-	case WIRE_JVM:
-		if (op->done.jvm)
-			op->done.jvm(op->context, error->code, error->text, NULL);
-		break;
-	default:
-		break;
-	}
-}
-
-void client_finish_failed(struct symbolizer *s, const struct error *error)
-{
-	struct op *op = TAKE_PTR(s->current);
-
-	call_failed(s, op, error);
-	op_free(op);
-}
-
-void client_finish_image(struct symbolizer *s, const struct symbolizer_image *image)
-{
-	struct op *op = TAKE_PTR(s->current);
-
-	s->stats.answers++;
-	if (op->done.image)
-		op->done.image(op->context, 0, "", image);
-	op_free(op);
-}
-
-void client_finish_names(struct symbolizer *s, const struct wire_names *names)
-{
-	struct op *op = TAKE_PTR(s->current);
-
-	s->stats.answers++;
-	s->stats.addresses += names->names.count;
-	for (size_t i = 0; i < names->names.count; i++)
-		s->stats.named += names->names.items[i].frame_count ? 1 : 0;
-	if (op->done.names)
-		op->done.names(op->context, 0, "", names->names.items, names->names.count);
-	op_free(op);
-}
-
-void client_finish_maps(struct symbolizer *s, const struct wire_mappings *mappings)
-{
-	struct op *op = TAKE_PTR(s->current);
-
-	s->stats.answers++;
-	if (op->done.maps)
-		op->done.maps(op->context, 0, "", mappings->mappings.items,
-			      mappings->mappings.count);
-	op_free(op);
-}
-
-void client_finish_unwind(struct symbolizer *s, const void *table, size_t size)
-{
-	struct op *op = TAKE_PTR(s->current);
-
-	s->stats.answers++;
-	if (op->done.unwind)
-		op->done.unwind(op->context, 0, "", table, size);
-	op_free(op);
-}
-
-void client_finish_jvm(struct symbolizer *s, const struct jvm_layout *layout)
-{
-	struct op *op = TAKE_PTR(s->current);
-
-	s->stats.answers++;
-	if (op->done.jvm)
-		op->done.jvm(op->context, 0, "", layout);
-	op_free(op);
-}
-
-void client_finish_plain(struct symbolizer *s)
-{
-	s->stats.answers++;
-	op_free(TAKE_PTR(s->current));
-}
-
-void client_later(struct symbolizer *s)
-{
-	queue_push(&s->queue, TAKE_PTR(s->current));
-}
-
-void client_fail_all(struct symbolizer *s, const struct error *error)
-{
-	struct op *op;
-
-	while ((op = queue_pop(&s->queue)) || (op = queue_pop(&s->tables)) ||
-	       (op = queue_pop(&s->aside))) {
-		op->failure = *error;
-		queue_push(&s->failed, op);
-	}
-}
-
-/* Callbacks may ask anew, and what they ask may fail at once: only those that
- * were owed at the beginning are called, so that this ends. */
-void client_deliver(struct symbolizer *s)
-{
-	for (size_t owed = s->failed.count; owed; owed--) {
-		struct op *op = queue_pop(&s->failed);
-
-		call_failed(s, op, &op->failure);
-		op_free(op);
-	}
-	if (s->failed.count)
-		link_wake(s);
 }
 
 static int submit(struct symbolizer *s, const struct op *template, const uint64_t *addresses)
@@ -422,7 +354,7 @@ int symbolizer_add_image(struct symbolizer *s, uint32_t image, int fd, symbolize
 
 	if (!image || fd < 0)
 		return -EINVAL;
-	if (client_image(s, image))
+	if (client_image(slow_owner(s, image), image))
 		return -EEXIST;
 	limit_descriptors(s);
 	entry = calloc(1, sizeof(*entry));
@@ -449,9 +381,10 @@ int symbolizer_add_image(struct symbolizer *s, uint32_t image, int fd, symbolize
 	return 0;
 }
 
-void symbolizer_drop_image(struct symbolizer *s, uint32_t image)
+void symbolizer_drop_image(struct symbolizer *first, uint32_t image)
 {
 	struct op op = {.kind = WIRE_IMAGE_DROP, .image = image, .fd = -1};
+	struct symbolizer *s = slow_owner(first, image);
 	struct image *entry = client_image(s, image);
 
 	if (!entry)
@@ -466,8 +399,9 @@ void symbolizer_drop_image(struct symbolizer *s, uint32_t image)
 	image_free(s, entry);
 }
 
-int symbolizer_add_debug(struct symbolizer *s, uint32_t image, int fd)
+int symbolizer_add_debug(struct symbolizer *first, uint32_t image, int fd)
 {
+	struct symbolizer *s = slow_owner(first, image);
 	struct image *entry = client_image(s, image);
 	_cleanup_close_ int owned = fd;
 
@@ -494,8 +428,10 @@ int symbolizer_names(struct symbolizer *s, uint32_t image, const uint64_t *offse
 			.fd = -1,
 			.done.names = done,
 			.context = context};
-	struct image *entry = client_image(s, image);
+	struct image *entry;
 
+	s = slow_owner(s, image);
+	entry = client_image(s, image);
 	if (!entry)
 		return -ENOENT;
 	entry->used = ++s->uses;
@@ -515,7 +451,7 @@ int symbolizer_jit_names(struct symbolizer *s, uint32_t map, int fd, const uint6
 
 	if (fd < 0)
 		return -EINVAL;
-	r = submit(s, &op, addresses);
+	r = submit(slow_owner(s, map), &op, addresses);
 	if (r < 0)
 		close(fd);
 	return r;
@@ -560,8 +496,10 @@ int symbolizer_unwind(struct symbolizer *s, uint32_t image, uint32_t urgency,
 			.fd = -1,
 			.done.unwind = done,
 			.context = context};
-	struct image *entry = client_image(s, image);
+	struct image *entry;
 
+	s = slow_owner(s, image);
+	entry = client_image(s, image);
 	if (!entry)
 		return -ENOENT;
 	entry->used = ++s->uses;
@@ -570,6 +508,7 @@ int symbolizer_unwind(struct symbolizer *s, uint32_t image, uint32_t urgency,
 
 void symbolizer_hurry(struct symbolizer *s, uint32_t image, uint32_t urgency)
 {
+	s = slow_owner(s, image);
 	for (struct op *op = s->tables.first; op; op = op->next)
 		if (op->image == image && op->urgency < urgency)
 			op->urgency = urgency;

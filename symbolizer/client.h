@@ -7,6 +7,11 @@
  * deadline, is killed and replaced; the request it worked on fails with
  * -EFAULT, its image is quarantined, and all the others are sent again.
  *
+ * A file that takes long does not hold up the others: when one request has been at the
+ * worker for SYMBOLIZER_LATE_NS and others wait, that worker goes on with it, and with
+ * that file's later ones, beside a new worker for all others. So there are two workers
+ * at most; slow files wait for each other.
+ *
  * Ownership: the client owns its child and descriptors; descriptors handed in
  * are the client's from then on, on error too. What a callback is shown lives
  * until it returns. Callbacks run inside symbolizer_dispatch() or
@@ -18,13 +23,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/error.h"
+#include "symbolizer/quarantine.h"
 
 struct jvm_layout;
 struct symbolizer;
 
 /* At most so many requests wait at a time; one more is refused with -EAGAIN. */
 #define SYMBOLIZER_PENDING_MAX 16384
+/* Others do not wait longer than this for one request. */
+#define SYMBOLIZER_LATE_NS (500 * NSEC_PER_MSEC)
 /* Requests that go before a table which came before them. */
 #define SYMBOLIZER_OVERTAKEN_MAX 64
 /* Addresses in one request; more are refused with -E2BIG. */
@@ -139,6 +148,9 @@ struct symbolizer_stats {
 	uint64_t requests, answers, failures;
 	uint64_t addresses, named;
 	int pid; /* the worker's; 0: none now */
+	int slow_pid; /* of the one for slow files; 0: none */
+	uint32_t slow_images; /* files that it has */
+	uint32_t abandoned; /* workers that were killed and do not end */
 };
 
 int symbolizer_create(const struct symbolizer_config *config, struct error *error,
@@ -158,6 +170,8 @@ void symbolizer_dispatch(struct symbolizer *symbolizer);
 void symbolizer_tick(struct symbolizer *symbolizer);
 /* Requests under way. */
 size_t symbolizer_pending(const struct symbolizer *symbolizer);
+/* What workers did not survive; the client's. Others may add to it. */
+struct quarantine *symbolizer_quarantine(struct symbolizer *symbolizer);
 void symbolizer_get_stats(const struct symbolizer *symbolizer, struct symbolizer_stats *ret);
 
 /* Hands a file over under an id of the caller's choice (nonzero, not reused for

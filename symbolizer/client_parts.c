@@ -58,8 +58,9 @@ void client_parts_drop(struct symbolizer *s, struct image *image)
 	resume(s, image->id);
 }
 
-int symbolizer_add_part(struct symbolizer *s, uint32_t id, uint32_t number, int fd)
+int symbolizer_add_part(struct symbolizer *first, uint32_t id, uint32_t number, int fd)
 {
+	struct symbolizer *s = slow_owner(first, id);
 	struct image *image = client_image(s, id);
 	_cleanup_close_ int owned = fd;
 
@@ -148,6 +149,7 @@ void client_parts_fail(struct symbolizer *s, struct image *image, const struct e
 	log_warning("symbolizer: image %u does without further files of debug information: %s",
 		    image->id, error->text);
 	s->stats.parts_refused++;
+	quarantine_add(s->quarantine, image->id, "further debug files", error->text);
 	image->has_parts = false;
 	image->parts_refused = true;
 	client_parts_drop(s, image);

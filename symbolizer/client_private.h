@@ -4,6 +4,9 @@
  * and images; link.c has the worker's life and what goes over the socket,
  * answer.c what comes back.
  *
+ * There may be two links, each a struct symbolizer of its own with its own worker, queues
+ * and images: the caller's, and the one for what is slow (slow.c), which it owns.
+ *
  * One request is at the worker at a time ("current"). It may take several
  * steps, each one message and its answer: a file that the worker does not hold
  * is handed over before its names are asked for, a fresh worker is given the
@@ -17,6 +20,7 @@
 #include "symbolizer/client.h"
 #include "symbolizer/process.h"
 
+#define CLIENT_LEFT_MAX 16 /* more are forgotten (and reaped by init at the end) */
 #define CLIENT_PATIENCE_FIRST_NS (5 * NSEC_PER_SEC)
 
 struct image_part { /* a file that the worker wants */
@@ -85,6 +89,13 @@ struct symbolizer {
 	struct hashmap images; /* id to struct image * */
 	uint64_t uses;
 	struct symbolizer_stats stats;
+	struct quarantine *quarantine; /* of both links; freed by the first */
+
+	/* slow.c's */
+	struct symbolizer *slow; /* NULL: none yet, or this is it */
+	bool is_slow;
+	struct hashmap slow_maps; /* ids that are no images: lists of compilers */
+	uint64_t step_began; /* CLOCK_BOOTTIME, ns: of the current request's first step */
 
 	/* link.c's */
 	int epoll, timer, wake;
@@ -100,7 +111,7 @@ struct symbolizer {
 	uint64_t not_before; /* of the next start */
 	uint64_t delay; /* before the start after that */
 	uint32_t start_failures; /* in a row */
-	pid_t left; /* a child that would not die yet */
+	pid_t left[CLIENT_LEFT_MAX]; /* children that would not die yet; 0: none */
 	bool warned; /* about a sandbox with gaps */
 
 	bool kernel_held, kernel_restricted;
@@ -108,6 +119,21 @@ struct symbolizer {
 	uint64_t kernel_patience; /* age at which a nameless address has it read again */
 	bool in_dispatch;
 };
+
+/* client.c, for slow.c and client_finish.c: */
+void op_free(struct op *op);
+int client_setup(struct symbolizer *s, const struct symbolizer_config *config,
+		 struct symbolizer *first, struct error *error);
+void client_teardown(struct symbolizer *s);
+
+/* slow.c, for client.c and link.c: */
+/* The link that serves this id: `s`, or its slow one. */
+struct symbolizer *slow_owner(struct symbolizer *s, uint32_t id);
+/* The current request has been at the worker too long for those who wait: it goes on,
+ * or begins anew, in the slow link. */
+void slow_take(struct symbolizer *s);
+/* When slow_take() is to be called; 0: never. */
+uint64_t slow_when(const struct symbolizer *s);
 
 /* client.c, for link.c: */
 struct image *client_image(const struct symbolizer *s, uint32_t id);
@@ -150,12 +176,20 @@ void client_parts_drop(struct symbolizer *s, struct image *image);
 void client_parts_expire(struct symbolizer *s, uint64_t now);
 
 /* link.c, for client.c: */
-int link_init(struct symbolizer *s, struct error *error);
+/* start: a worker at once. */
+int link_init(struct symbolizer *s, bool start, struct error *error);
 void link_deinit(struct symbolizer *s);
 /* There is something new to do: have dispatch called. */
 void link_wake(struct symbolizer *s);
 /* The worker ended, or must be (`kill_it`), or could not be started. */
 void link_lost(struct symbolizer *s, bool kill_it, const char *why);
+/* Has the link without its worker (whose state has been moved or ended) have a new one. */
+void link_renew(struct symbolizer *s);
+/* Ends the worker for no fault of its own. */
+void link_end(struct symbolizer *s);
+/* The socket of the worker that was moved here is watched from now on; not any more. */
+void link_watch(struct symbolizer *s);
+void link_unwatch(struct symbolizer *s);
 /* Reads what came, sends what waits, minds deadlines and restarts. */
 void link_run(struct symbolizer *s);
 

@@ -20,7 +20,8 @@
 
 #define START_DEADLINE_NS (10 * NSEC_PER_SEC) /* exec and the sandbox */
 #define DELAY_FIRST_NS (50 * NSEC_PER_MSEC)
-#define DELAY_MAX_NS (5 * NSEC_PER_SEC)
+#define DELAY_MAX_NS NSEC_PER_SEC /* whoever kills them all the time, work goes on */
+#define DEINIT_WAIT_NS (500 * NSEC_PER_MSEC)
 #define START_FAILURES_MAX 3 /* then who waits is told */
 #define TRIES_MAX 3 /* workers that may end in one request without its fault */
 
@@ -34,7 +35,7 @@ static void watch(struct symbolizer *s, int fd, uint32_t events, int operation)
 
 static void start(struct symbolizer *s);
 
-int link_init(struct symbolizer *s, struct error *error)
+int link_init(struct symbolizer *s, bool with_worker, struct error *error)
 {
 	s->process = (struct worker_process){.socket = -1};
 	channel_in_init(&s->in);
@@ -51,7 +52,8 @@ int link_init(struct symbolizer *s, struct error *error)
 	}
 	watch(s, s->timer, EPOLLIN, EPOLL_CTL_ADD);
 	watch(s, s->wake, EPOLLIN, EPOLL_CTL_ADD);
-	start(s);
+	if (with_worker)
+		start(s);
 	return 0;
 }
 
@@ -62,14 +64,41 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+/* True while some are left. */
+static bool reap(struct symbolizer *s)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < CLIENT_LEFT_MAX; i++) {
+		if (s->left[i] && worker_process_reap(s->left[i]))
+			s->left[i] = 0;
+		any |= s->left[i] != 0;
+	}
+	return any;
+}
+
+static void remember_left(struct symbolizer *s, pid_t pid)
+{
+	for (size_t i = 0; pid && i < CLIENT_LEFT_MAX; i++) {
+		if (!s->left[i]) {
+			s->left[i] = pid;
+			return;
+		}
+	}
+}
+
 void link_deinit(struct symbolizer *s)
 {
+	const struct timespec pause = {.tv_nsec = (long)NSEC_PER_MSEC};
 	char text[256];
+	pid_t left = 0;
 
 	if (s->process.pid)
-		worker_process_end(&s->process, true, text, sizeof(text), &s->left);
-	if (s->left)
-		worker_process_reap(s->left);
+		worker_process_end(&s->process, true, text, sizeof(text), &left);
+	remember_left(s, left);
+	/* On a busy machine a killed one takes its time. */
+	for (uint64_t until = clock_boot_ns() + DEINIT_WAIT_NS; reap(s) && clock_boot_ns() < until;)
+		nanosleep(&pause, NULL);
 	channel_in_deinit(&s->in);
 	strbuf_deinit(&s->request);
 	close_fd(&s->timer);
@@ -85,10 +114,21 @@ void link_wake(struct symbolizer *s)
 		log_error_errno(-errno, "symbolizer: cannot wake itself");
 }
 
+/* The slow link has a worker only while it has work, or had. */
+static bool work_waits(const struct symbolizer *s)
+{
+	return s->current || s->queue.count || s->tables.count;
+}
+
 static void arm_timer(struct symbolizer *s)
 {
-	uint64_t at = s->state == LINK_DOWN ? s->not_before : s->step_deadline;
+	bool idle = s->is_slow && !work_waits(s);
+	uint64_t at = s->state != LINK_DOWN ? s->step_deadline : idle ? 0 : s->not_before;
+	uint64_t late = slow_when(s);
 	struct itimerspec when = {0};
+
+	if (late && late < at)
+		at = late;
 
 	when.it_value.tv_sec = (time_t)(at / NSEC_PER_SEC);
 	when.it_value.tv_nsec = (long)(at % NSEC_PER_SEC);
@@ -125,6 +165,8 @@ static void send_step(struct symbolizer *s, enum wire_kind kind, int fd)
 		.fd = fd,
 	};
 	s->step_deadline = clock_boot_ns() + limit;
+	if (!s->step_began)
+		s->step_began = clock_boot_ns();
 	if (strbuf_error(&s->request)) {
 		struct error error = {.code = -ENOMEM, .text = "out of memory for a request"};
 
@@ -285,6 +327,7 @@ static void quarantine(struct symbolizer *s, const struct op *op, const struct e
 {
 	struct image *image = op->image ? client_image(s, op->image) : NULL;
 
+	quarantine_add(s->quarantine, op->image, wire_kind_info(op->kind)->name, error->text);
 	if (!image)
 		return;
 	if (op->kind == WIRE_UNWIND) {
@@ -365,14 +408,15 @@ void link_lost(struct symbolizer *s, bool kill_it, const char *why)
 	enum link_state was = s->state;
 	enum worker_end end = WORKER_END_NOT_STARTED;
 	char how[256] = "", text[512];
+	pid_t left = 0;
 
 	s->state = LINK_DOWN;
-	s->step_deadline = 0;
-	if (s->left && worker_process_reap(s->left))
-		s->left = 0;
+	s->step_deadline = s->step_began = 0;
+	reap(s);
 	if (s->process.pid) {
 		epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->process.socket, NULL);
-		end = worker_process_end(&s->process, kill_it, how, sizeof(how), &s->left);
+		end = worker_process_end(&s->process, kill_it, how, sizeof(how), &left);
+		remember_left(s, left);
 	}
 	snprintf(text, sizeof(text), "%s%s%s", why, *why && *how && !kill_it ? ": " : "",
 		 kill_it ? "" : how);
@@ -386,6 +430,36 @@ void link_lost(struct symbolizer *s, bool kill_it, const char *why)
 	log_warning("symbolizer: the worker is replaced: %s", text);
 	if (s->current)
 		judge_current(s, end, step, text);
+}
+
+void link_unwatch(struct symbolizer *s)
+{
+	epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->process.socket, NULL);
+}
+
+void link_watch(struct symbolizer *s)
+{
+	watch(s, s->process.socket, s->sending ? EPOLLIN | EPOLLOUT : EPOLLIN, EPOLL_CTL_ADD);
+}
+
+void link_renew(struct symbolizer *s)
+{
+	s->process = (struct worker_process){.socket = -1};
+	s->state = LINK_DOWN;
+	s->step_deadline = s->step_began = 0;
+	forget_worker_state(s);
+	start(s);
+}
+
+void link_end(struct symbolizer *s)
+{
+	char how[256];
+	pid_t left;
+
+	link_unwatch(s);
+	worker_process_end(&s->process, true, how, sizeof(how), &left);
+	remember_left(s, left);
+	link_renew(s);
 }
 
 static void on_hello(struct symbolizer *s, const char *payload, size_t size)
@@ -447,20 +521,24 @@ static void mind_time(struct symbolizer *s)
 {
 	uint64_t now = clock_boot_ns();
 
-	if (s->left && worker_process_reap(s->left))
-		s->left = 0;
+	reap(s);
 	client_parts_expire(s, now);
-	if (s->state == LINK_DOWN && now >= s->not_before)
+	if (s->state == LINK_DOWN && now >= s->not_before && (!s->is_slow || work_waits(s)))
 		start(s);
 	else if (s->state != LINK_DOWN && s->step_deadline && now >= s->step_deadline)
 		link_lost(s, true, "it gave no answer before the deadline");
+	else if (slow_when(s) && now >= slow_when(s))
+		slow_take(s);
 }
 
 /* Gives the worker the next thing to do, if it has nothing to do. */
 static void pump(struct symbolizer *s)
 {
-	while (s->state == LINK_READY && !s->step_deadline && (s->current || client_next(s)))
+	while (s->state == LINK_READY && !s->step_deadline) {
+		if (!s->current && !client_next(s))
+			return;
 		advance(s);
+	}
 }
 
 void link_run(struct symbolizer *s)

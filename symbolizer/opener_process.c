@@ -9,7 +9,6 @@
  * write nothing; and only the system calls that this takes.
  */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 #include "symbolizer/opener_sandbox.h"
 #include "symbolizer/openers.h"
 #include "symbolizer/parcel.h"
+#include "symbolizer/sandbox.h"
 
 #define EXIT_PROTOCOL 76 /* sysexits.h's EX_PROTOCOL */
 
@@ -92,16 +92,12 @@ static void serve_one(struct serving *serving, struct opener_request_in *in)
 
 int openers_opener_main(int fd)
 {
-	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
 	struct serving serving = {.socket = fd};
 	char bytes[OPENER_REQUEST_MAX];
 	struct opener_request_in in;
 	ssize_t n;
 
-	/* A terminal's Ctrl-C reaches the whole group, but the daemon ends this one by
-	 * closing the socket. */
-	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-		signal(ignored[i], SIG_IGN);
+	sandbox_ignore_signals();
 	opener_sandbox_enter(fd);
 	while (!serving.failed) {
 		do {

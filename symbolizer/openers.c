@@ -16,6 +16,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/vec.h"
+#include "symbolizer/opener_line.h"
 #include "symbolizer/parcel.h"
 #include "symbolizer/process.h"
 
@@ -28,25 +29,10 @@
 #define START_FAILURES_MAX 3 /* then who waits is told */
 #define TRIES_MAX 3 /* openers that may end in one request */
 
-struct waiting { /* a request of a caller */
-	struct waiting *next;
-	uint32_t id;
-	struct opener_request request; /* path and name are ours */
-	openers_fn *done;
-	void *context;
-	uint32_t tries; /* openers that ended over it */
-	struct error failure; /* if it failed without an opener */
-};
-
-struct line { /* first come, first served */
-	struct waiting *first, *last;
-	size_t count;
-};
-
 struct slot { /* an opener */
 	pid_t pid; /* 0: none */
 	int socket;
-	struct line sent;
+	struct opener_line sent;
 	uint64_t since; /* boot time, ns: it works on the first one since then */
 	uint64_t device; /* of the file system that it is about to ask; 0: not known */
 	uint32_t skip; /* replies to come of requests that another has got meanwhile */
@@ -56,7 +42,7 @@ struct slot { /* an opener */
 struct openers {
 	struct openers_config config;
 	struct slot slots[OPENERS_MAX];
-	struct line waiting, failed;
+	struct opener_line waiting, failed;
 	struct {
 		uint64_t device, until;
 	} alone[OPENER_AVOID_MAX];
@@ -68,66 +54,12 @@ struct openers {
 	struct openers_stats stats;
 };
 
-/* ---- lines ---- */
-
-static void line_push(struct line *line, struct waiting *waiting)
-{
-	waiting->next = NULL;
-	if (line->last)
-		line->last->next = waiting;
-	else
-		line->first = waiting;
-	line->last = waiting;
-	line->count++;
-}
-
-static struct waiting *line_pop(struct line *line)
-{
-	struct waiting *waiting = line->first;
-
-	if (!waiting)
-		return NULL;
-	line->first = waiting->next;
-	if (!line->first)
-		line->last = NULL;
-	line->count--;
-	return waiting;
-}
-
-/* All of `from` goes before what is in `to`. */
-static void line_put_before(struct line *to, struct line *from)
-{
-	if (!from->first)
-		return;
-	from->last->next = to->first;
-	to->first = from->first;
-	if (!to->last)
-		to->last = from->last;
-	to->count += from->count;
-	*from = (struct line){0};
-}
-
-static void waiting_free(struct waiting *waiting)
-{
-	if (waiting)
-		opener_request_free(&waiting->request);
-	free(waiting);
-}
-
-static void line_free(struct line *line)
-{
-	struct waiting *waiting;
-
-	while ((waiting = line_pop(line)))
-		waiting_free(waiting);
-}
-
-static void fail(struct openers *o, struct waiting *waiting, int code, const char *text)
+static void fail(struct openers *o, struct opener_waiting *waiting, int code, const char *text)
 {
 	error_set(&waiting->failure, code, "%.80s of process %d: %s",
 		  waiting->request.path ? waiting->request.path : "a file", waiting->request.pid,
 		  text);
-	line_push(&o->failed, waiting);
+	opener_line_push(&o->failed, waiting);
 }
 
 /* ---- an opener's life ---- */
@@ -165,7 +97,7 @@ static void end_process(struct openers *o, struct slot *slot)
 
 static void start_failed(struct openers *o, const char *why)
 {
-	struct waiting *waiting;
+	struct opener_waiting *waiting;
 
 	o->delay = o->delay ? o->delay * 2 : DELAY_FIRST_NS;
 	if (o->delay > DELAY_MAX_NS)
@@ -174,24 +106,24 @@ static void start_failed(struct openers *o, const char *why)
 	if (++o->start_failures < START_FAILURES_MAX)
 		return;
 	log_error("openers: none can be started: %s", why);
-	while ((waiting = line_pop(&o->waiting)))
+	while ((waiting = opener_line_pop(&o->waiting)))
 		fail(o, waiting, -EPIPE, "no opener can be started");
 }
 
 /* The opener ended by itself, or said what fits nothing. */
 static void lost(struct openers *o, struct slot *slot, const char *why)
 {
-	struct waiting *first = slot->sent.first;
+	struct opener_waiting *first = slot->sent.first;
 	bool answered = slot->answered;
 
 	end_process(o, slot);
 	o->stats.restarts++;
 	log_warning("openers: one is replaced: %s", why);
 	if (first && ++first->tries >= TRIES_MAX) {
-		line_pop(&slot->sent);
+		opener_line_pop(&slot->sent);
 		fail(o, first, -EFAULT, "openers end over it");
 	}
-	line_put_before(&o->waiting, &slot->sent);
+	opener_line_put_before(&o->waiting, &slot->sent);
 	if (!answered)
 		start_failed(o, why);
 }
@@ -216,7 +148,7 @@ static void leave_alone(struct openers *o, uint64_t device)
 
 static void time_out(struct openers *o, struct slot *slot)
 {
-	struct waiting *first = line_pop(&slot->sent);
+	struct opener_waiting *first = opener_line_pop(&slot->sent);
 
 	leave_alone(o, slot->device);
 	end_process(o, slot);
@@ -226,7 +158,7 @@ static void time_out(struct openers *o, struct slot *slot)
 		fail(o, first, -ETIMEDOUT, "its file system gave no answer");
 		log_warning("openers: %s", first->failure.text);
 	}
-	line_put_before(&o->waiting, &slot->sent);
+	opener_line_put_before(&o->waiting, &slot->sent);
 }
 
 static bool start(struct openers *o, struct slot *slot)
@@ -266,7 +198,7 @@ static void take_care(const struct openers *o, uint64_t avoid[OPENER_AVOID_MAX],
 /* False if it must wait. */
 static bool send_first(struct openers *o, struct slot *slot)
 {
-	struct waiting *waiting = o->waiting.first;
+	struct opener_waiting *waiting = o->waiting.first;
 	uint64_t avoid[OPENER_AVOID_MAX];
 	struct opener_care care;
 	struct strbuf bytes = {0};
@@ -277,7 +209,7 @@ static bool send_first(struct openers *o, struct slot *slot)
 	waiting->id = ++o->next_id;
 	r = opener_request_encode(&waiting->request, waiting->id, &care, &bytes);
 	if (r < 0) {
-		fail(o, line_pop(&o->waiting), r, strerror(-r));
+		fail(o, opener_line_pop(&o->waiting), r, strerror(-r));
 		strbuf_deinit(&bytes);
 		return true;
 	}
@@ -287,7 +219,7 @@ static bool send_first(struct openers *o, struct slot *slot)
 		return false;
 	if (!slot->sent.first)
 		slot->since = clock_boot_ns();
-	line_push(&slot->sent, line_pop(&o->waiting));
+	opener_line_push(&slot->sent, opener_line_pop(&o->waiting));
 	return true;
 }
 
@@ -315,7 +247,7 @@ static struct slot *free_slot(struct openers *o)
 
 static void pump(struct openers *o)
 {
-	struct waiting *waiting;
+	struct opener_waiting *waiting;
 
 	while (o->waiting.first) {
 		struct slot *slot = free_slot(o);
@@ -325,17 +257,17 @@ static void pump(struct openers *o)
 	}
 	if (o->leaving.count < 2 * OPENERS_ABANDONED_MAX)
 		return;
-	while ((waiting = line_pop(&o->waiting)))
+	while ((waiting = opener_line_pop(&o->waiting)))
 		fail(o, waiting, -EHOSTDOWN, "too many file systems give no answer");
 }
 
-static void finish(struct openers *o, struct waiting *waiting, struct opener_reply *reply)
+static void finish(struct openers *o, struct opener_waiting *waiting, struct opener_reply *reply)
 {
 	o->stats.failures += reply->error != 0;
 	o->stats.left_alone += reply->error == -EHOSTDOWN;
 	waiting->done(waiting->context, reply->error, reply->text,
 		      reply->error ? NULL : &reply->file);
-	waiting_free(waiting);
+	opener_waiting_free(waiting);
 }
 
 /* ---- replies ---- */
@@ -401,7 +333,7 @@ static bool take_reply(struct openers *o, struct slot *slot)
 	o->start_failures = 0;
 	o->delay = 0;
 	if (slot->sent.first && slot->sent.first->id == reply.id)
-		finish(o, line_pop(&slot->sent), &reply);
+		finish(o, opener_line_pop(&slot->sent), &reply);
 	else
 		slot->skip--;
 	if (reply.file.fd >= 0)
@@ -415,8 +347,8 @@ static void mind_time(struct openers *o)
 
 	for (size_t i = 0; i < OPENERS_MAX; i++) {
 		struct slot *slot = &o->slots[i];
-		struct waiting *first = slot->sent.first;
-		struct line behind = {0};
+		struct opener_waiting *first = slot->sent.first;
+		struct opener_line behind = {0};
 
 		if (!slot->pid || (!first && !slot->skip))
 			continue;
@@ -424,11 +356,12 @@ static void mind_time(struct openers *o)
 			time_out(o, slot);
 		} else if (first && first->next && now - slot->since >= LATE_NS) {
 			/* The first stays; another opener takes what is behind it. */
-			behind = (struct line){first->next, slot->sent.last, slot->sent.count - 1};
+			behind = (struct opener_line){first->next, slot->sent.last,
+						      slot->sent.count - 1};
 			first->next = NULL;
-			slot->sent = (struct line){first, first, 1};
+			slot->sent = (struct opener_line){first, first, 1};
 			slot->skip += (uint32_t)behind.count;
-			line_put_before(&o->waiting, &behind);
+			opener_line_put_before(&o->waiting, &behind);
 		}
 	}
 }
@@ -460,7 +393,7 @@ static void arm_timer(struct openers *o)
 static void deliver_failures(struct openers *o)
 {
 	for (size_t owed = o->failed.count; owed; owed--) {
-		struct waiting *waiting = line_pop(&o->failed);
+		struct opener_waiting *waiting = opener_line_pop(&o->failed);
 		struct opener_reply reply = {.error = waiting->failure.code, .file.fd = -1};
 
 		memcpy(reply.text, waiting->failure.text, sizeof(reply.text));
@@ -493,7 +426,7 @@ void openers_dispatch(struct openers *o)
 int openers_open(struct openers *o, const struct opener_request *request, openers_fn *done,
 		 void *context)
 {
-	struct waiting *waiting;
+	struct opener_waiting *waiting;
 	int r;
 
 	if (openers_pending(o) >= OPENERS_PENDING_MAX)
@@ -506,7 +439,7 @@ int openers_open(struct openers *o, const struct opener_request *request, opener
 	}
 	waiting->done = done;
 	waiting->context = context;
-	line_push(&o->waiting, waiting);
+	opener_line_push(&o->waiting, waiting);
 	o->stats.requests++;
 	pump(o); /* at once: the process may end in a moment */
 	if (o->failed.count)
@@ -552,7 +485,7 @@ void openers_destroy(struct openers *o)
 	if (!o)
 		return;
 	for (size_t i = 0; i < OPENERS_MAX; i++) {
-		line_free(&o->slots[i].sent);
+		opener_line_free(&o->slots[i].sent);
 		if (o->slots[i].pid)
 			end_process(o, &o->slots[i]);
 	}
@@ -560,8 +493,8 @@ void openers_destroy(struct openers *o)
 	for (uint64_t until = clock_boot_ns() + END_WAIT_NS;
 	     o->leaving.count && clock_boot_ns() < until; reap(o))
 		nanosleep(&pause, NULL);
-	line_free(&o->waiting);
-	line_free(&o->failed);
+	opener_line_free(&o->waiting);
+	opener_line_free(&o->failed);
 	vec_free(&o->leaving);
 	if (o->epoll >= 0)
 		close(o->epoll);

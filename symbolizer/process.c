@@ -17,6 +17,8 @@
 
 #define EXIT_EXEC_FAILED 127 /* as a shell says it */
 #define END_WAIT_NS (200 * NSEC_PER_MSEC)
+/* Of one that we killed it is known why; and the caller's loop waits. */
+#define KILLED_WAIT_NS (20 * NSEC_PER_MSEC)
 #define SOCKET_BUFFER_BYTES (1 << 20)
 
 /* In the child, between fork and exec: only calls that are safe there. */
@@ -96,7 +98,8 @@ static enum worker_end judge(int status, bool expected, char *text, size_t size)
 		snprintf(text, size, "it was ended by signal %d (SIG%s)%s", number,
 			 name ? name : "?",
 			 number == SIGSYS ? ", a system call that it may not use" : "");
-		if (number != SIGKILL && number != SIGTERM)
+		/* SIGXCPU: the CPU time of a worker's whole life is used up. */
+		if (number != SIGKILL && number != SIGTERM && number != SIGXCPU)
 			return WORKER_END_FAULT;
 	} else {
 		snprintf(text, size, "it ended");
@@ -108,7 +111,7 @@ enum worker_end worker_process_end(struct worker_process *process, bool expected
 				   size_t size, pid_t *ret_left)
 {
 	const struct timespec pause = {.tv_nsec = (long)(NSEC_PER_MSEC / 2)};
-	uint64_t until = clock_boot_ns() + END_WAIT_NS;
+	uint64_t until = clock_boot_ns() + (expected ? KILLED_WAIT_NS : END_WAIT_NS);
 	pid_t pid = process->pid, got = 0;
 	bool signalled = false;
 	int status = 0;

@@ -41,6 +41,14 @@ _Static_assert((1 << (sizeof(layer_names) / sizeof(layer_names[0]))) - 1 == SAND
 #define SYS_landlock_restrict_self 446
 #endif
 
+void sandbox_ignore_signals(void)
+{
+	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
 void sandbox_close_others(int keep)
 {
 	unsigned first = STDERR_FILENO + 1;
@@ -69,12 +77,26 @@ static int limit(__rlimit_resource_t resource, uint64_t value)
 	return setrlimit(resource, &want) < 0 ? -errno : 0;
 }
 
-static uint32_t set_limits(uint64_t memory_bytes)
+/* One second between the signal that tells what it was, and the one that does not. */
+static int limit_cpu(uint32_t seconds)
+{
+	struct rlimit want = {.rlim_cur = seconds, .rlim_max = seconds + 1}, now;
+
+	if (getrlimit(RLIMIT_CPU, &now) < 0)
+		return -errno;
+	if (now.rlim_max < want.rlim_max)
+		return 0;
+	return setrlimit(RLIMIT_CPU, &want) < 0 ? -errno : 0;
+}
+
+static uint32_t set_limits(const struct sandbox_config *config)
 {
 	int r = 0;
 
-	if (memory_bytes && LIMIT_MEMORY)
-		r = limit(RLIMIT_AS, memory_bytes);
+	if (config->memory_bytes && LIMIT_MEMORY)
+		r = limit(RLIMIT_AS, config->memory_bytes);
+	if (!r && config->cpu_seconds)
+		r = limit_cpu(config->cpu_seconds);
 	if (!r)
 		r = limit(RLIMIT_CORE, 0);
 	if (!r)
@@ -245,7 +267,7 @@ uint32_t sandbox_enter(const struct sandbox_config *config)
 	uint32_t layers = 0;
 
 	sandbox_close_others(config->keep_fd);
-	layers |= set_limits(config->memory_bytes);
+	layers |= set_limits(config);
 	sandbox_drop_bounding_set();
 	layers |= become_nobody();
 	layers |= drop_capabilities();

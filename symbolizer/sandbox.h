@@ -5,7 +5,7 @@
  * has or is handed, write to its socket and stderr, and end. It must have one
  * thread only.
  *
- * In this order: other descriptors are closed; limits (address space, no core,
+ * In this order: other descriptors are closed; limits (address space, CPU time, no core,
  * no file to write, few descriptors); capabilities gone from the bounding set
  * on; uid and gid 65534 if it was root; not dumpable; no_new_privs; Landlock
  * with no rule, so no path can be opened (kernel 5.13); a seccomp list of the
@@ -34,6 +34,7 @@ enum sandbox_layer { /* bits of what is in force */
 struct sandbox_config {
 	int keep_fd; /* stays open beside stdin, stdout and stderr; -1: none */
 	uint64_t memory_bytes; /* RLIMIT_AS; 0: as it is */
+	uint32_t cpu_seconds; /* in its whole life, then SIGXCPU ends it; 0: as it is */
 	bool die_with_parent; /* PR_SET_PDEATHSIG (which a change of uid takes off) */
 };
 
@@ -44,6 +45,9 @@ uint32_t sandbox_enter(const struct sandbox_config *config);
 void sandbox_missing(uint32_t layers, char *text, uint32_t size);
 
 /* Steps of it that the opener takes too (opener_sandbox.h). */
+/* A terminal's Ctrl-C reaches the whole group; but the daemon still needs such a process
+ * for what it collected, and ends it by closing its socket. */
+void sandbox_ignore_signals(void);
 /* All descriptors are closed but stdin, stdout, stderr and `keep` (-1: none). */
 void sandbox_close_others(int keep);
 void sandbox_drop_bounding_set(void);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The worker: a loop that takes one request, answers it, and waits for the
- * next, in a process that has no privileges left. Each kind of request has a
- * row in the table of handlers. It ends when the socket does.
+ * The worker: a loop that takes one request, answers it, and waits for the next, in a
+ * process that has no privileges left. Each kind has a row in the table of handlers.
  */
 #include <errno.h>
 #include <malloc.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -24,6 +22,8 @@
 #include "symbolizer/proc_maps.h"
 #include "symbolizer/sandbox.h"
 
+/* Of its whole life, as a request has the client's deadline: against one taken over. */
+#define CPU_SECONDS 600
 #define EXIT_PROTOCOL 76 /* sysexits.h's EX_PROTOCOL */
 /* Files with debug information are kept open: they or their debug files, and of
  * both what they share with others, and the package of their split units. */
@@ -560,17 +560,6 @@ static int serve(struct worker *worker)
 	return r;
 }
 
-/* A terminal's Ctrl-C and a service manager's stop reach the whole group; but
- * the daemon still needs names for what it collected, and ends the worker by
- * closing the socket. */
-static void ignore_signals(void)
-{
-	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
-
-	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-		signal(ignored[i], SIG_IGN);
-}
-
 /* Half of the memory is for debug information: the rest is symbols and answers. */
 static uint64_t dwarf_share(void)
 {
@@ -583,12 +572,14 @@ static uint64_t dwarf_share(void)
 
 int symbolizer_worker_main(int fd, uint64_t memory_bytes)
 {
-	struct sandbox_config sandbox = {
-		.keep_fd = fd, .memory_bytes = memory_bytes, .die_with_parent = true};
+	struct sandbox_config sandbox = {.keep_fd = fd,
+					 .memory_bytes = memory_bytes,
+					 .cpu_seconds = CPU_SECONDS,
+					 .die_with_parent = true};
 	struct worker worker = {.socket = fd, .images_max = 1};
 	int r;
 
-	ignore_signals();
+	sandbox_ignore_signals();
 	elf_version(EV_CURRENT);
 	worker.dwarf_max = dwarf_share(); /* before the sandbox: nobody may ask in there */
 	worker.sandbox = sandbox_enter(&sandbox);

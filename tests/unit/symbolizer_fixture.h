@@ -15,13 +15,16 @@
 
 #include "daemon/base/clock.h"
 #include "symbolizer/client.h"
+#include "symbolizer/openers.h"
 #include "tests/unit/workshop.h"
 
 static const char *const worker_argv[] = {"test", "--worker", NULL};
 
-/* Does not come back if this process was started to be a worker. */
+/* Does not come back if this process was started to be a worker, or an opener. */
 static inline void symbolizer_be_worker(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "--opener"))
+		exit(openers_opener_main(OPENERS_FD));
 	if (argc > 1 && !strcmp(argv[1], "--worker"))
 		exit(symbolizer_worker_main(SYMBOLIZER_WORKER_FD, 0));
 }

@@ -59,10 +59,19 @@ static struct image *take(const union event *event)
 
 	ck_assert_ptr_nonnull(image);
 	ck_assert_uint_eq(image->id, id);
-	if (image->state == IMAGE_KNOWN || image->state == IMAGE_FAILED) {
+	if (image_table_wants_file(image)) {
+		struct opener_request wanted;
+		struct opener_file file;
+		struct error error;
+
 		image->use = (struct image_use){event->mmap.pid, event->mmap.start,
 						event->mmap.start + event->mmap.length};
-		image_table_open(&table, image);
+		image_table_opening(image, &wanted);
+		ck_assert_int_eq(image->state, IMAGE_OPENING);
+		if (opener_request_serve(&wanted, NULL, &error, &file) < 0)
+			image_table_not_opened(&table, image, error.text);
+		else
+			image_table_opened(&table, image, &file);
 	}
 	return image;
 }

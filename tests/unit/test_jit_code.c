@@ -24,14 +24,23 @@ static uint32_t memory_image(void *context, struct process *process)
 	return jit_code_image(context, process);
 }
 
+/* No dump has a file here. */
+static void open_nothing(void *context, struct image *image)
+{
+	(void)context;
+	(void)image;
+}
+
 static void bench_init(struct bench *bench)
 {
 	*bench = (struct bench){0};
 	stack_table_init(&bench->stacks, 100);
 	image_table_init(&bench->images, 100, 100);
 	process_table_init(&bench->processes, 100, NSEC_PER_SEC);
-	bench->jit = (struct jit_code){
-		.stacks = &bench->stacks, .images = &bench->images, .processes = &bench->processes};
+	bench->jit = (struct jit_code){.stacks = &bench->stacks,
+				       .images = &bench->images,
+				       .processes = &bench->processes,
+				       .open = open_nothing};
 	bench->stacks.memory_image = memory_image;
 	bench->stacks.memory_context = &bench->jit;
 }

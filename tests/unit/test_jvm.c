@@ -27,6 +27,10 @@ static uint8_t *shown; /* where it is mapped */
 static struct fake fake;
 static struct jvm_table table;
 static struct symbolizer *worker;
+static struct openers *openers;
+static const char *const opener_argv[] = {"test", "--opener", NULL};
+static const struct openers_config opening = {
+	.deadline_ns = PATIENCE_NS, .program = "/proc/self/exe", .argv = opener_argv};
 
 /* What was put into the image lies in this process's memory from here on. */
 static void show(void)
@@ -52,6 +56,8 @@ static const struct source_ops recorded = {.name = "nothing lives here"};
 
 static void begin(void)
 {
+	struct error error;
+
 	jvm_image_init(&image);
 	show();
 	fake = (struct fake){.source = {.ops = &ops},
@@ -60,13 +66,15 @@ static void begin(void)
 					 .exec_id = 42,
 					 .exec_id_known = true}};
 	worker = create(&plain);
-	jvm_table_init(&table, &fake.source, worker);
+	ck_assert_int_eq(openers_create(&opening, &error, &openers), 0);
+	jvm_table_init(&table, &fake.source, worker, openers);
 }
 
 static void end(void)
 {
 	jvm_table_deinit(&table);
 	symbolizer_destroy(worker);
+	openers_destroy(openers);
 	ck_assert_uint_eq(fake.process.references, 1);
 }
 
@@ -83,6 +91,7 @@ static void answered(void)
 	uint64_t until = clock_boot_ns() + PATIENCE_NS, ahead = 0;
 
 	while (!fake.told && !table.failed && clock_boot_ns() < until) {
+		openers_dispatch(openers);
 		symbolizer_dispatch(worker);
 		/* Its clock runs faster than ours: it waits longer and longer. */
 		jvm_table_flush(&table, clock_boot_ns() + (ahead += NSEC_PER_SEC));
@@ -127,7 +136,8 @@ START_TEST(one_that_starts_is_asked_again)
 	jvm_put(&image, JVM_STATICS, 0, 8); /* no heaps yet */
 	show();
 	maps("/opt/jdk/lib/server/libjvm.so");
-	for (int i = 0; i < 50 && symbolizer_pending(worker); i++) {
+	for (int i = 0; i < 50 && (openers_pending(openers) || symbolizer_pending(worker)); i++) {
+		openers_dispatch(openers);
 		symbolizer_dispatch(worker);
 		usleep(10000);
 	}

@@ -36,7 +36,8 @@ static int in_sandbox(attempt *try, uint64_t memory_bytes)
 	pid = fork();
 	ck_assert_int_ge(pid, 0);
 	if (!pid) {
-		struct sandbox_config config = {.keep_fd = 3, .memory_bytes = memory_bytes};
+		struct sandbox_config config = {
+			.keep_fd = 3, .memory_bytes = memory_bytes, .cpu_seconds = 1};
 		uint32_t layers;
 
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -205,6 +206,21 @@ START_TEST(memory_has_a_limit)
 }
 END_TEST
 
+static bool burns(int text, int pipe_end)
+{
+	(void)text;
+	(void)pipe_end;
+	for (volatile unsigned long i = 0;; i++)
+		;
+	return false;
+}
+
+START_TEST(cpu_time_has_a_limit)
+{
+	ck_assert_int_eq(in_sandbox(burns, 0), -SIGXCPU);
+}
+END_TEST
+
 START_TEST(what_is_missing_is_named)
 {
 	char text[128], small[8];
@@ -242,6 +258,7 @@ int main(void)
 	}
 	workshop_add(tcase, limits, "AddressSanitizer needs all the address space",
 		     memory_has_a_limit);
+	tcase_add_test(tcase, cpu_time_has_a_limit);
 	tcase_add_test(tcase, what_is_missing_is_named);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

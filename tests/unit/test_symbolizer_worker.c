@@ -88,6 +88,108 @@ START_TEST(a_worker_that_hangs)
 }
 END_TEST
 
+/* One that takes long: the others are answered by a second worker meanwhile, and the
+ * file stays with the first, which has it. */
+START_TEST(a_file_that_is_slow)
+{
+	struct symbolizer *symbolizer = create(&plain);
+	struct answers slow = {0}, quick = {0};
+	uint64_t offset = 0, asked;
+	int first, second;
+
+	for (uint32_t id = 1; id <= 2; id++)
+		ck_assert_int_eq(
+			add(symbolizer, id, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), NULL), 0);
+	first = stats_of(symbolizer).pid;
+	ck_assert_int_eq(kill(first, SIGSTOP), 0);
+	ck_assert_int_eq(symbolizer_names(symbolizer, 1, &offset, 1, on_names, &slow), 0);
+	ck_assert_int_eq(symbolizer_names(symbolizer, 1, &offset, 1, on_names, &slow), 0);
+	asked = clock_boot_ns();
+	for (unsigned i = 0; i < 20; i++)
+		ck_assert_int_eq(symbolizer_names(symbolizer, 2, &offset, 1, on_names, &quick), 0);
+	wait_for(symbolizer, &quick, 20);
+	ck_assert_uint_ge(clock_boot_ns() - asked, SYMBOLIZER_LATE_NS);
+	ck_assert_uint_eq(quick.bad, 0);
+	ck_assert_uint_eq(slow.total, 0);
+	ck_assert_int_eq(stats_of(symbolizer).slow_pid, first);
+	ck_assert_uint_eq(stats_of(symbolizer).slow_images, 1);
+	ck_assert_uint_eq(stats_of(symbolizer).images, 2);
+	second = stats_of(symbolizer).pid;
+	ck_assert_int_ne(second, first);
+	/* What comes now for the slow one delays nobody at all. */
+	ck_assert_int_eq(symbolizer_names(symbolizer, 1, &offset, 1, on_names, &slow), 0);
+	name_of(symbolizer, 2, 0, &quick);
+	ck_assert_uint_eq(slow.total, 0);
+	ck_assert_int_eq(kill(first, SIGCONT), 0);
+	wait_for(symbolizer, &slow, 3);
+	ck_assert_uint_eq(slow.good, 3);
+	ck_assert_uint_eq(stats_of(symbolizer).restarts, 0);
+	ck_assert_uint_eq(stats_of(symbolizer).quarantined, 0);
+
+	/* A second slow one goes there too, and its worker's end harms nobody. */
+	ck_assert_int_eq(add(symbolizer, 3, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), NULL), 0);
+	slow = quick = (struct answers){0};
+	ck_assert_int_eq(kill(second, SIGSTOP), 0);
+	ck_assert_int_eq(symbolizer_names(symbolizer, 3, &offset, 1, on_names, &slow), 0);
+	ck_assert_int_eq(symbolizer_names(symbolizer, 2, &offset, 1, on_names, &quick), 0);
+	wait_for(symbolizer, &quick, 1);
+	wait_for(symbolizer, &slow, 1);
+	ck_assert_uint_eq(quick.good + slow.good, 2);
+	ck_assert_uint_eq(stats_of(symbolizer).slow_images, 2);
+	ck_assert_int_eq(kill(stats_of(symbolizer).slow_pid, SIGKILL), 0);
+	name_of(symbolizer, 1, 0, &slow);
+	ck_assert_uint_eq(slow.good, 1);
+	ck_assert_int_eq(symbolizer_add_image(symbolizer, 3, open("/bin/sh", O_RDONLY | O_CLOEXEC),
+					      NULL, NULL),
+			 -EEXIST);
+	symbolizer_drop_image(symbolizer, 3);
+	ck_assert_uint_eq(stats_of(symbolizer).slow_images, 1);
+	symbolizer_destroy(symbolizer);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	ck_assert_int_eq(errno, ECHILD);
+}
+END_TEST
+
+/* Slow beyond the deadline: quarantined with a reason that people are shown. */
+START_TEST(what_was_quarantined_is_told)
+{
+	struct symbolizer_config hasty = plain;
+	struct answers bad = {0}, good = {0};
+	const struct quarantined *entry;
+	struct symbolizer *symbolizer;
+	struct quarantine *quarantine;
+	uint64_t offset = 0;
+
+	hasty.deadline_ns = NSEC_PER_SEC;
+	symbolizer = create(&hasty);
+	quarantine = symbolizer_quarantine(symbolizer);
+	ck_assert_uint_eq(quarantine_count(quarantine), 0);
+	for (uint32_t id = 1; id <= 2; id++)
+		ck_assert_int_eq(
+			add(symbolizer, id, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), NULL), 0);
+	ck_assert_int_eq(kill(stats_of(symbolizer).pid, SIGSTOP), 0);
+	ck_assert_int_eq(symbolizer_names(symbolizer, 1, &offset, 1, on_names, &bad), 0);
+	ck_assert_int_eq(symbolizer_names(symbolizer, 2, &offset, 1, on_names, &good), 0);
+	wait_for(symbolizer, &good, 1);
+	ck_assert_uint_eq(good.good, 1);
+	ck_assert_uint_eq(bad.total, 0);
+	wait_for(symbolizer, &bad, 1);
+	ck_assert_int_eq(bad.error, -EFAULT);
+	ck_assert_uint_eq(quarantine_count(quarantine), 1);
+	entry = quarantine_get(quarantine, 0);
+	ck_assert_uint_eq(entry->image, 1);
+	ck_assert_ptr_nonnull(strstr(entry->why, "deadline"));
+	ck_assert_uint_gt(entry->when_ns, 0);
+	/* A bound, and the newest first. */
+	for (uint32_t i = 0; i < QUARANTINE_MAX + 10; i++)
+		quarantine_add(quarantine, 100 + i, "test", "why");
+	ck_assert_uint_eq(quarantine_count(quarantine), QUARANTINE_MAX);
+	ck_assert_uint_eq(quarantine_get(quarantine, 0)->image, 100 + QUARANTINE_MAX + 9);
+	ck_assert_uint_eq(quarantine_get(quarantine, QUARANTINE_MAX - 1)->image, 110);
+	symbolizer_destroy(symbolizer);
+}
+END_TEST
+
 /* Programs that are no worker: an error, not a wait for ever. */
 START_TEST(no_worker_to_be_had)
 {
@@ -302,6 +404,8 @@ int main(int argc, char **argv)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, a_worker_that_is_killed);
 	tcase_add_test(tcase, a_worker_that_hangs);
+	tcase_add_test(tcase, a_file_that_is_slow);
+	tcase_add_test(tcase, what_was_quarantined_is_told);
 	tcase_add_loop_test(tcase, no_worker_to_be_had, 0, 2);
 	tcase_add_test(tcase, nothing_is_left_open);
 	workshop_add(tcase, !geteuid(), "not root", the_worker_has_no_rights);

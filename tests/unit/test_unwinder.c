@@ -83,6 +83,12 @@ static struct process_table processes;
 static struct unwinder unwinder;
 static struct table_cache *cache;
 
+static void on_opened(void *context, struct image *image)
+{
+	(void)context;
+	unwinder_opened(&unwinder, image);
+}
+
 static void start(bool with_cache)
 {
 	struct error error = {0};
@@ -93,7 +99,10 @@ static void start(bool with_cache)
 	image_table_init(&images, IMAGES - 1, 8);
 	stack_table_init(&stacks, 1024);
 	process_table_init(&processes, 64, 0);
-	resolver = (struct resolver){.stacks = &stacks, .images = &images, .processes = &processes};
+	resolver = (struct resolver){.stacks = &stacks,
+				     .images = &images,
+				     .processes = &processes,
+				     .on_opened = on_opened};
 	ck_assert_msg(!resolver_init(&resolver, &config, "/proc/self/exe", &error), "%s",
 		      error.text);
 	cache = NULL;
@@ -137,9 +146,11 @@ static void turn(void)
 	struct pollfd ready[] = {
 		{.fd = symbolizer_fd(resolver.symbolizer), .events = POLLIN},
 		{.fd = cache ? table_cache_fd(cache) : -1, .events = POLLIN},
+		{.fd = openers_fd(resolver.openers), .events = POLLIN},
 	};
 
-	poll(ready, 2, 100);
+	poll(ready, 3, 100);
+	openers_dispatch(resolver.openers);
 	if (cache)
 		table_cache_dispatch(cache);
 	symbolizer_dispatch(resolver.symbolizer);
@@ -275,6 +286,11 @@ START_TEST(the_most_urgent_first)
 
 		ck_assert_int_eq(mapping_set_insert(process.maps, &mapping), 0);
 	}
+	/* The worker takes what is there: all files are. */
+	for (uint32_t i = 1; i <= images.images.count; i++)
+		resolver_open(&resolver, image_table_get(&images, i));
+	while (openers_pending(resolver.openers))
+		turn();
 	unwinder_missed(&unwinder, missed_once);
 	unwinder_missed(&unwinder, missed_twice);
 	unwinder_missed(&unwinder, missed_twice);

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/log.h"
+#include "daemon/resolver_internal.h"
+
+static void on_part(void *context, int error, const char *text, struct opener_file *file)
+{
+	struct resolver_request *request = context;
+	struct resolver *resolver = request->resolver;
+
+	if (error)
+		log_debug("%s", text);
+	if (!error || !debug_fetch_part(&resolver->fetch, request->image, &request->part))
+		symbolizer_add_part(resolver->symbolizer, request->image, request->part.number,
+				    error ? -1 : TAKE_FD(file->fd));
+	resolver_request_destroy(request);
+}
+
+/* A further file of an image's debug information. */
+void resolver_find_part(void *context, uint32_t id, const struct symbolizer_part *part)
+{
+	struct resolver *resolver = context;
+	const struct image *image = image_table_get(resolver->images, id);
+	struct resolver_request *request = NULL;
+	struct opener_request wanted = {.kind = OPENER_PART,
+					.part = (uint8_t)part->kind,
+					.name = part->name,
+					.folder = part->folder,
+					.build_id_size = part->build_id_size};
+
+	memcpy(wanted.build_id, part->build_id, part->build_id_size);
+	if (image && !image->vdso && image->path[0] == '/')
+		request = resolver_request_create(resolver, 0);
+	if (request) {
+		request->image = id;
+		request->part = *part;
+		request->part.name = request->part.folder = "";
+		wanted.pid = (pid_t)image->use.pid;
+		wanted.path = image->path;
+		wanted.owner = image->file_uid;
+		if (!openers_open(resolver->openers, &wanted, on_part, request))
+			return;
+		resolver_request_destroy(request);
+	}
+	symbolizer_add_part(resolver->symbolizer, id, part->number, -1);
+}
+
+static void on_debug_file(void *context, int error, const char *text, struct opener_file *file)
+{
+	struct resolver_request *request = context;
+	struct resolver *resolver = request->resolver;
+	struct image *image = image_table_get(resolver->images, request->image);
+	bool has_debug_info = request->has_debug_info;
+
+	resolver_request_destroy(request);
+	if (!image || image->state != IMAGE_DEBUG)
+		return;
+	image->state = IMAGE_READY;
+	if (error)
+		log_debug("%s: %s", image->path, text);
+	if (error && !has_debug_info)
+		debug_fetch_image(&resolver->fetch, image);
+	if (error)
+		return;
+	if (symbolizer_add_debug(resolver->symbolizer, image->id, TAKE_FD(file->fd)))
+		log_debug("%s: its debug file was not taken", image->path);
+}
+
+/* The symbols that were cut off the file, if they are installed: until that is known
+ * nobody is told its names. */
+static void look_for_debug_file(struct resolver *resolver, struct image *image,
+				const struct symbolizer_image *opened)
+{
+	struct opener_request wanted = {.kind = OPENER_DEBUG,
+					.pid = (pid_t)image->use.pid,
+					.path = image->path,
+					.name = opened->debug_name};
+	struct resolver_request *request;
+
+	if (image->vdso || (!opened->build_id_size && !opened->debug_name[0]))
+		return;
+	wanted.build_id_size = opened->build_id_size;
+	memcpy(wanted.build_id, opened->build_id, opened->build_id_size);
+	request = resolver_request_create(resolver, 0);
+	if (!request)
+		return;
+	request->image = image->id;
+	request->has_debug_info = opened->debug_info;
+	if (openers_open(resolver->openers, &wanted, on_debug_file, request))
+		resolver_request_destroy(request);
+	else
+		image->state = IMAGE_DEBUG;
+}
+
+void resolver_on_image(void *context, int error, const char *text,
+		       const struct symbolizer_image *opened)
+{
+	struct resolver_request *request = context;
+	struct resolver *resolver = request->resolver;
+	struct image *image = image_table_get(resolver->images, request->image);
+
+	resolver_request_destroy(request);
+	if (!image)
+		return;
+	if (error) {
+		log_debug("%s: %s", image->path, text ? text : strerror(-error));
+		image_table_fail(resolver->images, image, text ? text : "refused");
+	} else if (image_table_ready(resolver->images, image, opened->build_id,
+				     opened->build_id_size)) {
+		log_debug("%s: %s", image->path, image->why);
+		symbolizer_drop_image(resolver->symbolizer, image->id);
+	} else {
+		look_for_debug_file(resolver, image, opened);
+	}
+}
+
+static void opened(struct resolver *resolver, struct image *image)
+{
+	if (image->state == IMAGE_FAILED)
+		log_debug("%s: %s", image->path, image->why);
+	if (resolver->on_opened)
+		resolver->on_opened(resolver->context, image);
+}
+
+static void on_file(void *context, int error, const char *text, struct opener_file *file)
+{
+	struct resolver_request *request = context;
+	struct resolver *resolver = request->resolver;
+	struct image *image = image_table_get(resolver->images, request->image);
+
+	resolver_request_destroy(request);
+	if (!image || image->state != IMAGE_OPENING)
+		return;
+	if (error == -ETIMEDOUT)
+		quarantine_add(symbolizer_quarantine(resolver->symbolizer), image->id, "open it",
+			       text);
+	if (error)
+		image_table_not_opened(resolver->images, image, text);
+	else
+		image_table_opened(resolver->images, image, file);
+	opened(resolver, image);
+}
+
+void resolver_open(struct resolver *resolver, struct image *image)
+{
+	struct resolver_request *request;
+	struct opener_request wanted;
+
+	if (!image_table_wants_file(image))
+		return;
+	if (image_table_open_vdso(resolver->images, image)) {
+		opened(resolver, image);
+		return;
+	}
+	request = resolver_request_create(resolver, 0);
+	if (!request)
+		return;
+	request->image = image->id;
+	image_table_opening(image, &wanted);
+	if (openers_open(resolver->openers, &wanted, on_file, request)) {
+		resolver_request_destroy(request);
+		image_table_not_opened(resolver->images, image, "too many files wait to be opened");
+		opened(resolver, image);
+	}
+}

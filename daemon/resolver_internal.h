@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Shared by the resolver's files: resolver.c (names, tables, mappings) and
+ * resolver_files.c (the files themselves, by way of the openers).
+ */
+#pragma once
+
+#include "daemon/resolver.h"
+
+/* A request and the frames or the process that its answer is for. */
+struct resolver_request {
+	struct resolver *resolver;
+	struct resolver_request *next, **link;
+	struct process *process; /* maps: a reference */
+	resolver_table_fn *on_table; /* tables */
+	void *table_context;
+	uint32_t generation; /* names: of the stack table */
+	uint32_t image;
+	struct symbolizer_part part; /* of its debug information, without texts */
+	bool has_debug_info; /* itself */
+	size_t count;
+	uint32_t frames[];
+};
+
+/* NULL without memory. */
+struct resolver_request *resolver_request_create(struct resolver *resolver, size_t count);
+void resolver_request_destroy(struct resolver_request *request);
+/* The symbolizer's callbacks; context: a request, or for a part the resolver. */
+void resolver_on_image(void *context, int error, const char *text,
+		       const struct symbolizer_image *opened);
+void resolver_find_part(void *context, uint32_t id, const struct symbolizer_part *part);

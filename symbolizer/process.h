@@ -29,8 +29,8 @@ enum worker_end {
 int worker_process_start(const struct symbolizer_config *config, struct error *error,
 			 struct worker_process *ret);
 /* Kills the worker if it still runs, closes the socket, reaps the child, and
- * says how it ended. Waits some 200 ms at most, 20 ms for one that it kills: a child that cannot die (its
- * read hangs in a dead file system) is told by *ret_left, its pid, which
+ * says how it ended. Waits some 200 ms at most, 20 ms for one that it kills: a child that cannot
+ * die (its read hangs in a dead file system) is told by *ret_left, its pid, which
  * worker_process_reap() must be given until it is gone; 0: reaped. */
 enum worker_end worker_process_end(struct worker_process *process, bool expected, char *text,
 				   size_t size, pid_t *ret_left);

@@ -261,6 +261,13 @@ $(B)/tests/bench_%: $(B)/obj/tests/bench/%.o $(B)/libperfd.a
 bench: all programs $(BENCH)
 	$(Q)set -e; for bench in $(filter-out tests/bench/result.py tests/bench/unwind.py,$(wildcard tests/bench/*.py)); do B=$(B) $(PYTHON) $$bench; done
 
+# 10,000 addresses of each kind of program: minutes. ADDR2LINE_RS: the Rust crate's program.
+.PHONY: symbolize-peers
+symbolize-peers: all
+	$(Q)mkdir -p $(B)/bench && rm -f $(B)/bench/symbolize_peers.json
+	$(Q)B=$(B) SYMBOLIZE_ADDRESSES=10000 SYMBOLIZE_REPORT=$(abspath $(B))/bench/symbolize_peers.json \
+		$(PYTHON) tests/scenario/symbolize_peers.py
+
 # Minutes, and better with the peers there: see docs/unwinding.md.
 bench-unwind: all programs
 	$(Q)B=$(B) $(PYTHON) tests/bench/unwind.py
@@ -404,6 +411,7 @@ help:
 	@echo 'make check     format, tidy, include directions, ABI, tree'
 	@echo 'make bench     latency and idle cost, to $(B)/bench/*.json'
 	@echo 'make bench-unwind  how whole stacks are, and their cost, beside perf and bpftrace'
+	@echo 'make symbolize-peers  names of addresses, compared with llvm-symbolizer and others'
 	@echo 'make config    write configs/perfd.conf anew from the table in daemon/config.c'
 	@echo 'make install   DESTDIR= PREFIX=/usr/local: programs, man pages, completions, service'
 	@echo 'make uninstall the same away; settings and what perfd kept stay'

@@ -66,9 +66,10 @@ static bool mangled(const char *name)
 
 /* What the function around all inlined ones is called. Functions that no other
  * file can name have no linkage name in DWARF, but in the symbols. */
-static const char *outer_name(const struct dwarf_frame *frame, const char *symbol)
+static const char *outer_name(const struct dwarf_frame *frame, const char *symbol,
+			      const struct symtab *symbols)
 {
-	if (!symbol)
+	if (!symbol || (symbols && symtab_is_also(symbols, symbol, frame->name)))
 		return frame->name;
 	if (!frame->name[0] || !strchr(symbol, '.') || (mangled(symbol) && !mangled(frame->name)))
 		return symbol;
@@ -114,7 +115,8 @@ uint32_t dwarf_frames_find(struct dwarf_index *index, uint64_t address, const ch
 	if (style->no_inlines)
 		count = without_inlines(found, count);
 	for (uint32_t i = 0; i < count; i++) {
-		const char *name = found[i].inlined ? found[i].name : outer_name(&found[i], symbol);
+		const char *name = found[i].inlined ? found[i].name
+						    : outer_name(&found[i], symbol, style->symbols);
 
 		if (!name[0])
 			continue;

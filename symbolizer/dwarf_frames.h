@@ -5,8 +5,9 @@
  *
  * The function itself has its symbol's name, which is the one people know
  * ("malloc", where the source has __libc_malloc), but for the parts that a
- * compiler split off ("f.cold", "f.part.0"): they are the function. Inlined
- * functions have DWARF's name.
+ * compiler split off ("f.cold", "f.part.0"): they are the function; and where the linker
+ * folded several functions into one, DWARF's name tells which of them its lines are of.
+ * Inlined functions have DWARF's name.
  */
 #pragma once
 
@@ -15,6 +16,7 @@
 #include "symbolizer/demangle.h"
 #include "symbolizer/dwarf_index.h"
 #include "symbolizer/elf_image.h"
+#include "symbolizer/symtab.h"
 #include "symbolizer/wire.h"
 
 /* The index of a file's DWARF, for code where `image` has executable segments.
@@ -25,6 +27,7 @@ int dwarf_frames_open(int fd, const struct elf_image *image, size_t memory_max, 
 void dwarf_frames_close(struct dwarf_index *index);
 
 struct dwarf_frames_style {
+	const struct symtab *symbols; /* that gave the symbol; NULL: its place has no other name */
 	bool no_inlines; /* only the outermost function, with the place of the address */
 	enum demangle_form form;
 	struct demangler *demangler;

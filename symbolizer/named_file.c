@@ -274,9 +274,12 @@ static int look_up(struct round *round, const struct missing *missing)
 
 	if (!address)
 		return name_cache_add(&file->cache, missing->place, NULL, 0, 0);
+	round->style.symbols = &file->debug;
 	symbol = symtab_find(&file->debug, address);
-	if (!symbol)
+	if (!symbol) {
+		round->style.symbols = &file->symtab;
 		symbol = symtab_find(&file->symtab, address);
+	}
 	count = dwarf_frames_find(file->dwarf, address, symbol, &round->style, frames);
 	if (!count && (!function_starts_find(&file->starts, address, &start) ||
 		       !elf_image_offset(&file->image, start, &start)))

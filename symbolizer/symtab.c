@@ -329,6 +329,30 @@ static void sort(struct collection *collection)
 	collection->sorted = collection->found.count;
 }
 
+static bool is_alias(const struct candidate *best, const struct candidate *other)
+{
+	if (other->stub || other->label ||
+	    (other->name[0] == '_' && other->name[1] != 'Z' && other->name[1] != 'R'))
+		return false;
+	return other->name_length != best->name_length ||
+	       memcmp(other->name, best->name, best->name_length) != 0;
+}
+
+/* Those that will lose, but are names that people know. Before select_best(). */
+static int collect_aliases(const candidates *found, candidates *aliases)
+{
+	size_t best = 0;
+	int r = 0;
+
+	for (size_t i = 1; i < found->count && !r; i++) {
+		if (found->items[i].address != found->items[best].address)
+			best = i;
+		else if (is_alias(&found->items[best], &found->items[i]))
+			r = vec_push(aliases, found->items[i]);
+	}
+	return r;
+}
+
 /* One candidate an address; the winner takes a size from a loser if it has
  * none. Labels inside a sized function go. */
 static void select_best(candidates *found)
@@ -368,6 +392,8 @@ struct flattener {
 	const candidates *found;
 	VEC(uint32_t) open; /* ranges not at their end yet, innermost last */
 	VEC(uint32_t) names; /* of each candidate, in the table's names */
+	const candidates *aliases;
+	size_t alias; /* the next one of them */
 	uint64_t at; /* all below is written */
 };
 
@@ -405,9 +431,8 @@ static int flatten_until(struct flattener *flat, uint64_t until)
 	return 0;
 }
 
-static int add_name(struct flattener *flat, const struct candidate *candidate)
+static int put_name(struct symtab *symtab, const struct candidate *candidate, uint32_t *ret)
 {
-	struct symtab *symtab = flat->symtab;
 	const char *suffix = candidate->stub ? plt_suffix : "";
 	size_t offset = symtab->names.count, more = strlen(suffix) + 1;
 
@@ -418,12 +443,36 @@ static int add_name(struct flattener *flat, const struct candidate *candidate)
 	memcpy(symtab->names.items + offset, candidate->name, candidate->name_length);
 	memcpy(symtab->names.items + offset + candidate->name_length, suffix, more);
 	symtab->names.count = offset + candidate->name_length + more;
-	return vec_push(&flat->names, (uint32_t)offset);
+	*ret = (uint32_t)offset;
+	return 0;
 }
 
-static int flatten(struct symtab *symtab, const candidates *found)
+/* And what its place is called too. */
+static int add_name(struct flattener *flat, const struct candidate *candidate)
 {
-	struct flattener flat = {.symtab = symtab, .found = found};
+	const candidates *aliases = flat->aliases;
+	struct symtab *symtab = flat->symtab;
+	struct symtab_alias alias = {0};
+	int r = put_name(symtab, candidate, &alias.name);
+
+	if (!r)
+		r = vec_push(&flat->names, alias.name);
+	while (flat->alias < aliases->count &&
+	       aliases->items[flat->alias].address < candidate->address)
+		flat->alias++; /* of a label that is gone */
+	for (; flat->alias < aliases->count && !r &&
+	       aliases->items[flat->alias].address == candidate->address;
+	     flat->alias++) {
+		r = put_name(symtab, &aliases->items[flat->alias], &alias.other);
+		if (!r)
+			r = vec_push(&symtab->aliases, alias);
+	}
+	return r;
+}
+
+static int flatten(struct symtab *symtab, const candidates *found, const candidates *aliases)
+{
+	struct flattener flat = {.symtab = symtab, .found = found, .aliases = aliases};
 	int r = 0;
 
 	for (uint32_t i = 0; i < found->count && !r; i++) {
@@ -464,6 +513,7 @@ static void trim(struct symtab *symtab)
 static int build(struct symtab *ret, struct collection *collection, const struct symtab_more *more,
 		 struct error *error)
 {
+	candidates aliases = {0};
 	struct symtab symtab = {0};
 	int r = collect(collection, error);
 
@@ -477,10 +527,13 @@ static int build(struct symtab *ret, struct collection *collection, const struct
 		sort(collection);
 	}
 	if (!r) {
+		r = collect_aliases(&collection->found, &aliases);
 		select_best(&collection->found);
 		symtab.symbols = (uint32_t)collection->found.count;
-		r = flatten(&symtab, &collection->found);
+		if (!r)
+			r = flatten(&symtab, &collection->found, &aliases);
 	}
+	vec_free(&aliases);
 	if (r == -ENOMEM)
 		error_set(error, r, "out of memory for %zu symbols", collection->found.count);
 	vec_free(&collection->found);
@@ -518,28 +571,5 @@ void symtab_deinit(struct symtab *symtab)
 {
 	vec_free(&symtab->ranges);
 	vec_free(&symtab->names);
-}
-
-const char *symtab_find(const struct symtab *symtab, uint64_t address)
-{
-	const struct symtab_range *ranges = symtab->ranges.items;
-	size_t low = 0, high = symtab->ranges.count;
-
-	/* The first range above the address is at `low` in the end. */
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (ranges[middle].address <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (!low || address - ranges[low - 1].address >= ranges[low - 1].size)
-		return NULL;
-	return symtab->names.items + ranges[low - 1].name;
-}
-
-size_t symtab_memory(const struct symtab *symtab)
-{
-	return symtab->ranges.capacity * sizeof(*symtab->ranges.items) + symtab->names.capacity;
+	vec_free(&symtab->aliases);
 }

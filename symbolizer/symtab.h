@@ -18,6 +18,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,9 +34,16 @@ struct symtab_range {
 	uint32_t name; /* offset in names */
 };
 
+struct symtab_alias { /* offsets in names */
+	uint32_t name; /* a range's */
+	uint32_t other; /* what the same place is called too */
+};
+
 struct symtab {
 	VEC(struct symtab_range) ranges; /* by address, disjoint */
 	VEC(char) names; /* NUL-terminated, one after the other */
+	VEC(struct symtab_alias)
+	aliases; /* by name; not those that only a library's author knows */
 	uint32_t symbols; /* ranges may be more: an outer one is split */
 };
 
@@ -56,5 +64,9 @@ int symtab_init_debug(struct symtab *ret, const struct elf_image *debug,
 		      const struct elf_image *image, struct error *error);
 /* The function that covers the ELF address, or NULL. Owned by the table. */
 const char *symtab_find(const struct symtab *symtab, uint64_t address);
+/* Whether the place of `name`, which symtab_find() gave, is called `other` too: where a
+ * linker folded functions that are alike into one. Names that begin with an
+ * underscore and are not mangled are not known here. */
+bool symtab_is_also(const struct symtab *symtab, const char *name, const char *other);
 /* Bytes held. */
 size_t symtab_memory(const struct symtab *symtab);

@@ -116,6 +116,13 @@ START_TEST(which_of_several_names)
 	expect(&symtab, BASE, "the_global_one");
 	expect(&symtab, BASE + 16, "short");
 	expect(&symtab, BASE + 32, "sized_one");
+	/* The others are known to be of the same place, and of no other one. */
+	ck_assert(symtab_is_also(&symtab, symtab_find(&symtab, BASE + 3), "a_weak"));
+	ck_assert(symtab_is_also(&symtab, symtab_find(&symtab, BASE), "a_local"));
+	ck_assert(symtab_is_also(&symtab, symtab_find(&symtab, BASE + 16), "longer_name"));
+	ck_assert(symtab_is_also(&symtab, symtab_find(&symtab, BASE + 40), "bare"));
+	ck_assert(!symtab_is_also(&symtab, symtab_find(&symtab, BASE), "the_global_one"));
+	ck_assert(!symtab_is_also(&symtab, symtab_find(&symtab, BASE + 16), "a_weak"));
 	symtab_deinit(&symtab);
 }
 END_TEST

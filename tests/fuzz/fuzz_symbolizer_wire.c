@@ -64,6 +64,28 @@ static void check_mappings(uint8_t *payload, size_t size)
 	wire_mappings_deinit(&mappings);
 }
 
+static void check_parts(const void *bytes, size_t size)
+{
+	struct wire_parts parts;
+	struct error error = {0};
+
+	if (wire_get_parts(bytes, size, &error, &parts) < 0) {
+		if (!error.code || !error.text[0])
+			abort();
+		return;
+	}
+	if (parts.count > WIRE_PARTS_MAX)
+		abort();
+	for (uint32_t i = 0; i < parts.count; i++) {
+		if (parts.parts[i].kind >= SYMBOLIZER_PART_KINDS ||
+		    parts.parts[i].build_id_size > sizeof(parts.parts[i].build_id) ||
+		    strlen(parts.parts[i].name) > SYMBOLIZER_PART_PATH_MAX ||
+		    strlen(parts.parts[i].folder) > SYMBOLIZER_PART_PATH_MAX)
+			abort();
+	}
+	wire_parts_deinit(&parts);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct symbolizer_image image;
@@ -78,12 +100,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(copy, data + 2, size - 2);
 	wire_get_header(copy, size - 2, &header);
-	switch (data[0] % 3) {
+	switch (data[0] % 4) {
 	case 0:
 		check_names(copy, size - 2, data[1]);
 		break;
 	case 1:
 		check_mappings(copy, size - 2);
+		break;
+	case 2:
+		check_parts(copy, size - 2);
 		break;
 	default:
 		wire_get_image(copy, size - 2, &error, &image);

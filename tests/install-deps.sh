@@ -41,6 +41,9 @@ must|header:check.h|check|check-devel|check
 may|command:javac|default-jdk-headless|java-latest-openjdk-devel|jdk-openjdk
 may|command:musl-gcc|musl-tools|musl-gcc|musl
 may|command:ld.lld|lld|lld|lld
+may|command:eu-addr2line|elfutils|elfutils|elfutils
+may|command:dwz|dwz|dwz|dwz
+may|command:llvm-symbolizer-22,llvm-symbolizer-21,llvm-symbolizer-20,llvm-symbolizer-19,llvm-symbolizer-18,llvm-symbolizer-17,llvm-symbolizer-16,llvm-symbolizer-15|llvm-19|llvm|llvm
 may|command:redis-benchmark|redis-tools|redis|redis
 may|command:chromium,chromium-browser,google-chrome|chromium|chromium|chromium
 may|command:node|nodejs|nodejs|nodejs

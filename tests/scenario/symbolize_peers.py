@@ -160,11 +160,13 @@ def c_packed():
     need("objcopy")
     with lib.folder() as place:
         plain = build_c(place, "c_plain", ["-O2", "-g"])
-        for kind in ("zlib", "zlib-gnu", "zstd"):
+        # Newer LLVM has forgotten the old way, eu-addr2line 0.188 does not know the new one.
+        unread = {"zlib": {}, "zlib-gnu": {"llvm_path": plain},
+                  "zstd": {"eu_path": plain, "llvm_path": plain, "rust_path": plain}}
+        for kind in unread:
             path = os.path.join(place, "c_" + kind.replace("-", "_"))
             run(["objcopy", f"--compress-debug-sections={kind}", plain, path])
-            new = {"eu_path": plain, "llvm_path": plain, "rust_path": plain}
-            compare(path, **(new if kind == "zstd" else {}))
+            compare(path, **unread[kind])
 
 
 def cxx_dwz():

@@ -211,7 +211,9 @@ def split_case(name, build, compiler, version, packer):
                 return
             packed = os.path.join(place, "away", name + "_dwp")
             os.mkdir(os.path.dirname(packed))
-            run([packer, "-e", path, "-o", packed + ".dwp"], cwd=place)
+            compiled_in = path + ".objects"
+            run([packer, "-e", path, "-o", packed + ".dwp"],
+                cwd=compiled_in if os.path.isdir(compiled_in) else place)
             before = lib_peers.perfd(path, random_addresses(path, ADDRESSES))
             shutil.copy(path, packed)
             for dwo in glob.glob(os.path.join(place, "**", "*.dwo"), recursive=True):

@@ -159,12 +159,18 @@ int diff_table_write(const struct diff *diff, const struct diff_options *options
 	return r;
 }
 
+/* JSON's integers are signed here: what is larger stays at the top. */
+static json_int_t json_count(uint64_t count)
+{
+	return count > INT64_MAX ? INT64_MAX : (json_int_t)count;
+}
+
 static json_t *amount_json(const struct diff_amount *amount)
 {
 	return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:s}", "before",
-			 (json_int_t)amount->before, "after", (json_int_t)amount->after,
-			 "before_samples", (json_int_t)amount->before_n, "after_samples",
-			 (json_int_t)amount->after_n, "delta", amount->delta, "p", amount->p,
+			 json_count(amount->before), "after", json_count(amount->after),
+			 "before_samples", json_count(amount->before_n), "after_samples",
+			 json_count(amount->after_n), "delta", amount->delta, "p", amount->p,
 			 "verdict", verdict_name(amount));
 }
 

@@ -126,7 +126,7 @@ function readColours() {
 		if (match)
 			boxes[match[1]] = of("c" + match[1]);
 	}
-	const colours = {boxes, label: of("label"), faint: of("faint"), hit: of("match"), bar: of("time"), ink: of("ink")};
+	const colours = {boxes, label: of("label"), faint: of("faint"), hit: of("match"), bar: of("time"), ink: of("ink"), alarm: of("alarm")};
 	probe.remove();
 	return colours;
 }

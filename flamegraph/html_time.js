@@ -26,6 +26,11 @@ class FlameTimes {
 			const [box, self, thin] = moment.split(",");
 			return [Number(box), Number(self), Number(thin || 0)];
 		}) : []);
+		const marks = 4 + this.count;
+		this.marks = lines.slice(marks + 1, marks + 1 + number(marks, "marks")).map((line) => {
+			const [at, alarm] = line.split(" ", 2), text = line.split(" ").slice(2).join(" ");
+			return {step: Math.min(Math.floor(Number(at) / this.step), this.count - 1), alarm: alarm === "1", text};
+		});
 		this.sums = this.moments.map((step) => step.reduce((sum, [, self, thin]) => sum + self + thin, 0));
 	}
 
@@ -39,6 +44,11 @@ class FlameTimes {
 			}
 		}
 		return [self, thin];
+	}
+
+	/* What happened within `near` steps of one. */
+	happened(step, near) {
+		return this.marks.filter((mark) => Math.abs(mark.step - step) <= near).map((mark) => mark.text);
 	}
 
 	/* By step, what lies within boxes that `hit` says yes to. */
@@ -71,6 +81,7 @@ class TimePanel {
 		this.said = make("span", "selected", panel);
 		this.all = make("button", "whole", panel, "All of the time");
 		this.all.addEventListener("click", () => this.select(null));
+		this.listMarks(panel);
 		this.line = this.canvas(panel, "line", "Amount by time: drag, or use the arrows, to select", (x) => Math.floor(x * times.count));
 		this.line.addEventListener("keydown", (event) => this.onKey(event));
 		this.perSecond = Math.round(1e9 / times.step);
@@ -80,6 +91,20 @@ class TimePanel {
 		else
 			make("p", "no-heat", panel, "No map of parts of seconds: the profile's steps are " + times.text(1) +
 				(times.step <= 2e8 ? ", but there are few of them." : "; it needs 200 ms or finer."));
+	}
+
+	/* In words, for those who do not point. */
+	listMarks(panel) {
+		const {times} = this, make = flameBar.make;
+		if (!times.marks.length)
+			return;
+		const details = make("details", "marks", panel), wrong = times.marks.filter((mark) => mark.alarm).length;
+		make("summary", "", details, times.marks.length + " marks of what happened" + (wrong ? ", " + wrong + " of them of something lost or wrong" : ""));
+		const list = make("ul", "", details);
+		for (const mark of times.marks.slice(0, 500))
+			make("li", "", list, "+" + times.text(mark.step) + ": " + mark.text);
+		if (times.marks.length > 500)
+			make("li", "", list, "and " + (times.marks.length - 500) + " more");
 	}
 
 	/* Columns of the map; a short time does not fill it. */
@@ -101,7 +126,8 @@ class TimePanel {
 		});
 		canvas.addEventListener("pointermove", (event) => {
 			const to = at(event);
-			canvas.title = times.text(to) + ": " + flameText.value(times.sums[to], this.unit);
+			const near = id === "line" ? Math.ceil(times.count * 4 / (canvas.clientWidth || 1000)) : 0;
+			canvas.title = [times.text(to) + ": " + flameText.value(times.sums[to], this.unit), ...times.happened(to, near)].join("\n");
 			if (from >= 0)
 				this.mark(Math.min(from, to), Math.max(from, to) + 1);
 		});
@@ -179,6 +205,28 @@ class TimePanel {
 		if (this.matched)
 			bars(this.matched, colours.hit);
 		pen.globalAlpha = 1;
+		this.drawMarks(pen, width, tall);
+	}
+
+	/* A rule and a triangle, a diamond for what went wrong. */
+	drawMarks(pen, width, tall) {
+		const {times, colours} = this;
+		for (const {step, alarm} of times.marks) {
+			const x = (step + 0.5) * width;
+			pen.strokeStyle = pen.fillStyle = alarm ? colours.alarm : colours.ink;
+			pen.setLineDash([2, 3]);
+			pen.beginPath();
+			pen.moveTo(x, 8);
+			pen.lineTo(x, tall);
+			pen.stroke();
+			pen.setLineDash([]);
+			pen.beginPath();
+			if (alarm)
+				[[x, 0], [x + 5, 5], [x, 10], [x - 5, 5]].forEach((at) => pen.lineTo(...at));
+			else
+				[[x - 5, 0], [x + 5, 0], [x, 8]].forEach((at) => pen.lineTo(...at));
+			pen.fill();
+		}
 	}
 
 	drawMap() {

@@ -7,6 +7,7 @@
 
 #include "daemon/base/cleanup.h"
 #include "flamegraph/profile_internal.h"
+#include "flamegraph/text.h"
 
 /* What one box did in one step. */
 struct moment {
@@ -135,6 +136,36 @@ static uint32_t whole_steps(const struct profile *profile, uint32_t least)
 	return merge;
 }
 
+static int compare_marks(const void *left, const void *right)
+{
+	const struct profile_mark *a = left, *b = right;
+
+	return (a->at_ns > b->at_ns) - (a->at_ns < b->at_ns);
+}
+
+static int put_marks(struct strbuf *out, const struct profile *profile, uint64_t first_ns)
+{
+	size_t count = profile->marks.count;
+	_cleanup_free_ struct profile_mark *marks = calloc(count + 1, sizeof(*marks));
+
+	if (!marks)
+		return -ENOMEM;
+	if (count)
+		memcpy(marks, profile->marks.items, count * sizeof(*marks));
+	qsort(marks, count, sizeof(*marks), compare_marks);
+	strbuf_printf(out, "marks %zu\n", count);
+	for (size_t i = 0; i < count; i++) {
+		const struct profile_mark *mark = &marks[i];
+
+		strbuf_put_u64(out, mark->at_ns > first_ns ? mark->at_ns - first_ns : 0);
+		strbuf_puts(out, profile_mark_alarms(profile, mark) ? " 1 " : " 0 ");
+		text_put_xml(out, profile_text(profile, mark->text),
+			     strtab_length(&profile->strings, mark->text));
+		strbuf_putc(out, '\n');
+	}
+	return 0;
+}
+
 static int put_all(struct strbuf *out, struct times *times, uint32_t last)
 {
 	const struct profile *profile = times->picture->job->profile;
@@ -158,7 +189,7 @@ static int put_all(struct strbuf *out, struct times *times, uint32_t last)
 	strbuf_put_u64(out, profile->bucket_ns * times->merge);
 	strbuf_printf(out, "\nsteps %u\n", steps);
 	put_moments(out, times, steps);
-	return 0;
+	return put_marks(out, profile, times->first * profile->bucket_ns);
 }
 
 int picture_put_times(struct strbuf *out, const struct picture *picture,

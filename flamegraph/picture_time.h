@@ -8,6 +8,8 @@
  *	bucket NS		width of a step
  *	steps N			from the first to the last, N lines follow:
  *	BOX,SELF[,THIN] ...	what ran in this step, blanks between; may be empty
+ *	marks N			what happened, by time, N lines follow; the first step is 0
+ *	AT_NS ALARM TEXT	ALARM 1: something went wrong
  *
  * BOX counts the picture's boxes from 0. Steps are the profile's buckets, or several
  * of them where there would be too many.

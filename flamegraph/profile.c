@@ -338,6 +338,13 @@ int profile_add_mark(struct profile *profile, uint64_t at_ns, const char *key, c
 	return profile_join_mark(profile, &mark);
 }
 
+bool profile_mark_alarms(const struct profile *profile, const struct profile_mark *mark)
+{
+	const char *key = profile_text(profile, mark->key);
+
+	return !strncmp(key, "lost_", strlen("lost_")) || !strncmp(key, "oom", strlen("oom"));
+}
+
 uint32_t profile_add_series(struct profile *profile, const struct series *like)
 {
 	struct series *series;

@@ -19,6 +19,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -161,6 +162,8 @@ int profile_add_count(struct profile *profile, const char *key, const char *text
 /* -ENOMEM; above the limit the mark is counted and dropped, and 0 given. */
 int profile_add_mark(struct profile *profile, uint64_t at_ns, const char *key, const char *text,
 		     uint64_t value);
+/* Whether something was lost or went wrong, by the mark's key. */
+bool profile_mark_alarms(const struct profile *profile, const struct profile_mark *mark);
 /* The series like this one (but for steps and points), added without points if it is new.
  * PROFILE_NONE: bad ids, no step, no memory. */
 uint32_t profile_add_series(struct profile *profile, const struct series *like);

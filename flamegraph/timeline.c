@@ -61,7 +61,7 @@ static int mark_events(struct timeline *timeline, const struct profile *profile)
 			 strtab_length(&profile->strings, from->text));
 		if (key.length < sizeof(mark.key))
 			memcpy(mark.key, strbuf_text(&key), key.length + 1);
-		mark.alarm = !strncmp(mark.key, "lost_", 5) || !strncmp(mark.key, "oom", 3);
+		mark.alarm = profile_mark_alarms(profile, from);
 		strbuf_deinit(&key);
 		r = timeline_add_mark(timeline, &mark, &text);
 	}

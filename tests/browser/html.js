@@ -151,6 +151,19 @@ const tests = {
 		await drag(reader, "#line", 0.2 / 15, 1.8 / 15);
 		assert.strictEqual(await reader.page.locator("#reset").isVisible(), false, "cc1 did not run then");
 	},
+	"marks say what happened": async (reader) => {
+		await reader.open(file("report"));
+		const marks = reader.page.locator("#times-panel .marks");
+		assert.strictEqual(await marks.locator("summary").textContent(), "2 marks of what happened, 1 of them of something lost or wrong");
+		await marks.locator("summary").click();
+		assert.deepStrictEqual(await marks.locator("li").allTextContents(), ["+400 ms: ring buffer full: 7 <i>lost</i>", "+900 ms: CPUs came or went: 1 is sampled now, 2 before"]);
+		const box = await reader.page.locator("#line").boundingBox();
+		await reader.page.mouse.move(box.x + 4.5 / 15 * box.width, box.y + 20);
+		assert.match(await reader.page.locator("#line").getAttribute("title"), /\nring buffer full: 7 <i>lost<\/i>$/);
+		await reader.page.mouse.move(box.x + 6.5 / 15 * box.width, box.y + 20);
+		assert.doesNotMatch(await reader.page.locator("#line").getAttribute("title"), /lost/);
+		await reader.shot("html-marks");
+	},
 	"the map of parts of seconds": async (reader) => {
 		await reader.open(file("report"));
 		// Half a second past the first second's beginning is the sixth of ten rows from below.

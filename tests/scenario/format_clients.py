@@ -295,6 +295,31 @@ def speedscope_imports_chrome(case):
     check_speedscope(case, case.convert("chrome"), "in.trace.json", tolerance=1)
 
 
+# --- our own JSON ---------------------------------------------------------------------
+
+@with_case
+def json_is_as_documented(case):
+    """Each document against its schema in docs/schemas, and a spoilt one against it."""
+    other = Case(case.place, seed=2, name="other")
+    documents = {
+        "report": ("report", case.text),
+        "timeline": ("timeline", case.text),
+        "diff": ("diff", case.text, other.text),
+    }
+    for name, command in documents.items():
+        rules = os.path.join(lib.ROOT, "docs", "schemas", f"perfd.{name}-1.json")
+        path = os.path.join(case.place, name + ".json")
+        text = perfctl(*command, "--json")
+        for spoilt in (False, True):
+            told = json.loads(text)
+            if spoilt:
+                del told[sorted(told)[0]]
+            with open(path, "w", encoding="utf-8") as out:
+                json.dump(told, out)
+            found = check_js("schema", rules, path)
+            lib.equal(found["good"], not spoilt, f"{name} as its schema has it: {found['errors']}")
+
+
 # --- callgrind_annotate ---------------------------------------------------------------
 
 def annotate(path, *options):
@@ -362,7 +387,7 @@ def firefox_importer():
                    "the tables")
 
 
-lib.main(go_pprof_top_and_tree, go_pprof_diff_base, npm_pprof_format, speedscope_schema,
+lib.main(json_is_as_documented, go_pprof_top_and_tree, go_pprof_diff_base, npm_pprof_format, speedscope_schema,
          speedscope_imports_its_own, speedscope_imports_pprof, speedscope_imports_folded,
          speedscope_imports_chrome, callgrind_annotate,
          inferno_collapses_alike, inferno_reads_folded, inferno_reads_two_columns,

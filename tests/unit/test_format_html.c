@@ -82,7 +82,7 @@ static uint64_t sum_of_times(const char *html, uint64_t *ret_steps)
 
 	ck_assert_ptr_nonnull(at);
 	*ret_steps = strtoull(at + strlen("\nsteps "), &end, 10);
-	for (at = end; *at != '<'; at = end) {
+	for (at = end; *at != '<' && *at != 'm'; at = end) {
 		strtoull(at, &end, 10);
 		if (end == at) {
 			end++;

@@ -153,7 +153,7 @@ const tests = {
 	},
 	"marks say what happened": async (reader) => {
 		await reader.open(file("report"));
-		const marks = reader.page.locator("#times-panel .marks");
+		const marks = reader.page.locator("#marks");
 		assert.strictEqual(await marks.locator("summary").textContent(), "2 marks of what happened, 1 of them of something lost or wrong");
 		await marks.locator("summary").click();
 		assert.deepStrictEqual(await marks.locator("li").allTextContents(), ["+400 ms: ring buffer full: 7 <i>lost</i>", "+900 ms: CPUs came or went: 1 is sampled now, 2 before"]);

@@ -50,8 +50,16 @@ class SvgStage {
 		this.tipHolder.style.display = "none";
 	}
 
+	/* Not by getBoundingClientRect(): in a window that was made narrower, that has what
+	 * was drawn for the wider one in it. */
 	width() {
-		return this.area.getBoundingClientRect().width || 1176;
+		return this.area.width.baseVal.value || 1176;
+	}
+
+	/* The frames' left and top in the window. */
+	origin() {
+		const page = this.root.getBoundingClientRect();
+		return [page.left + this.area.x.baseVal.value, page.top + this.head];
 	}
 
 	row(view, depth) {
@@ -156,8 +164,8 @@ class SvgStage {
 	}
 
 	locate(event, view) {
-		const area = this.area.getBoundingClientRect(), row = Math.floor((event.clientY - area.top) / ROW);
-		return [view.icicle ? row : view.tree.height - row, (event.clientX - area.left) / area.width];
+		const [left, top] = this.origin(), row = Math.floor((event.clientY - top) / ROW);
+		return [view.icicle ? row : view.tree.height - row, (event.clientX - left) / this.width()];
 	}
 
 	/* On the side of the mouse where there is room. */
@@ -178,7 +186,7 @@ class SvgStage {
 	}
 
 	reveal(view, i) {
-		const top = this.area.getBoundingClientRect().top + this.row(view, view.tree.depth[i]);
+		const top = this.origin()[1] + this.row(view, view.tree.depth[i]);
 		const room = window.innerHeight - BAR;
 		if (top < 0)
 			window.scrollBy(0, top - room / 3);

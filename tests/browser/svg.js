@@ -44,6 +44,12 @@ async function hits(reader) {
 	return (await reader.js(drawn)).filter((box) => /hit/.test(box[3])).length;
 }
 
+async function hover(reader, name) {
+	const at = await reader.js(labelled, name);
+	await reader.page.mouse.move(at.left + 3, at.top + 6);
+	return status(reader);
+}
+
 const status = (reader) => reader.text("#name");
 const matches = (reader) => reader.text("#matches");
 
@@ -61,6 +67,10 @@ const tests = {
 		for (const width of [1400, 900, 500, 80, 2000]) {
 			await reader.resize(width, 900);
 			assert.deepStrictEqual(await reader.js(spilled), [], `labels wider than their boxes at ${width} px`);
+			/* Boxes are stretched by their viewBox, labels are not: both must be of this width. */
+			near(await reader.js(() => document.querySelector("#boxes").viewBox.baseVal.width), 9.8 * width, `what is drawn at ${width} px`, 1);
+			if (width > 80)
+				assert.match(await hover(reader, "redis-server"), /redis-server/, `the mouse on a label at ${width} px`);
 			await reader.shot("svg-width-" + width);
 		}
 		assert.ok(await reader.js(labelled, "processCommand"), "label in a wide window");

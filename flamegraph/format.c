@@ -22,6 +22,8 @@ const struct format formats[] = {
 	 format_pprof_read, format_pprof_recognises, 0},
 	{"perf", ".perf .script", "the text of perf script", format_perf_write, format_perf_read,
 	 format_perf_recognises, 0},
+	{"perfd", ".perfd", "all that perfd has, for its own commands", format_perfd_write,
+	 format_perfd_read, format_perfd_recognises, 0},
 	{"speedscope", ".speedscope.json .speedscope", "for speedscope.app",
 	 format_speedscope_write, NULL, NULL, 0},
 	{"firefox", ".firefox.json .firefox", "for profiler.firefox.com", format_firefox_write,

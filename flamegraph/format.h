@@ -121,7 +121,12 @@ int format_pprof_read(struct input *input, const struct format_read_options *opt
 		      struct profile *profile);
 bool format_pprof_recognises(const char *head, size_t n);
 
+int format_perfd_read(struct input *input, const struct format_read_options *options,
+		      struct profile *profile);
+bool format_perfd_recognises(const char *head, size_t n);
+
 /* The writers, for the table only. */
+int format_perfd_write(const struct format_job *job, FILE *out);
 int format_svg_write(const struct format_job *job, FILE *out);
 int format_html_write(const struct format_job *job, FILE *out);
 int format_folded_write(const struct format_job *job, FILE *out);

@@ -128,6 +128,20 @@ START_TEST(a_cut_message_says_where)
 }
 END_TEST
 
+START_TEST(a_damaged_perfd_file_says_where)
+{
+	struct error error = {0};
+	struct profile *profile = NULL;
+
+	ck_assert_int_eq(read_bytes(NULL, "PFDP\x02\0\0\0\xff\xff", 10, NULL, &error, &profile),
+			 -EBADMSG);
+	ck_assert_ptr_nonnull(strstr(error.text, "at byte 8 of 10"));
+	ck_assert_int_eq(read_bytes("perfd", "PFDP\x63\0\0\0", 8, NULL, &error, &profile),
+			 -EPROTONOSUPPORT);
+	ck_assert_int_eq(read_bytes("perfd", "a;b 5\n", 6, NULL, &error, &profile), -EBADMSG);
+}
+END_TEST
+
 START_TEST(varints)
 {
 	static const uint64_t values[] = {0, 1, 127, 128, 300, UINT32_MAX, INT64_MAX, UINT64_MAX};
@@ -163,6 +177,14 @@ START_TEST(properties)
 	again = round_trip(profile, "perf");
 	ck_assert_uint_eq(profile_total(again, again->default_value), profile_total(profile, 1));
 	profile_destroy(again);
+	again = round_trip(profile, "perfd");
+	ck_assert_uint_eq(profile_total(again, 0), profile_total(profile, 0));
+	ck_assert_uint_eq(profile_total(again, 1), profile_total(profile, 1));
+	ck_assert_uint_eq(again->samples.count, profile->samples.count);
+	ck_assert_uint_eq(again->marks.count, profile->marks.count);
+	ck_assert_uint_eq(again->series.count, profile->series.count);
+	ck_assert_uint_eq(again->bucket_ns, profile->bucket_ns);
+	profile_destroy(again);
 	again = round_trip(profile, "folded");
 	ck_assert_uint_eq(profile_total(again, 0), profile_total(profile, 1));
 	profile_destroy(again);
@@ -179,6 +201,7 @@ int main(void)
 	tcase_add_test(tc, other_writers_are_read);
 	tcase_add_test(tc, a_cut_message_says_where);
 	tcase_add_test(tc, varints);
+	tcase_add_test(tc, a_damaged_perfd_file_says_where);
 	tcase_add_loop_test(tc, properties, 0, 100);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

@@ -5,9 +5,10 @@ START_TEST(found_by_name)
 {
 	char *names = format_names();
 
-	ck_assert_str_eq(names,
-			 "svg, html, folded, pprof, perf, speedscope, firefox, callgrind, chrome, "
-			 "d3, csv, tree, chart, report, json");
+	ck_assert_str_eq(
+		names,
+		"svg, html, folded, pprof, perf, perfd, speedscope, firefox, callgrind, chrome, "
+		"d3, csv, tree, chart, report, json");
 	free(names);
 	for (size_t i = 0; i < format_count; i++)
 		ck_assert_ptr_eq(format_find(formats[i].name), &formats[i]);

@@ -102,7 +102,7 @@ START_TEST(nothing_in_it_is_an_error)
 		      "no stack in it, as folded; not understood and skipped: line 1 (the first: "
 		      "no number at its end)");
 	check_failure(NULL, "Dear reader,\nthis is a letter.\n", -EBADMSG,
-		      "none of the formats that can be read (folded, pprof, perf)");
+		      "none of the formats that can be read (folded, pprof, perf, perfd)");
 	check_failure("svg", "a 1\n", -EINVAL, "svg can be written, not read");
 }
 END_TEST

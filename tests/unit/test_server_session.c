@@ -274,6 +274,7 @@ int main(void)
 	tcase_add_test(sessions, result_is_forgotten_in_time);
 	tcase_add_test(sessions, stop_collect_close);
 	tcase_add_test(sessions, another_pid_namespace);
+	tcase_add_test(sessions, a_look_at_a_session);
 	/* Without root the peer may not see the whole machine, or be another. */
 	workshop_add(sessions, !geteuid(), "needs root", recent);
 	workshop_add(sessions, !geteuid(), "needs root", other_users);

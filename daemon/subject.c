@@ -40,7 +40,8 @@ int subject_check(const char *operand, const struct options *options, struct err
 {
 	if (operand && subject_by_options(options))
 		return error_set(error, -EINVAL,
-				 "%s and --session, --last, --since or --until exclude each other",
+				 "%s and --session, --last, --since or --until exclude each other: "
+				 "these are of the running perfd, not of a file",
 				 operand);
 	if (options->session && range_by_options(options))
 		return error_set(

@@ -162,7 +162,7 @@ static uint64_t window_count(const struct profile *profile, uint64_t merge)
 		if (profile->samples.items[i].bucket / merge >= count)
 			count = (uint64_t)profile->samples.items[i].bucket / merge + 1;
 	}
-	return whole && count == whole + 1 ? whole : count;
+	return whole > 1 && count == whole + 1 ? whole : count;
 }
 
 static void measure_windows(uint64_t *sums, struct report_windows *windows)

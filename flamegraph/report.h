@@ -40,7 +40,7 @@ uint64_t report_samples(const struct profile *profile);
 /* Samples that were lost, as report.lost. */
 uint64_t report_lost(const struct profile *profile);
 /* One value in each window of the profile's time, empty ones too; the last one only if it
- * is whole, or the only one. */
+ * is whole, or there are but two. */
 struct report_windows {
 	uint64_t width_ns; /* a multiple of the profile's buckets */
 	size_t count; /* 0: the profile has no time axis */

@@ -361,6 +361,29 @@ def inferno_collapses_alike(case):
 
 
 @with_case
+def inferno_collapses_what_perf_prints_alike(case):
+    """Real text: stacks by frame pointer, and by DWARF with inlined functions."""
+    perf, program = tool("perf", "linux-perf"), inferno("inferno-collapse-perf")
+    data, text = (os.path.join(case.place, name) for name in ("perf.data", "real.perf"))
+    loads = {"fp": ["sh", "-c", "for i in 1 2 3 4 5 6; do ls -lR /usr/share >/dev/null; done"],
+             "dwarf": [lib.program("shares"), "1"]}
+    for how, load in loads.items():
+        done = subprocess.run([perf, "record", "-q", "-e", "cpu-clock", "-F", "499",
+                               "--call-graph", how, "-o", data, "--", *load],
+                              capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode:
+            raise lib.Skip(f"perf record: {done.stderr.strip()}")
+        with open(text, "w", encoding="utf-8") as out:
+            # Theirs takes the vDSO for the kernel, which it is not: docs/formats.md.
+            out.write(run(perf, "script", "-i", data).replace("[vdso]", "vdso"))
+        for ours, theirs in ANNOTATIONS.items():
+            got = perfctl("convert", text, "-f", "folded", "--annotate", ours).splitlines()
+            want = run(program, *theirs, text).splitlines()
+            lib.check(len(want) > 3, f"{how}: {len(want)} stacks")
+            lib.equal(sorted(got), sorted(want), f"{how}: --annotate {ours}")
+
+
+@with_case
 def inferno_reads_folded(case):
     svg = run(inferno("inferno-flamegraph"), case.convert("folded"))
     lib.contains(svg, f'total_samples="{case.total}"', "inferno's picture")
@@ -390,5 +413,5 @@ def firefox_importer():
 lib.main(json_is_as_documented, go_pprof_top_and_tree, go_pprof_diff_base, npm_pprof_format, speedscope_schema,
          speedscope_imports_its_own, speedscope_imports_pprof, speedscope_imports_folded,
          speedscope_imports_chrome, callgrind_annotate,
-         inferno_collapses_alike, inferno_reads_folded, inferno_reads_two_columns,
+         inferno_collapses_alike, inferno_collapses_what_perf_prints_alike, inferno_reads_folded, inferno_reads_two_columns,
          firefox_importer)

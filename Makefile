@@ -243,6 +243,11 @@ unit: $(UNIT)
 scenario: all programs $(B)/tests/test_format_svg
 	$(Q)$(RUN) scenario
 
+# The worker killed 1,000 times at random under load: a minute or two.
+.PHONY: test-kills
+test-kills: all programs
+	$(Q)B=$(B) PERFD_KILLS=1000 $(PYTHON) tests/scenario/worker_kills.py
+
 # Debian's kernels in QEMU, by emulation: minutes, and the network the first time.
 .PHONY: test-kernels
 test-kernels: all $(addprefix $(B)/programs/,shares deep threads)
@@ -403,6 +408,7 @@ help:
 	@echo 'make test      unit suites and scenarios (root; without BPF those are skipped)'
 	@echo 'make unit      only the unit suites: seconds, no root'
 	@echo 'make scenario  only the scenarios; make scenario ONLY=ctrl_c for one'
+	@echo 'make test-kills  the worker killed 1,000 times at random under load'
 	@echo 'make test-kernels  perfd under Debian'\''s kernels in QEMU; ONLY=sid or ONLY=bookworm/plain'
 	@echo 'make test-trixie  built, and its unit suites run, with Debian 13 (debootstrap, root)'
 	@echo 'make asan      unit suites under ASan and UBSan'

@@ -126,6 +126,13 @@ static void keep(struct unwinder *unwinder, uint32_t image, const struct resolve
 
 static void on_table(void *context, uint32_t image, const struct resolver_table *answer)
 {
+	struct unwinder *unwinder = context;
+
+	/* Workers were killed over it: the next walk that misses it asks again. */
+	if (answer->error == -EINTR && image < unwinder->tables.count) {
+		unwinder->tables.items[image].state = TABLE_NONE;
+		return;
+	}
 	keep(context, image, answer);
 	take(context, image, answer->text, answer->table);
 }

@@ -41,6 +41,7 @@ struct image {
 	VEC(struct image_part) parts; /* wanted, and not handed over yet */
 	uint64_t parts_deadline; /* CLOCK_BOOTTIME, ns: then those awaited are absent */
 	bool quarantined;
+	uint32_t spared; /* requests that failed because workers were killed from outside */
 	bool unwind_quarantined; /* a worker ended over its unwind table */
 	int failure; /* -errno that its names fail with; 0: good */
 	char *failure_text;

@@ -23,6 +23,7 @@
 #define DELAY_MAX_NS NSEC_PER_SEC /* whoever kills them all the time, work goes on */
 #define DEINIT_WAIT_NS (500 * NSEC_PER_MSEC)
 #define START_FAILURES_MAX 3 /* then who waits is told */
+#define SPARED_MAX 20 /* requests for one file that failed in this way */
 #define TRIES_MAX 3 /* workers that may end in one request without its fault */
 
 static void watch(struct symbolizer *s, int fd, uint32_t events, int operation)
@@ -339,6 +340,21 @@ static void quarantine(struct symbolizer *s, const struct op *op, const struct e
 	s->stats.quarantined++;
 }
 
+/* Killed from outside, several times: that says little about the file, so only this
+ * request fails, until it happens too often (its memory may be what workers are killed
+ * for). */
+static bool spare(struct symbolizer *s, const struct op *op, const char *why)
+{
+	struct image *image = client_image(s, op->image);
+	struct error error = {0};
+
+	if (!image || ++image->spared > SPARED_MAX)
+		return false;
+	error_set(&error, -EINTR, "workers were killed over it (%s)", why);
+	client_finish_failed(s, &error);
+	return true;
+}
+
 /* The worker ended over a step of the current request: is it to blame? Without its
  * debug file, or further ones, the request may go well. */
 static void judge_current(struct symbolizer *s, enum worker_end end, enum wire_kind step,
@@ -351,6 +367,8 @@ static void judge_current(struct symbolizer *s, enum worker_end end, enum wire_k
 
 	if (end != WORKER_END_FAULT && ++op->tries < TRIES_MAX)
 		return; /* it is sent again */
+	if (end != WORKER_END_FAULT && spare(s, op, why))
+		return;
 	if (image) {
 		error_set(&error, -EFAULT, "the worker did not survive the debug file (%s)", why);
 		(step == WIRE_IMAGE_DEBUG ? client_debug_fail : client_parts_fail)(s, image,

@@ -51,6 +51,7 @@ may|command:npm|npm|nodejs-npm|npm
 may|command:callgrind_annotate|valgrind|valgrind|valgrind
 may|command:debuginfod|debuginfod|elfutils-debuginfod|debuginfod
 may|fuzzer:compiler-rt|libclang-rt-@CLANG@-dev|compiler-rt|compiler-rt
+may|command:strace|strace|strace|strace
 may|file:/usr/lib/debug/.build-id|libc6-dbg|glibc-debuginfo|glibc
 TABLE
 }

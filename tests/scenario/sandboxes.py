@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The real worker and the real opener, told to do what they must not: each such system
 call is made inside the running process (tracer.py), by perfd itself as it is built."""

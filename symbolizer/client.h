@@ -251,3 +251,6 @@ int symbolizer_preload_kernel(struct symbolizer *symbolizer);
  * `fd` is the socket it inherited (SYMBOLIZER_WORKER_FD). memory_bytes: a limit
  * of the address space below the one that the client has set already; 0: none. */
 int symbolizer_worker_main(int fd, uint64_t memory_bytes);
+/* Its loop alone, in whose thread it may be, with no sandbox: for fuzzers. Until the
+ * socket ends; what it holds is not freed. */
+int symbolizer_worker_serve(int fd);

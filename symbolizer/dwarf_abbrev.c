@@ -165,7 +165,8 @@ bool dwarf_step_take(struct dwarf_cursor *cursor, unsigned step,
 uint64_t dwarf_abbrev_skip(const struct dwarf_abbrevs *abbrevs, const struct dwarf_abbrev *abbrev,
 			   struct dwarf_cursor *cursor, const struct dwarf_encoding *encoding)
 {
-	const uint8_t *step = abbrevs->steps.items + abbrev->first_step;
+	/* Where nothing has attributes there are no steps at all. */
+	const uint8_t *step = abbrev->steps ? abbrevs->steps.items + abbrev->first_step : NULL;
 	uint64_t sibling = 0;
 
 	for (unsigned i = 0; i < abbrev->steps; i++) {

@@ -570,6 +570,14 @@ static uint64_t dwarf_share(void)
 	return memory.rlim_cur / 2;
 }
 
+int symbolizer_worker_serve(int fd)
+{
+	struct worker worker = {.socket = fd, .images_max = 1, .dwarf_max = DWARF_MEMORY_DEFAULT};
+
+	elf_version(EV_CURRENT);
+	return serve(&worker);
+}
+
 int symbolizer_worker_main(int fd, uint64_t memory_bytes)
 {
 	struct sandbox_config sandbox = {.keep_fd = fd,

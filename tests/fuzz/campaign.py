@@ -5,7 +5,8 @@
 Each turn is one fuzzer for FUZZ_SLICE seconds, at low priority and one at a time; the
 next is the one that has had the least time. What they found new stays in
 $(B)/campaign/NAME, the counts in $(B)/campaign/counts.json, so that a campaign which was
-stopped goes on. An input that a fuzzer does not survive is kept as $(B)/campaign/found/NAME-*:
+stopped goes on. What the worker's fuzzer tells of real workers that ended is summed up, and
+their files are found/worker-death-*. An input that a fuzzer does not survive is kept as $(B)/campaign/found/NAME-*:
 to be mended, and then put into tests/fuzz/corpus/NAME. At the end, or after Ctrl-C, a
 table of what was run; exit code 1 if anything was found.
 
@@ -61,7 +62,8 @@ def one_turn(path, name, mine, seconds):
     before = time.monotonic()
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, text=True,
                                errors="replace", stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True)
+                               stderr=subprocess.STDOUT, start_new_session=True,
+                               env={**os.environ, "FUZZ_DEATHS": found})
     try:
         output, _ = process.communicate(timeout=seconds + GRACE_SECONDS)
     except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "daemon/base/clock.h"
 #include "symbolizer/client_private.h"
@@ -13,6 +14,9 @@
 
 #define HANDED_MAX 3
 #define JIT_TURNS_MAX 256 /* a compiler's list is read piece by piece */
+#define BPF_PATIENCE_FIRST_NS (250 * NSEC_PER_MSEC)
+#define BPF_PATIENCE_MAX_NS (2 * NSEC_PER_SEC)
+#define BPF_CALM_NS (60 * NSEC_PER_SEC)
 #define PATIENCE_MAX_NS (600 * NSEC_PER_SEC)
 
 /* An error that the worker told, its sentence made fit for a log. */
@@ -86,6 +90,32 @@ static size_t nameless(const struct wire_names *names)
 	return count;
 }
 
+/* BPF programs come and go, next to each other and in each other's place, and the list
+ * tells where they begin only: one that came after it was read has its neighbour's name.
+ * So a list that is older than the question is not believed about them, if it is not
+ * quite new. */
+static bool bpf_wants_refresh(struct symbolizer *s, const struct op *op,
+			      const struct wire_names *names)
+{
+	uint64_t age = clock_boot_ns() - s->kernel_loaded_at;
+	bool any = false;
+
+	for (size_t i = 0; i < names->names.count && !any; i++) {
+		const struct symbolizer_name *name = &names->names.items[i];
+
+		any = name->frame_count && !strcmp(name->frames[0].module, "bpf");
+	}
+	if (!any || op->refreshed || s->kernel_loaded_at >= op->asked || age < s->bpf_patience)
+		return false;
+	/* Ever longer while such questions follow each other closely. */
+	s->bpf_patience = age > BPF_CALM_NS ? BPF_PATIENCE_FIRST_NS : 2 * s->bpf_patience;
+	if (s->bpf_patience < BPF_PATIENCE_FIRST_NS)
+		s->bpf_patience = BPF_PATIENCE_FIRST_NS;
+	if (s->bpf_patience > BPF_PATIENCE_MAX_NS)
+		s->bpf_patience = BPF_PATIENCE_MAX_NS;
+	return true;
+}
+
 /* A module or a BPF program may have come since the list was read. Reading it
  * costs tens of milliseconds, so an address that stays nameless makes the next
  * attempt wait longer. */
@@ -94,6 +124,11 @@ static bool kernel_wants_refresh(struct symbolizer *s, struct op *op,
 {
 	bool missing = nameless(names) > 0;
 
+	if (bpf_wants_refresh(s, op, names)) {
+		op->refreshed = true;
+		s->kernel_held = false;
+		return true;
+	}
 	if (op->refreshed) {
 		s->kernel_patience = missing ? s->kernel_patience * 2 : CLIENT_PATIENCE_FIRST_NS;
 		if (s->kernel_patience > PATIENCE_MAX_NS)

@@ -302,6 +302,7 @@ static int submit(struct symbolizer *s, const struct op *template, const uint64_
 	if (!op)
 		return -ENOMEM;
 	*op = *template;
+	op->asked = clock_boot_ns();
 	if (op->count) {
 		op->addresses = malloc(op->count * sizeof(*addresses));
 		if (!op->addresses) {

@@ -64,6 +64,7 @@ struct op {
 		symbolizer_jvm_fn *jvm;
 	} done; /* may be NULL */
 	void *context;
+	uint64_t asked; /* boot time, ns */
 	uint32_t tries; /* workers it has seen end */
 	uint32_t handed; /* how often its file had to be handed over */
 	bool parts_settled; /* the worker lacks no file for its names */
@@ -117,6 +118,7 @@ struct symbolizer {
 
 	bool kernel_held, kernel_restricted;
 	uint64_t kernel_loaded_at;
+	uint64_t bpf_patience; /* age at which a BPF program's name has it read again; 0: first */
 	uint64_t kernel_patience; /* age at which a nameless address has it read again */
 	bool in_dispatch;
 };

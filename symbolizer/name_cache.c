@@ -129,12 +129,13 @@ static inline uint32_t number_of(struct name_cache *cache, uint32_t text, struct
 int name_cache_tell(struct name_cache *cache, const struct name_cache_entry *entry,
 		    struct wire_out *out)
 {
-	const struct name_cache_frame *frame = cache->frames.items + entry->first;
+	const struct name_cache_frame *frame;
 	uint32_t count = entry->frames - 1;
 	uint8_t *to;
 
 	if (!count)
 		return wire_out_nameless(out, cache->starts.items[entry->first]);
+	frame = &cache->frames.items[entry->first];
 	to = wire_out_frames(out, count);
 	if (!to)
 		return -ENOMEM;

@@ -262,14 +262,6 @@ static uint32_t enter_seccomp(void)
 	return r < 0 ? 0 : SANDBOX_SECCOMP;
 }
 
-void sandbox_ignore_signals(void)
-{
-	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
-
-	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-		signal(ignored[i], SIG_IGN);
-}
-
 uint32_t sandbox_enter(const struct sandbox_config *config)
 {
 	uint32_t layers = 0;

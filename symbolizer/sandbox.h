@@ -44,10 +44,6 @@ uint32_t sandbox_enter(const struct sandbox_config *config);
 /* What is missing, for a person: "landlock, seccomp"; "" if nothing is. */
 void sandbox_missing(uint32_t layers, char *text, uint32_t size);
 
-/* A terminal's Ctrl-C and a service manager's stop reach the whole group; but the
- * daemon still needs names for what it collected, and ends the worker by closing the
- * socket. */
-void sandbox_ignore_signals(void);
 /* Steps of it that the opener takes too (opener_sandbox.h). */
 /* A terminal's Ctrl-C reaches the whole group; but the daemon still needs such a process
  * for what it collected, and ends it by closing its socket. */

@@ -310,6 +310,33 @@ int client_detach(struct client *client, uint32_t session, int32_t pid, struct e
 	return call_for_profile(client, &buf, error, ret_end, ret);
 }
 
+static void put_range(struct strbuf *buf, const char *event, const struct client_range *range)
+{
+	const struct {
+		enum protocol_field field;
+		uint64_t value;
+	} numbers[] = {
+		{FIELD_DURATION, range->last_ns},  {FIELD_SINCE, range->since_ns},
+		{FIELD_UNTIL, range->until_ns},    {FIELD_STEPS, range->steps},
+		{FIELD_PID, (uint32_t)range->pid},
+	};
+	const struct {
+		enum protocol_field field;
+		const char *text;
+	} texts[] = {
+		{FIELD_EVENT, *event ? event : NULL}, {FIELD_COMM, range->comm},
+		{FIELD_CGROUP, range->cgroup},        {FIELD_UNIT, range->unit},
+		{FIELD_CONTAINER, range->container},  {FIELD_HOST, range->host},
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (numbers[i].value)
+			message_put_number(buf, numbers[i].field, numbers[i].value);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i].text)
+			message_put_text(buf, texts[i].field, texts[i].text);
+}
+
 int client_recent(struct client *client, const char *event, const struct client_range *range,
 		  struct error *error, struct profile **ret)
 {
@@ -317,15 +344,25 @@ int client_recent(struct client *client, const char *event, const struct client_
 	const char *end;
 
 	client_begin(client, MESSAGE_RECENT, &buf);
-	if (event[0])
-		message_put_text(&buf, FIELD_EVENT, event);
-	if (range->last_ns)
-		message_put_number(&buf, FIELD_DURATION, range->last_ns);
-	if (range->since_ns)
-		message_put_number(&buf, FIELD_SINCE, range->since_ns);
-	if (range->until_ns)
-		message_put_number(&buf, FIELD_UNTIL, range->until_ns);
+	put_range(&buf, event, range);
 	return call_for_profile(client, &buf, error, &end, ret);
+}
+
+int client_history(struct client *client, const char *list, const char *event,
+		   const struct client_range *range, struct error *error, const char **ret)
+{
+	struct strbuf buf = {0};
+	struct message reply;
+	int r;
+
+	client_begin(client, MESSAGE_HISTORY, &buf);
+	message_put_text(&buf, FIELD_LIST, list);
+	put_range(&buf, event, range);
+	r = client_call(client, &buf, MESSAGE_JSON, CLIENT_TIMEOUT_NS, error, &reply);
+	if (r < 0)
+		return r;
+	*ret = message_text(&reply, FIELD_JSON);
+	return 0;
 }
 
 int client_look(struct client *client, uint32_t session, struct error *error, struct profile **ret)

@@ -70,14 +70,21 @@ int client_open(struct client *client, const struct client_session *session, str
  * ended and lives until the next call. */
 int client_detach(struct client *client, uint32_t session, int32_t pid, struct error *error,
 		  const char **ret_end, struct profile **ret);
-/* A part of the time that perfd keeps; all zero: all of it. */
+/* A part of the time that perfd keeps, and of whom; all zero: all of it. */
 struct client_range {
 	uint64_t last_ns; /* the last so much, or */
 	uint64_t since_ns, until_ns; /* CLOCK_REALTIME; 0: open */
+	uint32_t steps; /* of the time axis, about; 0: none is needed */
+	pid_t pid; /* 0: all */
+	/* Names, or patterns; NULL: all. */
+	const char *comm, *cgroup, *unit, *container, *host;
 };
 /* The system-wide view of an event ("": CPU time). */
 int client_recent(struct client *client, const char *event, const struct client_range *range,
 		  struct error *error, struct profile **ret);
+/* `list`: "windows" or "services"; the text lives until the next call. */
+int client_history(struct client *client, const char *list, const char *event,
+		   const struct client_range *range, struct error *error, const char **ret);
 /* What a session has so far; it goes on. */
 int client_look(struct client *client, uint32_t session, struct error *error, struct profile **ret);
 /* status or sessions: the text lives until the next call. */

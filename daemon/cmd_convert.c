@@ -11,6 +11,9 @@
 #include "daemon/result.h"
 #include "daemon/subject.h"
 
+/* Of the history, for formats that show time. */
+#define TIME_STEPS 300u
+
 static int convert(const struct options *options, const char *operand, const char *subject,
 		   const char *stdout_format)
 {
@@ -26,6 +29,7 @@ static int convert(const struct options *options, const char *operand, const cha
 	if (!r) {
 		if (!reading.step_ns)
 			reading.step_ns = result.format->step_ns;
+		reading.time_steps = strcmp(result.format->name, "svg") ? TIME_STEPS : 0;
 		r = subject_load(operand, &reading, &error, &profile);
 	}
 	if (r < 0)

@@ -13,8 +13,12 @@
 
 #define TOP_DEFAULT 40
 
+/* For the figures of windows, and the time line of a report in HTML. */
+#define TIME_STEPS 120u
+
 int cmd_report(const struct options *options)
 {
+	struct options reading = *options;
 	const char *operand = options->rest_count ? options->rest[0] : NULL;
 	bool json = option_given(options, OPTION_JSON);
 	_cleanup_profile_ struct profile *profile = NULL;
@@ -32,10 +36,11 @@ int cmd_report(const struct options *options)
 		return command_fail(r == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_FAILURE, &error);
 	if (json)
 		result.format = format_find("json");
+	reading.time_steps = strcmp(result.format->name, "svg") ? TIME_STEPS : 0;
 	/* A person reads the first lines; a program or a file gets all of them. */
 	if (!json && !options->format && !options->output && !result.top)
 		result.top = TOP_DEFAULT;
-	r = subject_load(operand, options, &error, &profile);
+	r = subject_load(operand, &reading, &error, &profile);
 	if (r == -EINVAL)
 		return command_fail(EXIT_CODE_USAGE, &error);
 	if (!r)

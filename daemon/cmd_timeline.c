@@ -13,6 +13,8 @@
 #include "flamegraph/format.h"
 #include "flamegraph/timeline.h"
 
+#define TIME_STEPS 1000u /* of the history */
+
 struct work {
 	struct timeline_options options;
 	const struct timeline_format *format;
@@ -99,17 +101,19 @@ int cmd_timeline(const struct options *options)
 {
 	const char *operand = options->rest_count ? options->rest[0] : NULL;
 	_cleanup_profile_ struct profile *profile = NULL;
+	struct options reading = *options;
 	struct error error = {0};
 	struct work work = {0};
 	int r;
 
+	reading.time_steps = TIME_STEPS;
 	if (option_given(options, OPTION_JSON) && options->format)
 		return command_usage("--json and -f exclude each other");
 	r = subject_check(operand, options, &error);
 	if (!r)
 		r = parse(options, &work, &error);
 	if (!r)
-		r = subject_load(operand, options, &error, &profile);
+		r = subject_load(operand, &reading, &error, &profile);
 	if (!r)
 		r = draw(&work, profile, &error);
 	if (!r || r == -EPIPE)

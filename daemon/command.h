@@ -27,7 +27,7 @@ struct command {
 	const char *name;
 	const char *args;
 	const char *help; /* one line */
-	uint32_t options; /* OPTION_BIT()s */
+	uint64_t options; /* OPTION_BIT()s */
 	command_fn *run;
 	const char *more; /* further lines of --help, or NULL */
 	int operands; /* arguments that are no options, at most; record's are a command */
@@ -35,6 +35,7 @@ struct command {
 
 command_fn cmd_record, cmd_attach, cmd_detach, cmd_sessions, cmd_status, cmd_report, cmd_version;
 command_fn cmd_convert, cmd_diff, cmd_flamegraph, cmd_symbolize, cmd_timeline;
+command_fn cmd_services, cmd_windows;
 
 /* --- shared by the commands (command.c) --- */
 

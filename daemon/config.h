@@ -35,7 +35,12 @@ struct config {
 	uint64_t rss_interval_ns; /* between two looks at all processes' memory; 0: none */
 	/* [history] */
 	uint64_t window_ns; /* width of an aggregation window of the system-wide view */
-	uint64_t keep_ns; /* how much of it stays in memory */
+	uint64_t keep_ns; /* how much of it stays in memory, where there is no history on disk */
+	char history_dir[CONFIG_PATH_MAX]; /* "": no history on disk */
+	uint64_t history_bytes; /* 0: likewise */
+	uint64_t history_age_ns; /* older days go */
+	uint64_t history_minutes_after_ns; /* windows become a minute wide at that age */
+	uint64_t history_hours_after_ns; /* an hour */
 	/* [unwind] */
 	char unwind_cache_dir[CONFIG_PATH_MAX]; /* "": tables are not kept on disk */
 	uint64_t unwind_cache_bytes; /* 0: likewise */

@@ -46,12 +46,24 @@
 	  "System-wide page-fault samples a second and CPU, at most. 0: none.")                    \
 	X("memory", "rss_interval", rss_interval_ns, CONFIG_TIME, "time", "1s",                    \
 	  0, 3600 * NSEC_PER_SEC, "Between two looks at what every process has of memory. 0: none.") \
-	X("history", "window", window_ns, CONFIG_TIME, "time", "10s",                              \
+	X("history", "window", window_ns, CONFIG_TIME, "time", "1s",                               \
 	  100 * NSEC_PER_MSEC, 3600 * NSEC_PER_SEC,                                                \
 	  "Width of a window of the system-wide view: its resolution in time.")                    \
 	X("history", "keep", keep_ns, CONFIG_TIME, "time", "5m",                                   \
 	  NSEC_PER_SEC, 24 * 3600 * NSEC_PER_SEC,                                                  \
-	  "How much of the system-wide view stays in memory.")                                     \
+	  "How much of it stays in memory, where there is no history on disk.")                    \
+	X("history", "dir", history_dir, CONFIG_PATH, "path", "/var/lib/perfd",                    \
+	  0, CONFIG_PATH_MAX - 1, "The system-wide views are kept here, for later. Empty: nowhere.") \
+	X("history", "size", history_bytes, CONFIG_SIZE, "size", "1G",                             \
+	  0, 1024 * GIB, "What that may take; the oldest goes first. 0: nothing is kept.")         \
+	X("history", "age", history_age_ns, CONFIG_TIME, "time", "168h",                           \
+	  3600 * NSEC_PER_SEC, 87600 * 3600 * NSEC_PER_SEC, "Days that are older go.")             \
+	X("history", "minutes_after", history_minutes_after_ns, CONFIG_TIME, "time", "1h",         \
+	  60 * NSEC_PER_SEC, 87600 * 3600 * NSEC_PER_SEC,                                          \
+	  "Windows of that age are summed up to minutes.")                                         \
+	X("history", "hours_after", history_hours_after_ns, CONFIG_TIME, "time", "48h",            \
+	  3600 * NSEC_PER_SEC, 87600 * 3600 * NSEC_PER_SEC,                                        \
+	  "Windows of that age are summed up to hours.")                                           \
 	X("unwind", "cache_dir", unwind_cache_dir, CONFIG_PATH, "path", "/var/cache/perfd",         \
 	  0, CONFIG_PATH_MAX - 1, "Unwind tables are kept here over a restart. Empty: nowhere.")   \
 	X("unwind", "cache_size", unwind_cache_bytes, CONFIG_SIZE, "size", "256M",                 \

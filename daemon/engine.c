@@ -203,6 +203,15 @@ static void on_cache(evutil_socket_t fd, short what, void *context)
 	engine_walk_raw(engine, false);
 }
 
+static void on_history(evutil_socket_t fd, short what, void *context)
+{
+	struct engine *engine = context;
+
+	(void)fd;
+	(void)what;
+	history_dispatch(engine->history);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
 	struct engine *engine = context;
@@ -282,6 +291,13 @@ static int start_clockwork(struct engine *engine, struct error *error)
 	if (!engine->openers_event)
 		return error_set(error, -ENOMEM, "out of memory");
 	event_add(engine->openers_event, NULL);
+	if (engine->history) {
+		engine->history_event = event_new(engine->base, history_fd(engine->history),
+						  EV_READ | EV_PERSIST, on_history, engine);
+		if (!engine->history_event)
+			return error_set(error, -ENOMEM, "out of memory");
+		event_add(engine->history_event, NULL);
+	}
 	symbolizer_on_fd_change(engine->resolver.symbolizer, on_symbolizer_fd, engine);
 	on_symbolizer_fd(engine, symbolizer_fd(engine->resolver.symbolizer));
 	return 0;
@@ -345,6 +361,8 @@ static int start(struct engine *engine, const struct engine_options *options, st
 		r = engine->source->ops->tasks(engine->source, error);
 	if (!r)
 		r = engine_open_system_views(engine, error);
+	if (!r && !options->replay)
+		engine_open_history(engine);
 	if (!r)
 		r = start_clockwork(engine, error);
 	return r;
@@ -360,6 +378,7 @@ int engine_create(const struct engine_options *options, struct event_base *base,
 		return error_set(error, -ENOMEM, "out of memory");
 	raise_file_limit();
 	engine->config = *options->config;
+	cgroup_table_init(&engine->cgroups);
 	engine->base = base;
 	engine->next_id = 1;
 	engine->watch.kernel_rate_fd = -1;
@@ -386,6 +405,8 @@ void engine_destroy(struct engine *engine)
 {
 	if (!engine)
 		return;
+	engine_close_history(engine);
+	engine_forget_questions(engine);
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
 		session_destroy(engine->sessions[slot]);
 	for (size_t i = 0; i < engine->ended.count; i++)
@@ -412,6 +433,8 @@ void engine_destroy(struct engine *engine)
 		event_free(engine->cache_event);
 	if (engine->fetch_event)
 		event_free(engine->fetch_event);
+	if (engine->history_event)
+		event_free(engine->history_event);
 	table_cache_destroy(engine->cache);
 	raw_stacks_deinit(&engine->raw);
 	jvm_table_deinit(&engine->jvms);
@@ -421,6 +444,7 @@ void engine_destroy(struct engine *engine)
 	stack_table_deinit(&engine->stacks);
 	process_table_deinit(&engine->processes);
 	image_table_deinit(&engine->images);
+	cgroup_table_deinit(&engine->cgroups);
 	free(engine);
 }
 

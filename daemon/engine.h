@@ -27,6 +27,7 @@
 
 #include "daemon/base/error.h"
 #include "daemon/config.h"
+#include "daemon/history_query.h"
 #include "flamegraph/profile.h"
 
 struct engine;
@@ -109,6 +110,19 @@ int engine_session_look(struct engine *engine, uint32_t id, session_profile_fn *
  * such event, or no system-wide view of it; -ENODATA: the config has it off. */
 int engine_recent(struct engine *engine, const char *event, const struct engine_range *range,
 		  session_profile_fn *done, void *context, struct error *error);
+/* Whether there is a history on disk: engine_recent() sees only what is in memory, which is
+ * nothing then. */
+bool engine_has_history(const struct engine *engine);
+/* Calls back once, later: what the history has for a query, what was sampled until now
+ * included. -ENOTSUP: there is none. */
+int engine_history(struct engine *engine, const struct history_query *query,
+		   session_profile_fn *done, void *context, struct error *error);
+/* rows: {"rows": [...], "damaged_days": n}, the callee's; NULL with an error. */
+typedef void engine_rows_fn(void *context, const struct error *error, json_t *rows);
+/* `what`: "windows" or "services", as history_list.h has them. */
+int engine_history_list(struct engine *engine, const struct history_query *query,
+			const char *what, engine_rows_fn *done, void *context,
+			struct error *error);
 /* Forgets the session; pending callbacks of it are not called any more. */
 void engine_session_close(struct engine *engine, uint32_t id);
 int engine_session_info(const struct engine *engine, uint32_t id, struct session_info *ret);

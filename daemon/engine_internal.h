@@ -6,7 +6,9 @@
 #pragma once
 
 #include "daemon/capture.h"
+#include "daemon/cgroup_table.h"
 #include "daemon/engine.h"
+#include "daemon/history.h"
 #include "daemon/jvm.h"
 #include "daemon/process_table.h"
 #include "daemon/raw_stacks.h"
@@ -30,6 +32,11 @@
 #define DRAIN_SESSION_MS 100
 #define DRAIN_IDLE_MS 250
 
+/* Windows older than this become 10 s wide: what is asked for most is the last minute. */
+#define HISTORY_TEN_SECONDS_AGE_NS (60 * 1000000000ULL)
+
+struct question;
+
 struct engine {
 	struct config config;
 	struct event_base *base;
@@ -37,6 +44,9 @@ struct engine {
 	struct resolver resolver;
 	struct unwinder unwinder;
 	struct table_cache *cache; /* NULL: none */
+	struct history *history; /* likewise */
+	struct question *questions; /* to the history, under way */
+	struct cgroup_table cgroups;
 	struct jvm_table jvms;
 	struct process_table processes;
 	struct image_table images;
@@ -64,6 +74,7 @@ struct engine {
 	struct event *openers_event;
 	struct event *cache_event;
 	struct event *fetch_event; /* NULL: debuginfod is not asked */
+	struct event *history_event;
 };
 
 /* What every process has of memory, if it is time to look. */
@@ -92,3 +103,8 @@ int engine_parse_event(const struct engine *engine, const char *name, enum abi_s
 struct session *engine_find_session(const struct engine *engine, uint32_t id);
 /* Opens the system-wide views that the config has a rate for. */
 int engine_open_system_views(struct engine *engine, struct error *error);
+/* Opens the history that the config has, and gives it the system-wide views' windows. */
+void engine_open_history(struct engine *engine);
+/* Keeps what was sampled until now, and ends it. */
+void engine_close_history(struct engine *engine);
+void engine_forget_questions(struct engine *engine);

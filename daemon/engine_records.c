@@ -33,6 +33,10 @@ static void on_sample(struct engine *engine, const struct abi_sample *sample)
 		session->limited++;
 		return;
 	}
+	if (process->cgroup != sample->cgroup) {
+		process->cgroup = sample->cgroup;
+		cgroup_table_path(&engine->cgroups, sample->cgroup); /* while it is there */
+	}
 	if (sample->kernel_stack)
 		kernel = stack_table_index(&engine->stacks, sample->kernel_stack);
 	if (sample->user_stack)

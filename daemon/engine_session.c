@@ -183,6 +183,7 @@ static void on_session_timer(evutil_socket_t fd, short what, void *context);
 static int make_timer(struct engine *engine, struct session *session)
 {
 	session->engine = engine;
+	session->cgroups = &engine->cgroups;
 	session->timer = evtimer_new(engine->base, on_session_timer, session);
 	return session->timer ? 0 : -ENOMEM;
 }

@@ -270,6 +270,26 @@ static void add_session(void *context, const struct session_info *info)
 			  number(info->first_sample_ns), "title", info->title));
 }
 
+static json_t *history(const struct engine *engine)
+{
+	struct history_stats stats = {0};
+	uint64_t now, ago;
+
+	if (!engine->history)
+		return json_pack("{s:b}", "kept", false);
+	history_get_stats(engine->history, &stats);
+	now = clock_real_ns();
+	ago = now > stats.store.stored_until_ns ? now - stats.store.stored_until_ns : 0;
+	return json_pack("{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "kept",
+			 true, "folder", engine->config.history_dir, "windows",
+			 number(stats.store.windows), "stored_ago_ns", number(ago), "waiting",
+			 number(stats.waiting), "dropped", number(stats.dropped), "days",
+			 number(stats.store.days), "days_removed", number(stats.store.days_removed),
+			 "damaged", number(stats.store.damaged), "bytes", number(stats.store.bytes),
+			 "limit_bytes", number(engine->config.history_bytes), "trouble",
+			 stats.trouble);
+}
+
 json_t *engine_status(struct engine *engine)
 {
 	struct source_counters *counters = malloc(sizeof(*counters));
@@ -281,7 +301,7 @@ json_t *engine_status(struct engine *engine)
 	engine_session_each(engine, add_session, sessions);
 	status = json_pack(
 		"{s:s, s:s, s:i, s:o, s:{s:s, s:s, s:i, s:o, s:i, s:o}, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:o, s:o}",
+		"s:o, s:o, s:o, s:o, s:o}",
 		"schema", STATUS_SCHEMA, "version", PERFD_VERSION, "pid", (int)getpid(),
 		"uptime_ns", number(clock_boot_ns() - engine->started), "source", "name",
 		engine->source->ops->name, "event", engine->config.event, "frequency_hz",
@@ -289,7 +309,8 @@ json_t *engine_status(struct engine *engine)
 		(int)counters->cpus, "cpu_changes", number(counters->cpu_changes), "samples",
 		samples(engine, counters), "processes", processes(engine), "symbols",
 		symbols(engine), "quarantine", quarantine(engine), "tables", tables(engine),
-		"unwinder", unwinder(engine, counters), "memory", memory(engine), "cost",
+		"unwinder", unwinder(engine, counters), "memory", memory(engine), "history",
+		history(engine), "cost",
 		own_cost(engine, counters), "sessions", sessions);
 	free(counters);
 	return status;

@@ -213,6 +213,15 @@ static void answer_profile(struct history *history, struct question *question)
 	history_reader_deinit(&reader);
 }
 
+/* Whole seconds, as windows have them at the least. */
+static uint64_t step_of(const struct history_query *query)
+{
+	uint64_t now = clock_real_ns(), until = query->until_ns < now ? query->until_ns : now;
+	uint64_t time = until > query->since_ns ? until - query->since_ns : 0;
+
+	return (time / query->steps / NSEC_PER_SEC + 1) * NSEC_PER_SEC;
+}
+
 static void answer(struct history *history, struct question *question)
 {
 	uint64_t oldest_ns = history_store_oldest(&history->store);
@@ -221,6 +230,8 @@ static void answer(struct history *history, struct question *question)
 		question->query.since_ns = oldest_ns;
 	if (question->query.until_ns > INT64_MAX)
 		question->query.until_ns = INT64_MAX; /* what a database can say */
+	if (question->query.steps)
+		question->query.step_ns = step_of(&question->query);
 	question->error = (struct error){0};
 	if (question->list)
 		history_store_list(&history->store, &question->query, question->list,

@@ -475,7 +475,8 @@ static int add_window(struct day *day, sqlite3_stmt *select)
 	const char *event = (const char *)sqlite3_column_text(select, 5);
 	int r;
 
-	if (!history_query_event(&reader->query, event) ||
+	if (!history_query_window(&reader->query, span.start_ns, span.end_ns) ||
+	    !history_query_event(&reader->query, event) ||
 	    !history_filter_passes(reader->query.host, host))
 		return 0;
 	r = map_types(day, (const char *)sqlite3_column_text(select, 6),

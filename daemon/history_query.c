@@ -4,11 +4,24 @@
 #include <fnmatch.h>
 #include <string.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/service.h"
 
 bool history_filter_passes(const char *filter, const char *name)
 {
 	return !filter[0] || !fnmatch(filter, name, 0);
+}
+
+bool history_query_window(const struct history_query *query, uint64_t start_ns, uint64_t end_ns)
+{
+	uint64_t window = start_ns + (end_ns - start_ns) / 2, now = clock_real_ns();
+	uint64_t until = query->until_ns < now ? query->until_ns : now, asked;
+
+	if (window >= query->since_ns && window < query->until_ns)
+		return true;
+	asked = until > query->since_ns ? query->since_ns + (until - query->since_ns) / 2
+					: query->since_ns;
+	return asked >= start_ns && asked < end_ns;
 }
 
 bool history_query_event(const struct history_query *query, const char *event)

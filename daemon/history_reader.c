@@ -50,11 +50,6 @@ uint32_t history_reader_bucket(const struct history_reader *reader, uint64_t sta
 	return reader->query.step_ns ? (uint32_t)(since / reader->query.step_ns) : 0;
 }
 
-static bool overlaps(const struct history_query *query, const struct history_span *span)
-{
-	return span->start_ns < query->until_ns && span->end_ns > query->since_ns;
-}
-
 /* ---- what is not written yet ---- */
 
 /* Leaves out the samples that do not pass. The index of samples is not kept: the profile
@@ -129,7 +124,7 @@ int history_reader_add_profile(struct history_reader *reader, const struct profi
 	_cleanup_profile_ struct profile *kept = NULL;
 	int r;
 
-	if (!overlaps(&reader->query, &span) ||
+	if (!history_query_window(&reader->query, span.start_ns, span.end_ns) ||
 	    !history_query_event(&reader->query, profile_text(profile, profile->event)) ||
 	    !history_filter_passes(reader->query.host, profile_text(profile, profile->host)))
 		return 0;

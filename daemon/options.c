@@ -23,7 +23,7 @@ static const struct option_row {
 } rows[] = {
 	[OPTION_PID] = {'p', "pid", VALUE_PID, "PID", offsetof(struct options, pid),
 			"the number of a process",
-			"the process to profile, with the children it has and gets"},
+			"the process; one to profile: with the children it has and gets"},
 	[OPTION_ALL] = {'a', "all", VALUE_NONE, NULL, 0, NULL,
 			"all processes (without privileges: your own)"},
 	[OPTION_FREQUENCY] = {'F', "frequency", VALUE_U32, "HZ",
@@ -50,11 +50,23 @@ static const struct option_row {
 			    "the session, as `perfctl sessions` shows it"},
 	[OPTION_LAST] = {0, "last", VALUE_DURATION, "TIME", offsetof(struct options, last_ns),
 			 "a time: 500ms, 10s, 2m, 1h",
-			 "only the last 30s, 5m, … (default: all that perfd keeps, history.keep)"},
+			 "only the last 30s, 5m, … (default: all that perfd keeps)"},
 	[OPTION_SINCE] = {0, "since", VALUE_TEXT, "WHEN", offsetof(struct options, since), NULL,
 			  "from then on: -15m, 03:10, yesterday, 2026-11-27T03:10:00Z"},
 	[OPTION_UNTIL] = {0, "until", VALUE_TEXT, "WHEN", offsetof(struct options, until), NULL,
 			  "up to then, likewise (default: now)"},
+	[OPTION_COMM] = {0, "comm", VALUE_TEXT, "NAME", offsetof(struct options, comm), NULL,
+			 "only processes of that name; *, ? and [...] are wildcards"},
+	[OPTION_CGROUP] = {0, "cgroup", VALUE_TEXT, "PATH", offsetof(struct options, cgroup), NULL,
+			   "only those of that cgroup, likewise"},
+	[OPTION_UNIT] = {0, "unit", VALUE_TEXT, "NAME", offsetof(struct options, unit), NULL,
+			 "only those of that systemd unit, likewise"},
+	[OPTION_CONTAINER] = {0, "container", VALUE_TEXT, "ID", offsetof(struct options, container),
+			      NULL,
+			      "only those of that container (the first 12 digits, or a "
+			      "name), likewise"},
+	[OPTION_HOST] = {0, "host", VALUE_TEXT, "NAME", offsetof(struct options, host), NULL,
+			 "only what was sampled on that machine, likewise"},
 	[OPTION_TOP] =
 		{0, "top", VALUE_U32, "N", offsetof(struct options, top),
 		 "a number of lines, from 1 on",
@@ -218,7 +230,7 @@ const char *nearest_name(const char *name, const char *const *candidates, size_t
 }
 
 /* Why getopt gave '?' or ':' for this argument. */
-static int bad_option(int kind, int which, const char *argument, uint32_t allowed,
+static int bad_option(int kind, int which, const char *argument, uint64_t allowed,
 		      struct error *error)
 {
 	const char *names[OPTION_COUNT], *near = NULL;
@@ -243,7 +255,7 @@ static int bad_option(int kind, int which, const char *argument, uint32_t allowe
 }
 
 /* The two tables of getopt_long(3), of the options that are allowed. */
-static void getopt_tables(uint32_t allowed, struct option *longs, char *shorts)
+static void getopt_tables(uint64_t allowed, struct option *longs, char *shorts)
 {
 	if (!(allowed & OPTIONS_MIXED))
 		*shorts++ = '+'; /* stop at the first argument that is no option */
@@ -275,7 +287,7 @@ static int row_of(int value)
 	return OPTION_HELP; /* getopt gives only what is in its tables */
 }
 
-int options_parse(int argc, char **argv, uint32_t allowed, struct options *ret, struct error *error)
+int options_parse(int argc, char **argv, uint64_t allowed, struct options *ret, struct error *error)
 {
 	struct options options = {.event = ""};
 	struct option longs[OPTION_COUNT + 1];
@@ -295,7 +307,7 @@ int options_parse(int argc, char **argv, uint32_t allowed, struct options *ret, 
 		if (set_value(&rows[row], optarg, &options) < 0)
 			return error_set(error, -EINVAL, "--%s %s: expected %s", rows[row].name,
 					 optarg, rows[row].expected);
-		options.given |= 1u << row;
+		options.given |= 1ull << row;
 	}
 	options.rest = argv + optind;
 	options.rest_count = argc - optind;
@@ -303,7 +315,7 @@ int options_parse(int argc, char **argv, uint32_t allowed, struct options *ret, 
 	return 0;
 }
 
-void options_help(uint32_t allowed)
+void options_help(uint64_t allowed)
 {
 	allowed |= OPTION_BIT(HELP);
 	for (size_t i = 0; i < OPTION_COUNT; i++) {

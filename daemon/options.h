@@ -26,6 +26,11 @@
 	X(LAST)                                                                                    \
 	X(SINCE)                                                                                   \
 	X(UNTIL)                                                                                   \
+	X(COMM)                                                                                    \
+	X(CGROUP)                                                                                  \
+	X(UNIT)                                                                                    \
+	X(CONTAINER)                                                                               \
+	X(HOST)                                                                                    \
 	X(TOP)                                                                                     \
 	X(PALETTE)                                                                                 \
 	X(VALUE)                                                                                   \
@@ -50,20 +55,22 @@ enum option_id {
 #undef X
 		OPTION_COUNT
 };
-#define OPTION_BIT(name) (1u << OPTION_##name)
+#define OPTION_BIT(name) (1ull << OPTION_##name)
 /* With the options allowed: they may stand behind arguments that are none, too. */
-#define OPTIONS_MIXED (1u << 31)
+#define OPTIONS_MIXED (1ull << 63)
 
 struct options {
-	uint32_t given; /* OPTION_BIT()s */
+	uint64_t given; /* OPTION_BIT()s */
 	pid_t pid;
 	uint32_t frequency_hz; /* 0: the default */
 	uint64_t duration_ns; /* 0: none */
 	uint64_t last_ns; /* 0: all */
 	uint64_t step_ns; /* 0: the default */
+	uint32_t time_steps; /* no option: of the time axis that a command shows; 0: none */
 	uint32_t session;
 	uint32_t top; /* 0: the command's default */
 	const char *since, *until; /* as when.h has them; NULL: open */
+	const char *comm, *cgroup, *unit, *container, *host; /* names or patterns; NULL: all */
 	const char *event; /* "": the default */
 	const char *format; /* NULL: by the file's extension */
 	const char *output; /* NULL: the command's default */
@@ -87,10 +94,10 @@ static inline bool option_given(const struct options *options, enum option_id id
 /* Reads argv[1…] up to the first argument that is no option, or past "--";
  * with OPTIONS_MIXED all of argv, which is put in another order: the rest last.
  * -EINVAL with what was expected. Strings stay argv's. */
-int options_parse(int argc, char **argv, uint32_t allowed, struct options *ret,
+int options_parse(int argc, char **argv, uint64_t allowed, struct options *ret,
 		  struct error *error);
 /* One line an option, for --help. */
-void options_help(uint32_t allowed);
+void options_help(uint64_t allowed);
 
 /* "500ms", "10s", "1.5m", "2h", "10" (seconds); more than 0. */
 int parse_duration(const char *text, uint64_t *ret);

@@ -19,8 +19,11 @@
 	(OPTION_BIT(FROM) | OPTION_BIT(ANNOTATE) | OPTION_BIT(STEP) | OPTION_BIT(EVENT) |          \
 	 OPTIONS_MIXED)
 /* What is not a file but in the running perfd. */
-#define RUNNING                                                                                    \
-	(OPTION_BIT(SESSION) | OPTION_BIT(LAST) | OPTION_BIT(SINCE) | OPTION_BIT(UNTIL) | WHERE)
+#define RANGE (OPTION_BIT(LAST) | OPTION_BIT(SINCE) | OPTION_BIT(UNTIL))
+#define FILTER                                                                                     \
+	(OPTION_BIT(PID) | OPTION_BIT(COMM) | OPTION_BIT(CGROUP) | OPTION_BIT(UNIT) |              \
+	 OPTION_BIT(CONTAINER) | OPTION_BIT(HOST))
+#define RUNNING (OPTION_BIT(SESSION) | RANGE | FILTER | WHERE)
 #define SAMPLING (OPTION_BIT(FREQUENCY) | OPTION_BIT(DURATION) | OPTION_BIT(EVENT))
 
 #define ABOUT_FILE                                                                                 \
@@ -77,6 +80,13 @@ static const char symbolize_more[] =
 	"input. Needs no perfd: the same worker that perfd uses, without privileges, reads the\n"
 	"files. The innermost function comes first. With --pid: addresses of the process, now.\n";
 
+static const char windows_more[] =
+	"\nNeeds a running perfd with a history (history.dir), and root or its group. Windows are\n"
+	"stretches of time: a second as they are taken, wider the older they are.\n";
+static const char services_more[] =
+	"\nNeeds a running perfd with a history (history.dir), and root or its group. The largest\n"
+	"first: of CPU the time, of other events what they count.\n";
+
 static const struct command commands[] = {
 	{"record", "(-p PID | -a | -- CMD ARGS...) [options]", "profile, and write the result",
 	 OPTION_BIT(PID) | OPTION_BIT(ALL) | SAMPLING | RESULT | WHERE, cmd_record, record_more,
@@ -100,7 +110,7 @@ static const struct command commands[] = {
 	{"flamegraph", "[IN] [-o OUT] [options]", "the flame graph of a profile of any format",
 	 RESULT | READING | RUNNING | OPTION_BIT(VALUE), cmd_flamegraph, flamegraph_more, 1},
 	{"diff", "BEFORE AFTER [-o OUT] [options]", "what changed between two profiles",
-	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | WHERE | OPTION_BIT(BY) | OPTION_BIT(WIDTHS) |
+	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | FILTER | WHERE | OPTION_BIT(BY) | OPTION_BIT(WIDTHS) |
 		 OPTION_BIT(VALUE) | OPTION_BIT(TOP) | OPTION_BIT(JSON),
 	 cmd_diff, diff_more, 2},
 	{"symbolize", "(FILE | --pid PID) [ADDR...] [options]",
@@ -113,6 +123,12 @@ static const struct command commands[] = {
 	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | RUNNING | OPTION_BIT(BY) | OPTION_BIT(VALUE) |
 		 OPTION_BIT(TOP) | OPTION_BIT(JSON),
 	 cmd_timeline, timeline_more, 1},
+	{"services", "[options]", "who used what, of the time that perfd remembers",
+	 RANGE | FILTER | OPTION_BIT(EVENT) | OPTION_BIT(TOP) | OPTION_BIT(JSON) | WHERE,
+	 cmd_services, services_more, 0},
+	{"windows", "[options]", "what perfd remembers, by time",
+	 RANGE | OPTION_BIT(EVENT) | OPTION_BIT(TOP) | OPTION_BIT(JSON) | WHERE, cmd_windows,
+	 windows_more, 0},
 	{"version", "", "print the version", 0, cmd_version, NULL, 0},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -45,6 +45,8 @@ static _Noreturn void run(const char *program, const char *config, const sigset_
 			      "3",
 			      "--set",
 			      "cpu.frequency_hz=0",
+			      "--set",
+			      "history.dir=",
 			      "--log-level",
 			      "warning",
 			      config ? "--config" : NULL,

@@ -30,6 +30,7 @@ struct process {
 	uint64_t serial; /* unique in this daemon's life */
 	uint64_t start; /* boot time ns; of processes found at our start too */
 	uint64_t end; /* 0: alive */
+	uint64_t cgroup; /* v2 id, as its last sample had it; 0: none yet */
 	uint32_t execs; /* counted: permission is checked again after each */
 	uint32_t exec_id; /* the kernel's own count of its and its ancestors' execs */
 	bool exec_id_known;

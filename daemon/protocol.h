@@ -70,7 +70,14 @@ enum field_type {
 	X(FIRST_SAMPLE, 22, U64, 8, "first_sample_ns", "from open to the first sample; 0: none")   \
 	X(ACTUAL_FREQUENCY, 23, U32, 4, "actual_frequency_hz", "the rate the session got")         \
 	X(SINCE, 24, U64, 8, "since_ns", "CLOCK_REALTIME; a time from then on; 0: open")           \
-	X(UNTIL, 25, U64, 8, "until_ns", "likewise, up to then")
+	X(UNTIL, 25, U64, 8, "until_ns", "likewise, up to then")                                   \
+	X(STEPS, 26, U32, 4, "steps", "of the time axis, about; 0 or none: no axis is needed")     \
+	X(COMM, 27, TEXT, 256, "comm", "only processes of that name; * and ? are wildcards")       \
+	X(CGROUP, 28, TEXT, 256, "cgroup", "likewise, by the cgroup's path")                       \
+	X(UNIT, 29, TEXT, 256, "unit", "likewise, by the systemd unit")                            \
+	X(CONTAINER, 30, TEXT, 256, "container", "likewise, by the container's id or name")        \
+	X(HOST, 31, TEXT, 256, "host", "likewise, by the machine")                                 \
+	X(LIST, 32, TEXT, 32, "list", "what of the history is listed: windows or services")
 
 enum protocol_field {
 #define X(name, tag, type, max, text, meaning) FIELD_##name = (tag),
@@ -89,6 +96,12 @@ enum message_kind {
 	MESSAGE_REPLY, /* perfd */
 	MESSAGE_EVENT, /* perfd, to the client that opened the session */
 };
+
+/* What is asked of the history, by when and whose. */
+#define PROTOCOL_HISTORY                                                                           \
+	(FIELD_BIT(DURATION) | FIELD_BIT(EVENT) | FIELD_BIT(SINCE) | FIELD_BIT(UNTIL) |            \
+	 FIELD_BIT(PID) | FIELD_BIT(COMM) | FIELD_BIT(CGROUP) | FIELD_BIT(UNIT) |                  \
+	 FIELD_BIT(CONTAINER) | FIELD_BIT(HOST))
 
 /* X(enumerator, type on the wire, name, kind, fields it must have, fields it
  *   may have, meaning and reply) */
@@ -112,11 +125,13 @@ enum message_kind {
 	  "stop, collect and close in one; the newest background session of a pid where no "       \
 	  "session is named; reply: profile")                                                      \
 	X(RECENT, 9, "recent", REQUEST_PRIVILEGED, 0,                                              \
-	  FIELD_BIT(DURATION) | FIELD_BIT(EVENT) | FIELD_BIT(SINCE) | FIELD_BIT(UNTIL),            \
-	  "the system-wide view of the last duration_ns (0: all that is kept), or of the windows " \
-	  "whose middle is between since and until; reply: profile")                               \
+	  PROTOCOL_HISTORY | FIELD_BIT(STEPS),                                                     \
+	  "the system-wide view of the last duration_ns (0: all that is kept), or between since "  \
+	  "and until, in whole windows; reply: profile")                                           \
 	X(LOOK, 10, "look", REQUEST_OWNER, FIELD_BIT(SESSION), 0,                                  \
 	  "what a session has so far, which goes on; reply: profile")                              \
+	X(HISTORY, 11, "history", REQUEST_PRIVILEGED, FIELD_BIT(LIST), PROTOCOL_HISTORY,           \
+	  "what the history on disk has of that time; reply: json")                                \
 	X(ERROR, 64, "error", REPLY, FIELD_BIT(CODE) | FIELD_BIT(TEXT), 0, "the request failed")   \
 	X(OK, 65, "ok", REPLY, 0, 0, "done")                                                       \
 	X(WELCOME, 66, "welcome", REPLY,                                                           \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,8 +16,8 @@
 typedef int handler_fn(struct connection *connection, const struct message *message,
 		       struct error *error);
 
-static int send_json(struct connection *connection, uint32_t serial, json_t *json,
-		     struct error *error)
+int connection_send_json(struct connection *connection, uint32_t serial, json_t *json,
+			 struct error *error)
 {
 	struct strbuf buf = {0};
 	_cleanup_free_ char *text = NULL;
@@ -83,7 +84,7 @@ static int on_status(struct connection *connection, const struct message *messag
 					      "bad_frames", (json_int_t)server->bad_frames,
 					      "client_timeouts", (json_int_t)server->timeouts,
 					      "clients_refused", (json_int_t)server->refused));
-	return send_json(connection, message->serial, status, error);
+	return connection_send_json(connection, message->serial, status, error);
 }
 
 static json_t *session_json(const struct session_info *info)
@@ -114,9 +115,9 @@ static int on_sessions(struct connection *connection, const struct message *mess
 		if (!engine_session_info(server->options.engine, at->id, &info))
 			json_array_insert_new(list, 0, session_json(&info));
 	}
-	return send_json(connection, message->serial,
-			 json_pack("{s:s, s:o}", "schema", "perfd.sessions/1", "sessions", list),
-			 error);
+	return connection_send_json(
+		connection, message->serial,
+		json_pack("{s:s, s:o}", "schema", "perfd.sessions/1", "sessions", list), error);
 }
 
 static int on_open(struct connection *connection, const struct message *message,
@@ -210,10 +211,59 @@ static uint64_t to_boot(uint64_t time, uint64_t real, uint64_t boot)
 	return boot > real - time ? boot - (real - time) : 1;
 }
 
+static void copy_filter(char to[HISTORY_FILTER_MAX], const struct message *message,
+			enum protocol_field field)
+{
+	snprintf(to, HISTORY_FILTER_MAX, "%s", message_text(message, field));
+}
+
+/* Whose, and of what event and time. */
+static int read_query(const struct message *message, struct history_query *ret, struct error *error)
+{
+	uint64_t last = message_u64(message, FIELD_DURATION), now = clock_real_ns();
+	struct history_query query = {
+		.since_ns = message_u64(message, FIELD_SINCE),
+		.until_ns = message_u64(message, FIELD_UNTIL),
+		.steps = message_u32(message, FIELD_STEPS),
+		.pid = message_u32(message, FIELD_PID),
+	};
+
+	if (last && (query.since_ns || query.until_ns))
+		return error_set(
+			error, -EINVAL,
+			"%s: \"duration_ns\" and \"since_ns\" or \"until_ns\" exclude each "
+			"other",
+			message->info->name);
+	if (last)
+		query.since_ns = last < now ? now - last : 1;
+	if (!query.until_ns)
+		query.until_ns = UINT64_MAX;
+	snprintf(query.event, sizeof(query.event), "%s", message_text(message, FIELD_EVENT));
+	copy_filter(query.comm, message, FIELD_COMM);
+	copy_filter(query.cgroup, message, FIELD_CGROUP);
+	copy_filter(query.unit, message, FIELD_UNIT);
+	copy_filter(query.container, message, FIELD_CONTAINER);
+	copy_filter(query.host, message, FIELD_HOST);
+	*ret = query;
+	return 0;
+}
+
+static int on_history(struct connection *connection, const struct message *message,
+		      struct error *error)
+{
+	struct history_query query;
+	int r = read_query(message, &query, error);
+
+	return r ? r
+		 : server_history_list(connection, message->serial, &query,
+				       message_text(message, FIELD_LIST), error);
+}
+
 static int on_recent(struct connection *connection, const struct message *message,
 		     struct error *error)
 {
 	uint64_t boot = clock_boot_ns(), real = clock_real_ns();
+	struct history_query query;
 	uint64_t since = message_u64(message, FIELD_SINCE);
 	uint64_t until = message_u64(message, FIELD_UNTIL);
 	uint64_t last = message_u64(message, FIELD_DURATION);
@@ -222,10 +272,13 @@ static int on_recent(struct connection *connection, const struct message *messag
 		.until = until ? to_boot(until, real, boot) : 0,
 	};
 
-	if (last && (since || until))
-		return error_set(error, -EINVAL,
-				 "recent: \"duration_ns\" and \"since_ns\" or \"until_ns\" exclude "
-				 "each other");
+	int r = read_query(message, &query, error);
+
+	if (r)
+		return r;
+	if (engine_has_history(connection->server->options.engine) ||
+	    history_query_has_filter(&query) || query.host[0])
+		return server_history(connection, message->serial, &query, error);
 	if (last) {
 		range.since = last < boot ? boot - last : 1;
 		range.touching = true;
@@ -245,10 +298,12 @@ static int on_look(struct connection *connection, const struct message *message,
 }
 
 static handler_fn *const handlers[] = {
-	[MESSAGE_HELLO] = on_hello, [MESSAGE_STATUS] = on_status, [MESSAGE_SESSIONS] = on_sessions,
-	[MESSAGE_OPEN] = on_open,   [MESSAGE_STOP] = on_stop,     [MESSAGE_COLLECT] = on_collect,
-	[MESSAGE_CLOSE] = on_close, [MESSAGE_DETACH] = on_detach, [MESSAGE_RECENT] = on_recent,
-	[MESSAGE_LOOK] = on_look,
+	[MESSAGE_HELLO] = on_hello,       [MESSAGE_STATUS] = on_status,
+	[MESSAGE_SESSIONS] = on_sessions, [MESSAGE_OPEN] = on_open,
+	[MESSAGE_STOP] = on_stop,         [MESSAGE_COLLECT] = on_collect,
+	[MESSAGE_CLOSE] = on_close,       [MESSAGE_DETACH] = on_detach,
+	[MESSAGE_RECENT] = on_recent,     [MESSAGE_LOOK] = on_look,
+	[MESSAGE_HISTORY] = on_history,
 };
 #define HANDLER_COUNT (sizeof(handlers) / sizeof(handlers[0]))
 

@@ -107,6 +107,14 @@ void server_sessions_leave(struct server *server, struct connection *connection)
 /* Sends what there is so far of a session. */
 int server_look(struct connection *connection, uint32_t serial, uint32_t session,
 		struct error *error);
+/* Sends what the history on disk has. */
+int server_history(struct connection *connection, uint32_t serial,
+		   const struct history_query *query, struct error *error);
+int server_history_list(struct connection *connection, uint32_t serial,
+			const struct history_query *query, const char *what, struct error *error);
+/* A reply of JSON, whose reference is taken; NULL: no memory. */
+int connection_send_json(struct connection *connection, uint32_t serial, json_t *json,
+			 struct error *error);
 /* Sends what is kept of the system-wide view of an event. */
 int server_recent(struct connection *connection, uint32_t serial, const char *event,
 		  const struct engine_range *range, struct error *error);

@@ -425,18 +425,22 @@ void server_sessions_leave(struct server *server, struct connection *connection)
 	}
 }
 
-static void on_snapshot(void *context, const struct error *error, struct profile *profile)
+static void unlink_snapshot(struct snapshot *snapshot)
 {
-	struct snapshot *snapshot = context;
-	struct server *server = snapshot->server;
-	struct error failure;
-
-	for (struct snapshot **at = &server->snapshots; *at; at = &(*at)->next) {
+	for (struct snapshot **at = &snapshot->server->snapshots; *at; at = &(*at)->next) {
 		if (*at == snapshot) {
 			*at = snapshot->next;
 			break;
 		}
 	}
+}
+
+static void on_snapshot(void *context, const struct error *error, struct profile *profile)
+{
+	struct snapshot *snapshot = context;
+	struct error failure;
+
+	unlink_snapshot(snapshot);
 	if (snapshot->waiter) {
 		if (!profile)
 			connection_send_error(snapshot->waiter, snapshot->serial, error);
@@ -497,4 +501,42 @@ int server_recent(struct connection *connection, uint32_t serial, const char *ev
 	return r ? r
 		 : end_look(snapshot, engine_recent(connection->server->options.engine, event,
 						    range, on_snapshot, snapshot, error));
+}
+
+int server_history(struct connection *connection, uint32_t serial,
+		   const struct history_query *query, struct error *error)
+{
+	struct snapshot *snapshot;
+	int r = begin_look(connection, serial, 0, error, &snapshot);
+
+	return r ? r
+		 : end_look(snapshot, engine_history(connection->server->options.engine, query,
+						     on_snapshot, snapshot, error));
+}
+
+static void on_rows(void *context, const struct error *error, json_t *rows)
+{
+	struct snapshot *snapshot = context;
+	struct connection *waiter = snapshot->waiter;
+	struct error failure;
+
+	unlink_snapshot(snapshot);
+	if (!waiter)
+		json_decref(rows);
+	else if (!rows)
+		connection_send_error(waiter, snapshot->serial, error);
+	else if (connection_send_json(waiter, snapshot->serial, rows, &failure) < 0)
+		connection_send_error(waiter, snapshot->serial, &failure);
+	free(snapshot);
+}
+
+int server_history_list(struct connection *connection, uint32_t serial,
+			const struct history_query *query, const char *what, struct error *error)
+{
+	struct snapshot *snapshot;
+	int r = begin_look(connection, serial, 0, error, &snapshot);
+
+	return r ? r
+		 : end_look(snapshot, engine_history_list(connection->server->options.engine, query,
+							  what, on_rows, snapshot, error));
 }

@@ -207,6 +207,9 @@ void session_roll(struct session *session, uint64_t now, bool force)
 	/* A window without samples, for what else there is of the time. */
 	if (!session->window.end && session_times_first(&session->times))
 		begin_window(session, session_times_first(&session->times));
+	/* A history says of each second what there was, if only nothing. */
+	if (session->keep && !session->window.end && !force)
+		begin_window(session, now);
 	if (!session->window.end || (!force && now < session->window.end))
 		return;
 	if (vec_push(&session->closed, session->window)) {

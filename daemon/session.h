@@ -20,6 +20,8 @@
 #include "daemon/session_times.h"
 #include "daemon/window.h"
 
+struct cgroup_table;
+
 /* A process of the session. */
 struct session_member {
 	struct process *process; /* a reference */
@@ -59,6 +61,10 @@ struct session {
 	VEC(struct window) closed; /* waiting for names, oldest first */
 	struct profile *profile; /* all but session 0: what was folded so far */
 	VEC(struct session_history) history; /* session 0 */
+	/* Session 0: windows go there instead, if it is set; the profile is the callee's. */
+	void (*keep)(void *context, struct profile *profile);
+	void *keep_context;
+	struct cgroup_table *cgroups; /* NULL: processes' are not told */
 	VEC(struct session_member) members;
 	struct hashmap member_index; /* process serial -> index */
 	struct session_times times; /* measured and marked, not yet in a profile */

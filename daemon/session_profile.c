@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/cgroup_table.h"
 #include "daemon/event_kind.h"
 #include "daemon/reason.h"
 
@@ -38,6 +39,8 @@ static uint32_t process_index(void *context, struct process *process)
 
 	if (!member)
 		return PROFILE_NONE;
+	/* What the owner may not see is in no window; members may have been dropped since. */
+	member->allowed = true;
 	if (member->profile_index == PROFILE_NONE)
 		member->profile_index = profile_add_process(session->profile, &empty);
 	return member->profile_index;
@@ -47,6 +50,13 @@ static uint32_t process_index(void *context, struct process *process)
 static uint64_t on_axis(uint64_t time, uint64_t opened)
 {
 	return time > opened ? time - opened : 0;
+}
+
+static const char *cgroup_of(const struct session *session, const struct process *process)
+{
+	return session->cgroups && process->cgroup
+		       ? cgroup_table_path(session->cgroups, process->cgroup)
+		       : "";
 }
 
 /* Writes what is known of the members now into the profile. */
@@ -71,6 +81,7 @@ static void finish_processes(struct session *session, uint64_t start)
 			.end_ns = on_axis(process->end, start),
 			.birth_ns = session->opened_real - session->opened + process->start,
 			.comm = profile_string(profile, process->comm),
+			.cgroup = profile_string(profile, cgroup_of(session, process)),
 		};
 	}
 }
@@ -179,6 +190,18 @@ static void count_window(struct session *session, const struct window *window)
 	session->late = 0;
 }
 
+/* What was sampled, where, how often. */
+static void name_source(const struct session *session, struct profile *profile)
+{
+	char host[256] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	profile->host = profile_string(profile, host);
+	profile->frequency_hz = session->request.frequency_hz;
+	profile->title = profile_string(profile, session->request.title);
+	profile->event = profile_string(profile, event_kind_of(session->source)->name);
+}
+
 /* Session 0: the window's profile goes into the history. */
 static void keep_history(struct session *session, const struct window *window)
 {
@@ -197,6 +220,13 @@ static void keep_history(struct session *session, const struct window *window)
 	entry.profile->frequency_hz = session->request.frequency_hz;
 	session->profile = NULL;
 	session_drop_members(session);
+	if (session->keep) {
+		/* By the wall clock as it is now: it may have been set since we began. */
+		entry.profile->start_ns = clock_real_ns() - (clock_boot_ns() - window->start);
+		name_source(session, entry.profile);
+		session->keep(session->keep_context, entry.profile);
+		return;
+	}
 	if (vec_push(&session->history, entry))
 		profile_destroy(entry.profile);
 }
@@ -342,17 +372,11 @@ static struct profile *merge_history(struct session *session, uint64_t now)
 
 static void describe(const struct session *session, struct profile *profile, uint64_t now)
 {
-	char host[256] = "";
-
 	if (session->id) {
 		profile->start_ns = session->opened_real;
 		profile->duration_ns = (session->ended ? session->ended : now) - session->opened;
 	}
-	gethostname(host, sizeof(host) - 1);
-	profile->host = profile_string(profile, host);
-	profile->frequency_hz = session->request.frequency_hz;
-	profile->title = profile_string(profile, session->request.title);
-	profile->event = profile_string(profile, event_kind_of(session->source)->name);
+	name_source(session, profile);
 	finish_counts(session, profile);
 }
 

@@ -31,18 +31,29 @@ static bool range_by_options(const struct options *options)
 	return options->last_ns || options->since || options->until;
 }
 
+static bool filter_by_options(const struct options *options)
+{
+	return options->pid || options->comm || options->cgroup || options->unit ||
+	       options->container || options->host;
+}
+
 bool subject_by_options(const struct options *options)
 {
-	return options->session || range_by_options(options);
+	return options->session || range_by_options(options) || filter_by_options(options);
 }
 
 int subject_check(const char *operand, const struct options *options, struct error *error)
 {
-	if (operand && subject_by_options(options))
+	if (operand && (options->session || range_by_options(options)))
 		return error_set(error, -EINVAL,
 				 "%s and --session, --last, --since or --until exclude each other: "
 				 "these are of the running perfd, not of a file",
 				 operand);
+	if (filter_by_options(options) && kind_of(operand, options) != SUBJECT_RANGE)
+		return error_set(
+			error, -EINVAL,
+			"--pid, --comm, --cgroup, --unit, --container and --host ask perfd's "
+			"history: they go with --last, --since, --until or @SINCE..UNTIL");
 	if (options->session && range_by_options(options))
 		return error_set(
 			error, -EINVAL,
@@ -115,6 +126,31 @@ static int session_of(const char *operand, const struct options *options, uint32
 	return 0;
 }
 
+static void set_filter(const struct options *options, struct client_range *range)
+{
+	range->pid = options->pid;
+	range->comm = options->comm;
+	range->cgroup = options->cgroup;
+	range->unit = options->unit;
+	range->container = options->container;
+	range->host = options->host;
+	range->steps = options->time_steps;
+}
+
+int subject_range(const struct options *options, struct client_range *ret, struct error *error)
+{
+	struct client_range range = {0};
+	int r = subject_check(NULL, options, error);
+
+	if (!r)
+		r = range_of(NULL, options, &range, error);
+	if (r)
+		return r;
+	set_filter(options, &range);
+	*ret = range;
+	return 0;
+}
+
 int subject_load(const char *operand, const struct options *options, struct error *error,
 		 struct profile **ret)
 {
@@ -132,6 +168,7 @@ int subject_load(const char *operand, const struct options *options, struct erro
 		r = command_connect(options, error, &client);
 	if (r < 0)
 		return r;
+	set_filter(options, &range);
 	r = kind == SUBJECT_RANGE ? client_recent(&client, options->event, &range, error, ret)
 				  : client_look(&client, session, error, ret);
 	client_deinit(&client);

@@ -236,7 +236,8 @@ class Perfd:
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(
                 [self.binary, "--config", "/dev/null", "--socket", self.socket, "--set",
-                 "unwind.cache_dir=" + os.path.join(self.folder, "cache"), *self.options],
+                 "unwind.cache_dir=" + os.path.join(self.folder, "cache"), "--set",
+                 "history.dir=" + os.path.join(self.folder, "history"), *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=self.folder,
                 **identity)
         notify.settimeout(0.1)

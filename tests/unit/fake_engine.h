@@ -210,6 +210,34 @@ int engine_recent(struct engine *engine, const char *event, const struct engine_
 	return fake_collect(engine, &engine->sessions[FAKE_SESSIONS], done, context);
 }
 
+bool engine_has_history(const struct engine *engine)
+{
+	(void)engine;
+	return false;
+}
+
+int engine_history(struct engine *engine, const struct history_query *query,
+		   session_profile_fn *done, void *context, struct error *error)
+{
+	(void)engine;
+	(void)query;
+	(void)done;
+	(void)context;
+	return error_set(error, -ENOTSUP, "no history");
+}
+
+int engine_history_list(struct engine *engine, const struct history_query *query,
+			const char *what, engine_rows_fn *done, void *context,
+			struct error *error)
+{
+	(void)engine;
+	(void)query;
+	(void)what;
+	(void)done;
+	(void)context;
+	return error_set(error, -ENOTSUP, "no history");
+}
+
 void engine_session_close(struct engine *engine, uint32_t id)
 {
 	struct fake_session *session = fake_find(engine, id);

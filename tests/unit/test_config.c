@@ -57,7 +57,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(config.frequency_hz, 99);
 	ck_assert_uint_eq(config.session_frequency_hz, 99);
 	ck_assert_uint_eq(config.frequency_max_hz, 10000);
-	ck_assert_uint_eq(config.window_ns, 10 * NSEC_PER_SEC);
+	ck_assert_uint_eq(config.window_ns, NSEC_PER_SEC);
 	ck_assert_uint_eq(config.keep_ns, 300 * NSEC_PER_SEC);
 	ck_assert_uint_eq(config.sessions_max, 31);
 	ck_assert_uint_eq(config.processes_max, 65536);

@@ -238,8 +238,11 @@ START_TEST(filters)
 	strcpy(query.event, "cpu");
 	ck_assert_uint_eq(total(query), redis + spinner);
 	ck_assert_uint_eq(total(between(NOON + SECOND, NOON + 2 * SECOND)), 207);
-	/* A window that is cut is taken whole. */
-	ck_assert_uint_eq(total(between(NOON + SECOND / 2, NOON + SECOND / 2 + 1)), 207);
+	/* A window that is cut is taken whole, in one of two times that follow one another. */
+	ck_assert_uint_eq(total(between(NOON + SECOND / 4, NOON + SECOND / 4 + 1)), 207);
+	ck_assert_uint_eq(total(between(NOON, NOON + SECOND / 4 * 3)), 207);
+	ck_assert_uint_eq(total(between(NOON + SECOND / 4 * 3, NOON + SECOND)), 207);
+	ck_assert_uint_eq(total(between(NOON - SECOND, NOON + SECOND / 4)), 0);
 }
 END_TEST
 

@@ -16,7 +16,7 @@ static struct options options;
 static struct error problem;
 
 /* Parses "record" and the words of `line`. */
-static int parse_allowed(const char *line, uint32_t allowed)
+static int parse_allowed(const char *line, uint64_t allowed)
 {
 	static char words[256];
 	static char *argv[ARGS_MAX + 1];

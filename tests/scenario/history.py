@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The history on disk: asked by time and by whom, over restarts, a SIGKILL and a full disk."""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+
+import lib
+
+HZ = 199
+
+
+@contextlib.contextmanager
+def daemon(place, *options):
+    with lib.Perfd("--set", f"history.dir={place}", "--set", f"cpu.frequency_hz={HZ}",
+                   *options) as perfd:
+        yield perfd
+
+
+def burn(seconds, name, place):
+    """The shares program under another name; its CPU time in ns, as it says itself."""
+    copy = os.path.join(place, name)
+    if not os.path.exists(copy):
+        os.symlink(lib.program("shares"), copy)
+    done = subprocess.run([copy, str(seconds)], capture_output=True, text=True, timeout=60)
+    return json.loads(done.stdout)["cpu_ns"]
+
+
+def cpu_of(perfd, *filters):
+    told = perfd.ctl_json("report", "--since", "-10m", *filters)
+    return told["total"]
+
+
+def stored(perfd):
+    return perfd.ctl_json("windows", "--since", "-10m")["windows"]
+
+
+def asked_by_whom_and_when():
+    with lib.folder() as place, daemon(os.path.join(place, "h")) as perfd:
+        begin = time.time_ns()
+        one = burn(1, "first", place)
+        middle = time.time_ns()
+        two = burn(2, "second", place)
+        for name, truth in (("first", one), ("second", two)):
+            cpu = cpu_of(perfd, "--comm", name)
+            lib.check(abs(cpu / truth - 1) < 0.2, f"{name}: {cpu} ns told, {truth} in truth")
+        told = perfd.ctl_json("services", "--since", f"@{begin // 10**9}")["services"]
+        lib.check({"first", "second"} <= {row["comm"] for row in told}, f"services: {told}")
+        lib.fails(perfd.ctl("report", "--since", f"@{begin // 10**9 - 2}", "--until",
+                            f"@{middle // 10**9 - 1}", "--comm", "second"), 1, "nothing")
+        lib.fails(perfd.ctl("report", "--comm", "nobody"), 1, "nothing of that name")
+        lib.fails(perfd.ctl("report", "--since", "-3h", "--until", "-2h"), 1,
+                  "nothing is kept of that time")
+        lib.fails(perfd.ctl("report", "--since", "soon"), 2, "is no time")
+        lib.fails(perfd.ctl("services", "--since", "-1m", "--until", "-2m"), 2, "not before")
+        picture = os.path.join(place, "second.svg")
+        lib.succeeds(perfd.ctl("flamegraph", "--comm", "sec*", "-o", picture))
+        with open(picture, encoding="utf-8") as file:
+            lib.contains(file.read(), "work_50", "the picture")
+        lib.succeeds(perfd.ctl("timeline", "--comm", "second"))
+        lib.succeeds(perfd.ctl("windows"))
+        lib.succeeds(perfd.ctl("services"))
+
+
+def sqlite3_reads_it():
+    with lib.folder() as place:
+        where = os.path.join(place, "h")
+        with daemon(where) as perfd:
+            burn(1, "reader", place)
+            lib.wait_for(lambda: stored(perfd), "windows")
+        days = [name for name in os.listdir(where) if name.endswith(".db")]
+        samples = 0
+        for day in days:
+            base = sqlite3.connect(os.path.join(where, day))
+            samples += base.execute(
+                "SELECT coalesce(sum(samples), 0) FROM services WHERE comm = 'reader'").fetchone()[0]
+            for view in ("windows", "losses", "marks", "gaps"):
+                base.execute(f"SELECT * FROM {view}").fetchall()
+            base.close()
+        lib.check(samples > HZ // 2, f"{samples} samples of the program in the database")
+
+
+def a_restart_loses_nothing():
+    with lib.folder() as place:
+        where = os.path.join(place, "h")
+        with daemon(where) as perfd:
+            truth = burn(1, "before", place)
+        with daemon(where) as perfd:  # ended by SIGTERM, at once after the program
+            lib.wait_for(lambda: stored(perfd), "windows")
+            cpu = cpu_of(perfd, "--comm", "before")
+            lib.check(abs(cpu / truth - 1) < 0.2, f"{cpu} ns told, {truth} in truth")
+            burn(1, "after", place)
+            told = perfd.ctl_json("report", "--since", "-10m")
+            keys = {count["key"] for count in told["counts"]}
+            lib.check("gap: perfd was not running" in keys, f"the pause is not told: {keys}")
+
+
+def killed_it_keeps_what_was_stored():
+    with lib.folder() as place:
+        where = os.path.join(place, "h")
+        with contextlib.suppress(AssertionError), daemon(where) as perfd:
+            burn(1, "victim", place)
+            lib.wait_for(lambda: len(stored(perfd)) >= 2, "two windows")
+            # The newest may be one that only waits to be written.
+            kept = {row["start_ns"]: row["samples"] for row in stored(perfd)}
+            perfd.process.send_signal(signal.SIGKILL)
+            killed = time.time_ns()
+            perfd.process.wait()
+        with daemon(where) as perfd:
+            now = {row["start_ns"]: row["samples"] for row in stored(perfd)}
+            lost = {start: n for start, n in kept.items() if now.get(start) != n}
+            lib.check(not lost, f"windows that had been listed are gone or differ: {lost}")
+            last = max(row["end_ns"] for row in stored(perfd) if row["start_ns"] in kept)
+            lib.check(killed - last < 2 * 10**9, f"{(killed - last) / 1e9} s were lost")
+
+
+def a_full_disk_is_waited_out():
+    lib.need_root()
+    with lib.folder() as place:
+        where = os.path.join(place, "h")
+        os.mkdir(where)
+        lib.succeeds(subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "none",
+                                     where], capture_output=True, text=True))
+        try:
+            with daemon(where) as perfd:
+                with contextlib.suppress(OSError):
+                    with open(os.path.join(where, "fill"), "wb", buffering=0) as file:
+                        while file.write(b"x" * 4096):
+                            pass
+                lib.wait_for(lambda: perfd.ctl_json("status")["history"]["trouble"],
+                             "perfd to say that the disk is full", 30)
+                truth = burn(1, "meanwhile", place)
+                lib.check(abs(cpu_of(perfd, "--comm", "meanwhile") / truth - 1) < 0.2,
+                          "what waits is not in the answer")
+                with perfd.start_ctl("attach", "--pid", str(perfd.process.pid), "-d", "300ms",
+                                     "-o", os.path.join(place, "x.svg")) as attach:
+                    lib.equal(attach.wait(30), 0, "attach while the disk is full")
+                os.unlink(os.path.join(where, "fill"))
+                lib.wait_for(lambda: not perfd.ctl_json("status")["history"]["trouble"]
+                             and not perfd.ctl_json("status")["history"]["waiting"],
+                             "windows to be written again", 30)
+                lib.check(abs(cpu_of(perfd, "--comm", "meanwhile") / truth - 1) < 0.2,
+                          "what waited was lost")
+        finally:
+            lib.succeeds(subprocess.run(["umount", where], capture_output=True, text=True))
+
+
+def without_a_folder_it_goes_on():
+    with lib.folder() as place, daemon("") as perfd:
+        burn(1, "memory", place)
+        lib.succeeds(perfd.ctl("report", "--last", "1m"))
+        lib.fails(perfd.ctl("report", "--comm", "memory"), 1, "keeps no history on disk")
+        lib.fails(perfd.ctl("windows"), 1, "keeps no history on disk")
+    with lib.folder() as place:
+        where = os.path.join(place, "h")
+        with daemon(where) as first, daemon(where) as second:
+            lib.check(first.ctl_json("status")["history"]["kept"], "the first has no history")
+            lib.check(not second.ctl_json("status")["history"]["kept"], "both have it")
+            lib.contains(second.log(), "in use by another perfd", "the second's log")
+
+
+lib.main(asked_by_whom_and_when, sqlite3_reads_it, a_restart_loses_nothing,
+         killed_it_keeps_what_was_stored, a_full_disk_is_waited_out, without_a_folder_it_goes_on)

@@ -114,14 +114,14 @@ static void read_value(struct dwarf_entries *entries, const struct dwarf_attribu
 
 static void read_entry(struct walk *walk, const struct dwarf_abbrev *abbrev, struct entry *ret)
 {
-	const struct dwarf_attribute *attribute =
-		walk->abbrevs->attributes.items + abbrev->first_attribute;
-	const struct dwarf_attribute *end = attribute + abbrev->attributes;
 	struct dwarf_cursor *cursor = &walk->entries.cursor;
 	struct dwarf_value value;
 
 	*ret = (struct entry){.ranges = DWARF_NOWHERE};
-	for (; attribute < end; attribute++) {
+	for (unsigned i = 0; i < abbrev->attributes; i++) {
+		const struct dwarf_attribute *attribute =
+			&walk->abbrevs->attributes.items[abbrev->first_attribute + i];
+
 		if (attribute->of_code) {
 			read_value(&walk->entries, attribute, &value);
 			take(ret, attribute->name, &value);

@@ -31,13 +31,8 @@ COPIES, ADDRESSES, EU_ADDRESSES, AGAIN = 60, 10_000, 100, 4
 ROUNDS = int(os.environ.get("SYMBOLIZE_ROUNDS", "5"))
 WARM_ROUNDS = 100  # of bench_names
 VERSIONS = (5, 4)
-SCENARIO = os.path.join(lib.ROOT, "tests", "scenario", "symbolize.py")
+SOURCE = os.path.join(lib.ROOT, "tests", "programs", "towers.cc")
 NAMES = os.path.join(lib.BUILD, "tests", "bench_names")
-
-
-def source():
-    with open(SCENARIO) as file:
-        return re.search(r'CXX_SOURCE = r"""\n(.*?)"""', file.read(), re.S)[1]
 
 
 def run(command, **more):
@@ -46,13 +41,11 @@ def run(command, **more):
 
 def build(place, version):
     """The program; main() is in none of the copies."""
-    one, two = (os.path.join(place, name) for name in ("one.cc", "main.cc"))
+    one, two = os.path.join(place, "one"), os.path.join(place, "main.cc")
     path = os.path.join(place, f"dwarf{version}")
-    with open(one, "w") as file:
-        file.write(source())
     with open(two, "w") as file:
         file.write("int main() { return 0; }\n")
-    run(["g++", "-std=gnu++17", "-O2", f"-gdwarf-{version}", "-c", one, "-o", one + ".o"])
+    run(["g++", "-std=gnu++17", "-O2", f"-gdwarf-{version}", "-c", SOURCE, "-o", one + ".o"])
     names = {line.split()[2] for line in run(["nm", one + ".o"]).splitlines()
              if len(line.split()) == 3 and line.split()[1] != "U"}
     objects = []

@@ -19,6 +19,7 @@
 #include "symbolizer/sandbox.h"
 
 #define START_DEADLINE_NS (10 * NSEC_PER_SEC) /* exec and the sandbox */
+#define DELAY_KILLED_NS (10 * NSEC_PER_MSEC)
 #define DELAY_FIRST_NS (50 * NSEC_PER_MSEC)
 #define DELAY_MAX_NS NSEC_PER_SEC /* whoever kills them all the time, work goes on */
 #define DEINIT_WAIT_NS (500 * NSEC_PER_MSEC)
@@ -399,20 +400,23 @@ static void forget_worker_state(struct symbolizer *s)
 	channel_in_clear(&s->in);
 }
 
-static void plan_restart(struct symbolizer *s)
+/* One that was killed from outside says nothing of the next. */
+static void plan_restart(struct symbolizer *s, bool killed)
 {
-	s->not_before = clock_boot_ns() + s->delay;
+	s->not_before = clock_boot_ns() + (killed ? DELAY_KILLED_NS : s->delay);
+	if (killed)
+		return;
 	s->delay = s->delay ? s->delay * 2 : DELAY_FIRST_NS;
 	if (s->delay > DELAY_MAX_NS)
 		s->delay = DELAY_MAX_NS;
 }
 
-static void start_failed(struct symbolizer *s, const char *why)
+static void start_failed(struct symbolizer *s, bool killed, const char *why)
 {
 	struct error error = {0};
 
 	log_error("symbolizer: the worker does not start: %s", why);
-	if (++s->start_failures < START_FAILURES_MAX)
+	if (killed || ++s->start_failures < START_FAILURES_MAX)
 		return;
 	error_set(&error, -EPIPE, "the symbolizer's worker does not start: %s", why);
 	if (s->current)
@@ -440,9 +444,9 @@ void link_lost(struct symbolizer *s, bool kill_it, const char *why)
 		 kill_it ? "" : how);
 	forget_worker_state(s);
 	s->stats.restarts++;
-	plan_restart(s);
+	plan_restart(s, end == WORKER_END_KILLED);
 	if (was != LINK_READY) {
-		start_failed(s, text);
+		start_failed(s, end == WORKER_END_KILLED, text);
 		return;
 	}
 	log_warning("symbolizer: the worker is replaced: %s", text);

@@ -120,9 +120,8 @@ int engine_history(struct engine *engine, const struct history_query *query,
 /* rows: {"rows": [...], "damaged_days": n}, the callee's; NULL with an error. */
 typedef void engine_rows_fn(void *context, const struct error *error, json_t *rows);
 /* `what`: "windows" or "services", as history_list.h has them. */
-int engine_history_list(struct engine *engine, const struct history_query *query,
-			const char *what, engine_rows_fn *done, void *context,
-			struct error *error);
+int engine_history_list(struct engine *engine, const struct history_query *query, const char *what,
+			engine_rows_fn *done, void *context, struct error *error);
 /* Forgets the session; pending callbacks of it are not called any more. */
 void engine_session_close(struct engine *engine, uint32_t id);
 int engine_session_info(const struct engine *engine, uint32_t id, struct session_info *ret);

@@ -310,8 +310,7 @@ json_t *engine_status(struct engine *engine)
 		samples(engine, counters), "processes", processes(engine), "symbols",
 		symbols(engine), "quarantine", quarantine(engine), "tables", tables(engine),
 		"unwinder", unwinder(engine, counters), "memory", memory(engine), "history",
-		history(engine), "cost",
-		own_cost(engine, counters), "sessions", sessions);
+		history(engine), "cost", own_cost(engine, counters), "sessions", sessions);
 	free(counters);
 	return status;
 }

@@ -110,8 +110,8 @@ static const struct command commands[] = {
 	{"flamegraph", "[IN] [-o OUT] [options]", "the flame graph of a profile of any format",
 	 RESULT | READING | RUNNING | OPTION_BIT(VALUE), cmd_flamegraph, flamegraph_more, 1},
 	{"diff", "BEFORE AFTER [-o OUT] [options]", "what changed between two profiles",
-	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | FILTER | WHERE | OPTION_BIT(BY) | OPTION_BIT(WIDTHS) |
-		 OPTION_BIT(VALUE) | OPTION_BIT(TOP) | OPTION_BIT(JSON),
+	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | FILTER | WHERE | OPTION_BIT(BY) |
+		 OPTION_BIT(WIDTHS) | OPTION_BIT(VALUE) | OPTION_BIT(TOP) | OPTION_BIT(JSON),
 	 cmd_diff, diff_more, 2},
 	{"symbolize", "(FILE | --pid PID) [ADDR...] [options]",
 	 "functions, inlined functions and lines of addresses",

@@ -124,8 +124,7 @@ enum message_kind {
 	X(DETACH, 8, "detach", REQUEST_OWNER, 0, FIELD_BIT(SESSION) | FIELD_BIT(PID),              \
 	  "stop, collect and close in one; the newest background session of a pid where no "       \
 	  "session is named; reply: profile")                                                      \
-	X(RECENT, 9, "recent", REQUEST_PRIVILEGED, 0,                                              \
-	  PROTOCOL_HISTORY | FIELD_BIT(STEPS),                                                     \
+	X(RECENT, 9, "recent", REQUEST_PRIVILEGED, 0, PROTOCOL_HISTORY | FIELD_BIT(STEPS),         \
 	  "the system-wide view of the last duration_ns (0: all that is kept), or between since "  \
 	  "and until, in whole windows; reply: profile")                                           \
 	X(LOOK, 10, "look", REQUEST_OWNER, FIELD_BIT(SESSION), 0,                                  \

@@ -226,9 +226,8 @@ int engine_history(struct engine *engine, const struct history_query *query,
 	return error_set(error, -ENOTSUP, "no history");
 }
 
-int engine_history_list(struct engine *engine, const struct history_query *query,
-			const char *what, engine_rows_fn *done, void *context,
-			struct error *error)
+int engine_history_list(struct engine *engine, const struct history_query *query, const char *what,
+			engine_rows_fn *done, void *context, struct error *error)
 {
 	(void)engine;
 	(void)query;

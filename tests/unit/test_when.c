@@ -84,8 +84,8 @@ START_TEST(moments)
 
 	ck_assert_msg(!when_parse(good[_i].text, (uint64_t)NOW * NSEC_PER_SEC, &error, &at), "%s",
 		      error.text);
-	ck_assert_msg(at / NSEC_PER_MSEC == (uint64_t)(good[_i].at * 1e3 + 0.5), "%s: %.3f, not %.3f", good[_i].text,
-		      (double)at / 1e9, good[_i].at);
+	ck_assert_msg(at / NSEC_PER_MSEC == (uint64_t)(good[_i].at * 1e3 + 0.5),
+		      "%s: %.3f, not %.3f", good[_i].text, (double)at / 1e9, good[_i].at);
 }
 END_TEST
 

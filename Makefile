@@ -248,6 +248,11 @@ scenario: all programs $(B)/tests/test_format_svg
 test-kills: all programs
 	$(Q)B=$(B) PERFD_KILLS=1000 $(PYTHON) tests/scenario/worker_kills.py
 
+# Into real programs under load, 100 times each: a quarter of an hour.
+.PHONY: test-attach
+test-attach: all programs
+	$(Q)ATTACH_TIMES=$(or $(TIMES),100) TEST_TIMEOUT=7200 ONLY=heap_attach $(RUN) scenario
+
 # Debian's kernels in QEMU, by emulation: minutes, and the network the first time.
 .PHONY: test-kernels
 test-kernels: all $(addprefix $(B)/programs/,shares deep threads)
@@ -367,6 +372,8 @@ install: all man
 		$(SYSCONFDIR)/perfd)
 	$(Q)$(INSTALL) -m 755 $(B)/perfd $(DESTDIR)$(SBINDIR)/perfd
 	$(Q)$(INSTALL) -m 755 $(B)/perfctl $(DESTDIR)$(BINDIR)/perfctl
+	$(Q)$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/perfd
+	$(Q)$(if $(HEAP),$(INSTALL) -m 644 $(HEAP) $(DESTDIR)$(PREFIX)/lib/perfd)
 	$(Q)$(INSTALL) -m 644 $(B)/doc/man/*.1 $(DESTDIR)$(DATADIR)/man/man1
 	$(Q)$(INSTALL) -m 644 $(B)/doc/man/perfd.conf.5 $(DESTDIR)$(DATADIR)/man/man5
 	$(Q)$(INSTALL) -m 644 $(B)/doc/man/perfd.8 $(DESTDIR)$(DATADIR)/man/man8
@@ -388,7 +395,7 @@ uninstall:
 		$(DATADIR)/bash-completion/completions/perfctl $(DATADIR)/zsh/site-functions/_perfctl \
 		$(DATADIR)/fish/vendor_completions.d/perfctl.fish $(SYSTEMD)/systemd/system/perfd.service \
 		$(SYSTEMD)/sysusers.d/perfd.conf $(SYSTEMD)/tmpfiles.d/perfd.conf) \
-		$(DESTDIR)$(DATADIR)/man/man1/perfctl-*.1
+		$(DESTDIR)$(DATADIR)/man/man1/perfctl-*.1 $(DESTDIR)$(PREFIX)/lib/perfd/libperfd-heap*.so
 
 # --- The rest ---------------------------------------------------------------
 
@@ -411,6 +418,7 @@ help:
 	@echo 'make test-kills  the worker killed 1,000 times at random under load'
 	@echo 'make test-kernels  perfd under Debian'\''s kernels in QEMU; ONLY=sid or ONLY=bookworm/plain'
 	@echo 'make test-trixie  built, and its unit suites run, with Debian 13 (debootstrap, root)'
+	@echo 'make test-attach  libperfd-heap.so into programs under load, TIMES=100 times each'
 	@echo 'make asan      unit suites under ASan and UBSan'
 	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make fuzz-campaign  the fuzzers in turns until they have run FUZZ_RUNS=10000000 inputs'

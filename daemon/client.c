@@ -297,6 +297,16 @@ static int call_for_profile(struct client *client, struct strbuf *buf, struct er
 	return 0;
 }
 
+int client_heap(struct client *client, uint32_t session, struct error *error)
+{
+	struct message reply;
+	struct strbuf buf = {0};
+
+	client_begin(client, MESSAGE_HEAP, &buf);
+	message_put_number(&buf, FIELD_SESSION, session);
+	return client_call(client, &buf, MESSAGE_OK, CLIENT_TIMEOUT_NS, error, &reply);
+}
+
 int client_detach(struct client *client, uint32_t session, int32_t pid, struct error *error,
 		  const char **ret_end, struct profile **ret)
 {

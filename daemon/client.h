@@ -65,6 +65,8 @@ struct client_session {
 int client_hello(struct client *client, uint64_t timeout_ns, struct error *error);
 int client_open(struct client *client, const struct client_session *session, struct error *error,
 		uint32_t *ret_session, uint32_t *ret_frequency);
+/* Puts libperfd-heap.so into the session's process. */
+int client_heap(struct client *client, uint32_t session, struct error *error);
 /* Ends a session and takes its result: by its id, or (if that is 0) the newest
  * background session on `pid`. *ret is the caller's; *ret_end says why the session
  * ended and lives until the next call. */

@@ -4,11 +4,15 @@
  * instruction; with the running perfd, or one of its own.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/base/cleanup.h"
 #include "daemon/command.h"
+#include "daemon/heap_library.h"
 #include "daemon/recording.h"
 
 /* What the default file is named after. */
@@ -38,6 +42,36 @@ static void join_command(char **argv, char *title, size_t size)
 	}
 }
 
+/* The command with libperfd-heap.so before whatever is preloaded anyhow. Ours alone: a
+ * perfd that is started later is not to have it. */
+static int spawn_with_heap(struct recording *recording, const struct options *options,
+			   struct error *error)
+{
+	_cleanup_free_ char *before = getenv("LD_PRELOAD") ? strdup(getenv("LD_PRELOAD")) : NULL;
+	_cleanup_free_ char *preload = NULL;
+	char library[PATH_MAX];
+	int r = heap_library_find(false, library, sizeof(library), error);
+
+	if (r < 0)
+		return r;
+	if (asprintf(&preload, "%s%s%s", library, before ? ":" : "", before ? before : "") < 0 ||
+	    setenv("LD_PRELOAD", preload, 1))
+		return error_set(error, -ENOMEM, "out of memory");
+	r = child_spawn(options->rest, &recording->mask, error, &recording->child);
+	if (before)
+		setenv("LD_PRELOAD", before, 1);
+	else
+		unsetenv("LD_PRELOAD");
+	return r;
+}
+
+static int spawn(struct recording *recording, const struct options *options, struct error *error)
+{
+	if (option_given(options, OPTION_HEAP))
+		return spawn_with_heap(recording, options, error);
+	return child_spawn(options->rest, &recording->mask, error, &recording->child);
+}
+
 static int run(struct recording *recording, const struct options *options, struct error *error)
 {
 	char title[256];
@@ -45,7 +79,7 @@ static int run(struct recording *recording, const struct options *options, struc
 
 	if (options->rest_count) {
 		join_command(options->rest, title, sizeof(title));
-		r = child_spawn(options->rest, &recording->mask, error, &recording->child);
+		r = spawn(recording, options, error);
 		if (r < 0)
 			return r;
 		recording->session.pid = recording->child.pid;
@@ -80,6 +114,8 @@ static int check_usage(const struct options *options)
 	if (subjects == 0)
 		return command_usage(
 			"say what to record: -p PID, -a for everything, or -- CMD ARGS");
+	if (option_given(options, OPTION_HEAP) && option_given(options, OPTION_ALL))
+		return command_usage("--heap is for one process: -p PID, or -- CMD ARGS");
 	if (subjects > 1)
 		return command_usage("-p, -a and a command exclude each other");
 	return EXIT_CODE_OK;
@@ -107,6 +143,7 @@ int cmd_record(const struct options *options)
 	recording.session.frequency_hz = options->frequency_hz;
 	recording.session.duration_ns = options->duration_ns;
 	recording.session.event = options->event;
+	recording.heap = option_given(options, OPTION_HEAP) && options->pid;
 	recording.session.progress_ms = recording.progress.terminal ? PROGRESS_INTERVAL_MS : 0;
 	if (!r)
 		r = run(&recording, options, &error);

@@ -405,6 +405,7 @@ void engine_destroy(struct engine *engine)
 {
 	if (!engine)
 		return;
+	engine_heap_destroy(engine);
 	engine_close_history(engine);
 	engine_forget_questions(engine);
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)

@@ -132,6 +132,16 @@ void engine_session_each(const struct engine *engine,
 /* An id of the newest live session on this pid, or -ENOENT. */
 int engine_session_find(const struct engine *engine, pid_t pid, uint32_t *ret_id);
 
+/* Told once, out of the loop: 0 in error->code when libperfd-heap.so is in. */
+typedef void engine_heap_fn(void *context, const struct error *error);
+/* Puts libperfd-heap.so into the session's process, until the session ends. 0 and a
+ * callback later; or -errno at once. Without it, -EOPNOTSUPP and so on, the session is
+ * what it was. */
+int engine_heap_attach(struct engine *engine, uint32_t session, engine_heap_fn *done, void *context,
+		       struct error *error);
+/* The callback is not called any more. */
+void engine_heap_forget(struct engine *engine, void *context);
+
 /* What `status --json` prints, but for the server's own part. New reference. */
 json_t *engine_status(struct engine *engine);
 /* True when a replayed recording has been played to its end. */

@@ -8,6 +8,7 @@
 #include "daemon/capture.h"
 #include "daemon/cgroup_table.h"
 #include "daemon/engine.h"
+#include "daemon/engine_heap.h"
 #include "daemon/history.h"
 #include "daemon/jvm.h"
 #include "daemon/process_table.h"
@@ -53,6 +54,7 @@ struct engine {
 	struct stack_table stacks;
 	struct raw_stacks raw;
 	struct capture capture;
+	heap_targets heaps; /* processes that have libperfd-heap.so from us */
 	struct watch watch;
 	struct session *sessions[ABI_SLOTS_MAX]; /* live ones by slot; those of id 0: system-wide */
 	VEC(struct session *) ended; /* sampled no more, not yet closed */

@@ -167,6 +167,7 @@ static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)
 		return;
 	image = resolver_map(&engine->resolver, process, mmap, false);
 	unwinder_changed(&engine->unwinder, process);
+	engine_heap_mapped(engine, process);
 	jvm_table_mapped(&engine->jvms, process, image_table_get(&engine->images, image),
 			 mmap->start, mmap->offset);
 	if (!process->slots)

@@ -376,6 +376,7 @@ void engine_end_session(struct engine *engine, struct session *session, enum ses
 	engine->source->ops->drain(engine->source, true);
 	session->end = end;
 	session->ended = clock_boot_ns();
+	engine_heap_leave(engine, session->id);
 	watch_look(&engine->watch, engine);
 	engine_take_counters(engine, session);
 	remove_targets(engine, session);

@@ -38,6 +38,10 @@ static const struct option_row {
 	[OPTION_EVENT] = {'e', "event", VALUE_TEXT, "EVENT", offsetof(struct options, event), NULL,
 			  "cpu-clock, cycles or faults (default: cpu.event of the config); of a "
 			  "file: the one to read"},
+	[OPTION_HEAP] =
+		{0, "heap", VALUE_NONE, NULL, 0, NULL,
+		 "allocations, by libperfd-heap.so in the process: preloaded into a command, "
+		 "put into one that runs"},
 	[OPTION_FORMAT] = {'f', "format", VALUE_TEXT, "FORMAT", offsetof(struct options, format),
 			   NULL, "output format (default: by the extension of -o); see below"},
 	[OPTION_OUTPUT] = {'o', "output", VALUE_TEXT, "FILE", offsetof(struct options, output),

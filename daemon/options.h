@@ -19,6 +19,7 @@
 	X(FREQUENCY)                                                                               \
 	X(DURATION)                                                                                \
 	X(EVENT)                                                                                   \
+	X(HEAP)                                                                                    \
 	X(FORMAT)                                                                                  \
 	X(OUTPUT)                                                                                  \
 	X(BACKGROUND)                                                                              \

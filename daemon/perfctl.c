@@ -89,11 +89,11 @@ static const char services_more[] =
 
 static const struct command commands[] = {
 	{"record", "(-p PID | -a | -- CMD ARGS...) [options]", "profile, and write the result",
-	 OPTION_BIT(PID) | OPTION_BIT(ALL) | SAMPLING | RESULT | WHERE, cmd_record, record_more,
-	 INT_MAX},
+	 OPTION_BIT(PID) | OPTION_BIT(ALL) | OPTION_BIT(HEAP) | SAMPLING | RESULT | WHERE,
+	 cmd_record, record_more, INT_MAX},
 	{"attach", "--pid PID [options]", "look closely at a process through the running perfd",
-	 OPTION_BIT(PID) | SAMPLING | RESULT | OPTION_BIT(BACKGROUND) | WHERE, cmd_attach,
-	 attach_more, 0},
+	 OPTION_BIT(PID) | OPTION_BIT(HEAP) | SAMPLING | RESULT | OPTION_BIT(BACKGROUND) | WHERE,
+	 cmd_attach, attach_more, 0},
 	{"detach", "(--session ID | --pid PID) [options]",
 	 "end a background session, and write its result",
 	 OPTION_BIT(SESSION) | OPTION_BIT(PID) | RESULT | WHERE, cmd_detach, detach_more, 0},

@@ -19,6 +19,7 @@
 #include "daemon/config.h"
 #include "daemon/config_path.h"
 #include "daemon/engine.h"
+#include "daemon/inject.h"
 #include "daemon/listener.h"
 #include "daemon/notify.h"
 #include "daemon/server.h"
@@ -348,6 +349,9 @@ int main(int argc, char **argv)
 	/* "--opener": likewise, for the files of targets. */
 	if (argc >= 2 && !strcmp(argv[1], "--opener"))
 		return openers_opener_main(OPENERS_FD);
+	/* "--inject": likewise, for a library in a target. */
+	if (argc >= 2 && !strcmp(argv[1], "--inject"))
+		return inject_main(INJECT_FD);
 	code = parse_options(&perfd, argc, argv);
 	if (code != GO_ON)
 		return code;

@@ -131,6 +131,8 @@ enum message_kind {
 	  "what a session has so far, which goes on; reply: profile")                              \
 	X(HISTORY, 11, "history", REQUEST_PRIVILEGED, FIELD_BIT(LIST), PROTOCOL_HISTORY,           \
 	  "what the history on disk has of that time; reply: json")                                \
+	X(HEAP, 12, "heap", REQUEST_OWNER, FIELD_BIT(SESSION), 0,                                  \
+	  "put libperfd-heap.so into the session's process, until the session ends; reply: ok")    \
 	X(ERROR, 64, "error", REPLY, FIELD_BIT(CODE) | FIELD_BIT(TEXT), 0, "the request failed")   \
 	X(OK, 65, "ok", REPLY, 0, 0, "done")                                                       \
 	X(WELCOME, 66, "welcome", REPLY,                                                           \

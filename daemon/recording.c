@@ -86,8 +86,12 @@ int recording_connect(struct recording *recording, const struct options *options
 
 int recording_open(struct recording *recording, struct error *error)
 {
-	return client_open(&recording->client, &recording->session, error, &recording->id,
-			   &recording->frequency_hz);
+	int r = client_open(&recording->client, &recording->session, error, &recording->id,
+			    &recording->frequency_hz);
+
+	if (!r && recording->heap)
+		r = client_heap(&recording->client, recording->id, error);
+	return r;
 }
 
 static int aborted(struct error *error)

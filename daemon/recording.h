@@ -27,6 +27,7 @@ struct recording {
 	struct private_daemon daemon; /* pid 0: the running one is used */
 	struct child child; /* pid 0: no command */
 	struct client_session session;
+	bool heap; /* put libperfd-heap.so into the session's process */
 	struct progress progress;
 	struct result result;
 	sigset_t mask; /* as it was before us: for the processes we start */

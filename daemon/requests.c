@@ -34,15 +34,6 @@ int connection_send_json(struct connection *connection, uint32_t serial, json_t 
 	return 0;
 }
 
-static int send_ok(struct connection *connection, uint32_t serial)
-{
-	struct strbuf buf = {0};
-
-	message_end(&buf, message_begin(&buf, MESSAGE_OK, serial));
-	connection_send(connection, &buf);
-	return 0;
-}
-
 static int on_hello(struct connection *connection, const struct message *message,
 		    struct error *error)
 {
@@ -155,7 +146,8 @@ static int on_stop(struct connection *connection, const struct message *message,
 			return error_set(error, r, "cannot stop session %u: %s", session->id,
 					 strerror(-r));
 	}
-	return send_ok(connection, message->serial);
+	connection_send_ok(connection, message->serial);
+	return 0;
 }
 
 static int on_collect(struct connection *connection, const struct message *message,
@@ -180,7 +172,8 @@ static int on_close(struct connection *connection, const struct message *message
 	if (r < 0)
 		return r;
 	server_session_close(session);
-	return send_ok(connection, message->serial);
+	connection_send_ok(connection, message->serial);
+	return 0;
 }
 
 static int on_detach(struct connection *connection, const struct message *message,
@@ -297,13 +290,23 @@ static int on_look(struct connection *connection, const struct message *message,
 	return r < 0 ? r : server_look(connection, message->serial, session->id, error);
 }
 
+static int on_heap(struct connection *connection, const struct message *message,
+		   struct error *error)
+{
+	struct server_session *session;
+	int r = server_session_get(connection, message_u32(message, FIELD_SESSION), error,
+				   &session);
+
+	return r < 0 ? r : server_session_heap(session, connection, message->serial, error);
+}
+
 static handler_fn *const handlers[] = {
 	[MESSAGE_HELLO] = on_hello,       [MESSAGE_STATUS] = on_status,
 	[MESSAGE_SESSIONS] = on_sessions, [MESSAGE_OPEN] = on_open,
 	[MESSAGE_STOP] = on_stop,         [MESSAGE_COLLECT] = on_collect,
 	[MESSAGE_CLOSE] = on_close,       [MESSAGE_DETACH] = on_detach,
 	[MESSAGE_RECENT] = on_recent,     [MESSAGE_LOOK] = on_look,
-	[MESSAGE_HISTORY] = on_history,
+	[MESSAGE_HISTORY] = on_history,   [MESSAGE_HEAP] = on_heap,
 };
 #define HANDLER_COUNT (sizeof(handlers) / sizeof(handlers[0]))
 

@@ -88,6 +88,14 @@ void connection_send(struct connection *connection, struct strbuf *buf)
 	*buf = (struct strbuf){0};
 }
 
+void connection_send_ok(struct connection *connection, uint32_t serial)
+{
+	struct strbuf buf = {0};
+
+	message_end(&buf, message_begin(&buf, MESSAGE_OK, serial));
+	connection_send(connection, &buf);
+}
+
 void connection_send_error(struct connection *connection, uint32_t serial,
 			   const struct error *error)
 {

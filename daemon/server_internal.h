@@ -48,6 +48,8 @@ struct server_session {
 	bool collecting;
 	bool close_after; /* the waiter's request was a detach */
 	struct profile *result; /* collected */
+	struct connection *heap_waiter; /* asked for libperfd-heap.so */
+	uint32_t heap_serial;
 };
 
 /* A `recent` or a `look` that the engine works on. */
@@ -78,6 +80,7 @@ struct server {
 /* Sends a finished message; the buffer's memory moves to the connection. A
  * failure (memory) ends the connection. */
 void connection_send(struct connection *connection, struct strbuf *buf);
+void connection_send_ok(struct connection *connection, uint32_t serial);
 void connection_send_error(struct connection *connection, uint32_t serial,
 			   const struct error *error);
 size_t server_output_waiting(const struct server *server);
@@ -101,6 +104,9 @@ int server_session_find(struct connection *connection, pid_t pid, struct error *
  * session then. A session that still runs is stopped if `stop`. */
 int server_session_collect(struct server_session *session, struct connection *connection,
 			   uint32_t serial, bool stop, bool close, struct error *error);
+/* Puts libperfd-heap.so into the session's process, and says so to the connection. */
+int server_session_heap(struct server_session *session, struct connection *connection,
+			uint32_t serial, struct error *error);
 void server_session_close(struct server_session *session);
 /* The connection is going: its sessions end or go on without it. */
 void server_sessions_leave(struct server *server, struct connection *connection);

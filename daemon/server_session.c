@@ -384,6 +384,31 @@ static void forget_looks(struct server_session *session)
 	}
 }
 
+static void on_heap(void *context, const struct error *error)
+{
+	struct server_session *session = context;
+	struct connection *waiter = session->heap_waiter;
+
+	session->heap_waiter = NULL;
+	if (waiter && error->code)
+		connection_send_error(waiter, session->heap_serial, error);
+	else if (waiter)
+		connection_send_ok(waiter, session->heap_serial);
+}
+
+int server_session_heap(struct server_session *session, struct connection *connection,
+			uint32_t serial, struct error *error)
+{
+	int r = engine_heap_attach(session->server->options.engine, session->id, on_heap, session,
+				   error);
+
+	if (r < 0)
+		return r;
+	session->heap_waiter = connection;
+	session->heap_serial = serial;
+	return 0;
+}
+
 void server_session_close(struct server_session *session)
 {
 	struct error error;
@@ -393,6 +418,11 @@ void server_session_close(struct server_session *session)
 		connection_send_error(session->waiter, session->waiter_serial, &error);
 	}
 	forget_looks(session);
+	if (session->heap_waiter) {
+		error_set(&error, -ECANCELED, "session %u was closed meanwhile", session->id);
+		connection_send_error(session->heap_waiter, session->heap_serial, &error);
+	}
+	engine_heap_forget(session->server->options.engine, session);
 	engine_session_close(session->server->options.engine, session->id);
 	for (struct server_session **at = &session->server->sessions; *at; at = &(*at)->next) {
 		if (*at == session) {
@@ -411,6 +441,8 @@ void server_sessions_leave(struct server *server, struct connection *connection)
 		next = at->next;
 		if (at->waiter == connection)
 			at->waiter = NULL;
+		if (at->heap_waiter == connection)
+			at->heap_waiter = NULL;
 		if (at->client != connection)
 			continue;
 		at->client = NULL;

@@ -10,6 +10,7 @@
 #include "daemon/base/clock.h"
 #include "symbolizer/client_private.h"
 #include "symbolizer/hotspot.h"
+#include "symbolizer/libc_functions.h"
 #include "symbolizer/unwind_table.h"
 
 #define HANDED_MAX 3
@@ -299,6 +300,24 @@ static void on_jvm(struct symbolizer *s)
 	client_finish_jvm(s, &layout);
 }
 
+static void on_libc(struct symbolizer *s)
+{
+	struct libc_functions functions;
+	struct error error = {0};
+
+	if (s->in.header.error) {
+		told_error(&s->in, &error);
+		client_finish_failed(s, &error);
+		return;
+	}
+	if (libc_functions_decode(s->in.payload.data, s->in.payload.length, &error, &functions) <
+	    0) {
+		link_lost(s, true, error.text);
+		return;
+	}
+	client_finish_libc(s, &functions);
+}
+
 void answer_take(struct symbolizer *s)
 {
 	switch (s->step) {
@@ -330,6 +349,9 @@ void answer_take(struct symbolizer *s)
 		break;
 	case WIRE_JVM:
 		on_jvm(s);
+		break;
+	case WIRE_LIBC:
+		on_libc(s);
 		break;
 	default:
 		client_finish_plain(s);

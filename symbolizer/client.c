@@ -290,7 +290,7 @@ bool client_next(struct symbolizer *s)
 	return s->current;
 }
 
-static int submit(struct symbolizer *s, const struct op *template, const uint64_t *addresses)
+int client_submit(struct symbolizer *s, const struct op *template, const uint64_t *addresses)
 {
 	struct op *op;
 
@@ -312,7 +312,8 @@ static int submit(struct symbolizer *s, const struct op *template, const uint64_
 		memcpy(op->addresses, addresses, op->count * sizeof(*addresses));
 	}
 	s->stats.requests++;
-	if (op->kind == WIRE_JVM) /* takes a millisecond, and its process runs on */
+	/* These take a millisecond, and their process runs on. */
+	if (op->kind == WIRE_JVM || op->kind == WIRE_LIBC)
 		queue_push_front(&s->queue, op);
 	else
 		queue_push(op->kind == WIRE_UNWIND ? &s->tables : &s->queue, op);
@@ -371,7 +372,7 @@ int symbolizer_add_image(struct symbolizer *s, uint32_t image, int fd, symbolize
 		return r;
 	}
 	op.done.image = done;
-	r = submit(s, &op, NULL);
+	r = client_submit(s, &op, NULL);
 	if (r < 0) {
 		hashmap_remove(&s->images, image);
 		image_free(s, entry);
@@ -395,7 +396,7 @@ void symbolizer_drop_image(struct symbolizer *first, uint32_t image)
 	if (entry->fd >= 0)
 		s->stats.images--;
 	/* If it cannot be told, the worker lets go of it when it needs the room. */
-	if (entry->held && submit(s, &op, NULL) < 0)
+	if (entry->held && client_submit(s, &op, NULL) < 0)
 		log_debug("symbolizer: image %u stays in the worker for a while", image);
 	image_free(s, entry);
 }
@@ -436,7 +437,7 @@ int symbolizer_names(struct symbolizer *s, uint32_t image, const uint64_t *offse
 	if (!entry)
 		return -ENOENT;
 	entry->used = ++s->uses;
-	return submit(s, &op, offsets);
+	return client_submit(s, &op, offsets);
 }
 
 int symbolizer_jit_names(struct symbolizer *s, uint32_t map, int fd, const uint64_t *addresses,
@@ -452,7 +453,7 @@ int symbolizer_jit_names(struct symbolizer *s, uint32_t map, int fd, const uint6
 
 	if (fd < 0)
 		return -EINVAL;
-	r = submit(slow_owner(s, map), &op, addresses);
+	r = client_submit(slow_owner(s, map), &op, addresses);
 	if (r < 0)
 		close(fd);
 	return r;
@@ -467,7 +468,7 @@ int symbolizer_kernel_names(struct symbolizer *s, const uint64_t *addresses, siz
 			.done.names = done,
 			.context = context};
 
-	return submit(s, &op, addresses);
+	return client_submit(s, &op, addresses);
 }
 
 int symbolizer_preload_kernel(struct symbolizer *s)
@@ -482,7 +483,7 @@ int symbolizer_maps(struct symbolizer *s, int fd, symbolizer_maps_fn *done, void
 
 	if (fd < 0)
 		return -EINVAL;
-	r = submit(s, &op, NULL);
+	r = client_submit(s, &op, NULL);
 	if (r < 0)
 		close(fd);
 	return r;
@@ -504,7 +505,7 @@ int symbolizer_unwind(struct symbolizer *s, uint32_t image, uint32_t urgency,
 	if (!entry)
 		return -ENOENT;
 	entry->used = ++s->uses;
-	return submit(s, &op, NULL);
+	return client_submit(s, &op, NULL);
 }
 
 void symbolizer_hurry(struct symbolizer *s, uint32_t image, uint32_t urgency)
@@ -513,20 +514,4 @@ void symbolizer_hurry(struct symbolizer *s, uint32_t image, uint32_t urgency)
 	for (struct op *op = s->tables.first; op; op = op->next)
 		if (op->image == image && op->urgency < urgency)
 			op->urgency = urgency;
-}
-
-int symbolizer_jvm(struct symbolizer *s, int memory, uint64_t code, uint64_t offset,
-		   symbolizer_jvm_fn *done, void *context)
-{
-	uint64_t place[] = {code, offset};
-	struct op op = {
-		.kind = WIRE_JVM, .fd = memory, .count = 2, .done.jvm = done, .context = context};
-	int r;
-
-	if (memory < 0)
-		return -EINVAL;
-	r = submit(s, &op, place);
-	if (r < 0)
-		close(memory);
-	return r;
 }

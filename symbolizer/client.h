@@ -28,6 +28,7 @@
 #include "symbolizer/quarantine.h"
 
 struct jvm_layout;
+struct libc_functions;
 struct symbolizer;
 
 /* At most so many requests wait at a time; one more is refused with -EAGAIN. */
@@ -239,6 +240,13 @@ typedef void symbolizer_jvm_fn(void *context, int error, const char *text,
  * Goes before all that waits. */
 int symbolizer_jvm(struct symbolizer *symbolizer, int memory, uint64_t code, uint64_t offset,
 		   symbolizer_jvm_fn *done, void *context);
+
+/* error: 0, or -errno with a sentence, as libc_functions_read() has it. */
+typedef void symbolizer_libc_fn(void *context, int error, const char *text,
+				const struct libc_functions *functions);
+/* Where functions of a process's C library are, likewise. */
+int symbolizer_libc(struct symbolizer *symbolizer, int memory, uint64_t code, uint64_t offset,
+		    symbolizer_libc_fn *done, void *context);
 
 /* Has the worker read the kernel's symbols now, so that the first question for
  * them finds them there. */

@@ -32,6 +32,10 @@ static void call_failed(struct symbolizer *s, const struct op *op, const struct 
 		if (op->done.jvm)
 			op->done.jvm(op->context, error->code, error->text, NULL);
 		break;
+	case WIRE_LIBC:
+		if (op->done.libc)
+			op->done.libc(op->context, error->code, error->text, NULL);
+		break;
 	default:
 		break;
 	}
@@ -86,16 +90,6 @@ void client_finish_unwind(struct symbolizer *s, const void *table, size_t size)
 	s->stats.answers++;
 	if (op->done.unwind)
 		op->done.unwind(op->context, 0, "", table, size);
-	op_free(op);
-}
-
-void client_finish_jvm(struct symbolizer *s, const struct jvm_layout *layout)
-{
-	struct op *op = TAKE_PTR(s->current);
-
-	s->stats.answers++;
-	if (op->done.jvm)
-		op->done.jvm(op->context, 0, "", layout);
 	op_free(op);
 }
 

@@ -320,6 +320,11 @@ static void advance(struct symbolizer *s)
 			strbuf_u64(&s->request, op->addresses[i]);
 		send_step(s, WIRE_JVM, op->fd);
 		break;
+	case WIRE_LIBC:
+		for (size_t i = 0; i < op->count; i++)
+			strbuf_u64(&s->request, op->addresses[i]);
+		send_step(s, WIRE_LIBC, op->fd);
+		break;
 	default:
 		client_finish_plain(s);
 	}

@@ -9,6 +9,7 @@
 #define LIBRARY_GAP_MAX 0x400000u /* between a file's offsets and its addresses */
 #define SEGMENTS_MAX 32u
 #define DYNAMIC_MAX 256u
+#define VERSION_HIDDEN 0x8000u
 #define SYMBOLS_MAX 8192u /* looked at for one name; libjvm.so has some 500 */
 
 /* The ELF header is in the mapping before the code's, or further down where a linker
@@ -55,6 +56,8 @@ static int read_dynamic(struct process_memory *memory, struct process_library *l
 			library->strings = dynamic_address(library, entry.d_un.d_ptr);
 		else if (entry.d_tag == DT_GNU_HASH)
 			library->gnu_hash = dynamic_address(library, entry.d_un.d_ptr);
+		else if (entry.d_tag == DT_VERSYM)
+			library->versions = dynamic_address(library, entry.d_un.d_ptr);
 		else if (entry.d_tag == DT_HASH)
 			library->hash = dynamic_address(library, entry.d_un.d_ptr);
 	}
@@ -104,11 +107,24 @@ static uint32_t gnu_hash(const char *name)
 	return hash;
 }
 
+/* Of an older version, for programs that were linked long ago. */
+static bool is_hidden(struct process_memory *memory, const struct process_library *library,
+		      uint32_t index)
+{
+	uint16_t version = 0;
+
+	return library->versions &&
+	       process_memory_read(memory, library->versions + index * sizeof(version), &version,
+				   sizeof(version)) &&
+	       (version & VERSION_HIDDEN);
+}
+
 static bool symbol_named(struct process_memory *memory, const struct process_library *library,
 			 uint32_t index, const char *name, Elf64_Sym *ret)
 {
 	return process_memory_read(memory, library->symbols + index * sizeof(*ret), ret,
 				   sizeof(*ret)) &&
+	       !is_hidden(memory, library, index) &&
 	       process_memory_is(memory, library->strings + ret->st_name, name);
 }
 
@@ -151,14 +167,36 @@ static int look_through(struct process_memory *memory, const struct process_libr
 	return -ENOEXEC;
 }
 
+static int find_any(struct process_memory *memory, const struct process_library *library,
+		    const char *name, Elf64_Sym *ret)
+{
+	return library->gnu_hash ? find_symbol(memory, library, name, ret)
+				 : look_through(memory, library, name, ret);
+}
+
 int process_library_u64(struct process_memory *memory, const struct process_library *library,
 			const char *name, uint64_t *ret)
 {
 	Elf64_Sym symbol;
-	int r = library->gnu_hash ? find_symbol(memory, library, name, &symbol)
-				  : look_through(memory, library, name, &symbol);
+	int r = find_any(memory, library, name, &symbol);
 
 	if (!r && !process_memory_read(memory, library->bias + symbol.st_value, ret, 8))
 		r = -EIO;
 	return r;
+}
+
+int process_library_function(struct process_memory *memory, const struct process_library *library,
+			     const char *name, uint64_t *ret_address, uint64_t *ret_size)
+{
+	Elf64_Sym symbol;
+	int r = find_any(memory, library, name, &symbol);
+
+	if (r)
+		return r;
+	if (symbol.st_shndx == SHN_UNDEF || !symbol.st_value ||
+	    ELF64_ST_TYPE(symbol.st_info) != STT_FUNC)
+		return -ENOEXEC;
+	*ret_address = library->bias + symbol.st_value;
+	*ret_size = symbol.st_size;
+	return 0;
 }

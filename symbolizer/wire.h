@@ -28,6 +28,8 @@
  *                 and a descriptor
  *   JVM           u64 code, u64 offset of it      a layout (hotspot.h)
  *                 in libjvm.so, and a descriptor
+ *   LIBC          u64 code, u64 offset of it      addresses (libc_functions.h)
+ *                 in libc, and a descriptor
  *
  * An answer with an error has a sentence as its payload. "parts": 1 if further files
  * may be wanted for names (dwarf_parts.h); then IMAGE_WANTED is asked before them.
@@ -77,6 +79,7 @@ enum wire_kind {
 	WIRE_UNWIND,
 	WIRE_JIT_NAMES,
 	WIRE_JVM,
+	WIRE_LIBC,
 	WIRE_KIND_COUNT,
 };
 

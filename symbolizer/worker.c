@@ -15,12 +15,12 @@
 #include "symbolizer/channel.h"
 #include "symbolizer/client.h"
 #include "symbolizer/elf_image.h"
-#include "symbolizer/hotspot.h"
 #include "symbolizer/jit_names.h"
 #include "symbolizer/kallsyms.h"
 #include "symbolizer/named_file.h"
 #include "symbolizer/proc_maps.h"
 #include "symbolizer/sandbox.h"
+#include "symbolizer/worker_memory.h"
 
 /* Of its whole life, as a request has the client's deadline: against one taken over. */
 #define CPU_SECONDS 600
@@ -479,18 +479,15 @@ static int handle_unwind(struct worker *worker, struct request *request, struct 
 static int handle_jvm(struct worker *worker, struct request *request, struct strbuf *answer,
 		      struct error *error)
 {
-	uint64_t code = reader_u64(&request->reader);
-	uint64_t offset = reader_u64(&request->reader);
-	struct jvm_layout layout;
-	int r;
-
 	(void)worker;
-	if (!complete(request) || request->fd < 0)
-		return malformed(error);
-	r = hotspot_read(request->fd, code, offset, error, &layout);
-	if (!r)
-		hotspot_encode(&layout, answer);
-	return r;
+	return worker_jvm(&request->reader, request->fd, answer, error);
+}
+
+static int handle_libc(struct worker *worker, struct request *request, struct strbuf *answer,
+		       struct error *error)
+{
+	(void)worker;
+	return worker_libc(&request->reader, request->fd, answer, error);
 }
 
 static handler *const handlers[] = {
@@ -507,6 +504,7 @@ static handler *const handlers[] = {
 	[WIRE_UNWIND] = handle_unwind,
 	[WIRE_JIT_NAMES] = handle_jit_names,
 	[WIRE_JVM] = handle_jvm,
+	[WIRE_LIBC] = handle_libc,
 };
 _Static_assert(sizeof(handlers) / sizeof(handlers[0]) == WIRE_KIND_COUNT,
 	       "a handler for each kind of request");

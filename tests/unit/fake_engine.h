@@ -66,6 +66,22 @@ void engine_destroy(struct engine *engine)
 	free(engine);
 }
 
+int engine_heap_attach(struct engine *engine, uint32_t session, engine_heap_fn *done, void *context,
+		       struct error *error)
+{
+	(void)engine;
+	(void)session;
+	(void)done;
+	(void)context;
+	return error_set(error, -EOPNOTSUPP, "no processes here");
+}
+
+void engine_heap_forget(struct engine *engine, void *context)
+{
+	(void)engine;
+	(void)context;
+}
+
 const char *session_end_name(enum session_end end)
 {
 	static const char *const names[] = {"running", "stopped", "duration", "exit", "error"};

@@ -269,7 +269,7 @@ $(B)/tests/bench_%: $(B)/obj/tests/bench/%.o $(B)/libperfd.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
 
 bench: all programs $(BENCH)
-	$(Q)set -e; for bench in $(filter-out tests/bench/result.py tests/bench/unwind.py,$(wildcard tests/bench/*.py)); do B=$(B) $(PYTHON) $$bench; done
+	$(Q)set -e; for bench in $(filter-out tests/bench/result.py tests/bench/unwind.py tests/bench/heap.py,$(wildcard tests/bench/*.py)); do B=$(B) $(PYTHON) $$bench; done
 
 # 10,000 addresses of each kind of program: minutes. ADDR2LINE_RS: the Rust crate's program.
 .PHONY: symbolize-peers
@@ -277,6 +277,11 @@ symbolize-peers: all
 	$(Q)mkdir -p $(B)/bench && rm -f $(B)/bench/symbolize_peers.json
 	$(Q)B=$(B) SYMBOLIZE_ADDRESSES=10000 SYMBOLIZE_REPORT=$(abspath $(B))/bench/symbolize_peers.json \
 		$(PYTHON) tests/scenario/symbolize_peers.py
+
+# What libperfd-heap.so costs, beside its peers: ten minutes.
+.PHONY: bench-heap
+bench-heap: all programs
+	$(Q)B=$(B) $(PYTHON) tests/bench/heap.py
 
 # Minutes, and better with the peers there: see docs/unwinding.md.
 bench-unwind: all programs
@@ -424,6 +429,7 @@ help:
 	@echo 'make fuzz-campaign  the fuzzers in turns until they have run FUZZ_RUNS=10000000 inputs'
 	@echo 'make check     format, tidy, include directions, ABI, tree'
 	@echo 'make bench     latency and idle cost, to $(B)/bench/*.json'
+	@echo 'make bench-heap  what libperfd-heap.so costs, beside heaptrack, jemalloc and memleak'
 	@echo 'make bench-unwind  how whole stacks are, and their cost, beside perf and bpftrace'
 	@echo 'make symbolize-peers  names of addresses, compared with llvm-symbolizer and others'
 	@echo 'make config    write configs/perfd.conf anew from the table in daemon/config.c'

@@ -9,6 +9,9 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/config_path.h"
+#include "daemon/event_kind.h"
+
+#define HEAP_EVENT "heap" /* of event_kind.c */
 
 int command_fail(int code, const struct error *error)
 {
@@ -77,4 +80,11 @@ void command_name_process(pid_t pid, char *name, size_t size)
 	if (file && fgets(comm, sizeof(comm), file))
 		comm[strcspn(comm, "\n")] = 0;
 	snprintf(name, size, "%s%s%d", comm, *comm ? "-" : "", (int)pid);
+}
+
+const char *command_event(const struct options *options)
+{
+	bool heap = option_given(options, OPTION_HEAP) && !option_given(options, OPTION_EVENT);
+
+	return heap && event_kind_find(HEAP_EVENT) ? HEAP_EVENT : options->event;
 }

@@ -39,6 +39,8 @@ command_fn cmd_services, cmd_windows;
 
 /* --- shared by the commands (command.c) --- */
 
+/* The event to sample: --heap without one is for allocations. */
+const char *command_event(const struct options *options);
 /* "perfctl: " and the error on stderr; gives `code`. */
 int command_fail(int code, const struct error *error);
 /* An error in how the command was called. */

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What libperfd-heap.so costs the programs it is in, beside heaptrack, jemalloc's own
+profiler and bcc's memleak: CPU time (user and system), in turns, medians of ROUNDS (5)."""
+
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from result import lib, run, save, table
+
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+LIBRARY = os.path.join(lib.BUILD, "libperfd-heap.so")
+JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
+PROFILE = "prof:true,prof_active:true,lg_prof_sample:19,prof_prefix:/dev/null"
+QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+PAIRS, REPLACED = 20_000_000, 3_000_000
+
+
+def cpu_time(command, env, cwd):
+    """Of a command and its children, in seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, env={**os.environ, **env}, cwd=cwd, check=True, timeout=600, **QUIET)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
+
+
+def redis_cpu_time(env, place, server):
+    """Of the server, while a benchmark asks it a fixed number of things."""
+    path = os.path.join(place, "bench.sock")
+    with lib.started(server, "--port", 0, "--unixsocket", path, "--save", "", "--dir", place,
+                     env={**os.environ, **env}, **QUIET) as process:
+        lib.wait_for(lambda: lib.redis_answers(path), "redis to answer")
+        subprocess.run(["redis-benchmark", "-s", path, "-n", "60000", "-c", "20", "-q", "-t",
+                        "set,get,lpush,sadd,hset", "-d", "200", "-r", "10000"], check=True,
+                       timeout=300, **QUIET)
+        with open(f"/proc/{process.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def workloads(place):
+    churn = lib.program("heap_churn")
+    yield "malloc loop", [churn, "loop", str(PAIRS)], PAIRS
+    yield "string churn", [churn, "strings", str(REPLACED)], REPLACED
+    yield "gcc -O2, two files", ["sh", "-c", "for f in strbuf hashmap; do gcc -O2 -I. -D_GNU_SOURCE "
+                                 f"-c daemon/base/$f.c -o {place}/$f.o; done"], None
+    yield "python3", [sys.executable, "-c", "import json\nfor _ in range(25): json.loads(json.dumps("
+                      "{str(i): [i] * 5 for i in range(8000)}))"], None
+
+
+def variants(place):
+    yield "bare", [], {}
+    yield "perfd, nobody looks", [], {"LD_PRELOAD": LIBRARY}
+    yield "perfd, sampling 512 KiB", [], {"LD_PRELOAD": LIBRARY, "PERFD_HEAP_MODE": "2"}
+    if shutil.which("heaptrack"):
+        yield "heaptrack", ["heaptrack", "-o", os.path.join(place, "heaptrack")], {}
+    if os.path.exists(JEMALLOC):
+        yield "jemalloc", [], {"LD_PRELOAD": JEMALLOC}
+        yield "jemalloc, prof 512 KiB", [], {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": PROFILE}
+
+
+def memleak(place):
+    """ns a pair under bcc's memleak: too slow for more than a short loop."""
+    tool = next((found for found in map(shutil.which, ("memleak-bpfcc", "/usr/sbin/memleak-bpfcc"))
+                 if found), None)
+    if not tool or os.geteuid():
+        return None
+    pairs = 200_000
+    script = os.path.join(place, "slow.sh")
+    with open(script, "w") as file:
+        file.write(f"read go; exec {lib.program('heap_churn')} loop {pairs}\n")
+    with lib.started("sh", script, stdin=subprocess.PIPE) as target:
+        with lib.started(tool, "-p", target.pid, "60", stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tracer:
+            line = tracer.stdout.readline()  # "Attaching to pid…", then it is compiled
+            if "Attaching" not in line:
+                return None
+            time.sleep(15)
+            target.stdin.write(b"go\n")
+            target.stdin.flush()
+            _, _, usage = os.wait4(target.pid, 0)
+            target.returncode = 0
+    return (usage.ru_utime + usage.ru_stime) / pairs * 1e9
+
+
+def main():
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="perfd-bench-") as place:
+        lines = [(name, variant, [*prefix, *command], env, per)
+                 for name, command, per in workloads(place)
+                 for variant, prefix, env in variants(place)
+                 if not (variant == "heaptrack" and name.startswith("gcc"))]
+        redis = None
+        if shutil.which("redis-benchmark"):
+            redis = lib.redis_server(place)
+        for _ in range(ROUNDS):
+            for name, variant, command, env, per in lines:
+                seconds = cpu_time(command, env, lib.ROOT)
+                results.setdefault((name, variant), []).append(seconds / per * 1e9 if per
+                                                                else seconds)
+            for variant, prefix, env in variants(place) if redis else ():
+                # Debian's redis brings jemalloc along: its own allocator is the bare one.
+                if not prefix and "jemalloc" not in variant:
+                    results.setdefault(("redis", variant), []).append(
+                        redis_cpu_time(env, place, redis))
+        slow = memleak(place)
+    if slow:
+        results[("malloc loop", "bcc memleak")] = [slow]
+    rows = []
+    for (name, variant), values in results.items():
+        base = statistics.median(results[(name, "bare")])
+        value = statistics.median(values)
+        unit = "ns" if name in ("malloc loop", "string churn") else "s"
+        rows.append([name, variant, f"{value:.2f} {unit}",
+                     f"{value - base:+.2f} {unit}" if unit == "ns" else "",
+                     f"{(value / base - 1) * 100:+.1f} %", f"{min(values):.2f}", len(values)])
+    rows.sort(key=lambda row: row[0])
+    table(["program", "with", "CPU time", "more", "", "best", "runs"], rows)
+    save("heap", {"rows": [dict(zip(["program", "variant", "median", "more", "percent", "best",
+                                     "runs"], row)) for row in rows]})
+
+
+if __name__ == "__main__":
+    run(main)

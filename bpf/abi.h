@@ -27,6 +27,7 @@
 /* Slots of the views of the whole machine, which are always on. */
 #define ABI_SLOT_CPU 0
 #define ABI_SLOT_FAULTS 32
+#define ABI_SLOT_HEAP 33 /* no view: what the probes of all sessions counted */
 
 /*
  * Why a sample's stack is what it is, and why a sample is missing: one list
@@ -74,6 +75,8 @@ enum abi_type {
 	ABI_RAW,
 	ABI_RSS,
 	ABI_OOM,
+	ABI_ALLOC,
+	ABI_FREE,
 	ABI_TYPE_COUNT
 };
 
@@ -82,6 +85,7 @@ enum abi_source {
 	ABI_SOURCE_CPU_CLOCK,
 	ABI_SOURCE_CYCLES,
 	ABI_SOURCE_FAULTS, /* page faults */
+	ABI_SOURCE_HEAP, /* allocations, by probes in the program */
 	ABI_SOURCE_COUNT
 };
 
@@ -227,6 +231,104 @@ struct abi_rss {
 	__u64 bytes[ABI_MEMORY_COUNT];
 };
 
+/*
+ * A sampled allocation. Its head is not abi_header's behind `reason`, so that it has 32
+ * bytes: ask abi_alloc_pid() and its kin. Sizes and weights are small floating-point
+ * numbers, rounded up or down by chance so that their means are exact (abi_small());
+ * sizes below 2048 are exact.
+ */
+struct abi_alloc {
+	__u16 size; /* bytes of the record */
+	__u8 type;
+	__u8 reason;
+	__u32 who; /* the process, and its weight's code << ABI_PID_BITS */
+	__u64 time;
+	__u64 stack; /* id of an ABI_STACK, 0: lost */
+	__u64 what; /* the address, and its size's code << ABI_ADDRESS_BITS */
+};
+
+/* The free of one that was sampled. */
+struct abi_free {
+	__u16 size;
+	__u8 type;
+	__u8 reason;
+	__u32 pid;
+	__u64 time;
+	__u64 address;
+};
+
+#define ABI_PID_BITS 22u /* PID_MAX_LIMIT, include/linux/threads.h */
+#define ABI_ADDRESS_BITS 48u
+#define ABI_WEIGHT_MANTISSA 4u
+#define ABI_SIZE_MANTISSA 10u
+/* In place of a weight's code: it follows from the size and the interval of the
+ * process's probes (an allocation whose end nobody tells: its address is 0). */
+#define ABI_WEIGHT_BY_SIZE 0x3ffu
+
+/* The code of a number with so many bits of mantissa; `chance`: random bits. */
+static inline __u32 abi_small(__u64 value, __u32 mantissa, __u64 chance)
+{
+	__u32 shift = 0, high = 0;
+	__u64 rest = value >> mantissa;
+
+	/* The number of the highest bit, by halves. */
+	for (__u32 step = 32; step; step >>= 1)
+		if (rest >> high >> step)
+			high += step;
+	if (rest > 1)
+		shift = high;
+	value += shift ? chance & ((1ULL << shift) - 1) : 0;
+	if (value >> shift >> (mantissa + 1))
+		shift++;
+	if (!shift && value >> mantissa == 0)
+		return (__u32)value;
+	return (shift + 1) << mantissa | ((__u32)(value >> shift) & ((1U << mantissa) - 1));
+}
+
+static inline __u64 abi_small_value(__u32 code, __u32 mantissa)
+{
+	__u32 shift = (code >> mantissa) - 1;
+
+	if (code >> mantissa == 0)
+		return code;
+	return (__u64)((code & ((1U << mantissa) - 1)) | 1U << mantissa) << (shift & 63);
+}
+
+static inline __u32 abi_alloc_pid(const struct abi_alloc *alloc)
+{
+	return alloc->who & ((1U << ABI_PID_BITS) - 1);
+}
+
+static inline __u64 abi_alloc_address(const struct abi_alloc *alloc)
+{
+	return alloc->what & ((1ULL << ABI_ADDRESS_BITS) - 1);
+}
+
+static inline __u64 abi_alloc_size(const struct abi_alloc *alloc)
+{
+	return abi_small_value((__u32)(alloc->what >> ABI_ADDRESS_BITS), ABI_SIZE_MANTISSA);
+}
+
+/* What a probe's cookie says: what it tells, and in which registers (DWARF numbers). */
+enum abi_probe {
+	ABI_PROBE_NONE,
+	ABI_PROBE_ALLOC, /* of libperfd-heap.so and its like: pointer, size, weighted bytes */
+	ABI_PROBE_FREE, /* likewise: pointer */
+	ABI_PROBE_SIZE, /* an allocator's function: bytes */
+	ABI_PROBE_PRODUCT, /* likewise: number and bytes of each */
+	ABI_PROBE_RESIZE, /* likewise: old pointer, bytes; without a pointer it is another's */
+	ABI_PROBE_COUNT
+};
+#define ABI_PROBE_COOKIE(probe, a, b, c)                                                           \
+	((__u64)(probe) | (__u64)(a) << 8 | (__u64)(b) << 16 | (__u64)(c) << 24)
+
+/* A process with probes. The allocator's own count while from <= now < until. */
+struct abi_heap_target {
+	__u64 from, until; /* boot time, ns */
+	__u64 interval; /* bytes between two samples, on average */
+	__u64 hits; /* of the allocator's probes, in the present window or not */
+};
+
 /* `count` records of the kind `hdr.reason` names were lost before `hdr.time`. */
 struct abi_lost {
 	struct abi_header hdr;
@@ -281,6 +383,9 @@ ABI_ASSERT(sizeof(struct abi_exit) == 24, "abi_exit");
 ABI_ASSERT(sizeof(struct abi_mmap) == 88, "abi_mmap");
 ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
 ABI_ASSERT(sizeof(struct abi_rss) == 56, "abi_rss");
+ABI_ASSERT(sizeof(struct abi_alloc) == 32, "abi_alloc");
+ABI_ASSERT(sizeof(struct abi_free) == 24, "abi_free");
+ABI_ASSERT(sizeof(struct abi_heap_target) == 32, "abi_heap_target");
 ABI_ASSERT(sizeof(struct abi_slot) == 24, "abi_slot");
 ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
 ABI_ASSERT(sizeof(struct abi_counters) == 8 * (6 + 2 * ABI_REASON_COUNT), "abi_counters");

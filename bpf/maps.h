@@ -100,7 +100,12 @@ struct {
 /* Where a stack is built. One entry for each context that can interrupt another on the
  * same CPU: a clock's interrupt (SAMPLE) may hit while a page fault or a system call
  * is walked (PROBE, which runs to its end before another of its kind). */
-enum scratch_context { SCRATCH_SAMPLE, SCRATCH_PROBE, SCRATCH_COUNT };
+enum scratch_context {
+	SCRATCH_SAMPLE,
+	SCRATCH_PROBE,
+	SCRATCH_HEAP, /* and those behind it: probes in programs can displace one another */
+	SCRATCH_COUNT = SCRATCH_HEAP + 4
+};
 
 #define WALK_LOST 1 /* no address: a frame whose rule does not say */
 

@@ -33,6 +33,8 @@ struct config {
 	/* [memory] */
 	uint32_t faults_hz; /* page-fault samples of the system-wide view; 0: none */
 	uint64_t rss_interval_ns; /* between two looks at all processes' memory; 0: none */
+	uint64_t heap_interval_bytes; /* between two sampled allocations, on average */
+	uint32_t heap_budget_permille; /* of a process's time, for probes on its allocator */
 	/* [history] */
 	uint64_t window_ns; /* width of an aggregation window of the system-wide view */
 	uint64_t keep_ns; /* how much of it stays in memory, where there is no history on disk */

@@ -46,6 +46,10 @@
 	  "System-wide page-fault samples a second and CPU, at most. 0: none.")                    \
 	X("memory", "rss_interval", rss_interval_ns, CONFIG_TIME, "time", "1s",                    \
 	  0, 3600 * NSEC_PER_SEC, "Between two looks at what every process has of memory. 0: none.") \
+	X("memory", "heap_interval", heap_interval_bytes, CONFIG_SIZE, "size", "64K",              \
+	  256, GIB, "-e heap: bytes between two sampled allocations, on average.")                 \
+	X("memory", "heap_budget", heap_budget_permille, CONFIG_NUMBER, "1/1000 of one CPU", "10", \
+	  1, 1000, "-e heap: what probes on a process's allocator may cost it.")                   \
 	X("history", "window", window_ns, CONFIG_TIME, "time", "1s",                               \
 	  100 * NSEC_PER_MSEC, 3600 * NSEC_PER_SEC,                                                \
 	  "Width of a window of the system-wide view: its resolution in time.")                    \

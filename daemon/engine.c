@@ -145,7 +145,8 @@ void engine_drain(struct engine *engine, bool now)
 	resolver_flush(&engine->resolver);
 	unwinder_flush(&engine->unwinder);
 	jvm_table_flush(&engine->jvms, clock_boot_ns());
-	if (stack_table_full(&engine->stacks))
+	engine_run_heap(engine);
+	if (stack_table_full(&engine->stacks) && !engine_has_heap(engine))
 		empty_stacks(engine);
 }
 
@@ -356,6 +357,8 @@ static int start(struct engine *engine, const struct engine_options *options, st
 		jvm_table_init(&engine->jvms, engine->source, engine->resolver.symbolizer,
 			       engine->resolver.openers);
 	if (!r)
+		heap_follow_init(&engine->heap, engine->source, &engine->resolver, &engine->config);
+	if (!r)
 		watch_init(&engine->watch, engine);
 	if (!r)
 		r = engine->source->ops->tasks(engine->source, error);
@@ -413,6 +416,10 @@ void engine_destroy(struct engine *engine)
 	for (size_t i = 0; i < engine->ended.count; i++)
 		session_destroy(engine->ended.items[i]);
 	vec_free(&engine->ended);
+	if (engine->heap.source)
+		heap_follow_deinit(&engine->heap);
+	if (engine->heap_timer)
+		event_free(engine->heap_timer);
 	if (engine->source) {
 		memset(engine->sessions, 0, sizeof(engine->sessions));
 		engine->source->ops->drain(engine->source, true);

@@ -10,6 +10,7 @@
 #include "daemon/engine.h"
 #include "daemon/engine_heap.h"
 #include "daemon/history.h"
+#include "daemon/heap_follow.h"
 #include "daemon/jvm.h"
 #include "daemon/process_table.h"
 #include "daemon/raw_stacks.h"
@@ -49,6 +50,8 @@ struct engine {
 	struct question *questions; /* to the history, under way */
 	struct cgroup_table cgroups;
 	struct jvm_table jvms;
+	struct heap_follow heap;
+	struct event *heap_timer; /* NULL: not yet */
 	struct process_table processes;
 	struct image_table images;
 	struct stack_table stacks;
@@ -79,6 +82,13 @@ struct engine {
 	struct event *history_event;
 };
 
+/* Allocations and frees that were sampled. */
+void engine_on_alloc(struct engine *engine, const struct abi_alloc *alloc);
+void engine_on_free(struct engine *engine, const struct abi_free *record);
+/* Follows the processes of sessions of allocations with probes. */
+void engine_run_heap(struct engine *engine);
+/* Stacks are held by allocations that are in use. */
+bool engine_has_heap(const struct engine *engine);
 /* What every process has of memory, if it is time to look. */
 void engine_look_at_memory(struct engine *engine, uint64_t now);
 /* A process's memory, for the time lines that show it; one that the kernel kills. */

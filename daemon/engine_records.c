@@ -138,8 +138,11 @@ static void on_exec(struct engine *engine, const struct abi_exec *exec)
 	for (uint32_t slot = 1; process && slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
 
-		if (session && (process->slots >> slot & 1))
-			session_member(session, process);
+		if (!session || !(process->slots >> slot & 1))
+			continue;
+		session_member(session, process);
+		if (session->source == ABI_SOURCE_HEAP)
+			session_heap_exec(session, process);
 	}
 }
 
@@ -222,6 +225,12 @@ void engine_on_record(void *context, const struct abi_header *record)
 		break;
 	case ABI_RAW:
 		on_raw(engine, (const struct abi_raw *)record);
+		break;
+	case ABI_ALLOC:
+		engine_on_alloc(engine, (const struct abi_alloc *)record);
+		break;
+	case ABI_FREE:
+		engine_on_free(engine, (const struct abi_free *)record);
 		break;
 	case ABI_RSS:
 		engine_on_rss(engine, (const struct abi_rss *)record);

@@ -299,6 +299,11 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 
 	if (!r)
 		r = check_rate(engine, source, &wanted.frequency_hz, error);
+	if (!r && source == ABI_SOURCE_HEAP && !request->pid)
+		return error_set(
+			error, -EINVAL,
+			"-e heap is of one process and its children: name it by its pid, or "
+			"begin it with record -- CMD");
 	if (!r && request->pid)
 		r = find_target(engine, request, error, &target);
 	if (r)
@@ -381,6 +386,8 @@ void engine_end_session(struct engine *engine, struct session *session, enum ses
 	engine_take_counters(engine, session);
 	remove_targets(engine, session);
 	session_roll(session, session->ended, true);
+	if (session->source == ABI_SOURCE_HEAP)
+		session_heap_finish(session);
 	resolver_flush_late(&engine->resolver);
 	engine->sessions[slot] = NULL;
 	if (vec_push(&engine->ended, session))

@@ -249,12 +249,18 @@ static json_t *tables(const struct engine *engine)
 static json_t *memory(const struct engine *engine)
 {
 	const __u64 *total = engine->memory_total;
+	const struct heap_follow *heap = &engine->heap;
+	json_t *followed = json_pack(
+		"{s:o, s:o, s:o, s:o, s:f}", "processes", number(heap->processes.count), "probes",
+		number(heap_follow_probes(heap)), "probes_failed", number(heap->failed), "hits",
+		number(heap->hits), "observed", heap_follow_observed(heap));
 
-	return json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o}", "file_bytes", number(total[ABI_MEMORY_FILE]),
-		"anon_bytes", number(total[ABI_MEMORY_ANON]), "shmem_bytes",
-		number(total[ABI_MEMORY_SHMEM]), "swap_bytes", number(total[ABI_MEMORY_SWAP]),
-		"looks", number(engine->memory_looks), "oom_kills", number(engine->oom_kills));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "file_bytes",
+			 number(total[ABI_MEMORY_FILE]), "anon_bytes",
+			 number(total[ABI_MEMORY_ANON]), "shmem_bytes",
+			 number(total[ABI_MEMORY_SHMEM]), "swap_bytes",
+			 number(total[ABI_MEMORY_SWAP]), "looks", number(engine->memory_looks),
+			 "oom_kills", number(engine->oom_kills), "heap", followed);
 }
 
 static void add_session(void *context, const struct session_info *info)

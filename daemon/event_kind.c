@@ -7,12 +7,14 @@
 
 /* In the order of enum abi_source. */
 static const struct event_kind kinds[] = {
-	{ABI_SOURCE_CPU_CLOCK, "cpu-clock", "cpu", "nanoseconds", ABI_SLOT_CPU, "cpu.frequency_hz",
-	 "CPU time, by a timer"},
-	{ABI_SOURCE_CYCLES, "cycles", "cycles", "cycles", ABI_SLOT_CPU, "cpu.frequency_hz",
-	 "CPU time, by the hardware's cycle counter"},
-	{ABI_SOURCE_FAULTS, "faults", "faults", "count", ABI_SLOT_FAULTS, "memory.faults_hz",
-	 "page faults: who touches new memory"},
+	{ABI_SOURCE_CPU_CLOCK, "cpu-clock", "samples", "cpu", "nanoseconds", ABI_SLOT_CPU,
+	 "cpu.frequency_hz", "CPU time, by a timer"},
+	{ABI_SOURCE_CYCLES, "cycles", "samples", "cycles", "cycles", ABI_SLOT_CPU,
+	 "cpu.frequency_hz", "CPU time, by the hardware's cycle counter"},
+	{ABI_SOURCE_FAULTS, "faults", "samples", "faults", "count", ABI_SLOT_FAULTS,
+	 "memory.faults_hz", "page faults: who touches new memory"},
+	{ABI_SOURCE_HEAP, "heap", "alloc_objects", "alloc_space", "bytes", ABI_SLOT_HEAP, "",
+	 "allocations, and what of them is in use"},
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 _Static_assert(KINDS + 1 == ABI_SOURCE_COUNT, "a source has no row");

@@ -12,6 +12,7 @@
 struct event_kind {
 	enum abi_source source;
 	const char *name; /* -e NAME */
+	const char *count; /* of the profile's first value: "samples" */
 	const char *value; /* of the profile's value: "cpu" */
 	const char *unit;
 	uint32_t view; /* slot of the system-wide view */

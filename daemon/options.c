@@ -35,9 +35,10 @@ static const struct option_row {
 			     offsetof(struct options, duration_ns), "a time: 500ms, 10s, 2m, 1h",
 			     "stop after this time: 500ms, 10s, 2m, 1h (default: until Ctrl-C, or "
 			     "the process ends)"},
-	[OPTION_EVENT] = {'e', "event", VALUE_TEXT, "EVENT", offsetof(struct options, event), NULL,
-			  "cpu-clock, cycles or faults (default: cpu.event of the config); of a "
-			  "file: the one to read"},
+	[OPTION_EVENT] =
+		{'e', "event", VALUE_TEXT, "EVENT", offsetof(struct options, event), NULL,
+		 "cpu-clock, cycles, faults or heap (default: cpu.event of the config); of a "
+		 "file: the one to read"},
 	[OPTION_HEAP] =
 		{0, "heap", VALUE_NONE, NULL, 0, NULL,
 		 "allocations, by libperfd-heap.so in the process: preloaded into a command, "

@@ -195,6 +195,11 @@ static int explain_empty(const struct recording *recording, const struct profile
 				 "no samples: all %" PRIu64
 				 " of them were lost (see `perfctl status`)",
 				 lost);
+	if (strcmp(profile_text(profile, profile->event), "faults") == 0 ||
+	    strcmp(profile_text(profile, profile->event), "heap") == 0)
+		return error_set(error, -ENODATA, "no samples in %.3f s: no %s were seen", seconds,
+				 profile_text(profile, profile->event)[0] == 'f' ? "page faults"
+										 : "allocations");
 	if (!strcmp(end, PROTOCOL_END_EXIT) || recording->child.pid)
 		return error_set(
 			error, -ENODATA,

@@ -356,6 +356,15 @@ static void on_unwind(void *context, int error, const char *text, const void *by
 	resolver_request_destroy(request);
 }
 
+int resolver_ask_probes(struct resolver *resolver, uint32_t image, symbolizer_probes_fn *done,
+			void *context)
+{
+	struct image *file = image_table_get(resolver->images, image);
+	int r = file && !file->anonymous && !file->vdso ? hand_over(resolver, file) : -ENOENT;
+
+	return r ? r : symbolizer_probes(resolver->symbolizer, image, done, context);
+}
+
 int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgency,
 		       resolver_table_fn *done, void *context)
 {

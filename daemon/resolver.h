@@ -72,6 +72,10 @@ uint32_t resolver_map(struct resolver *resolver, struct process *process,
 /* Has the image's file opened, if there is one and that has not been done: asks for it,
  * and tells when it is there (on_opened). */
 void resolver_open(struct resolver *resolver, struct image *image);
+/* Asks where probes see an image's allocations; 0, or -errno and no callback: -EAGAIN: the
+ * symbolizer does not have it yet. */
+int resolver_ask_probes(struct resolver *resolver, uint32_t image, symbolizer_probes_fn *done,
+			void *context);
 /* Asks for an image's unwind table (urgency: as symbolizer_unwind() has it); 0, or
  * -errno and no callback: -EINPROGRESS: ask again when its file has been opened. */
 int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgency,

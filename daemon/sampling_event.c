@@ -34,6 +34,8 @@ static uint64_t faults_period(bool all)
 
 uint64_t sampling_period(const struct source_slot *how)
 {
+	if (how->source == ABI_SOURCE_HEAP)
+		return 0;
 	return how->source == ABI_SOURCE_FAULTS ? faults_period(how->all)
 						: NSEC_PER_SEC / how->frequency_hz;
 }

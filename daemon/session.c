@@ -40,6 +40,7 @@ void session_destroy(struct session *session)
 	if (!session)
 		return;
 	window_deinit(&session->window);
+	session_heap_deinit(&session->heap);
 	for (size_t i = 0; i < session->closed.count; i++)
 		window_deinit(&session->closed.items[i]);
 	vec_free(&session->closed);
@@ -124,7 +125,6 @@ static void begin_window(struct session *session, uint64_t time)
 void session_add(struct session *session, const struct abi_sample *sample, struct process *process,
 		 const char *comm, uint32_t kernel_stack, uint32_t user_stack, uint8_t reason)
 {
-	struct session_member *member = session_member(session, process);
 	struct window_sample add = {.process = process,
 				    .kernel_stack = kernel_stack,
 				    .user_stack = user_stack,
@@ -132,17 +132,25 @@ void session_add(struct session *session, const struct abi_sample *sample, struc
 				    .count = 1,
 				    .weight = sample->weight};
 
+	strncpy(add.comm, comm, sizeof(add.comm) - 1);
+	session_put(session, process, sample->hdr.time, &add);
+}
+
+void session_put(struct session *session, struct process *process, uint64_t time,
+		 const struct window_sample *sample)
+{
+	struct session_member *member = session_member(session, process);
+	struct window_sample add = *sample;
+
 	if (!member || !member->allowed) {
 		session->refused++;
 		return;
 	}
-	strncpy(add.comm, comm, sizeof(add.comm) - 1);
-	session_roll(session, sample->hdr.time, false);
+	session_roll(session, time, false);
 	if (!session->window.end)
-		begin_window(session, sample->hdr.time);
-	if (sample->hdr.time > session->window.start)
-		add.tick =
-			(uint32_t)((sample->hdr.time - session->window.start) / session->step_ns);
+		begin_window(session, time);
+	if (time > session->window.start)
+		add.tick = (uint32_t)((time - session->window.start) / session->step_ns);
 	if (window_add(&session->window, &add)) {
 		session->limited++;
 		return;
@@ -151,8 +159,8 @@ void session_add(struct session *session, const struct abi_sample *sample, struc
 		session->first_sample = clock_boot_ns();
 	session->samples++;
 	session->weight += sample->weight;
-	if (reason < ABI_REASON_COUNT)
-		session->reasons[reason]++;
+	if (sample->reason < ABI_REASON_COUNT)
+		session->reasons[sample->reason]++;
 }
 
 void session_mark(struct session *session, const char *key, uint64_t value, const char *format, ...)

@@ -17,6 +17,7 @@
 #include "bpf/abi.h"
 #include "daemon/engine.h"
 #include "daemon/peer.h"
+#include "daemon/session_heap.h"
 #include "daemon/session_times.h"
 #include "daemon/window.h"
 
@@ -82,6 +83,8 @@ struct session {
 	uint64_t lost[ABI_REASON_COUNT]; /* session 0: since the last window was kept */
 	uint64_t late; /* likewise */
 
+	struct session_heap heap; /* of a session of allocations */
+
 	session_end_fn *on_end;
 	void *end_context;
 	session_profile_fn *on_profile; /* collecting while not NULL */
@@ -117,6 +120,9 @@ void session_forked(struct session *session, struct process *parent, struct proc
 /* One sample, its process and stacks found. */
 void session_add(struct session *session, const struct abi_sample *sample, struct process *process,
 		 const char *comm, uint32_t kernel_stack, uint32_t user_stack, uint8_t reason);
+/* The same for one that is put together already. */
+void session_put(struct session *session, struct process *process, uint64_t time,
+		 const struct window_sample *sample);
 /* What its slot has counted so far (of the process events all that were lost): what was
  * lost since the last call is marked. */
 void session_count_lost(struct session *session, const struct abi_counters *counters,

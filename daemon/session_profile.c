@@ -25,8 +25,12 @@ static struct profile *begin_profile(struct session *session)
 
 	if (!profile)
 		return NULL;
-	profile_add_value_type(profile, "samples", "count");
+	profile_add_value_type(profile, kind->count, "count");
 	profile->default_value = profile_add_value_type(profile, kind->value, kind->unit);
+	if (session->source == ABI_SOURCE_HEAP) {
+		profile_add_value_type(profile, "inuse_objects", "count");
+		profile_add_value_type(profile, "inuse_space", "bytes");
+	}
 	profile->bucket_ns = session->step_ns;
 	return profile;
 }
@@ -146,6 +150,7 @@ static void fold_one(struct session *session, const struct session_tables *table
 	}
 	window_settle(window, tables->stacks, session->reasons);
 	how.profile = session->profile;
+	how.scale = session->source == ABI_SOURCE_HEAP ? SESSION_HEAP_SCALE : 0;
 	if (session->id)
 		how.begins_ns = window->start - session->opened;
 	if (window_fold(window, &how))

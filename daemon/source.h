@@ -29,6 +29,7 @@ struct host_stack;
 struct jvm_layout;
 struct mapping_set;
 struct source;
+struct source_heap;
 struct unwind_table;
 
 /* A record, valid until the callback returns. */
@@ -100,6 +101,7 @@ struct source_ops {
 
 struct source {
 	const struct source_ops *ops;
+	struct source_heap *heap; /* probes in programs; NULL where nothing lives */
 	source_record_fn *on_record;
 	void *context;
 };

@@ -20,6 +20,7 @@
 #include "daemon/sampling_event.h"
 #include "daemon/sideband.h"
 #include "daemon/source.h"
+#include "daemon/source_heap.h"
 #include "daemon/unwind_maps.h"
 
 #include "cpu.skel.h"
@@ -39,6 +40,8 @@ struct cpu {
 struct source_bpf {
 	struct source base;
 	struct bpf_programs programs;
+	struct source_heap heap;
+	const struct config *config;
 	struct ring_buffer *rings;
 	int ring_fds[RINGS_MAX];
 	uint32_t ring_count;
@@ -72,6 +75,8 @@ static const struct source_bpf *self_const(const struct source *source)
 
 static int open_event(struct source_bpf *s, struct cpu *cpu, uint32_t slot, struct error *error)
 {
+	if (s->slots[slot].source == ABI_SOURCE_HEAP)
+		return 0; /* its probes are in programs */
 	return sampling_event_open(&cpu->events[slot], s->programs.sampler->progs.cpu_sample,
 				   &s->slots[slot], cpu->number, slot, error);
 }
@@ -227,6 +232,11 @@ static int bpf_open_slot(struct source *source, uint32_t slot, const struct sour
 	struct source_bpf *s = self(source);
 	int r = 0;
 
+	if (how->source == ABI_SOURCE_HEAP) {
+		r = source_heap_load(&s->heap, &s->programs, s->config, error);
+		if (r)
+			return r;
+	}
 	s->slots[slot] = *how;
 	if (write_slot(s, slot, true))
 		return error_set(error, -errno, "cannot write the slot map: %s", strerror(errno));
@@ -413,6 +423,7 @@ static void bpf_get_counters(struct source *source, struct source_counters *ret)
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
 		sum_counters(s, slot, &ret->slot[slot]);
 	bpf_programs_run_time(&s->programs, &ret->bpf_run_ns, &ret->bpf_runs);
+	source_heap_run_time(&s->heap, &ret->bpf_run_ns, &ret->bpf_runs);
 	ret->sideband_lost = s->sideband_lost;
 	ret->mapping_leaves = s->unwind.leaves;
 	ret->unwind_bytes = unwind_maps_bytes(&s->unwind);
@@ -443,6 +454,7 @@ static void bpf_destroy(struct source *source)
 	ring_buffer__free(s->rings);
 	for (uint32_t i = 0; i < s->ring_count; i++)
 		close(s->ring_fds[i]);
+	source_heap_deinit(&s->heap);
 	bpf_programs_destroy(&s->programs);
 	reorder_deinit(&s->reorder);
 	unwind_maps_deinit(&s->unwind);
@@ -541,6 +553,8 @@ int source_bpf_create(const struct config *config, source_record_fn *on_record, 
 		return error_set(error, -ENOMEM, "out of memory");
 	bpf_programs_log();
 	s->base = (struct source){.ops = &bpf_ops, .on_record = on_record, .context = context};
+	s->base.heap = &s->heap;
+	s->config = config;
 	s->sideband_bytes = config->sideband_bytes;
 	s->possible_cpus = libbpf_num_possible_cpus();
 	if (s->possible_cpus <= 0)

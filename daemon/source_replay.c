@@ -36,7 +36,8 @@ static const size_t sizes[ABI_TYPE_COUNT] = {
 	[ABI_EXEC] = sizeof(struct abi_exec),     [ABI_COMM] = sizeof(struct abi_comm),
 	[ABI_EXIT] = sizeof(struct abi_exit),     [ABI_MMAP] = sizeof(struct abi_mmap) + 1,
 	[ABI_LOST] = sizeof(struct abi_lost),     [ABI_RSS] = sizeof(struct abi_rss),
-	[ABI_OOM] = sizeof(struct abi_rss),
+	[ABI_OOM] = sizeof(struct abi_rss),       [ABI_ALLOC] = sizeof(struct abi_alloc),
+	[ABI_FREE] = sizeof(struct abi_free),
 };
 
 /* NULL, or what is wrong with the record that was read. */

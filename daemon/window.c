@@ -51,6 +51,8 @@ int window_add(struct window *window, const struct window_sample *sample)
 		if (alike(there, sample)) {
 			there->count += sample->count;
 			there->weight += sample->weight;
+			there->live[0] += sample->live[0];
+			there->live[1] += sample->live[1];
 			return 0;
 		}
 	}
@@ -241,13 +243,20 @@ static uint32_t bucket_of(const struct window *window, const struct window_sampl
 	return how->profile->bucket_ns ? (uint32_t)(at / how->profile->bucket_ns) : 0;
 }
 
+static uint64_t rounded(uint64_t count, uint32_t scale)
+{
+	return scale ? (count + scale / 2) / scale : count;
+}
+
 int window_fold(const struct window *window, const struct window_fold *how)
 {
 	struct folding folding = {.how = how};
 
 	for (size_t i = 0; i < window->samples.count; i++) {
 		const struct window_sample *from = &window->samples.items[i];
-		uint64_t values[PROFILE_VALUES_MAX] = {from->count, from->weight};
+		uint64_t values[PROFILE_VALUES_MAX] = {
+			rounded(from->count, how->scale), from->weight,
+			rounded(from->live[0], how->scale), from->live[1]};
 		struct profile_sample sample = {
 			.process = how->process(how->context, from->process),
 			.comm = profile_string_n(how->profile, from->comm,
@@ -255,6 +264,8 @@ int window_fold(const struct window *window, const struct window_fold *how)
 			.bucket = bucket_of(window, from, how),
 		};
 
+		if (!(from->count | from->weight | from->live[0] | from->live[1]))
+			continue; /* came into use and left it again */
 		folding.count = 0;
 		if (reason_frame(from->reason)[0])
 			push_special(&folding, reason_frame(from->reason));

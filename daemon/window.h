@@ -24,6 +24,7 @@ struct window_sample {
 	uint32_t tick; /* when: in steps of the window from its beginning */
 	uint64_t count;
 	uint64_t weight;
+	uint64_t live[2]; /* of allocations: count and bytes that came into use, or left it */
 	uint32_t next; /* of the same hash, or UINT32_MAX */
 };
 
@@ -53,10 +54,12 @@ struct window_fold {
 	const struct image_table *images;
 	struct profile *profile;
 	uint64_t begins_ns; /* of the window, since the profile's beginning */
+	uint32_t scale; /* counts are in 1/scale; 0: as they are */
 	/* The profile's index for a process; PROFILE_NONE is fine. */
 	uint32_t (*process)(void *context, struct process *process);
 	void *context;
 };
 /* Adds all samples to how->profile, whose value types are 0: samples (count),
- * 1: weight. What has no name yet is named by its place. -ENOMEM. */
+ * 1: weight, and 2 and 3, where there are those: what is in use. What has no name yet is named by
+ * its place. -ENOMEM. */
 int window_fold(const struct window *window, const struct window_fold *how);

@@ -11,6 +11,7 @@
 #include "symbolizer/client_private.h"
 #include "symbolizer/hotspot.h"
 #include "symbolizer/libc_functions.h"
+#include "symbolizer/probe_points.h"
 #include "symbolizer/unwind_table.h"
 
 #define HANDED_MAX 3
@@ -283,6 +284,22 @@ static void on_unwind(struct symbolizer *s)
 	client_finish_unwind(s, s->in.payload.data, s->in.payload.length);
 }
 
+static void on_probes(struct symbolizer *s)
+{
+	struct probe_points points;
+	struct error error = {0};
+
+	if (s->in.header.error) {
+		told_error(&s->in, &error);
+		client_finish_failed(s, &error);
+	} else if (probe_points_decode(s->in.payload.data, s->in.payload.length, &error, &points) <
+		   0) {
+		link_lost(s, true, error.text);
+	} else {
+		client_finish_probes(s, &points);
+	}
+}
+
 static void on_jvm(struct symbolizer *s)
 {
 	struct jvm_layout layout;
@@ -346,6 +363,9 @@ void answer_take(struct symbolizer *s)
 		break;
 	case WIRE_UNWIND:
 		on_unwind(s);
+		break;
+	case WIRE_PROBES:
+		on_probes(s);
 		break;
 	case WIRE_JVM:
 		on_jvm(s);

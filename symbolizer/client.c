@@ -515,3 +515,19 @@ void symbolizer_hurry(struct symbolizer *s, uint32_t image, uint32_t urgency)
 		if (op->image == image && op->urgency < urgency)
 			op->urgency = urgency;
 }
+
+int symbolizer_probes(struct symbolizer *s, uint32_t image, symbolizer_probes_fn *done,
+		      void *context)
+{
+	struct op op = {.kind = WIRE_PROBES,
+			.image = image,
+			.fd = -1,
+			.done.probes = done,
+			.context = context};
+	struct image *entry = client_image(s, image);
+
+	if (!entry)
+		return -ENOENT;
+	entry->used = ++s->uses;
+	return client_submit(s, &op, NULL);
+}

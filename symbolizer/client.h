@@ -29,6 +29,7 @@
 
 struct jvm_layout;
 struct libc_functions;
+struct probe_points;
 struct symbolizer;
 
 /* At most so many requests wait at a time; one more is refused with -EAGAIN. */
@@ -247,6 +248,13 @@ typedef void symbolizer_libc_fn(void *context, int error, const char *text,
 /* Where functions of a process's C library are, likewise. */
 int symbolizer_libc(struct symbolizer *symbolizer, int memory, uint64_t code, uint64_t offset,
 		    symbolizer_libc_fn *done, void *context);
+/* error: 0, or -errno with a sentence. */
+typedef void symbolizer_probes_fn(void *context, int error, const char *text,
+				  const struct probe_points *points);
+/* Where probes can see the allocations of an image's file (probe_points.h). As
+ * symbolizer_names(): 0 and a callback, or -errno at once. */
+int symbolizer_probes(struct symbolizer *symbolizer, uint32_t image, symbolizer_probes_fn *done,
+		      void *context);
 
 /* Has the worker read the kernel's symbols now, so that the first question for
  * them finds them there. */

@@ -28,6 +28,10 @@ static void call_failed(struct symbolizer *s, const struct op *op, const struct 
 		if (op->done.unwind)
 			op->done.unwind(op->context, error->code, error->text, NULL, 0);
 		break;
+	case WIRE_PROBES:
+		if (op->done.probes)
+			op->done.probes(op->context, error->code, error->text, NULL);
+		break;
 	case WIRE_JVM:
 		if (op->done.jvm)
 			op->done.jvm(op->context, error->code, error->text, NULL);
@@ -90,6 +94,16 @@ void client_finish_unwind(struct symbolizer *s, const void *table, size_t size)
 	s->stats.answers++;
 	if (op->done.unwind)
 		op->done.unwind(op->context, 0, "", table, size);
+	op_free(op);
+}
+
+void client_finish_probes(struct symbolizer *s, const struct probe_points *points)
+{
+	struct op *op = TAKE_PTR(s->current);
+
+	s->stats.answers++;
+	if (op->done.probes)
+		op->done.probes(op->context, 0, "", points);
 	op_free(op);
 }
 

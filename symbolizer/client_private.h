@@ -63,6 +63,7 @@ struct op {
 		symbolizer_unwind_fn *unwind;
 		symbolizer_jvm_fn *jvm;
 		symbolizer_libc_fn *libc;
+		symbolizer_probes_fn *probes;
 	} done; /* may be NULL */
 	void *context;
 	uint64_t asked; /* boot time, ns */
@@ -155,6 +156,7 @@ void client_finish_jvm(struct symbolizer *s, const struct jvm_layout *layout);
 void client_finish_libc(struct symbolizer *s, const struct libc_functions *functions);
 /* Puts a request into its queue; `addresses`: template->count of them, copied. */
 int client_submit(struct symbolizer *s, const struct op *template, const uint64_t *addresses);
+void client_finish_probes(struct symbolizer *s, const struct probe_points *points);
 void client_finish_plain(struct symbolizer *s);
 /* The next waiting request becomes the current one; false if there is none. */
 bool client_next(struct symbolizer *s);

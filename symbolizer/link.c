@@ -213,6 +213,7 @@ static struct image *good_image(struct symbolizer *s, const struct op *op)
 }
 
 /* The worker need not hold the file for this: it reads other parts of it. */
+/* For those who want the file itself. */
 static void step_unwind(struct symbolizer *s, struct op *op)
 {
 	struct image *image = good_image(s, op);
@@ -222,12 +223,12 @@ static void step_unwind(struct symbolizer *s, struct op *op)
 
 	if (!image)
 		return;
-	if (image->unwind_quarantined) {
+	if (op->kind == WIRE_UNWIND && image->unwind_quarantined) {
 		client_finish_failed(s, &error);
 		return;
 	}
 	strbuf_u32(&s->request, op->image);
-	send_step(s, WIRE_UNWIND, image->fd);
+	send_step(s, op->kind, image->fd);
 }
 
 static void step_image(struct symbolizer *s, struct op *op)
@@ -307,6 +308,7 @@ static void advance(struct symbolizer *s)
 		send_step(s, WIRE_MAPS, op->fd);
 		break;
 	case WIRE_UNWIND:
+	case WIRE_PROBES:
 		step_unwind(s, op);
 		break;
 	case WIRE_JIT_NAMES:

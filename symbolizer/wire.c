@@ -24,6 +24,7 @@ static const struct wire_kind_info kinds[] = {
 	[WIRE_JIT_NAMES] = {"names of a perf map", 4 + 8 * WIRE_ADDRESSES_MAX, 64u << 20, true},
 	[WIRE_JVM] = {"read a Java machine's layout", 16, 1024, true},
 	[WIRE_LIBC] = {"find a C library's functions", 16, 4096, true},
+	[WIRE_PROBES] = {"find places for probes", 4, 4096, true},
 };
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) == WIRE_KIND_COUNT, "a row for each kind");
 

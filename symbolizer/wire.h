@@ -26,6 +26,7 @@
  *   UNWIND        u32 image, and a descriptor     an unwind table (unwind_table.h)
  *   JIT_NAMES     u32 map, u64 address[],         strings, names
  *                 and a descriptor
+ *   PROBES        u32 image, and a descriptor     places of probes (probe_points.h)
  *   JVM           u64 code, u64 offset of it      a layout (hotspot.h)
  *                 in libjvm.so, and a descriptor
  *   LIBC          u64 code, u64 offset of it      addresses (libc_functions.h)
@@ -80,6 +81,7 @@ enum wire_kind {
 	WIRE_JIT_NAMES,
 	WIRE_JVM,
 	WIRE_LIBC,
+	WIRE_PROBES,
 	WIRE_KIND_COUNT,
 };
 

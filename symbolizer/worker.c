@@ -18,6 +18,7 @@
 #include "symbolizer/jit_names.h"
 #include "symbolizer/kallsyms.h"
 #include "symbolizer/named_file.h"
+#include "symbolizer/probe_points.h"
 #include "symbolizer/proc_maps.h"
 #include "symbolizer/sandbox.h"
 #include "symbolizer/worker_memory.h"
@@ -102,8 +103,7 @@ static void forget_least_used(struct worker *worker)
 static int handle_hello(struct worker *worker, struct request *request, struct strbuf *answer,
 			struct error *error)
 {
-	uint32_t version = reader_u32(&request->reader);
-	uint32_t images_max = reader_u32(&request->reader);
+	uint32_t version = reader_u32(&request->reader), images_max = reader_u32(&request->reader);
 	char missing[256];
 
 	if (!complete(request) || !images_max)
@@ -476,19 +476,17 @@ static int handle_unwind(struct worker *worker, struct request *request, struct 
 	return r;
 }
 
-static int handle_jvm(struct worker *worker, struct request *request, struct strbuf *answer,
-		      struct error *error)
-{
-	(void)worker;
-	return worker_jvm(&request->reader, request->fd, answer, error);
-}
-
-static int handle_libc(struct worker *worker, struct request *request, struct strbuf *answer,
-		       struct error *error)
-{
-	(void)worker;
-	return worker_libc(&request->reader, request->fd, answer, error);
-}
+/* Those that need nothing of the worker's own. */
+#define HANDLER(name, function)                                                                    \
+	static int handle_##name(struct worker *worker, struct request *request,                   \
+				 struct strbuf *answer, struct error *error)                       \
+	{                                                                                          \
+		(void)worker;                                                                      \
+		return function(&request->reader, request->fd, answer, error);                     \
+	}
+HANDLER(jvm, worker_jvm)
+HANDLER(libc, worker_libc)
+HANDLER(probes, probe_points_answer)
 
 static handler *const handlers[] = {
 	[WIRE_HELLO] = handle_hello,
@@ -505,6 +503,7 @@ static handler *const handlers[] = {
 	[WIRE_JIT_NAMES] = handle_jit_names,
 	[WIRE_JVM] = handle_jvm,
 	[WIRE_LIBC] = handle_libc,
+	[WIRE_PROBES] = handle_probes,
 };
 _Static_assert(sizeof(handlers) / sizeof(handlers[0]) == WIRE_KIND_COUNT,
 	       "a handler for each kind of request");

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Allocations: probes in the program itself. Those of libperfd-heap.so fire for a sample
+ * and for its free, and say what it stands for. Those on an allocator's own functions
+ * fire for each call; here one in `interval` bytes is taken, on average, by exponential
+ * gaps on the line of the bytes that a CPU saw allocated (a gap has no memory, so it does
+ * not matter whose they were).
+ *
+ * Such a program may be displaced by another thread in its middle: what it builds a stack
+ * in is taken and given back.
+ */
+#include "bpf/sample.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct abi_heap_target);
+} heap_targets SEC(".maps");
+
+/* Units of the line: 2^20 to an interval. */
+#define GAP_SHIFT 20
+
+struct heap_cpu {
+	__s64 gap; /* until the next sample */
+	__u32 drawn; /* 0: the first gap is still to be drawn */
+	__u32 busy[SCRATCH_COUNT - SCRATCH_HEAP];
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct heap_cpu);
+} heap_cpus SEC(".maps");
+
+/* -ln(u) of a random u in (0, 1], in units of the line: log2 bit by bit, by squaring. */
+static __always_inline __s64 draw_gap(void)
+{
+	__u64 u = (__u64)bpf_get_prandom_u32() + 1, x, log;
+	__u32 high = 0;
+
+	for (__u32 step = 32; step; step >>= 1)
+		if (u >> high >> step)
+			high += step;
+	x = u << 32 >> high; /* 1 <= x < 2, 32 bits behind the point */
+	log = high;
+	for (__u32 i = 0; i < GAP_SHIFT; i++) {
+		x = (x >> 1) * (x >> 1) >> 30;
+		log = log << 1 | x >> 33;
+		x >>= x >> 33;
+	}
+	/* ln 2 in 20 bits */
+	return (__s64)(((32ULL << GAP_SHIFT) - log) * 726817ULL >> GAP_SHIFT);
+}
+
+static __always_inline bool is_sampled(struct heap_cpu *cpu, __u64 size, __u64 interval)
+{
+	__u64 units = size > 1ULL << 40 ? ~0ULL >> 2 : (size << GAP_SHIFT) / (interval | 1);
+	__s64 left;
+
+	if (!cpu->drawn) {
+		cpu->drawn = 1;
+		cpu->gap = draw_gap();
+	}
+	/* Exact where two threads of a CPU displace one another, but for the draw. */
+	left = __sync_fetch_and_add(&cpu->gap, -(__s64)units) - (__s64)units;
+	if (left > 0)
+		return false;
+	cpu->gap = draw_gap();
+	return true;
+}
+
+/* The stack's id; 0: lost. */
+static __always_inline __u64 heap_stack(struct pt_regs *ctx, struct heap_cpu *cpu, __u32 pid,
+					__u64 now, __u8 *reason)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct scratch *scratch;
+	__u32 place = 0, context;
+	long id;
+
+	*reason = ABI_REASON_LOST_STACK;
+	UNROLL
+	for (__u32 i = 0; i < SCRATCH_COUNT - SCRATCH_HEAP; i++) {
+		if (!place && !__sync_val_compare_and_swap(&cpu->busy[i], 0, 1))
+			place = i + 1;
+	}
+	if (!place || place > SCRATCH_COUNT - SCRATCH_HEAP)
+		return 0;
+	context = SCRATCH_HEAP + place - 1;
+	scratch = bpf_map_lookup_elem(&scratches, &context);
+	if (!scratch)
+		return 0;
+	__builtin_memset(&scratch->stack.hdr, 0, sizeof(scratch->stack.hdr));
+	__builtin_memset(&scratch->walk, 0, sizeof(scratch->walk));
+	scratch->stack.hdr.time = now;
+	KEEP_REGISTERS(scratch->registers, ctx);
+	scratch->walk.ip = ctx->rip;
+	id = user_stack(scratch, task, pid, context, reason);
+	if (id == -1)
+		*reason = ABI_REASON_LOST_STACK;
+	place = (place - 1) & 3;
+	cpu->busy[place] = 0;
+	return id == -1 ? 0 : (__u64)id;
+}
+
+/* Each register by a load of its own: one load at an address that was chosen before is
+ * nothing the verifier takes ("dereference of modified ctx ptr"). */
+#define REGISTER(number, field)                                                                    \
+	case number:                                                                               \
+		value = ctx->field;                                                                \
+		asm volatile("" : "+r"(value));                                                    \
+		break;
+
+static __always_inline __u64 argument(struct pt_regs *ctx, __u32 number)
+{
+	__u64 value = 0;
+
+	switch (number & 15) {
+		REGISTER(0, rax)
+		REGISTER(1, rdx)
+		REGISTER(2, rcx)
+		REGISTER(3, rbx)
+		REGISTER(4, rsi)
+		REGISTER(5, rdi)
+		REGISTER(6, rbp)
+		REGISTER(8, r8)
+		REGISTER(9, r9)
+		REGISTER(12, r12)
+		REGISTER(13, r13)
+		REGISTER(14, r14)
+		REGISTER(15, r15)
+	default:
+		break;
+	}
+	return value;
+}
+
+static __always_inline int on_free(__u32 pid, __u64 pointer, struct abi_counters *count)
+{
+	struct abi_free record = {.size = sizeof(record), .type = ABI_FREE};
+
+	record.pid = pid;
+	record.time = bpf_ktime_get_boot_ns();
+	record.address = pointer & ((1ULL << ABI_ADDRESS_BITS) - 1);
+	if (emit(&record, sizeof(record))) {
+		count->fired++;
+		account(count, ABI_REASON_LOST_RING, 0);
+	}
+	return 0;
+}
+
+struct allocation {
+	__u64 pointer, size;
+	__u64 weight; /* ABI_WEIGHT_BY_SIZE's code if 0 */
+};
+
+static __always_inline int on_alloc(struct pt_regs *ctx, __u32 pid, const struct allocation *what,
+				    struct heap_cpu *cpu, struct abi_counters *count)
+{
+	struct abi_alloc record = {.size = sizeof(record), .type = ABI_ALLOC};
+	__u32 code = ABI_WEIGHT_BY_SIZE;
+	__u8 reason;
+
+	if (what->weight)
+		code = abi_small(what->weight, ABI_WEIGHT_MANTISSA,
+				 (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32());
+	record.time = bpf_ktime_get_boot_ns();
+	record.who = (pid & ((1U << ABI_PID_BITS) - 1)) | code << ABI_PID_BITS;
+	record.what = (what->pointer & ((1ULL << ABI_ADDRESS_BITS) - 1)) |
+		      (__u64)abi_small(what->size, ABI_SIZE_MANTISSA,
+				       (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32())
+			      << ABI_ADDRESS_BITS;
+	record.stack = heap_stack(ctx, cpu, pid, record.time, &reason);
+	record.reason = reason;
+	count->fired++;
+	if (emit(&record, sizeof(record)))
+		reason = ABI_REASON_LOST_RING;
+	account(count, reason, what->weight);
+	return 0;
+}
+
+SEC("uprobe")
+int heap_probe(struct pt_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+	__u32 pid = (__u32)(bpf_get_current_pid_tgid() >> 32), zero = 0, index = ABI_SLOT_HEAP;
+	struct abi_heap_target *target = bpf_map_lookup_elem(&heap_targets, &pid);
+	struct heap_cpu *cpu = bpf_map_lookup_elem(&heap_cpus, &zero);
+	struct abi_counters *count = bpf_map_lookup_elem(&counters, &index);
+	struct allocation what = {};
+	__u64 first, second, now;
+
+	if (!target || !cpu || !count)
+		return 0;
+	first = argument(ctx, (__u32)(cookie >> 8));
+	second = argument(ctx, (__u32)(cookie >> 16));
+	switch (cookie & 0xff) {
+	case ABI_PROBE_FREE:
+		return on_free(pid, first, count);
+	case ABI_PROBE_ALLOC:
+		what.pointer = first;
+		what.size = second;
+		what.weight = argument(ctx, (__u32)(cookie >> 24));
+		return on_alloc(ctx, pid, &what, cpu, count);
+	case ABI_PROBE_SIZE:
+		what.size = first;
+		break;
+	case ABI_PROBE_PRODUCT:
+		/* What overflows, no allocator gives. */
+		if (first >> 32 || second >> 32)
+			return 0;
+		what.size = first * second;
+		break;
+	case ABI_PROBE_RESIZE:
+		if (!first) /* malloc's probe sees it */
+			return 0;
+		what.size = second;
+		break;
+	default:
+		return 0;
+	}
+	__sync_fetch_and_add(&target->hits, 1);
+	now = bpf_ktime_get_boot_ns();
+	if (now < target->from || now >= target->until || !what.size ||
+	    !is_sampled(cpu, what.size, target->interval))
+		return 0;
+	return on_alloc(ctx, pid, &what, cpu, count);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The live source's probes in programs (bpf/heap.bpf.c): uprobes by file and offset, for
+ * one process each, so that no other is slowed. The BPF program is loaded with the first.
+ *
+ * Probes go one after another in a thread of their own: the kernel waits for all CPUs
+ * with each.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon/base/error.h"
+#include "daemon/base/vec.h"
+#include "daemon/config.h"
+
+struct abi_heap_target;
+struct bpf_link;
+struct bpf_programs;
+struct heap_bpf;
+struct probe_point;
+
+struct source_heap {
+	struct heap_bpf *skel; /* NULL: not loaded yet */
+	int type; /* of the kernel's uprobe events */
+};
+
+/* Some probes of one file in one process. */
+struct heap_links {
+	VEC(struct bpf_link *) links;
+};
+
+/* 0, or -errno with a sentence. */
+int source_heap_load(struct source_heap *heap, const struct bpf_programs *programs,
+		     const struct config *config, struct error *error);
+void source_heap_deinit(struct source_heap *heap);
+/* `path`: to the file, in perfd's own view. -errno: unchanged. */
+int source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
+		       const struct probe_point *point, struct heap_links *links);
+void source_heap_detach(struct heap_links *links);
+/* NULL: the process has no probes any more. */
+int source_heap_set_target(struct source_heap *heap, uint32_t pid,
+			   const struct abi_heap_target *target);
+/* False: it has none. */
+bool source_heap_target(struct source_heap *heap, uint32_t pid, struct abi_heap_target *ret);
+/* Adds the program's run time. */
+void source_heap_run_time(const struct source_heap *heap, uint64_t *ns, uint64_t *runs);

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "symbolizer/probe_points.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/reader.h"
+#include "symbolizer/code_insn.h"
+
+#define NOTE_TYPE 3u
+#define SYMBOLS_MAX (1u << 22)
+#define SCAN_BYTES 64u /* of a function's beginning, at most */
+#define SCAN_INSNS 12
+
+/* ---- notes ---- */
+
+static const struct {
+	const char *provider, *name;
+	uint8_t probe, arguments;
+} wanted[] = {
+	{"perfd", "alloc", ABI_PROBE_ALLOC, 3},
+	{"perfd", "free", ABI_PROBE_FREE, 1},
+	{"otel_memory", "alloc", ABI_PROBE_ALLOC, 3},
+	{"otel_memory", "free", ABI_PROBE_FREE, 1},
+};
+
+static const struct {
+	const char *name;
+	uint8_t number; /* DWARF's */
+} registers[] = {{"rax", 0},  {"rdx", 1},  {"rcx", 2}, {"rbx", 3}, {"rsi", 4},
+		 {"rdi", 5},  {"rbp", 6},  {"r8", 8},  {"r9", 9},  {"r12", 12},
+		 {"r13", 13}, {"r14", 14}, {"r15", 15}};
+
+/* "8@%rdi", or "-8@%rdi": a whole register. */
+static bool parse_argument(const char *text, size_t length, uint8_t *ret)
+{
+	if (length && *text == '-') {
+		text++;
+		length--;
+	}
+	if (length < 5 || memcmp(text, "8@%", 3))
+		return false;
+	for (size_t i = 0; i < sizeof(registers) / sizeof(registers[0]); i++) {
+		if (strlen(registers[i].name) == length - 3 &&
+		    !memcmp(registers[i].name, text + 3, length - 3)) {
+			*ret = registers[i].number;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool parse_arguments(const char *text, uint8_t count, uint8_t *ret)
+{
+	for (uint8_t i = 0; i < count; i++) {
+		size_t length = strcspn(text, " ");
+
+		if (!parse_argument(text, length, &ret[i]))
+			return false;
+		text += length;
+		text += strspn(text, " ");
+	}
+	return !*text;
+}
+
+static const char *take_text(struct reader *reader)
+{
+	const char *text = (const char *)reader->data + reader->at;
+	const char *end = reader_left(reader) ? memchr(text, 0, reader_left(reader)) : NULL;
+
+	if (!end) {
+		reader_fail(reader, "a text without an end");
+		return "";
+	}
+	reader_take(reader, (size_t)(end - text) + 1);
+	return text;
+}
+
+bool probe_note_parse(const void *bytes, size_t size, struct probe_note *ret)
+{
+	struct probe_note note = {0};
+	const char *provider, *name, *arguments;
+	struct reader reader;
+
+	reader_init(&reader, bytes, size);
+	note.location = reader_u64(&reader);
+	note.base = reader_u64(&reader);
+	note.semaphore = reader_u64(&reader);
+	provider = take_text(&reader);
+	name = take_text(&reader);
+	arguments = take_text(&reader);
+	if (!reader_ok(&reader))
+		return false;
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		if (strcmp(wanted[i].provider, provider) != 0 || strcmp(wanted[i].name, name) != 0)
+			continue;
+		if (!parse_arguments(arguments, wanted[i].arguments, note.point.arguments))
+			return false;
+		note.point.probe = wanted[i].probe;
+		note.point.emulated = true; /* nop */
+		*ret = note;
+		return true;
+	}
+	return false;
+}
+
+/* One place may have two names. */
+static bool has_place(const struct probe_points *points, uint64_t offset)
+{
+	for (size_t i = 0; i < points->count; i++)
+		if (points->items[i].offset == offset)
+			return true;
+	return false;
+}
+
+static void add_point(struct probe_points *points, const struct probe_point *point)
+{
+	if (points->count < PROBE_POINTS_MAX && !has_place(points, point->offset))
+		points->items[points->count++] = *point;
+}
+
+static void add_note(const struct elf_image *image, const struct probe_note *note, uint64_t moved,
+		     struct probe_points *points)
+{
+	struct probe_point point = note->point;
+
+	if (!elf_image_offset(image, note->location + moved, &point.offset))
+		return;
+	if (note->semaphore && !elf_image_offset(image, note->semaphore + moved, &point.semaphore))
+		return;
+	add_point(points, &point);
+}
+
+static void read_notes(const struct elf_image *image, Elf_Data *data, uint64_t base,
+		       struct probe_points *points)
+{
+	struct reader reader;
+
+	reader_init(&reader, data->d_buf, data->d_buf ? data->d_size : 0);
+	while (reader_left(&reader) >= 12) {
+		uint32_t name_size = reader_u32(&reader), size = reader_u32(&reader);
+		uint32_t type = reader_u32(&reader);
+		const char *name = reader_take(&reader, (name_size + 3ull) & ~3ull);
+		const void *bytes = reader_take(&reader, (size + 3ull) & ~3ull);
+		struct probe_note note;
+
+		if (!reader_ok(&reader))
+			return;
+		if (type != NOTE_TYPE || name_size != 8 || memcmp(name, "stapsdt", 8) ||
+		    !probe_note_parse(bytes, size, &note))
+			continue;
+		/* Prelink moves code, but not what notes say. */
+		add_note(image, &note, base && note.base ? base - note.base : 0, points);
+	}
+}
+
+static void find_notes(const struct elf_image *image, struct probe_points *points)
+{
+	Elf_Scn *scn = NULL;
+	Elf_Data *notes[8];
+	size_t count = 0, names;
+	uint64_t base = 0;
+
+	if (elf_getshdrstrndx(image->elf, &names))
+		return;
+	while ((scn = elf_nextscn(image->elf, scn))) {
+		GElf_Shdr header;
+		const char *name;
+
+		if (!gelf_getshdr(scn, &header))
+			continue;
+		name = elf_strptr(image->elf, names, header.sh_name);
+		if (name && !strcmp(name, ".stapsdt.base"))
+			base = header.sh_addr;
+		else if (name && !strcmp(name, ".note.stapsdt") && header.sh_type == SHT_NOTE &&
+			 count < 8 && (notes[count] = elf_rawdata(scn, NULL)))
+			count++;
+	}
+	for (size_t i = 0; i < count; i++)
+		read_notes(image, notes[i], base, points);
+}
+
+/* ---- functions ---- */
+
+enum { RDX = 1, RSI = 4, RDI = 5 }; /* DWARF's numbers */
+/* Bits of the same registers in machine code, as code_insn.h has them. */
+#define BIT_RDX (1u << 2)
+#define BIT_RSI (1u << 6)
+#define BIT_RDI (1u << 7)
+
+/* Functions that others of the table may go on to come first. */
+static const struct allocator_function {
+	const char *name;
+	uint8_t probe;
+	uint8_t arguments[2];
+	uint16_t live; /* registers */
+} functions[] = {
+	{"malloc", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
+	{"calloc", ABI_PROBE_PRODUCT, {RDI, RSI}, BIT_RDI | BIT_RSI},
+	{"realloc", ABI_PROBE_RESIZE, {RDI, RSI}, BIT_RDI | BIT_RSI},
+	{"memalign", ABI_PROBE_SIZE, {RSI, 0}, BIT_RSI},
+	{"aligned_alloc", ABI_PROBE_SIZE, {RSI, 0}, BIT_RSI},
+	{"posix_memalign", ABI_PROBE_SIZE, {RDX, 0}, BIT_RDX},
+	{"valloc", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
+	{"pvalloc", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
+	{"reallocarray", ABI_PROBE_PRODUCT, {RSI, RDX}, BIT_RSI | BIT_RDX},
+	{"_Znwm", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
+	{"_Znam", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
+	{"_ZnwmRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
+	{"_ZnamRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
+	{"_ZnwmSt11align_val_t", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
+	{"_ZnamSt11align_val_t", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
+	{"mallocx", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
+};
+#define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
+
+struct found_function {
+	uint64_t address; /* ELF; 0: not in the file */
+	uint64_t size;
+};
+
+static void read_symbols(Elf *elf, Elf_Scn *scn, const GElf_Shdr *header,
+			 struct found_function *found)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	GElf_Sym symbol;
+
+	for (int i = 1; data && i < (int)SYMBOLS_MAX && gelf_getsym(data, i, &symbol); i++) {
+		const char *name;
+
+		if (GELF_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_shndx == SHN_UNDEF ||
+		    !symbol.st_value)
+			continue;
+		name = elf_strptr(elf, header->sh_link, symbol.st_name);
+		for (size_t f = 0; name && f < FUNCTIONS; f++)
+			if (!found[f].address && !strcmp(functions[f].name, name))
+				found[f] = (struct found_function){symbol.st_value, symbol.st_size};
+	}
+}
+
+static void find_symbols(const struct elf_image *image, struct found_function *found)
+{
+	Elf_Scn *scn = NULL;
+
+	while ((scn = elf_nextscn(image->elf, scn))) {
+		GElf_Shdr header;
+
+		if (gelf_getshdr(scn, &header) &&
+		    (header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB))
+			read_symbols(image->elf, scn, &header, found);
+	}
+}
+
+/* A prefix-less 66, 0x66 nops, jcc, jmp and call by displacement, push of a register:
+ * what arch/x86/kernel/uprobes.c (branch_setup_xol_ops(), push_setup_xol_ops()) takes. */
+static bool is_emulated(const uint8_t *code, const struct code_insn *insn)
+{
+	if (insn->length == 1)
+		return (code[0] & 0xf8) == 0x50 || code[0] == 0x90;
+	if (insn->length == 2 && code[0] == 0x41 && (code[1] & 0xf8) == 0x50)
+		return true;
+	if (insn->length == 5 && (code[0] == 0xe8 || code[0] == 0xe9))
+		return true;
+	if (insn->length == 2 && (code[0] == 0xeb || (code[0] & 0xf0) == 0x70))
+		return true;
+	if (insn->length == 6 && code[0] == 0x0f && (code[1] & 0xf0) == 0x80)
+		return true;
+	return insn->padding && code[0] == 0x0f && code[1] == 0x1f;
+}
+
+/* The best place, or the beginning, if there is none better. `ret_goes_to`: the function
+ * at once goes on there; 0. */
+static bool place_probe(const struct elf_image *image, const struct found_function *function,
+			uint16_t live, struct probe_point *point, uint64_t *ret_goes_to)
+{
+	uint64_t size = function->size && function->size < SCAN_BYTES ? function->size : SCAN_BYTES;
+	uint64_t at = 0;
+	bool placed = false;
+	Elf_Data *data;
+	const uint8_t *code;
+
+	*ret_goes_to = 0;
+	if (!elf_image_offset(image, function->address, &point->offset))
+		return false;
+	data = elf_getdata_rawchunk(image->elf, (int64_t)point->offset, size, ELF_T_BYTE);
+	if (!data || !data->d_buf)
+		return false;
+	code = data->d_buf;
+	for (int i = 0; i < SCAN_INSNS && at < data->d_size; i++) {
+		struct code_insn insn;
+		bool first_bytes =
+			at == 0 && data->d_size >= 4 && !memcmp(code, "\xf3\x0f\x1e\xfa", 4);
+
+		if (first_bytes) { /* endbr64 */
+			at = 4;
+			continue;
+		}
+		if (!code_insn_decode(code + at, data->d_size - at, function->address + at, &insn))
+			break;
+		if (!placed && is_emulated(code + at, &insn)) {
+			point->offset += at;
+			point->emulated = placed = true;
+		}
+		if (insn.flow == CODE_JUMP && insn.direct)
+			*ret_goes_to = insn.target;
+		if (insn.flow != CODE_NEXT || insn.written & live)
+			break;
+		at += insn.length;
+	}
+	return true;
+}
+
+static bool is_function(const struct found_function *found, uint64_t address)
+{
+	for (size_t f = 0; f < FUNCTIONS; f++)
+		if (found[f].address == address)
+			return true;
+	return false;
+}
+
+static void find_functions(const struct elf_image *image, struct probe_points *points)
+{
+	struct found_function found[FUNCTIONS] = {0};
+
+	find_symbols(image, found);
+	/* Whatever has no malloc is no allocator: operators that call another file's. */
+	if (!found[0].address)
+		return;
+	for (size_t f = 0; f < FUNCTIONS; f++) {
+		struct probe_point point = {.probe = functions[f].probe};
+		uint64_t goes_to;
+
+		if (!found[f].address)
+			continue;
+		memcpy(point.arguments, functions[f].arguments, sizeof(functions[f].arguments));
+		if (place_probe(image, &found[f], functions[f].live, &point, &goes_to) &&
+		    !(goes_to && is_function(found, goes_to)))
+			add_point(points, &point);
+	}
+}
+
+int probe_points_find(const struct elf_image *image, struct error *error, struct probe_points *ret)
+{
+	struct probe_points points = {0};
+
+	if (image->machine != EM_X86_64)
+		return error_set(error, -ENOTSUP, "the file is not for x86-64");
+	find_notes(image, &points);
+	/* A library with probes of its own stands before the allocator. */
+	if (!points.count)
+		find_functions(image, &points);
+	*ret = points;
+	return 0;
+}
+
+/* ---- the wire ---- */
+
+void probe_points_encode(const struct probe_points *points, struct strbuf *answer)
+{
+	strbuf_u32(answer, (uint32_t)points->count);
+	for (size_t i = 0; i < points->count; i++) {
+		const struct probe_point *point = &points->items[i];
+
+		strbuf_u64(answer, point->offset);
+		strbuf_u64(answer, point->semaphore);
+		strbuf_u8(answer, point->probe);
+		strbuf_append(answer, point->arguments, sizeof(point->arguments));
+		strbuf_u8(answer, point->emulated);
+	}
+}
+
+int probe_points_answer(struct reader *request, int fd, struct strbuf *answer, struct error *error)
+{
+	struct probe_points points;
+	struct elf_image image;
+	int r;
+
+	reader_u32(request); /* the image's id, for the client's own use */
+	if (!reader_ok(request) || reader_left(request) || fd < 0)
+		return error_set(error, -EPROTO, "a request of the wrong form");
+	r = elf_image_init(&image, fd, error);
+	if (r < 0)
+		return r;
+	r = probe_points_find(&image, error, &points);
+	if (!r)
+		probe_points_encode(&points, answer);
+	elf_image_deinit(&image);
+	return r;
+}
+
+int probe_points_decode(const void *payload, size_t size, struct error *error,
+			struct probe_points *ret)
+{
+	struct probe_points points = {0};
+	struct reader reader;
+	uint32_t count;
+
+	reader_init(&reader, payload, size);
+	count = reader_u32(&reader);
+	if (count > PROBE_POINTS_MAX)
+		return error_set(error, -EBADMSG, "%u probe points", count);
+	for (uint32_t i = 0; i < count; i++) {
+		struct probe_point *point = &points.items[points.count++];
+
+		point->offset = reader_u64(&reader);
+		point->semaphore = reader_u64(&reader);
+		point->probe = reader_u8(&reader);
+		for (size_t a = 0; a < sizeof(point->arguments); a++) {
+			point->arguments[a] = reader_u8(&reader);
+			if (point->arguments[a] > 15)
+				reader_fail(&reader, "a register that is none");
+		}
+		point->emulated = reader_u8(&reader);
+		/* The kernel takes both as numbers of 32 bits, or less. */
+		if (!point->probe || point->probe >= ABI_PROBE_COUNT || point->offset >> 40 ||
+		    point->semaphore >> 32)
+			reader_fail(&reader, "a probe that makes no sense");
+	}
+	if (!reader_ok(&reader) || reader_left(&reader))
+		return error_set(error, -EBADMSG, "probe points: %s",
+				 reader.bad ? reader.bad : "more than there are");
+	*ret = points;
+	return 0;
+}

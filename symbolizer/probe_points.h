@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Where a file's allocations can be seen by probes:
+ *
+ *	notes	USDT probes (section .note.stapsdt, as SystemTap's <sys/sdt.h> version 3
+ *		writes it) of the providers "perfd" and "otel_memory"
+ *	code	the functions of an allocator, by their names
+ *
+ * The kernel emulates some instructions at a probe (push, nop, branches, calls) and runs
+ * all others once more out of line, which takes twenty times as long. So a function's
+ * probe is put on the first instruction it can emulate, as long as the arguments are
+ * still where they came and nothing has been jumped over.
+ *
+ * A function that does nothing of its own but goes on to another one with a probe has none.
+ *
+ * Foreign bytes: to be used in the worker only. Offsets are the file's.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "daemon/base/error.h"
+#include "daemon/base/reader.h"
+#include "daemon/base/strbuf.h"
+#include "symbolizer/elf_image.h"
+
+#define PROBE_POINTS_MAX 64u
+
+struct probe_point {
+	uint64_t offset;
+	uint64_t semaphore; /* offset of its counter; 0: none */
+	uint8_t probe; /* enum abi_probe */
+	uint8_t arguments[3]; /* DWARF numbers of registers */
+	bool emulated;
+};
+
+struct probe_points {
+	size_t count;
+	struct probe_point items[PROBE_POINTS_MAX];
+};
+
+/* Damaged notes and names are passed over; 0 even where there is none. */
+int probe_points_find(const struct elf_image *image, struct error *error, struct probe_points *ret);
+/* What goes over the wire; the answer to a request; and back: -EBADMSG where it makes no sense. */
+void probe_points_encode(const struct probe_points *points, struct strbuf *answer);
+int probe_points_answer(struct reader *request, int fd, struct strbuf *answer, struct error *error);
+int probe_points_decode(const void *payload, size_t size, struct error *error,
+			struct probe_points *ret);
+/* One note's description, for a fuzzer too. False: none that is wanted, or damaged. */
+struct probe_note {
+	uint64_t location, base, semaphore; /* ELF addresses */
+	struct probe_point point; /* probe and arguments */
+};
+bool probe_note_parse(const void *bytes, size_t size, struct probe_note *ret);

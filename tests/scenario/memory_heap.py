@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Allocations of a program that counts its own: by libperfd-heap.so's probes, with what is
+in use, and by probes on its allocator."""
+
+import json
+import os
+import subprocess
+
+import lib
+
+LIBRARY = os.path.join(lib.BUILD, "libperfd-heap.so")
+PLACES = ("churn", "grow", "keep")
+
+
+def values(path, place, name):
+    """Sum by place in the program of one of the profile's values."""
+    out = os.path.join(place, name + ".folded")
+    lib.succeeds(lib.perfctl("convert", path, "--value", name, "-o", out))
+    folded = lib.Folded.load(out)
+    return {function: folded.within(function) for function in PLACES}, folded.total
+
+
+def check_sum(what, got, want, samples):
+    """Within four standard errors of so many samples."""
+    off = got / want - 1
+    print(f"{what}: {got} of {want}: {off:+.2%}, {samples:.0f} samples")
+    lib.check(abs(off) < 4 / samples ** 0.5, f"{what} is off by {off:+.2%}")
+
+
+def by_the_library():
+    lib.need_bpf()
+    with lib.Perfd() as perfd, lib.folder() as place:
+        path = os.path.join(place, "x.pb.gz")
+        env = {**os.environ, "LD_PRELOAD": LIBRARY, "PERFD_HEAP_INTERVAL": "32768"}
+        with lib.started(lib.program("allocs"), 1500, 2000, "wait", env=env, text=True,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            with perfd.start_ctl("attach", "-e", "heap", "--pid", process.pid, "-o",
+                                 path) as attached:
+                perfd.wait_session(process.pid)
+                lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= 2,
+                             "the library's probes")
+                out, _ = process.communicate("go\n", timeout=60)
+                _, errors = attached.communicate(timeout=60)
+                lib.equal(attached.returncode, 0, f"exit code of attach ({errors})")
+        truth = json.loads(out)
+        wanted = sum(truth[name]["bytes"] for name in PLACES)
+        space, whole = values(path, place, "alloc_space")
+        objects, _ = values(path, place, "alloc_objects")
+        live, _ = values(path, place, "inuse_space")
+        counts, _ = values(path, place, "inuse_objects")
+        check_sum("all bytes", whole, wanted, wanted / 32768)
+        for name in PLACES:
+            samples = truth[name]["bytes"] / 32768
+            check_sum(f"bytes of {name}", space[name], truth[name]["bytes"], samples)
+            # Small ones are rarely seen, and stand for many then.
+            check_sum(f"objects of {name}", objects[name], truth[name]["objects"], samples / 3)
+        check_sum("live bytes", live["keep"], truth["keep"]["live_bytes"],
+                  truth["keep"]["live_bytes"] / 32768)
+        check_sum("live objects", counts["keep"], truth["keep"]["live_objects"],
+                  truth["keep"]["live_bytes"] / 32768 / 3)
+        lib.equal(live["churn"] + live["grow"], 0, "bytes in use of what was freed")
+
+
+def by_probes_on_the_allocator():
+    """Nothing is in the program: a share of the time is seen, and what it cost is known."""
+    lib.need_bpf()
+    settings = ("--set", "memory.heap_interval=4K", "--set", "memory.heap_budget=1000")
+    with lib.Perfd(*settings) as perfd, lib.folder() as place:
+        path = os.path.join(place, "x.pb.gz")
+        with lib.started(lib.program("allocs"), 1500, 2000, "wait", text=True,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            with perfd.start_ctl("attach", "-e", "heap", "--pid", process.pid, "-o",
+                                 path) as attached:
+                perfd.wait_session(process.pid)
+                lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= 3,
+                             "probes on malloc and its kin")
+                out, _ = process.communicate("go\n", timeout=60)
+                _, errors = attached.communicate(timeout=60)
+                lib.equal(attached.returncode, 0, f"exit code of attach ({errors})")
+        truth = json.loads(out)
+        space, _ = values(path, place, "alloc_space")
+        for name in PLACES:
+            check_sum(f"bytes of {name}", space[name], truth[name]["bytes"],
+                      truth[name]["bytes"] / 16384)
+
+
+def what_is_refused():
+    lib.need_bpf()
+    lib.fails(lib.perfctl("record", "-a", "-e", "heap", "-d", 1), 1, "-e heap is of one process")
+
+
+lib.main(by_the_library, by_probes_on_the_allocator, what_is_refused)

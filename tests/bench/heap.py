@@ -19,7 +19,7 @@ LIBRARY = os.path.join(lib.BUILD, "libperfd-heap.so")
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 PROFILE = "prof:true,prof_active:true,lg_prof_sample:19,prof_prefix:/dev/null"
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-PAIRS, REPLACED = 20_000_000, 3_000_000
+PAIRS, REPLACED = 5_000_000, 1_000_000
 
 
 def cpu_time(command, env, cwd):
@@ -36,7 +36,7 @@ def redis_cpu_time(env, place, server):
     with lib.started(server, "--port", 0, "--unixsocket", path, "--save", "", "--dir", place,
                      env={**os.environ, **env}, **QUIET) as process:
         lib.wait_for(lambda: lib.redis_answers(path), "redis to answer")
-        subprocess.run(["redis-benchmark", "-s", path, "-n", "60000", "-c", "20", "-q", "-t",
+        subprocess.run(["redis-benchmark", "-s", path, "-n", "20000", "-c", "20", "-q", "-t",
                         "set,get,lpush,sadd,hset", "-d", "200", "-r", "10000"], check=True,
                        timeout=300, **QUIET)
         with open(f"/proc/{process.pid}/stat") as file:
@@ -50,7 +50,7 @@ def workloads(place):
     yield "string churn", [churn, "strings", str(REPLACED)], REPLACED
     yield "gcc -O2, two files", ["sh", "-c", "for f in strbuf hashmap; do gcc -O2 -I. -D_GNU_SOURCE "
                                  f"-c daemon/base/$f.c -o {place}/$f.o; done"], None
-    yield "python3", [sys.executable, "-c", "import json\nfor _ in range(25): json.loads(json.dumps("
+    yield "python3", [sys.executable, "-c", "import json\nfor _ in range(8): json.loads(json.dumps("
                       "{str(i): [i] * 5 for i in range(8000)}))"], None
 
 

@@ -16,19 +16,18 @@
 #include "flamegraph/profile_internal.h"
 
 /* The order of whole lines is that of labels with what comes after them: ';',
- * or ' ' after the last. Entry 2 * label is the label inside, + 1 the last. */
+ * or ' ' after the last; asked of those alike in their prefixes. Entry 2 * label is the label
+ * inside, + 1 the last. */
 static int compare_ended(const void *left, const void *right, void *context)
 {
 	const struct labels *labels = context;
-	uint32_t a = ((const struct label_key *)left)->id;
-	uint32_t b = ((const struct label_key *)right)->id;
+	uint32_t a = ((const struct radix_item *)left)->id;
+	uint32_t b = ((const struct radix_item *)right)->id;
 	char a_end = a & 1 ? ' ' : ';', b_end = b & 1 ? ' ' : ';';
 	size_t a_length, b_length, shorter;
 	const char *a_text, *b_text;
-	int order = label_compare_prefix(left, right);
+	int order;
 
-	if (order)
-		return order;
 	a_text = label_text(labels, a / 2, &a_length);
 	b_text = label_text(labels, b / 2, &b_length);
 	shorter = a_length < b_length ? a_length : b_length;
@@ -44,7 +43,7 @@ static int compare_ended(const void *left, const void *right, void *context)
 static int rank_ended(const struct labels *labels, uint32_t *inner, uint32_t *last)
 {
 	size_t count = labels->items.count * 2;
-	_cleanup_free_ struct label_key *keys = malloc((count + 1) * sizeof(*keys));
+	_cleanup_free_ struct radix_item *keys = malloc((count + 1) * sizeof(*keys));
 
 	if (!keys || count > UINT32_MAX)
 		return -ENOMEM;
@@ -52,18 +51,19 @@ static int rank_ended(const struct labels *labels, uint32_t *inner, uint32_t *la
 		size_t length;
 		const char *text = label_text(labels, i / 2, &length);
 
-		keys[i] = (struct label_key){label_prefix(text, length), i};
+		keys[i] = (struct radix_item){.key = label_prefix(text, length), .id = i};
 		if (length < LABEL_PREFIX)
-			keys[i].prefix |= (uint64_t)(i & 1 ? ' ' : ';')
-					  << 8 * (LABEL_PREFIX - 1 - length);
+			keys[i].key |= (uint64_t)(i & 1 ? ' ' : ';')
+				       << 8 * (LABEL_PREFIX - 1 - length);
 	}
-	qsort_r(keys, count, sizeof(*keys), compare_ended, (void *)labels);
+	if (labels_sort(keys, count, compare_ended, (void *)labels))
+		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++)
 		(keys[i].id & 1 ? last : inner)[keys[i].id / 2] = i;
 	return 0;
 }
 
-#define COPY 32 /* bytes that are copied at once; most names are shorter */
+#define COPY 64 /* bytes that are copied at once; most names are shorter */
 
 /* `line` keeps the text of the last path, `ends` where each of its elements ends:
  * only what differs is written anew. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "flamegraph/labels.h"
 
+#include <endian.h>
+#include <errno.h>
 #include <string.h>
 
 #include "daemon/base/cleanup.h"
@@ -173,20 +175,44 @@ uint64_t label_prefix(const char *text, size_t length)
 {
 	uint64_t prefix = 0;
 
+	if (length >= sizeof(prefix)) {
+		memcpy(&prefix, text, sizeof(prefix));
+		return be64toh(prefix);
+	}
 	for (size_t i = 0; i < LABEL_PREFIX; i++)
 		prefix = prefix << 8 | (i < length ? (unsigned char)text[i] : 0);
 	return prefix;
 }
 
+int labels_sort(struct radix_item *keys, size_t count,
+		int (*compare)(const void *a, const void *b, void *context), void *context)
+{
+	_cleanup_free_ struct radix_item *spare = malloc((count + 1) * sizeof(*spare));
+	size_t run = 0;
+
+	if (!spare)
+		return -ENOMEM;
+	radix_sort(keys, spare, count);
+	for (size_t i = 1; i <= count; i++) {
+		if (i < count && keys[i].key == keys[run].key)
+			continue;
+		if (i - run > 1)
+			qsort_r(keys + run, i - run, sizeof(*keys), compare, context);
+		run = i;
+	}
+	return 0;
+}
+
+/* Of those with one prefix. */
 static int compare_labels(const void *left, const void *right, void *context)
 {
 	const struct labels *labels = context;
-	const struct label_key *a_key = left, *b_key = right;
+	const struct radix_item *a_key = left, *b_key = right;
 	const struct label *a = &labels->items.items[a_key->id];
 	const struct label *b = &labels->items.items[b_key->id];
-	int order = label_compare_prefix(a_key, b_key);
+	int order = 0;
 
-	if (!order && a->text != b->text)
+	if (a->text != b->text)
 		order = compare_bytes(&labels->strings, a->text, b->text);
 	if (!order && a->module != b->module)
 		order = compare_bytes(&labels->profile->strings, a->module, b->module);
@@ -196,7 +222,7 @@ static int compare_labels(const void *left, const void *right, void *context)
 uint32_t *labels_order(const struct labels *labels)
 {
 	size_t count = labels->items.count;
-	_cleanup_free_ struct label_key *keys = malloc((count + 1) * sizeof(*keys));
+	_cleanup_free_ struct radix_item *keys = malloc((count + 1) * sizeof(*keys));
 	uint32_t *order = malloc((count + 1) * sizeof(*order));
 
 	if (!order || !keys) {
@@ -207,9 +233,12 @@ uint32_t *labels_order(const struct labels *labels)
 		size_t length;
 		const char *text = label_text(labels, i, &length);
 
-		keys[i] = (struct label_key){label_prefix(text, length), i};
+		keys[i] = (struct radix_item){.key = label_prefix(text, length), .id = i};
 	}
-	qsort_r(keys, count, sizeof(*keys), compare_labels, (void *)labels);
+	if (labels_sort(keys, count, compare_labels, (void *)labels)) {
+		free(order);
+		return NULL;
+	}
 	for (size_t i = 0; i < count; i++)
 		order[i] = keys[i].id;
 	return order;

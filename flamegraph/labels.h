@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/base/radix.h"
 #include "daemon/base/strtab.h"
 #include "daemon/base/vec.h"
 #include "flamegraph/profile.h"
@@ -51,18 +52,14 @@ void labels_deinit(struct labels *labels);
 
 const char *label_text(const struct labels *labels, uint32_t label, size_t *ret_length);
 
-/* A label, or something made of one, with the first bytes of its text: most order is
+/* The first LABEL_PREFIX bytes of a text as a number, zeros behind its end: most order is
  * settled by them, without a look at the text. */
-struct label_key {
-	uint64_t prefix; /* LABEL_PREFIX bytes, the first the highest; zeros behind the end */
-	uint32_t id;
-};
 #define LABEL_PREFIX 8
 uint64_t label_prefix(const char *text, size_t length);
-static inline int label_compare_prefix(const struct label_key *a, const struct label_key *b)
-{
-	return (a->prefix > b->prefix) - (a->prefix < b->prefix);
-}
+/* Sorts labels, or what is made of them, whose keys are prefixes; `compare` is asked, as
+ * qsort_r() would, of those alike in it. 0 or -ENOMEM. */
+int labels_sort(struct radix_item *keys, size_t count,
+		int (*compare)(const void *a, const void *b, void *context), void *context);
 
 /* ret[label] = its place among all labels sorted by text (bytes), module, kind.
  * To be freed by the caller; NULL: out of memory. */

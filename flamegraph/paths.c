@@ -5,6 +5,7 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/huge.h"
+#include "daemon/base/radix.h"
 #include "flamegraph/profile_internal.h"
 
 struct path_elements path_elements(const struct paths *paths, const struct path *path)
@@ -66,18 +67,11 @@ size_t path_common(const struct paths *paths, const struct path_elements *a,
  * quadratic. */
 
 #define CHAIN_MAX 8 /* paths of one stack that collect() looks at */
-#define RADIX_LEAST 64 /* below, insertion is faster than counting */
 #define KEY_ELEMENTS 8 /* of a path in one key, at most */
 
 struct range {
 	size_t begin, end; /* of paths alike in their elements before `depth` */
 	size_t depth;
-};
-
-struct entry {
-	uint64_t key;
-	uint32_t item; /* index into the paths */
-	uint32_t stack; /* of that path */
 };
 
 struct sorter {
@@ -87,26 +81,26 @@ struct sorter {
 	const uint32_t *comm_inner, *comm_last; /* ranks of labels */
 	unsigned bits; /* of an element in a key */
 	unsigned elements; /* in a key */
-	struct entry *entries, *spare;
+	struct radix_item *entries, *spare; /* ids are indexes of paths, notes their stacks */
 	VEC(struct range) todo;
 };
 
-static uint64_t comm_rank(const struct sorter *sorter, const struct entry *entry)
+static uint64_t comm_rank(const struct sorter *sorter, const struct radix_item *entry)
 {
 	const struct paths *paths = sorter->paths;
-	uint32_t comm = paths->labels->of_comm[paths->items.items[entry->item].comm];
+	uint32_t comm = paths->labels->of_comm[paths->items.items[entry->id].comm];
 
-	return 1 + (entry->stack ? sorter->comm_inner[comm] : sorter->comm_last[comm]);
+	return 1 + (entry->note ? sorter->comm_inner[comm] : sorter->comm_last[comm]);
 }
 
 /* The ranks of the elements from `depth` on; zeros where a path has ended: the shorter
  * comes first. */
-static uint64_t key_at(const struct sorter *sorter, const struct entry *entry, size_t depth)
+static uint64_t key_at(const struct sorter *sorter, const struct radix_item *entry, size_t depth)
 {
 	unsigned left = sorter->elements;
 	size_t at = depth, count;
 	const uint32_t *frames =
-		profile_stack_frames(sorter->paths->labels->profile, entry->stack, &count);
+		profile_stack_frames(sorter->paths->labels->profile, entry->note, &count);
 	uint64_t key = 0;
 
 	if (sorter->paths->with_comm && depth) {
@@ -124,63 +118,20 @@ static uint64_t key_at(const struct sorter *sorter, const struct entry *entry, s
 	return left < sorter->elements ? key << left * sorter->bits : 0;
 }
 
-static void insertion_sort(struct entry *entries, size_t count)
-{
-	for (size_t i = 1; i < count; i++) {
-		struct entry entry = entries[i];
-		size_t at = i;
-
-		for (; at && entries[at - 1].key > entry.key; at--)
-			entries[at] = entries[at - 1];
-		entries[at] = entry;
-	}
-}
-
-/* A byte of the keys at a time from the lowest, but for those in which all are alike. */
-static void radix_sort(struct entry *entries, struct entry *spare, size_t count)
-{
-	struct entry *from = entries, *to = spare, *swapped;
-	uint64_t differ = 0;
-
-	for (size_t i = 1; i < count; i++)
-		differ |= entries[i].key ^ entries[0].key;
-	for (unsigned byte = 0; byte < 8; byte++) {
-		uint32_t place[256] = {0}, begin = 0;
-
-		if (!(differ >> (byte * 8) & 0xff))
-			continue;
-		for (size_t i = 0; i < count; i++)
-			place[from[i].key >> (byte * 8) & 0xff]++;
-		for (unsigned digit = 0; digit < 256; digit++) {
-			uint32_t here = place[digit];
-
-			place[digit] = begin;
-			begin += here;
-		}
-		for (size_t i = 0; i < count; i++)
-			to[place[from[i].key >> (byte * 8) & 0xff]++] = from[i];
-		swapped = from;
-		from = to;
-		to = swapped;
-	}
-	if (from != entries)
-		memcpy(entries, from, count * sizeof(*entries));
-}
-
 static void fill_keys(struct sorter *sorter, const struct range *range)
 {
 	const struct profile *profile = sorter->paths->labels->profile;
-	struct entry *entries = sorter->entries + range->begin;
+	struct radix_item *entries = sorter->entries + range->begin;
 	size_t count = range->end - range->begin;
 
 	for (size_t i = 0; i < count; i++) {
 		if (i + ENDS_AHEAD < count)
 			__builtin_prefetch(
-				&profile->stack_ends.items[entries[i + ENDS_AHEAD].stack]);
+				&profile->stack_ends.items[entries[i + ENDS_AHEAD].note]);
 		if (i + FRAMES_AHEAD < count) {
 			size_t ahead_n;
 			const uint32_t *ahead = profile_stack_frames(
-				profile, entries[i + FRAMES_AHEAD].stack, &ahead_n);
+				profile, entries[i + FRAMES_AHEAD].note, &ahead_n);
 
 			if (ahead_n > range->depth)
 				__builtin_prefetch(ahead + range->depth);
@@ -193,17 +144,17 @@ static void fill_keys(struct sorter *sorter, const struct range *range)
  * others of no value. */
 static bool join_thin(struct sorter *sorter, const struct range *alike)
 {
-	const struct entry *entries = sorter->entries;
+	const struct radix_item *entries = sorter->entries;
 	struct path *paths = sorter->paths->items.items;
 	uint64_t value = 0;
 
 	for (size_t i = alike->begin; i < alike->end && value < sorter->least; i++)
-		value = profile_sum(value, paths[entries[i].item].value);
+		value = profile_sum(value, paths[entries[i].id].value);
 	if (value >= sorter->least)
 		return false;
 	for (size_t i = alike->begin; i < alike->end; i++)
-		paths[entries[i].item].value = 0;
-	paths[entries[alike->begin].item].value = value;
+		paths[entries[i].id].value = 0;
+	paths[entries[alike->begin].id].value = value;
 	return true;
 }
 
@@ -211,14 +162,11 @@ static bool join_thin(struct sorter *sorter, const struct range *alike)
 static int sort_range(struct sorter *sorter, const struct range *range)
 {
 	size_t count = range->end - range->begin, run = 0;
-	struct entry *entries = sorter->entries + range->begin;
+	struct radix_item *entries = sorter->entries + range->begin;
 	uint64_t ended = (1ULL << sorter->bits) - 1;
 
 	fill_keys(sorter, range);
-	if (count < RADIX_LEAST)
-		insertion_sort(entries, count);
-	else
-		radix_sort(entries, sorter->spare, count);
+	radix_sort(entries, sorter->spare, count);
 	for (size_t i = 1; i <= count; i++) {
 		struct range alike = {range->begin + run, range->begin + i,
 				      range->depth + sorter->elements};
@@ -283,10 +231,10 @@ static int take_sorted(struct paths *paths, const struct sorter *sorter)
 		return -ENOMEM;
 	kept = 0;
 	for (size_t i = 0; i < count; i++) {
-		const struct path *path = &from[sorter->entries[i].item];
+		const struct path *path = &from[sorter->entries[i].id];
 
 		if (i + ENDS_AHEAD < count)
-			__builtin_prefetch(&from[sorter->entries[i + ENDS_AHEAD].item]);
+			__builtin_prefetch(&from[sorter->entries[i + ENDS_AHEAD].id]);
 		if (path->value)
 			sorted[kept++] = *path;
 	}
@@ -315,8 +263,8 @@ static int sort_paths(struct paths *paths, const struct paths_options *options)
 	if (sorter.inner && sorter.last && sorter.entries && sorter.spare) {
 		set_ranks(&sorter, options);
 		for (size_t i = 0; i < count; i++)
-			sorter.entries[i] = (struct entry){.item = (uint32_t)i,
-							   .stack = paths->items.items[i].stack};
+			sorter.entries[i] = (struct radix_item){
+				.id = (uint32_t)i, .note = paths->items.items[i].stack};
 		r = sort_all(&sorter, count);
 		if (!r)
 			r = take_sorted(paths, &sorter);

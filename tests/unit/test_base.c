@@ -13,6 +13,7 @@
 #include "daemon/base/hashmap.h"
 #include "daemon/base/huge.h"
 #include "daemon/base/log.h"
+#include "daemon/base/radix.h"
 #include "daemon/base/reader.h"
 #include "daemon/base/strbuf.h"
 #include "daemon/base/strtab.h"
@@ -455,6 +456,42 @@ START_TEST(log_lines)
 }
 END_TEST
 
+static int compare_radix(const void *left, const void *right)
+{
+	const struct radix_item *a = left, *b = right;
+
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	return a->id < b->id ? -1 : 1;
+}
+
+/* As a sort by key, then by the place that each had before; of keys of all widths. */
+START_TEST(radix_sorts_and_keeps_order)
+{
+	enum { MOST = 5000 };
+	struct radix_item *items = calloc(MOST, sizeof(*items)), *spare, *want;
+	uint64_t state = 1 + (uint64_t)_i;
+	size_t count = _i < 5 ? (size_t)_i : next_random(&state) % (_i % 2 ? MOST : 100);
+
+	spare = calloc(MOST, sizeof(*spare));
+	want = calloc(MOST, sizeof(*want));
+	for (uint32_t i = 0; i < count; i++)
+		items[i] = (struct radix_item){next_random(&state) >> (_i * 3 % 64) << (_i % 9), i,
+					       ~i};
+	memcpy(want, items, count * sizeof(*items));
+	qsort(want, count, sizeof(*want), compare_radix);
+	radix_sort(items, spare, count);
+	for (size_t i = 0; i < count; i++) {
+		ck_assert_uint_eq(items[i].key, want[i].key);
+		ck_assert_uint_eq(items[i].id, want[i].id);
+		ck_assert_uint_eq(items[i].note, ~items[i].id);
+	}
+	free(items);
+	free(spare);
+	free(want);
+}
+END_TEST
+
 static Suite *base_suite(void)
 {
 	Suite *suite = suite_create("base");
@@ -478,6 +515,7 @@ static Suite *base_suite(void)
 	tcase_add_test(small, vec_grows_and_is_freed);
 	tcase_add_test(small, a_huge_vec_keeps_what_it_has);
 	tcase_add_test(small, huge_areas);
+	tcase_add_loop_test(small, radix_sorts_and_keeps_order, 0, 60);
 	tcase_add_test(small, error_texts);
 	tcase_add_test(small, clocks_go_forward);
 	tcase_add_test(small, scopes_close_what_was_not_taken);

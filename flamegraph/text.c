@@ -91,11 +91,29 @@ static void put_character(struct strbuf *out, const char *bytes, size_t n, uint3
 		strbuf_append(out, bytes, n);
 }
 
+/* How many of the bytes are put as they are, each a character: most names are all such. */
+static size_t plain(const char *bytes, size_t n, bool xml)
+{
+	size_t i = 0;
+
+	while (i < n && bytes[i] >= 0x20 && bytes[i] < 0x7f &&
+	       (!xml || (bytes[i] != '&' && bytes[i] != '<' && bytes[i] != '>' && bytes[i] != '"' &&
+			 bytes[i] != '\'')))
+		i++;
+	return i;
+}
+
 static void put_all(struct strbuf *out, const char *bytes, size_t n, bool xml)
 {
 	size_t length;
 
 	for (size_t i = 0; i < n; i += length) {
+		size_t same = plain(bytes + i, n - i, xml);
+
+		strbuf_append(out, bytes + i, same);
+		i += same;
+		if (i == n)
+			break;
 		uint32_t character = text_next(bytes + i, n - i, &length);
 
 		put_character(out, bytes + i, length, character, xml);

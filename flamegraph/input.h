@@ -63,6 +63,19 @@ static inline const char *input_line_ready(struct input *input, size_t *ret_n)
 	*ret_n = n && line[n - 1] == '\r' ? n - 1 : n;
 	return line;
 }
+/* All that is in the buffer, as many whole lines of it as a reader likes: it says what it has
+ * taken, and that stays valid as the line of input_line_ready() does. Behind it INPUT_PAD
+ * bytes can be read. */
+static inline const char *input_ready(const struct input *input, size_t *ret_n)
+{
+	*ret_n = input->end - input->begin;
+	return input->buffer + input->begin;
+}
+static inline void input_take(struct input *input, size_t n, size_t lines)
+{
+	input->begin += n;
+	input->line += lines;
+}
 /* The next line without its "\n" or "\r\n"; NULL at the end or on an error. Behind it
  * INPUT_PAD bytes can be read. */
 static inline const char *input_line(struct input *input, size_t *ret_n)

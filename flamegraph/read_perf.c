@@ -354,6 +354,33 @@ static int add_token(struct perf *perf, const char *text, size_t n, uint64_t num
 	return 0;
 }
 
+#define LINES_AT_ONCE 64
+
+/* Lines of the open stack as they usually are: many are in the buffer already. */
+static int add_tokens(struct perf *perf, struct input *input)
+{
+	size_t room, n, passed, count, first;
+	const char *text;
+
+	do {
+		room = perf->tokens.count + LINES_AT_ONCE;
+		first = perf->tokens.count;
+		if (vec_reserve(&perf->tokens, room) || vec_reserve(&perf->starts, room))
+			return -ENOMEM;
+		text = input_ready(input, &n);
+		count = perf->ways->lines(&perf->cache, text, n, LINES_AT_ONCE,
+					  perf->tokens.items + first, perf->starts.items + first,
+					  &passed);
+		if (!first)
+			perf->first_line = input->line + 1;
+		input_take(input, passed, count);
+		perf->tokens.count += count;
+		for (size_t i = first; perf->java && i < first + count; i++)
+			perf->tokens.items[i].hash ^= 1;
+	} while (count == LINES_AT_ONCE);
+	return 0;
+}
+
 /* The id of one that was not there when all were looked up. 0, -ENOMEM, or -EBADMSG: it is
  * no line of a stack. */
 static int new_token(struct perf *perf, const struct token *token, uint32_t start, uint32_t *ret)
@@ -385,6 +412,8 @@ static int resolve(struct perf *perf)
 	if (vec_reserve(&perf->ids, count))
 		return -ENOMEM;
 	perf->ways->find(&perf->cache, perf->tokens.items, count, perf->ids.items);
+	if (vec_reserve(&perf->frames, perf->frames.count + count))
+		return -ENOMEM;
 	for (size_t i = 0; !r && i < count; i++) {
 		uint32_t id = perf->ids.items[i];
 
@@ -533,13 +562,16 @@ int format_perf_read(struct input *input, const struct format_read_options *opti
 			    .options = options,
 			    .ways = token_ways(),
 			    .queue = {.profile = profile}};
+	bool addresses = options->annotate & FORMAT_ANNOTATE_ADDRESS;
 	const char *line;
 	size_t n;
 	int r = 0;
 
 	while (!r) {
-		line = input_line_ready(input, &n);
-		if (!line) {
+		if (perf.open && !perf.skipped && !addresses)
+			r = add_tokens(&perf, input);
+		line = r ? NULL : input_line_ready(input, &n);
+		if (!r && !line) {
 			r = resolve(&perf);
 			line = r ? NULL : input_line(input, &n);
 		}

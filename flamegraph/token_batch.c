@@ -66,6 +66,42 @@ INLINE void hash_all(const struct token_cache *all, const char *text, size_t beg
 	}
 }
 
+INLINE size_t find_lines(const struct token_cache *all, const char *text, size_t n, size_t room,
+			 struct token *tokens, uint32_t *starts, size_t *ret_passed, scan_way *scan,
+			 hash_way *hash)
+{
+	const struct token_cache here = *all, *cache = &here;
+	size_t begin = 0, count = 0;
+
+	while (count < room && begin < n && text[begin] == '\t') {
+		size_t at = begin + 1, end = at;
+		uint64_t newlines = scan(text + at, '\n'), blanks = scan(text + at, ' ');
+		uint64_t word = ~blanks & (blanks + 1), behind = word ? blanks & ~(word - 1) : 0;
+		struct token token;
+
+		while (!newlines && end + SCAN_BLOCK < n) {
+			end += SCAN_BLOCK;
+			newlines = scan(text + end, '\n');
+		}
+		if (!newlines || !behind || text[at] == '\t')
+			break;
+		end += (size_t)__builtin_ctzll(newlines);
+		at += (size_t)__builtin_ctzll(behind);
+		if (end >= n || at >= end)
+			break;
+		token.text = text + at;
+		token.length = (uint32_t)(end - at - (text[end - 1] == '\r'));
+		token.hash = hash(token.text, token.length);
+		if (cache->buckets)
+			__builtin_prefetch(&cache->buckets[token_home(token.hash, cache->bits)]);
+		starts[count] = (uint32_t)(at - begin);
+		tokens[count++] = token;
+		begin = end + 1;
+	}
+	*ret_passed = begin;
+	return count;
+}
+
 #define KEYS_AHEAD 24
 #define KEY_LINE 48
 
@@ -147,13 +183,21 @@ static void hash_portable(const struct token_cache *cache, const char *text, siz
 	hash_all(cache, text, begin, ends, count, tokens, token_hash);
 }
 
+static size_t lines_portable(const struct token_cache *cache, const char *text, size_t n,
+			     size_t room, struct token *tokens, uint32_t *starts,
+			     size_t *ret_passed)
+{
+	return find_lines(cache, text, n, room, tokens, starts, ret_passed, scan_block, token_hash);
+}
+
 static size_t find_portable(const struct token_cache *cache, const struct token *tokens,
 			    size_t count, uint32_t *ids)
 {
 	return find_all(cache, tokens, count, ids, match_portable, token_equal);
 }
 
-static const struct token_ways portable = {ends_portable, hash_portable, find_portable};
+static const struct token_ways portable = {ends_portable, hash_portable, lines_portable,
+					   find_portable};
 
 const struct token_ways *token_ways_portable(void)
 {
@@ -243,13 +287,20 @@ WIDE static void hash_all_wide(const struct token_cache *cache, const char *text
 	hash_all(cache, text, begin, ends, count, tokens, hash_wide);
 }
 
+WIDE static size_t lines_wide(const struct token_cache *cache, const char *text, size_t n,
+			      size_t room, struct token *tokens, uint32_t *starts,
+			      size_t *ret_passed)
+{
+	return find_lines(cache, text, n, room, tokens, starts, ret_passed, scan_wide, hash_wide);
+}
+
 WIDE static size_t find_all_wide(const struct token_cache *cache, const struct token *tokens,
 				 size_t count, uint32_t *ids)
 {
 	return find_all(cache, tokens, count, ids, match_wide, equal_wide);
 }
 
-static const struct token_ways wide = {ends_wide, hash_all_wide, find_all_wide};
+static const struct token_ways wide = {ends_wide, hash_all_wide, lines_wide, find_all_wide};
 
 const struct token_ways *token_ways(void)
 {

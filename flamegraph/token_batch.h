@@ -31,6 +31,12 @@ struct token_ways {
 	/* Tokens of these parts, hashed. */
 	void (*hash)(const struct token_cache *cache, const char *text, size_t begin,
 		     const uint32_t *ends, size_t count, struct token *tokens);
+	/* Tokens of lines as a stack is printed: a tab, blanks, an address, a blank, and from this
+	 * on the token, without "\n" or "\r\n". Of text[0..n) the lines at the beginning that
+	 * are such and whole, `room` at most; `starts` has where in its line each token begins,
+	 * *ret_passed the bytes that they take. How many there are. */
+	size_t (*lines)(const struct token_cache *cache, const char *text, size_t n, size_t room,
+			struct token *tokens, uint32_t *starts, size_t *ret_passed);
 	/* Their ids, TOKEN_NONE for those that are not known; how many are. */
 	size_t (*find)(const struct token_cache *cache, const struct token *tokens, size_t count,
 		       uint32_t *ids);

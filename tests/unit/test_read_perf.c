@@ -126,6 +126,52 @@ START_TEST(heads_without_stacks_are_samples)
 }
 END_TEST
 
+/* A line that begins with blanks is looked at by itself, one with a tab with the others: they
+ * come to the same, whatever is between them and wherever a block of the input ends. */
+START_TEST(tabs_are_as_good_as_blanks)
+{
+	struct strbuf tabs = {0}, blanks = {0};
+	unsigned seed = (unsigned)_i + 1;
+	struct profile *one, *other;
+	char *want;
+
+	for (unsigned sample = 0; sample < 400; sample++) {
+		strbuf_printf(&tabs, "%s 7/%u [000] %u.25: %u cycles:%s\n",
+			      rand_r(&seed) % 3 ? "app" : "java", 7 + sample % 4, sample,
+			      1 + (unsigned)rand_r(&seed) % 100, rand_r(&seed) % 50 ? "" : " ");
+		for (int i = rand_r(&seed) % (sample % 50 ? 30 : 300); i-- > 0;) {
+			unsigned chance = (unsigned)rand_r(&seed) % 100;
+
+			if (chance == 0)
+				strbuf_puts(&tabs, "# remark\n");
+			else if (chance == 1)
+				strbuf_puts(&tabs, "nonsense\n");
+			else
+				strbuf_printf(&tabs, "\t%*x Lfn%u;::%.*s+0x%x (/usr/bin/%u)%s\n",
+					      rand_r(&seed) % 17, (unsigned)rand_r(&seed),
+					      (unsigned)rand_r(&seed) % 40, rand_r(&seed) % 26,
+					      "abcdefghijklmnopqrstuvwxyz", chance, chance % 3,
+					      chance == 2 ? "\r" : "");
+		}
+		strbuf_puts(&tabs, rand_r(&seed) % 20 ? "\n" : "\t \n");
+	}
+	for (size_t i = 0; i < tabs.length; i++)
+		strbuf_puts(&blanks, tabs.data[i] == '\t' ? "        " : (char[]){tabs.data[i], 0});
+	one = read_text(strbuf_text(&tabs));
+	other = read_text(strbuf_text(&blanks));
+	ck_assert_uint_gt(one->samples.count, 300);
+	want = profile_must_render(other, "folded");
+	check_folded(one, want);
+	ck_assert_str_ne(malformed_text(one), "");
+	ck_assert_str_eq(malformed_text(one), malformed_text(other));
+	free(want);
+	profile_destroy(one);
+	profile_destroy(other);
+	strbuf_deinit(&tabs);
+	strbuf_deinit(&blanks);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("read_perf");
@@ -137,6 +183,7 @@ int main(void)
 	tcase_add_test(tc, one_event_is_read);
 	tcase_add_test(tc, what_is_no_line_of_it_is_skipped_and_named);
 	tcase_add_test(tc, heads_without_stacks_are_samples);
+	tcase_add_loop_test(tc, tabs_are_as_good_as_blanks, 0, 20);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

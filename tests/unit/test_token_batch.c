@@ -148,6 +148,77 @@ START_TEST(many_keys_of_one_hash)
 }
 END_TEST
 
+/* The length of the line there if it is such as token_ways' lines() takes, and where its
+ * token begins and ends; 0: it is not, or not whole. */
+static size_t usual_line(const char *text, size_t n, size_t *ret_begin, size_t *ret_end)
+{
+	const char *newline = memchr(text, '\n', n);
+	size_t end = newline ? (size_t)(newline - text) : 0, at = 1;
+
+	if (!newline || text[0] != '\t' || text[1] == '\t')
+		return 0;
+	while (at < end && text[at] == ' ')
+		at++;
+	while (at < end && text[at] != ' ')
+		at++;
+	if (at == end)
+		return 0;
+	*ret_begin = at;
+	*ret_end = text[end - 1] == '\r' ? end - 1 : end;
+	return end + 1;
+}
+
+/* Lines of all lengths, of which some are odd; the text ends anywhere, and behind it there is
+ * more of them. */
+START_TEST(lines_are_what_they_are_one_by_one)
+{
+	static const char *const starts[] = {"\t", "\t  ", "\t\t", "", " ", "\t         "};
+	const struct token_ways *ways = ways_of(_i);
+	char text[6000 + 400 + TOKEN_PAD];
+	struct token_cache cache = {0};
+	struct token tokens[20];
+	unsigned seed = (unsigned)_i;
+	uint32_t begins[20];
+	size_t all = 0;
+
+	while (all < 6000) {
+		unsigned chance = (unsigned)rand_r(&seed) % 40;
+
+		all += (size_t)sprintf(
+			text + all, "%s%x%s%.*s%s", starts[chance < 6 ? chance : 0],
+			(unsigned)rand_r(&seed), chance == 7 ? "" : " ",
+			rand_r(&seed) % (chance < 30 ? 40 : 200),
+			"name+0x12 (/usr/bin/program with a longer and longer name so "
+			"that no block of the sixty-four bytes holds all of its line, "
+			"nor two of them, nor three of them, and not even four)",
+			chance == 9 ? "\r\n" : "\n");
+	}
+	memset(text + all, '\n', sizeof(text) - all);
+	for (size_t at = 0, passed, n, count; at < all; at += passed + 1) {
+		size_t begin = 0, end = 0, length, there = 0;
+
+		n = (size_t)rand_r(&seed) % 1500;
+		n = n > all - at ? all - at : n;
+		count = ways->lines(&cache, text + at, n, 20, tokens, begins, &passed);
+		for (size_t i = 0; i < count; i++, there += length) {
+			struct token same;
+
+			length = usual_line(text + at + there, n - there, &begin, &end);
+			ck_assert_uint_gt(length, 0);
+			ck_assert_uint_eq(begins[i], begin);
+			same = hashed(ways, &cache, text + at + there + begin, end - begin);
+			ck_assert_ptr_eq(tokens[i].text, same.text);
+			ck_assert_uint_eq(tokens[i].length, same.length);
+			ck_assert_uint_eq(tokens[i].hash, same.hash);
+		}
+		ck_assert_uint_eq(passed, there);
+		if (count < 20 && there < n) /* it stopped where it had to */
+			ck_assert_uint_eq(usual_line(text + at + there, n - there, &begin, &end),
+					  0);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("token_batch");
@@ -157,6 +228,7 @@ int main(void)
 	tcase_add_loop_test(tc, each_byte_counts, 0, 2);
 	tcase_add_loop_test(tc, a_batch_finds_what_is_there, 0, 2);
 	tcase_add_loop_test(tc, many_keys_of_one_hash, 0, 2);
+	tcase_add_loop_test(tc, lines_are_what_they_are_one_by_one, 0, 60);
 	suite_add_tcase(suite, tc);
 	return suite_main(suite);
 }

@@ -248,8 +248,8 @@ static void start_thread(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static const struct symbolizer_config config = {.memory_bytes = 1ULL << 30,
-							.deadline_ns = 5 * NSEC_PER_SEC,
+	/* No limit of memory: the sanitizers' shadow takes terabytes of address space. */
+	static const struct symbolizer_config config = {.deadline_ns = 5 * NSEC_PER_SEC,
 							.images_max = 4,
 							.program = "/proc/self/exe",
 							.argv = worker_argv};

@@ -131,7 +131,8 @@ static void empty_stacks(struct engine *engine)
 
 void engine_drain(struct engine *engine, bool now)
 {
-	engine->source->ops->drain(engine->source, now);
+	if (engine->source->ops->drain(engine->source, now) >= 0)
+		engine->drains++;
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
 		struct session *session = engine->sessions[slot];
 
@@ -454,6 +455,11 @@ void engine_destroy(struct engine *engine)
 	image_table_deinit(&engine->images);
 	cgroup_table_deinit(&engine->cgroups);
 	free(engine);
+}
+
+uint64_t engine_drains(const struct engine *engine)
+{
+	return engine->drains;
 }
 
 bool engine_replay_done(const struct engine *engine)

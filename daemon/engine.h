@@ -144,5 +144,8 @@ void engine_heap_forget(struct engine *engine, void *context);
 
 /* What `status --json` prints, but for the server's own part. New reference. */
 json_t *engine_status(struct engine *engine);
+/* How often the source was read to its end so far: a daemon that works does so four times a
+ * second or more often. */
+uint64_t engine_drains(const struct engine *engine);
 /* True when a replayed recording has been played to its end. */
 bool engine_replay_done(const struct engine *engine);

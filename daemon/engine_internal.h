@@ -66,6 +66,7 @@ struct engine {
 	uint64_t now; /* of the newest record */
 	uint64_t discovered; /* processes that no event had told of */
 	uint64_t records;
+	uint64_t drains; /* times that the source was read to its end */
 	uint64_t ticks; /* so far */
 	uint64_t memory_looked; /* boot time, ns */
 	__u64 memory_total[ABI_MEMORY_COUNT]; /* of the present look */

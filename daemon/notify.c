@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "daemon/base/cleanup.h"
@@ -15,6 +16,8 @@ int notify_manager(const char *state)
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	_cleanup_close_ int fd = -1;
+	/* A manager that hangs must not stop the profiler. */
+	struct timeval patience = {.tv_sec = 1};
 	socklen_t size;
 	size_t n;
 
@@ -28,8 +31,9 @@ int notify_manager(const char *state)
 	if (*path == '@')
 		address.sun_path[0] = 0; /* the abstract namespace */
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL,
-			     (const struct sockaddr *)&address, size) < 0)
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
+	    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+		   size) < 0)
 		return -errno;
 	return 0;
 }

@@ -23,6 +23,7 @@
 #include "daemon/listener.h"
 #include "daemon/notify.h"
 #include "daemon/server.h"
+#include "daemon/watchdog.h"
 #include "symbolizer/client.h"
 #include "symbolizer/fetcher.h"
 #include "symbolizer/openers.h"
@@ -93,6 +94,7 @@ struct perfd {
 	struct server *server;
 	struct listener listener;
 	struct event *signals[2];
+	struct watchdog watchdog;
 };
 
 static int usage(const char *what)
@@ -302,8 +304,31 @@ static int start(struct perfd *perfd)
 	return 0;
 }
 
+static uint64_t progress(void *context)
+{
+	const struct perfd *perfd = context;
+
+	return engine_drains(perfd->engine);
+}
+
+/* A perfd that somebody's command started is no service, whatever variables it inherited. */
+static void tell_manager(struct perfd *perfd)
+{
+	int r;
+
+	if (perfd->private_fd >= 0)
+		return;
+	r = notify_manager("READY=1");
+	if (r < 0)
+		log_warning_errno(r, "cannot tell the service manager ($NOTIFY_SOCKET)");
+	r = watchdog_start(&perfd->watchdog, perfd->base, progress, perfd);
+	if (r < 0)
+		log_warning_errno(r, "no signs of life for the service manager ($WATCHDOG_USEC)");
+}
+
 static void stop(struct perfd *perfd)
 {
+	watchdog_stop(&perfd->watchdog);
 	server_destroy(perfd->server);
 	engine_destroy(perfd->engine);
 	listener_close(&perfd->listener);
@@ -322,11 +347,10 @@ static int run(struct perfd *perfd)
 	if (!r) {
 		if (perfd->private_fd < 0)
 			log_info("perfd " PERFD_VERSION " serves %s", perfd->listener.path);
-		r = notify_manager("READY=1");
-		if (r < 0)
-			log_warning_errno(r, "cannot tell the service manager ($NOTIFY_SOCKET)");
+		tell_manager(perfd);
 		r = event_base_dispatch(perfd->base) < 0 ? -EIO : 0;
-		notify_manager("STOPPING=1");
+		if (perfd->private_fd < 0)
+			notify_manager("STOPPING=1");
 	}
 	stop(perfd);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -87,6 +87,11 @@ static const char services_more[] =
 	"\nNeeds a running perfd with a history (history.dir), and root or its group. The largest\n"
 	"first: of CPU the time, of other events what they count.\n";
 
+static const char doctor_more[] =
+	"\nEach need is ok, degraded (perfd runs, with less), missing, or unknown where whoever\n"
+	"asks may not look (as root nearly all can be seen), with the reason and the command that\n"
+	"mends it. Exit code 1: something is missing. --json: schema perfd.doctor/1.\n";
+
 static const struct command commands[] = {
 	{"record", "(-p PID | -a | -- CMD ARGS...) [options]", "profile, and write the result",
 	 OPTION_BIT(PID) | OPTION_BIT(ALL) | OPTION_BIT(HEAP) | SAMPLING | RESULT | WHERE,
@@ -129,6 +134,8 @@ static const struct command commands[] = {
 	{"windows", "[options]", "what perfd remembers, by time",
 	 RANGE | OPTION_BIT(EVENT) | OPTION_BIT(TOP) | OPTION_BIT(JSON) | WHERE, cmd_windows,
 	 windows_more, 0},
+	{"doctor", "[options]", "what perfd needs of this machine, and how to mend what lacks",
+	 OPTION_BIT(JSON) | WHERE, cmd_doctor, doctor_more, 0},
 	{"version", "", "print the version", 0, cmd_version, NULL, 0},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

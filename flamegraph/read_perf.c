@@ -12,8 +12,7 @@
  * only one is read, the first or the one asked for; the others are counted. Samples get
  * buckets of a second by their time.
  *
- * A line of a stack is looked at once in all its repetitions (token_cache.h), so
- * reading costs a hash a line.
+ * A line of a stack is looked at once in all its repetitions: a hash a line (token_cache.h).
  */
 #include "flamegraph/format.h"
 
@@ -51,8 +50,7 @@ struct perf {
 	const struct token_ways *ways;
 	VEC(struct chain) chains;
 	VEC(uint32_t) chain_frames;
-	/* Lines of the open sample that are not looked up yet, the first's number, where in its
-	 * line each begins, and their ids. They lie where they were read. */
+	/* Lines of the open sample, not looked up yet: where each begins in its line, their ids. */
 	VEC(struct token) tokens;
 	VEC(uint32_t) starts;
 	VEC(uint32_t) ids;

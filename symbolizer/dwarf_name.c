@@ -159,7 +159,10 @@ uint32_t dwarf_path_of(struct dwarf_index *index, const struct dwarf_unit *unit,
 	char path[PATH_LENGTH_MAX];
 	size_t at = 0;
 
-	join(index, &unit->folder, path, &at);
+	/* From version 5 on number 0 is the unit's folder, once more: where that is a
+	 * relative one ("./csu" of Debian's libc) it must not stand there twice. */
+	if (source->folder || !lines->from_zero)
+		join(index, &unit->folder, path, &at);
 	if (source->folder < lines->folders.count && (source->folder || lines->from_zero))
 		join(index, &lines->folders.items[source->folder], path, &at);
 	join(index, &source->name, path, &at);

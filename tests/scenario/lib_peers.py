@@ -185,7 +185,7 @@ class Causes:
             return "leaves functions out"
         if len(other) == len(mine) and all(self.names.same(a[0], b[0])
                                            for a, b in zip(mine, other)):
-            return "another line"
+            return "another file or line"
         if len(other) == len(mine) and \
                 [frame[1:] for frame in mine] == [frame[1:] for frame in other]:
             return "another name"

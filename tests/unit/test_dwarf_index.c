@@ -203,6 +203,32 @@ START_TEST(each_way_to_write_it)
 }
 END_TEST
 
+/* Folders that a build made relative: each part of a path once. */
+START_TEST(relative_folders)
+{
+	static const char *const flags[] = {"-gdwarf-4", "-gdwarf-5"};
+	struct dwarf_frame frames[4];
+	struct dwarf_index index;
+	char command[1024], path[256];
+
+	build("relative_source", "gcc", "-O2", path); /* leaves its source there */
+	snprintf(command, sizeof(command),
+		 "cd '%s' && mkdir -p sub && cp relative_source.c sub/x.c && cp sub/x.c y.c && "
+		 "gcc -O2 %s -fdebug-prefix-map='%s'=./top sub/x.c -o relative_x && "
+		 "gcc -O2 %s -fdebug-prefix-map='%s'=./top y.c -o relative_y && rm -r sub",
+		 shop.folder, flags[_i], shop.folder, flags[_i], shop.folder);
+	ck_assert_int_eq(system(command), 0);
+	for (int which = 0; which < 2; which++) {
+		workshop_path(&shop, which ? "relative_y" : "relative_x", path);
+		index_open(path, &index);
+		ck_assert_uint_eq(
+			dwarf_index_find(&index, address_of(path, "mark_other"), frames, 4), 1);
+		ck_assert_str_eq(frames[0].file, which ? "./top/y.c" : "./top/sub/x.c");
+		index_close(&index);
+	}
+}
+END_TEST
+
 START_TEST(between_and_outside)
 {
 	struct dwarf_frame frames[4];
@@ -438,6 +464,8 @@ int main(void)
 		}
 	}
 	workshop_add(tcase, gcc, "no gcc", between_and_outside);
+	if (gcc)
+		tcase_add_loop_test(tcase, relative_folders, 0, 2);
 	workshop_add(tcase, gcc, "no gcc", rounds_keep_nothing_at_first);
 	workshop_add(tcase, gcc, "no gcc", with_no_memory_to_keep_anything);
 	workshop_add(tcase, gcc && dwz, "no dwz", a_file_that_dwz_made_smaller);

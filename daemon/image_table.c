@@ -183,7 +183,8 @@ void image_table_jit_again(struct image_table *table, struct image *image, uint3
 	image->state = IMAGE_READY;
 	image->use.pid = pid;
 	image->jit_dump = IMAGE_NONE;
-	image->jit_due = image->jit_over = false;
+	image->jit_due = false;
+	image->jit_over = image->jit_look = 0;
 	image->jit_looked = image->jit_next = image->jit_wait = 0;
 }
 

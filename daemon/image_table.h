@@ -65,7 +65,9 @@ struct image {
 	uint64_t debug_awaited; /* boot time ns until which names wait for its debug file; 0 */
 	bool debug_fetched; /* it has one of debuginfod's */
 	bool jit; /* one process's code made at run time (jit_code.h), in no mapping */
-	bool jit_due, jit_over; /* jit_code.h's */
+	bool jit_due; /* jit_code.h's */
+	uint64_t jit_over; /* likewise: boot time ns from which on an answer is the last; 0 */
+	uint64_t jit_look; /* likewise: its list is being looked for; 0: it is not */
 	uint32_t jit_dump; /* the image of its compiler's dump; IMAGE_NONE: none */
 	uint64_t jit_looked, jit_next, jit_wait; /* ns, likewise */
 	bool announced; /* to the kernel side */

@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/base/clock.h"
-#include "symbolizer/perf_map_file.h"
 
 #define LOOK_FIRST_NS NSEC_PER_SEC /* a compiler may begin its list at any time */
 #define LOOK_MAX_NS (30 * NSEC_PER_SEC)
@@ -71,12 +71,30 @@ static void renew(struct process *process)
 
 static void look_for_list(struct jit_code *jit, struct image *image, const struct process *process)
 {
-	int fd;
-
-	if (process->end || image->jit_dump != IMAGE_NONE || image->state == IMAGE_FAILED)
+	if (process->end || image->jit_dump != IMAGE_NONE || image->state == IMAGE_FAILED ||
+	    image->jit_look)
 		return;
-	if (!perf_map_file_open((pid_t)process->pid, &fd))
-		image_table_jit_file(jit->images, image, fd);
+	image->jit_look = ++jit->looks;
+	if (!jit->look(jit->open_context, image))
+		image->jit_look = 0;
+}
+
+/* The process may be another program by now, or the image another process's. */
+void jit_code_found(struct jit_code *jit, struct image *image, uint64_t look, int fd)
+{
+	const struct process *process = process_table_alive(jit->processes, image->use.pid);
+
+	if (image->jit_look == look) {
+		image->jit_look = 0;
+		if (fd >= 0 && image->state != IMAGE_FAILED &&
+		    (!process ||
+		     (process->jit_image == image->id && process->jit_execs == process->execs))) {
+			image_table_jit_file(jit->images, image, fd);
+			return;
+		}
+	}
+	if (fd >= 0)
+		close(fd);
 }
 
 static void wait_longer(struct image *image, uint64_t now)
@@ -147,9 +165,10 @@ bool jit_code_opening(const struct jit_code *jit, const struct image *image)
 {
 	struct image *dump = image_table_get(jit->images, image->jit_dump);
 
-	if (dump)
-		jit->open(jit->open_context, dump);
-	return dump && dump->state == IMAGE_OPENING;
+	if (!dump)
+		return image->jit_look;
+	jit->open(jit->open_context, dump);
+	return dump->state == IMAGE_OPENING;
 }
 
 int jit_code_open(struct jit_code *jit, const struct image *image)
@@ -159,7 +178,7 @@ int jit_code_open(struct jit_code *jit, const struct image *image)
 	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
-bool jit_code_late(struct jit_code *jit, uint32_t frame)
+static bool is_late(struct jit_code *jit, uint32_t frame, uint64_t asked)
 {
 	const struct image *image;
 
@@ -168,13 +187,30 @@ bool jit_code_late(struct jit_code *jit, uint32_t frame)
 		vec_clear(&jit->late);
 	}
 	image = image_table_get(jit->images, jit->stacks->frames.items[frame].image);
-	if (!image || image->jit_over || image->state == IMAGE_FAILED)
+	if (!image || image->state == IMAGE_FAILED || (image->jit_over && asked >= image->jit_over))
 		return false;
 	if (jit->late.count >= JIT_LATE_MAX || vec_push(&jit->late, frame)) {
 		jit->refused++;
 		return false;
 	}
 	return true;
+}
+
+/* Compilers write while an answer is under way: one from before all were asked for the last
+ * time, with the end of a process or a session, is not the last. */
+void jit_code_nameless(struct jit_code *jit, uint32_t frame, uint64_t asked)
+{
+	struct stack_table *stacks = jit->stacks;
+
+	if (!is_late(jit, frame, asked)) {
+		stack_table_name(stacks, frame, NULL, 0, 0);
+		return;
+	}
+	stack_table_late(stacks, frame);
+	if (asked >= jit->asked_all || stack_table_ask_again(stacks, frame))
+		return;
+	jit->late.count--; /* is_late() has put it there */
+	jit->asked_again++;
 }
 
 /* Whether there is somebody to ask; a list that is new, or in the place of the old one,
@@ -186,7 +222,7 @@ static bool look_again(struct jit_code *jit, struct image *image)
 	if (process && process->jit_image == image->id)
 		look_for_list(jit, image, process);
 	else
-		image->jit_over = true;
+		image->jit_over = jit->asked;
 	return source(jit, image) >= 0 || image->jit_over || jit_code_opening(jit, image);
 }
 
@@ -208,6 +244,8 @@ void jit_code_again(struct jit_code *jit, uint64_t now, bool all)
 
 	if (jit->generation != jit->stacks->generation)
 		vec_clear(&jit->late);
+	if (all)
+		jit->asked_all = now;
 	if (!jit->late.count || (!all && now - jit->asked < LOOK_FIRST_NS))
 		return;
 	jit->asked = now > jit->asked ? now : jit->asked + 1;

@@ -94,8 +94,8 @@ void resolver_deinit(struct resolver *resolver)
 
 /* ---- names ---- */
 
-/* jit: its image is one of code made at run time. */
-static void name_frame(struct resolver *resolver, uint32_t frame, bool jit,
+/* asked: when, if its image is one of code made at run time; 0. */
+static void name_frame(struct resolver *resolver, uint32_t frame, uint64_t asked,
 		       const struct symbolizer_name *name)
 {
 	struct stack_table *stacks = resolver->stacks;
@@ -113,8 +113,8 @@ static void name_frame(struct resolver *resolver, uint32_t frame, bool jit,
 			.inlined = from->inlined,
 		};
 	}
-	if (!count && jit && jit_code_late(&resolver->jit, frame))
-		stack_table_late(stacks, frame);
+	if (!count && asked)
+		jit_code_nameless(&resolver->jit, frame, asked);
 	else
 		stack_table_name(stacks, frame, names, count, name->start);
 }
@@ -162,7 +162,8 @@ static void on_names(void *context, int error, const char *text,
 	}
 	if (request->generation == resolver->stacks->generation)
 		for (size_t i = 0; i < request->count; i++)
-			name_frame(resolver, request->frames[i], image && image->jit,
+			name_frame(resolver, request->frames[i],
+				   image && image->jit ? request->asked : 0,
 				   !error && i < count ? &names[i] : &none);
 	resolver_request_destroy(request);
 }
@@ -213,6 +214,7 @@ void resolver_name_memory(struct resolver *resolver)
 	resolver->jit.stacks = resolver->stacks;
 	resolver->jit.images = resolver->images;
 	resolver->jit.open = open_dump;
+	resolver->jit.look = resolver_look_for_list;
 	resolver->jit.open_context = resolver;
 	resolver->jit.processes = resolver->processes;
 	resolver->stacks->memory_image = memory_image;
@@ -242,7 +244,7 @@ static void give_up(struct resolver *resolver, const struct image *image, const 
 	const struct symbolizer_name none = {0};
 
 	for (size_t i = 0; i < count; i++)
-		name_frame(resolver, frames[i], image && image->jit, &none);
+		name_frame(resolver, frames[i], image && image->jit ? clock_boot_ns() : 0, &none);
 }
 
 /* Puts frames back on the list, for the next flush. */
@@ -283,6 +285,7 @@ static void ask_names(struct resolver *resolver, uint32_t image, const uint32_t 
 	}
 	request->generation = stacks->generation;
 	request->image = image;
+	request->asked = clock_boot_ns();
 	for (size_t i = 0; i < count; i++) {
 		struct frame *frame = &stacks->frames.items[frames[i]];
 
@@ -549,7 +552,6 @@ void resolver_flush(struct resolver *resolver)
 
 void resolver_flush_late(struct resolver *resolver)
 {
-	if (resolver->jit.late.count)
-		jit_code_again(&resolver->jit, clock_boot_ns(), true);
+	jit_code_again(&resolver->jit, clock_boot_ns(), true);
 	resolver_flush(resolver);
 }

@@ -95,6 +95,40 @@ static void look_for_debug_file(struct resolver *resolver, struct image *image,
 		image->state = IMAGE_DEBUG;
 }
 
+static void on_list(void *context, int error, const char *text, struct opener_file *file)
+{
+	struct resolver_request *request = context;
+	struct resolver *resolver = request->resolver;
+	struct image *image = image_table_get(resolver->images, request->image);
+	uint64_t look = request->look;
+
+	resolver_request_destroy(request);
+	if (!image)
+		return;
+	if (error == -ETIMEDOUT && image->jit_look == look)
+		quarantine_add(symbolizer_quarantine(resolver->symbolizer), image->id, "open it",
+			       text);
+	if (error && error != -ENOENT)
+		log_debug("%s", text);
+	jit_code_found(&resolver->jit, image, look, error ? -1 : TAKE_FD(file->fd));
+}
+
+bool resolver_look_for_list(void *context, struct image *image)
+{
+	struct resolver *resolver = context;
+	struct opener_request wanted = {.kind = OPENER_PERF_MAP, .pid = (pid_t)image->use.pid};
+	struct resolver_request *request = resolver_request_create(resolver, 0);
+
+	if (!request)
+		return false;
+	request->image = image->id;
+	request->look = image->jit_look;
+	if (!openers_open(resolver->openers, &wanted, on_list, request))
+		return true;
+	resolver_request_destroy(request);
+	return false;
+}
+
 void resolver_on_image(void *context, int error, const char *text,
 		       const struct symbolizer_image *opened)
 {

@@ -16,6 +16,8 @@ struct resolver_request {
 	void *table_context;
 	uint32_t generation; /* names: of the stack table */
 	uint32_t image;
+	uint64_t asked; /* names: boot time, ns */
+	uint64_t look; /* lists of compilers: jit_code_found()'s */
 	struct symbolizer_part part; /* of its debug information, without texts */
 	bool has_debug_info; /* itself */
 	size_t count;
@@ -28,4 +30,6 @@ void resolver_request_destroy(struct resolver_request *request);
 /* The symbolizer's callbacks; context: a request, or for a part the resolver. */
 void resolver_on_image(void *context, int error, const char *text,
 		       const struct symbolizer_image *opened);
+/* jit_code.h's look(). */
+bool resolver_look_for_list(void *context, struct image *image);
 void resolver_find_part(void *context, uint32_t id, const struct symbolizer_part *part);

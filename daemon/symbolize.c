@@ -354,7 +354,7 @@ static int open_jit(const struct symbolize *symbolize)
 				 mapping->path, &id, &error, &fd))
 			return fd;
 	}
-	return perf_map_file_open(symbolize->pid, &fd) < 0 ? -1 : fd;
+	return perf_map_file_open(symbolize->pid, NULL, &fd) < 0 ? -1 : fd;
 }
 
 /* Questions that are all for one file. */

@@ -64,26 +64,30 @@ static int look_at(int path_fd, struct statx *ret)
 
 /* File systems without a device of this machine may hang: NFS, FUSE, but also overlays
  * and others that do not. */
-static bool may_be_opened(struct opening *opening, const char *what, const struct statx *st)
+const char *opener_care_forbids(const struct opener_care *care, uint32_t dev_major,
+				uint32_t dev_minor)
 {
-	uint64_t device = makedev(st->stx_dev_major, st->stx_dev_minor);
-	const struct opener_care *care = opening->care;
+	uint64_t device = makedev(dev_major, dev_minor);
 
-	if (!care || st->stx_dev_major)
-		return true;
-	for (size_t i = 0; i < care->avoid_count; i++) {
-		if (care->avoid[i] == device) {
-			note(opening, what, -EHOSTDOWN, "its file system gave no answer lately");
-			return false;
-		}
-	}
-	if (care->local_only) {
-		note(opening, what, -EHOSTDOWN, "too many file systems give no answer");
-		return false;
-	}
+	if (!care || dev_major)
+		return NULL;
+	for (size_t i = 0; i < care->avoid_count; i++)
+		if (care->avoid[i] == device)
+			return "its file system gave no answer lately";
+	if (care->local_only)
+		return "too many file systems give no answer";
 	if (care->about)
 		care->about(care->context, device);
-	return true;
+	return NULL;
+}
+
+static bool may_be_opened(struct opening *opening, const char *what, const struct statx *st)
+{
+	const char *why = opener_care_forbids(opening->care, st->stx_dev_major, st->stx_dev_minor);
+
+	if (why)
+		note(opening, what, -EHOSTDOWN, why);
+	return !why;
 }
 
 /* Takes what was looked up with O_PATH: examines it and opens it for reading. */

@@ -47,6 +47,11 @@ struct opener_care {
 	void *context;
 };
 
+/* Whether a file system may be asked, which is told to care->about then: NULL, or why
+ * not. care may be NULL. dev_major, dev_minor: as statx(2) has them. */
+const char *opener_care_forbids(const struct opener_care *care, uint32_t dev_major,
+				uint32_t dev_minor);
+
 /* pid 0: no process, only the path. map_start and map_end are process addresses
  * (0, 0: not known); path as the mapping has it, " (deleted)" and all; id may be
  * NULL. *ret_fd is for reading, close-on-exec, the caller's.

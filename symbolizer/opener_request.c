@@ -51,9 +51,8 @@ static int open_debug(const struct opener_request *request, const struct opener_
 static int open_perf_map(const struct opener_request *request, const struct opener_care *care,
 			 struct error *error, int *ret_fd)
 {
-	int r = perf_map_file_open(request->pid, ret_fd);
+	int r = perf_map_file_open(request->pid, care, ret_fd);
 
-	(void)care;
 	return r ? error_set(error, r, "the perf map of process %d: %s", request->pid, strerror(-r))
 		 : 0;
 }

@@ -61,13 +61,26 @@ static int read_status(int process, pid_t *ret_pid, uid_t *ret_uid)
 	return perf_map_file_status(status, ret_pid, ret_uid);
 }
 
-int perf_map_file_open(pid_t pid, int *ret_fd)
+static int look_up(int folder, const char *name, struct statx *ret)
 {
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
 			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
-	_cleanup_close_ int process = -1, root = -1, file = -1;
+	int fd = (int)syscall(SYS_openat2, folder, name, &how, sizeof(how));
+
+	if (fd < 0)
+		return -errno;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, ret) < 0) {
+		close(fd);
+		return -errno;
+	}
+	return fd;
+}
+
+int perf_map_file_open(pid_t pid, const struct opener_care *care, int *ret_fd)
+{
+	_cleanup_close_ int process = -1, root = -1, tmp = -1, file = -1;
+	struct statx st = {0};
 	char name[64];
-	struct stat st = {0};
 	pid_t inner = 0;
 	uid_t user = 0;
 	int fd, r;
@@ -82,13 +95,19 @@ int perf_map_file_open(pid_t pid, int *ret_fd)
 	root = openat(process, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return -errno;
-	snprintf(name, sizeof(name), "/tmp/perf-%d.map", inner);
-	file = (int)syscall(SYS_openat2, root, name, &how, sizeof(how));
-	if (file < 0 || fstat(file, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
+	/* A folder on which something is mounted is found without asking that. */
+	tmp = look_up(root, "/tmp", &st);
+	if (tmp < 0)
+		return tmp;
+	if (opener_care_forbids(care, st.stx_dev_major, st.stx_dev_minor))
+		return -EHOSTDOWN;
+	snprintf(name, sizeof(name), "perf-%d.map", inner);
+	file = look_up(tmp, name, &st);
+	if (file < 0)
+		return file;
+	if (!S_ISREG(st.stx_mode))
 		return -ENOEXEC;
-	if (st.st_uid != user)
+	if (st.stx_uid != user)
 		return -EPERM;
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", file);
 	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

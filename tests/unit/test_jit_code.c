@@ -31,6 +31,15 @@ static void open_nothing(void *context, struct image *image)
 	(void)image;
 }
 
+static bool looking; /* an opener is asked for lists, and goes on looking */
+
+static bool look(void *context, struct image *image)
+{
+	(void)context;
+	(void)image;
+	return looking;
+}
+
 static void bench_init(struct bench *bench)
 {
 	*bench = (struct bench){0};
@@ -40,7 +49,8 @@ static void bench_init(struct bench *bench)
 	bench->jit = (struct jit_code){.stacks = &bench->stacks,
 				       .images = &bench->images,
 				       .processes = &bench->processes,
-				       .open = open_nothing};
+				       .open = open_nothing,
+				       .look = look};
 	bench->stacks.memory_image = memory_image;
 	bench->stacks.memory_context = &bench->jit;
 }
@@ -91,13 +101,10 @@ static uint32_t sample(struct bench *bench, struct process *process, uint64_t ad
 }
 
 /* As the resolver does when there is no name. */
-static void nameless(struct bench *bench, uint32_t frame)
+static void nameless(struct bench *bench, uint32_t frame, uint64_t asked)
 {
 	vec_clear(&bench->stacks.new_frames);
-	if (jit_code_late(&bench->jit, frame))
-		stack_table_late(&bench->stacks, frame);
-	else
-		stack_table_name(&bench->stacks, frame, NULL, 0, 0);
+	jit_code_nameless(&bench->jit, frame, asked);
 }
 
 static enum frame_state state_of(const struct bench *bench, uint32_t frame)
@@ -158,7 +165,7 @@ START_TEST(asked_again_at_longer_intervals)
 	process = process_of(&bench, 4000001);
 	frame = sample(&bench, process, 0x1100);
 	give_list(&bench, process);
-	nameless(&bench, frame);
+	nameless(&bench, frame, start);
 	ck_assert_int_eq(state_of(&bench, frame), FRAME_LATE);
 	ck_assert_uint_eq(bench.stacks.unresolved, 0);
 	image_table_get(&bench.images, process->jit_image)->jit_next = start + NSEC_PER_SEC;
@@ -169,7 +176,7 @@ START_TEST(asked_again_at_longer_intervals)
 		ck_assert_int_eq(state_of(&bench, frame), due ? FRAME_NEW : FRAME_LATE);
 		if (due) {
 			ck_assert_uint_eq(bench.stacks.unresolved, 1);
-			nameless(&bench, frame);
+			nameless(&bench, frame, start + second * NSEC_PER_SEC);
 			next++;
 		}
 	}
@@ -190,7 +197,7 @@ START_TEST(nobody_to_ask)
 	bench_init(&bench);
 	process = process_of(&bench, 4000001);
 	frame = sample(&bench, process, 0x1100);
-	nameless(&bench, frame);
+	nameless(&bench, frame, clock_boot_ns());
 	jit_code_again(&bench.jit, clock_boot_ns() + NOW, true);
 	ck_assert_int_eq(state_of(&bench, frame), FRAME_LATE);
 	ck_assert_int_eq(
@@ -210,6 +217,34 @@ static void end(struct bench *bench, struct process *process)
 
 START_TEST(a_last_time_when_it_has_ended)
 {
+	uint64_t start = clock_boot_ns();
+	struct bench bench;
+	struct process *process;
+	uint32_t frame, other;
+
+	bench_init(&bench);
+	process = process_of(&bench, 4000001);
+	frame = sample(&bench, process, 0x1100);
+	other = sample(&bench, process, 0x1200);
+	give_list(&bench, process);
+	nameless(&bench, frame, start);
+	end(&bench, process);
+	jit_code_again(&bench.jit, start + NOW, false);
+	ck_assert_int_eq(state_of(&bench, frame), FRAME_NEW);
+	/* One whose answer was under way meanwhile is none the worse for it. */
+	nameless(&bench, other, start + NOW - 1);
+	ck_assert_int_eq(state_of(&bench, other), FRAME_LATE);
+	nameless(&bench, frame, start + NOW);
+	ck_assert_int_eq(state_of(&bench, frame), FRAME_UNNAMED);
+	bench_deinit(&bench);
+}
+END_TEST
+
+/* A session ends: all are asked, but some had been asked just before, and are told that
+ * there is no name yet. That answer is not the last. */
+START_TEST(an_answer_from_before_the_end_is_not_the_last)
+{
+	uint64_t start = clock_boot_ns();
 	struct bench bench;
 	struct process *process;
 	uint32_t frame;
@@ -218,12 +253,59 @@ START_TEST(a_last_time_when_it_has_ended)
 	process = process_of(&bench, 4000001);
 	frame = sample(&bench, process, 0x1100);
 	give_list(&bench, process);
-	nameless(&bench, frame);
-	end(&bench, process);
-	jit_code_again(&bench.jit, clock_boot_ns() + NOW, false);
+	jit_code_again(&bench.jit, start + 10, true); /* the answer is under way */
+	nameless(&bench, frame, start);
 	ck_assert_int_eq(state_of(&bench, frame), FRAME_NEW);
-	nameless(&bench, frame);
-	ck_assert_int_eq(state_of(&bench, frame), FRAME_UNNAMED);
+	ck_assert_uint_eq(bench.stacks.new_frames.count, 1);
+	ck_assert_uint_eq(bench.stacks.unresolved, 1);
+	ck_assert_uint_eq(bench.jit.late.count, 0);
+	nameless(&bench, frame, start + 10); /* this one is */
+	ck_assert_int_eq(state_of(&bench, frame), FRAME_LATE);
+	ck_assert_uint_eq(bench.jit.late.count, 1);
+	bench_deinit(&bench);
+}
+END_TEST
+
+/* An opener looks for it, which may take its time. */
+START_TEST(a_list_that_is_looked_for)
+{
+	uint64_t start = clock_boot_ns(), look;
+	struct bench bench;
+	struct process *process;
+	struct image *image;
+	uint32_t frame;
+
+	bench_init(&bench);
+	looking = true;
+	process = process_of(&bench, 4000001);
+	frame = sample(&bench, process, 0x1100);
+	image = image_table_get(&bench.images, process->jit_image);
+	ck_assert(jit_code_opening(&bench.jit, image));
+	look = image->jit_look;
+	jit_code_found(&bench.jit, image, look, -1);
+	ck_assert(!jit_code_opening(&bench.jit, image));
+	ck_assert_int_eq(jit_code_open(&bench.jit, image), -1);
+	/* It is looked for anew when it is due, and waited for: then it is there. */
+	nameless(&bench, frame, start);
+	jit_code_again(&bench.jit, start + NOW, false);
+	ck_assert_int_eq(state_of(&bench, frame), FRAME_NEW);
+	ck_assert(jit_code_opening(&bench.jit, image));
+	ck_assert_uint_ne(image->jit_look, look);
+	/* An answer to an earlier question, or for another program, is none. */
+	jit_code_found(&bench.jit, image, look, dup(0));
+	ck_assert(jit_code_opening(&bench.jit, image));
+	ck_assert_int_eq(image->fd, -1);
+	process->execs++;
+	jit_code_found(&bench.jit, image, image->jit_look, dup(0));
+	ck_assert(!jit_code_opening(&bench.jit, image));
+	ck_assert_int_eq(image->fd, -1);
+	process->execs--;
+	nameless(&bench, frame, start + NOW);
+	jit_code_again(&bench.jit, start + 2 * NOW, false);
+	end(&bench, process); /* its list is as good */
+	jit_code_found(&bench.jit, image, image->jit_look, dup(0));
+	ck_assert_int_ge(image->fd, 0);
+	looking = false;
 	bench_deinit(&bench);
 }
 END_TEST
@@ -268,6 +350,8 @@ int main(void)
 	tcase_add_test(tcase, asked_again_at_longer_intervals);
 	tcase_add_test(tcase, nobody_to_ask);
 	tcase_add_test(tcase, a_last_time_when_it_has_ended);
+	tcase_add_test(tcase, an_answer_from_before_the_end_is_not_the_last);
+	tcase_add_test(tcase, a_list_that_is_looked_for);
 	tcase_add_test(tcase, images_are_used_again);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

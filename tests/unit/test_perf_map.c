@@ -285,22 +285,23 @@ START_TEST(which_file)
 
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
 	snprintf(other, sizeof(other), "%s.other", path);
-	ck_assert_int_eq(perf_map_file_open(getpid(), &fd), -ENOENT);
+	ck_assert_int_eq(perf_map_file_open(getpid(), NULL, &fd), -ENOENT);
 	workshop_write(path, "1000 10 mine\n", 13);
-	ck_assert_int_eq(perf_map_file_open(getpid(), &fd), 0);
+	ck_assert_int_eq(perf_map_file_open(getpid(), NULL, &fd), 0);
 	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	close(fd);
 	ck_assert_int_eq(rename(path, other), 0);
 	ck_assert_int_eq(symlink(other, path), 0);
-	ck_assert_int_eq(perf_map_file_open(getpid(), &fd), -ELOOP);
+	ck_assert_int_eq(perf_map_file_open(getpid(), NULL, &fd), -ELOOP);
 	unlink(path);
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
-	ck_assert_int_eq(perf_map_file_open(getpid(), &fd), -ENOEXEC); /* and it does not block */
+	ck_assert_int_eq(perf_map_file_open(getpid(), NULL, &fd),
+			 -ENOEXEC); /* and it does not block */
 	unlink(path);
 	ck_assert_int_eq(rename(other, path), 0);
 	if (!geteuid()) { /* another user's */
 		ck_assert_int_eq(chown(path, 65534, 65534), 0);
-		ck_assert_int_eq(perf_map_file_open(getpid(), &fd), -EPERM);
+		ck_assert_int_eq(perf_map_file_open(getpid(), NULL, &fd), -EPERM);
 	}
 	unlink(path);
 }

@@ -15,7 +15,7 @@
 #define TICK_MS 250
 #define TICKS_PER_SECOND 4
 /* A window whose names have not come by then is folded without them. */
-#define NAMES_OVERDUE_NS (5 * NSEC_PER_SEC)
+#define NAMES_OVERDUE_NS (10 * NSEC_PER_SEC)
 
 struct session_tables engine_tables(const struct engine *engine)
 {

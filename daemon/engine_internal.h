@@ -20,8 +20,11 @@
 #include "daemon/unwinder.h"
 #include "daemon/watch.h"
 
-/* How long collecting waits for names before places stand in for them. */
+/* How long somebody who looks waits for names before places stand in for them. */
 #define COLLECT_DEADLINE_NS 2000000000ULL
+/* And the result of a session, which has no second chance: on a busy machine workers are slow,
+ * and a compiler's list is megabytes. */
+#define RESULT_DEADLINE_NS 10000000000ULL
 /* How often is looked whether the names of a result are there. */
 #define COLLECT_POLL_US 2000
 /* How often the rings are looked at: while a session's process has just begun or

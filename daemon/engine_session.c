@@ -482,7 +482,7 @@ int engine_session_collect(struct engine *engine, uint32_t id, session_profile_f
 		return -EBUSY;
 	session->on_profile = done;
 	session->profile_context = context;
-	session->collect_deadline = clock_boot_ns() + COLLECT_DEADLINE_NS;
+	session->collect_deadline = clock_boot_ns() + RESULT_DEADLINE_NS;
 	event_active(session->timer, EV_TIMEOUT, 0);
 	return 0;
 }

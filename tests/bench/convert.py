@@ -205,7 +205,7 @@ def main():
     if len(sys.argv) > 3 and sys.argv[1] == "--generate":
         WRITERS[sys.argv[2]](sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else STACKS)
         return
-    folded, perf = made("folded", STACKS), made("perf", STACKS // 5)
+    folded, perf = made("folded", STACKS), made("perf", STACKS)
     flamegraph, collapse = inferno("inferno-flamegraph"), inferno("inferno-collapse-perf")
     perl = shutil.which("flamegraph.pl") or (os.path.exists(PERL) and PERL)
     svg = compare("folded to SVG", folded, [

@@ -205,6 +205,29 @@ const tests = {
 		await reader.shot("html-hostile");
 		assert.strictEqual(await reader.js(() => document.querySelectorAll("script, [onload], [onerror]").length), 1);
 	},
+	"names from right to left": async (reader) => {
+		await reader.open(file("hostile"));
+		const found = (await names(reader)).filter((name) => /[\u0590-\u06ff]/.test(name));
+		assert.ok(found.length >= 2, found.join());
+		for (const name of found) {
+			await reader.page.locator("#functions td button", {hasText: name}).first().click();
+			assert.ok((await reader.text("#chosen")).startsWith(name), name);
+		}
+		const cells = await reader.js(() => [...document.querySelectorAll("#functions tbody tr")].map((row) => [...row.cells].slice(0, 3).map((cell) => cell.getBoundingClientRect().left)));
+		for (const [self, total, name] of cells)
+			assert.ok(self < total && total < name, "the columns keep their order");
+		assert.strictEqual(await reader.js(() => /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/.test(document.body.textContent)), false, "a character that turns the order of others");
+		await reader.shot("html-right-to-left");
+	},
+	"a name of ten thousand characters": async (reader) => {
+		await reader.open(file("long"));
+		const name = (await names(reader)).find((one) => one.startsWith("long_"));
+		assert.strictEqual(name.length, 200, "what the table shows of it");
+		await reader.page.locator("#functions td button", {hasText: "long_"}).first().click();
+		assert.ok((await reader.text("#chosen")).startsWith("long_long_"));
+		near(await reader.js(() => document.documentElement.scrollWidth), 1400, "width of the page", 16);
+		await reader.shot("html-long-name");
+	},
 	"long names and deep stacks": async (reader) => {
 		for (const name of ["long", "deep"]) {
 			await reader.open(file(name));

@@ -283,6 +283,20 @@ const tests = {
 		await reader.keys("Escape", "Escape", "v");
 		assert.strictEqual(await reader.js(() => document.querySelectorAll("script").length), 1);
 	},
+	"names from right to left": async (reader) => {
+		await reader.open(file("hostile"));
+		const names = await reader.js(() => [...document.querySelectorAll("#labels text")].map((text) => text.textContent).filter((name) => /[\u0590-\u06ff]/.test(name)));
+		assert.ok(names.length >= 2, names.join());
+		for (const name of names) {
+			const at = await reader.js(labelled, name), width = await widthOf(reader, name);
+			const ink = await reader.js((one) => [...document.querySelectorAll("#labels text")].find((text) => text.textContent === one).getBoundingClientRect().toJSON(), name);
+			assert.ok(ink.left >= at.left - 1 && ink.width <= width, `${name} is written outside of its box`);
+			assert.strictEqual(await hover(reader, name), name);
+			assert.match(await reader.text("#figures"), /^total [0-9]/);
+		}
+		assert.strictEqual(await reader.js(() => /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/.test(document.documentElement.textContent)), false, "a character that turns the order of others");
+		await reader.shot("svg-right-to-left");
+	},
 	"a name of ten thousand characters": async (reader) => {
 		await reader.open(file("long"));
 		await reader.page.mouse.move(600, 130);

@@ -184,6 +184,18 @@ static uint64_t csv_total(const struct profile *profile)
 	return total;
 }
 
+/* Of what can be read again: written, read, summed. */
+static uint64_t total_again(const struct profile *profile, const char *format)
+{
+	char *text = profile_must_render(profile, format);
+	struct profile *again = read_text(text);
+	uint64_t total = profile_total(again, again->default_value);
+
+	free(text);
+	profile_destroy(again);
+	return total;
+}
+
 static uint64_t without_stack(const struct profile *profile)
 {
 	uint64_t value = 0;
@@ -222,6 +234,10 @@ START_TEST(merging_adds_totals)
 	ck_assert_int_eq(profile_merge(a, b), 0);
 	ck_assert_uint_eq(profile_total(a, 1), total);
 	ck_assert_uint_eq(speedscope_total(a), total);
+	ck_assert_uint_eq(total_again(a, "folded"), total);
+	ck_assert_uint_eq(total_again(a, "perf"), total);
+	ck_assert_uint_eq(d3_total(a), total);
+	ck_assert_uint_eq(callgrind_total(a), total);
 	profile_destroy(a);
 	profile_destroy(b);
 }

@@ -159,8 +159,9 @@ static uint64_t missing_ns(struct history_reader *reader)
 
 	if (until > now)
 		until = now; /* what is to come is not missing */
-	qsort(reader->spans.items, reader->spans.count, sizeof(*reader->spans.items),
-	      compare_spans);
+	if (reader->spans.count)
+		qsort(reader->spans.items, reader->spans.count, sizeof(*reader->spans.items),
+		      compare_spans);
 	for (size_t i = 0; i < reader->spans.count; i++) {
 		const struct history_span *span = &reader->spans.items[i];
 

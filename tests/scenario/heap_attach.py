@@ -73,7 +73,7 @@ def in_and_out(perfd, pid, times):
         lib.wait_for(lambda: Control(pid).state == DETACHED, f"pid {pid} to be left")
         control = Control(pid)
         lib.equal(control.slots, 0, "slots that still lead to the library")
-        lib.equal(control.watchers, [0, 0], "probes that are still watched")
+        lib.wait_for(lambda: Control(pid).watchers == [0, 0], "the probes to be left alone")
 
 
 # --- programs under load ------------------------------------------------------------------

@@ -97,6 +97,17 @@ def quarantined(status, part):
             if part in entry["file"] and "gave no answer" in entry["why"]]
 
 
+def ends(perfd, hung):
+    """perfd's end waits for nobody: the opener that hangs is left to init, and goes when
+    the file system does."""
+    helpers = lib.children(perfd.process.pid)
+    perfd.process.send_signal(signal.SIGTERM)
+    lib.equal(perfd.process.wait(20), 0, "exit code of perfd after SIGTERM")
+    hung.abort()
+    for helper in helpers:
+        lib.wait_for(lambda: not os.path.exists(f"/proc/{helper}"), f"helper {helper} to end")
+
+
 def a_mapped_file():
     """A program of it runs, and is mapped, when it stops to answer."""
     need_fuse()
@@ -109,7 +120,7 @@ def a_mapped_file():
                 aborted(hung):
             lib.wait_for(lambda: cpu_seconds(stuck.pid) > 0.3, "the program to have run")
             hung.hang()
-            with lib.Perfd() as perfd:
+            with lib.Perfd() as perfd, aborted(hung):
                 paths = [os.path.join(place, name) for name in ("stuck.folded", "other.folded")]
                 with perfd.start_ctl("attach", "--pid", stuck.pid, "-F", 199, "-d", "5s", "-o",
                                      paths[0]) as first, \
@@ -130,8 +141,7 @@ def a_mapped_file():
                 lib.check(openers["timeouts"] >= 1, f"{openers}")
                 print(f"# the longest status took {longest:.2f} s; openers: {openers}; "
                       f"{quarantined(status, 'program')[0]['why']}")
-                # It is dead, and perfd's end waits for nobody in it.
-                perfd.end()
+                ends(perfd, hung)
 
 
 def a_compilers_list():
@@ -151,7 +161,7 @@ def a_compilers_list():
                 aborted(hung):
             lib.equal(jit.stdout.readline(), "mounted\n", "what the program's shell says")
             hung.hang()
-            with lib.Perfd() as perfd:
+            with lib.Perfd() as perfd, aborted(hung):
                 paths = [os.path.join(place, name) for name in ("jit.folded", "other.folded")]
                 with perfd.start_ctl("attach", "--pid", jit.pid, "-F", 199, "-d", "5s", "-o",
                                      paths[0]) as first, \
@@ -171,7 +181,7 @@ def a_compilers_list():
                 lib.check(stacks.within("[anon]_[j]") > 0.5 * stacks.total, f"{stacks.stacks[:5]}")
                 print(f"# the longest status took {longest:.2f} s; openers: {status['symbols']['openers']}; "
                       f"{quarantined(status, 'process')[0]['why']}")
-                perfd.end()
+                ends(perfd, hung)
 
 
 lib.main(a_mapped_file, a_compilers_list)

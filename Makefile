@@ -32,8 +32,8 @@ PYTHON ?= python3
 
 CSTD := -std=gnu17
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wmissing-prototypes -Wpointer-arith
-# Debian 12's libdwarf has no .pc file yet.
-DWARF_CFLAGS := $(shell pkg-config --cflags libdwarf 2>/dev/null || echo -I/usr/include/libdwarf)
+# Debian 12's libdwarf has no .pc file yet, and Debian 13's names a folder that is not there.
+DWARF_CFLAGS := $(shell pkg-config --cflags libdwarf 2>/dev/null) -I/usr/include/libdwarf
 CPPFLAGS += -I. -I$(GEN) $(DWARF_CFLAGS) -D_GNU_SOURCE -DPERFD_VERSION='"$(VERSION)"'
 CFLAGS ?= -O2 -g
 # Records are read where they lie, as __u64 and as uint64_t: two types to C.

@@ -226,8 +226,13 @@ static void keep_history(struct session *session, const struct window *window)
 	session->profile = NULL;
 	session_drop_members(session);
 	if (session->keep) {
-		/* By the wall clock as it is now: it may have been set since we began. */
-		entry.profile->start_ns = clock_real_ns() - (clock_boot_ns() - window->start);
+		uint64_t now = clock_boot_ns();
+
+		/* By the wall clock as it is now: it may have been set since we began. A window
+		 * that was ended early, by a question or our end, has not seen its rest. */
+		entry.profile->start_ns = clock_real_ns() - (now - window->start);
+		if (window->end > now)
+			entry.profile->duration_ns = now - window->start;
 		name_source(session, entry.profile);
 		session->keep(session->keep_context, entry.profile);
 		return;

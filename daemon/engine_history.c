@@ -11,6 +11,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/event_kind.h"
 
 /* ---- keeping ---- */
 
@@ -124,10 +125,23 @@ static void fail(struct question *question, const struct error *error)
 /* What is kept says nothing of that time. */
 static void explain_nothing(const struct question *question, struct error *error)
 {
+	const struct engine *engine = question->engine;
+	const struct event_kind *kind = event_kind_find(
+		question->query.event[0] ? question->query.event : engine->config.event);
 	struct history_stats stats;
 
-	history_get_stats(question->engine->history, &stats);
-	if (history_query_has_filter(&question->query))
+	history_get_stats(engine->history, &stats);
+	if (kind && !engine->sessions[kind->view])
+		error_set(error, -ENODATA,
+			  "nothing is kept of that time, and there is no system-wide view of %s: "
+			  "%s is 0",
+			  kind->name, kind->key);
+	else if (kind && engine->sessions[kind->view]->source != kind->source)
+		error_set(error, -ENODATA,
+			  "nothing is kept of that time, and the system-wide view is of %s, not of "
+			  "%s (cpu.event)",
+			  event_kind_of(engine->sessions[kind->view]->source)->name, kind->name);
+	else if (history_query_has_filter(&question->query))
 		error_set(
 			error, -ENODATA,
 			"nothing of that name ran in that time: `perfctl services` lists who did");
@@ -135,7 +149,7 @@ static void explain_nothing(const struct question *question, struct error *error
 		error_set(error, -ENODATA,
 			  "nothing is kept of that time: there are %u days in %s (`perfctl "
 			  "windows` lists what there is)",
-			  (unsigned)stats.store.days, question->engine->config.history_dir);
+			  (unsigned)stats.store.days, engine->config.history_dir);
 }
 
 static void on_profile(void *context, const struct error *error, struct profile *profile)
@@ -229,8 +243,11 @@ int engine_history(struct engine *engine, const struct history_query *query,
 		   session_profile_fn *done, void *context, struct error *error)
 {
 	struct question question = {.query = *query, .on_profile = done, .context = context};
+	enum abi_source source;
 	int r = need_history(engine, error);
 
+	if (!r && query->event[0] && strcmp(query->event, "cpu") != 0)
+		r = engine_parse_event(engine, query->event, &source, error);
 	return r ? r : ask(engine, &question, error);
 }
 

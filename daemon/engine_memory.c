@@ -4,7 +4,7 @@
  * what the kernel does when there is not enough.
  *
  * All processes are looked at once an interval. A process that has not changed since is
- * noted once a window only, that a machine of thousands of idle ones costs little.
+ * noted every ten seconds only, that a machine of thousands of idle ones costs little.
  */
 #include "daemon/engine_internal.h"
 
@@ -16,6 +16,8 @@
 /* Less than this is no change: pages, and a share of what there was. */
 #define CHANGE_MIN_BYTES 16384u
 #define CHANGE_SHARE 500u
+/* A process that has not changed is noted this often. */
+#define UNCHANGED_NS (10 * NSEC_PER_SEC)
 
 #define KIND(text)                                                                                 \
 	{                                                                                          \
@@ -84,7 +86,7 @@ void engine_on_rss(struct engine *engine, const struct abi_rss *rss)
 			measure(engine->sessions[slot], process, rss->hdr.time, rss->bytes,
 				process->memory);
 	if (process->memory_time && !changed(process, rss->bytes) &&
-	    rss->hdr.time - process->memory_time < engine->config.window_ns)
+	    rss->hdr.time - process->memory_time < UNCHANGED_NS)
 		return;
 	if (view)
 		measure(view, process, rss->hdr.time, rss->bytes, process->memory);

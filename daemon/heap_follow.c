@@ -12,10 +12,10 @@
 #define WINDOW_NS (20 * NSEC_PER_MSEC) /* where the budget is not enough for all the time */
 #define LONG_WINDOW_NS (250 * NSEC_PER_MSEC) /* elsewhere */
 #define REST_MAX_NS (60 * NSEC_PER_SEC)
-/* What a call of a probed function costs its thread, docs/memory.md: where the kernel
- * emulates the instruction, and where not. */
-#define PATIENCE_NS (2 * NSEC_PER_SEC)
+/* What a call of a probed function is taken to cost its thread: half a microsecond where the
+ * kernel emulates the instruction, and the program. */
 #define HIT_NS 700u
+#define PATIENCE_NS (2 * NSEC_PER_SEC) /* until all of a process's files have been looked at */
 
 void heap_follow_init(struct heap_follow *follow, struct source *source, struct resolver *resolver,
 		      const struct config *config)

@@ -320,6 +320,16 @@ int client_detach(struct client *client, uint32_t session, int32_t pid, struct e
 	return call_for_profile(client, &buf, error, ret_end, ret);
 }
 
+int client_close(struct client *client, uint32_t session, struct error *error)
+{
+	struct strbuf buf = {0};
+	struct message reply;
+
+	client_begin(client, MESSAGE_CLOSE, &buf);
+	message_put_number(&buf, FIELD_SESSION, session);
+	return client_call(client, &buf, MESSAGE_OK, CLIENT_TIMEOUT_NS, error, &reply);
+}
+
 static void put_range(struct strbuf *buf, const char *event, const struct client_range *range)
 {
 	const struct {

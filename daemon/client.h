@@ -67,6 +67,8 @@ int client_open(struct client *client, const struct client_session *session, str
 		uint32_t *ret_session, uint32_t *ret_frequency);
 /* Puts libperfd-heap.so into the session's process. */
 int client_heap(struct client *client, uint32_t session, struct error *error);
+/* Ends the session and forgets it, with what it has. */
+int client_close(struct client *client, uint32_t session, struct error *error);
 /* Ends a session and takes its result: by its id, or (if that is 0) the newest
  * background session on `pid`. *ret is the caller's; *ret_end says why the session
  * ended and lives until the next call. */

@@ -89,8 +89,12 @@ int recording_open(struct recording *recording, struct error *error)
 	int r = client_open(&recording->client, &recording->session, error, &recording->id,
 			    &recording->frequency_hz);
 
-	if (!r && recording->heap)
-		r = client_heap(&recording->client, recording->id, error);
+	if (r || !recording->heap)
+		return r;
+	r = client_heap(&recording->client, recording->id, error);
+	/* One in the background would go on without what it was opened for. */
+	if (r)
+		client_close(&recording->client, recording->id, NULL);
 	return r;
 }
 

@@ -242,6 +242,8 @@ void jit_code_again(struct jit_code *jit, uint64_t now, bool all)
 {
 	size_t kept = 0;
 
+	if (!jit->stacks)
+		return; /* a recording: its processes are not these */
 	if (jit->generation != jit->stacks->generation)
 		vec_clear(&jit->late);
 	if (all)

@@ -52,12 +52,15 @@ def wait(pid):
 
 
 def waits_in_call(pid):
-    """Whether it sleeps inside a system call (not: runs)."""
+    """Whether it sleeps inside a system call of its own (not: runs). One that is still being
+    executed can sleep in that call too, for the disk; whoever is attached to then stops with
+    the SIGTRAP of its execve, not where it was looked at."""
     try:
         with open(f"/proc/{pid}/syscall") as file:
-            return file.read().split()[0].isdigit()
+            number = file.read().split()[0]
     except OSError:
         return False
+    return number.isdigit() and int(number) not in (NUMBERS["execve"], NUMBERS["execveat"])
 
 
 def call(pid, name, *arguments):

@@ -385,7 +385,7 @@ install: all man
 	$(Q)$(INSTALL) -m 644 $(B)/doc/completions/perfctl $(DESTDIR)$(DATADIR)/bash-completion/completions
 	$(Q)$(INSTALL) -m 644 $(B)/doc/completions/_perfctl $(DESTDIR)$(DATADIR)/zsh/site-functions
 	$(Q)$(INSTALL) -m 644 $(B)/doc/completions/perfctl.fish $(DESTDIR)$(DATADIR)/fish/vendor_completions.d
-	$(Q)sed 's,@SBINDIR@,$(SBINDIR),' configs/perfd.service.in >$(DESTDIR)$(SYSTEMD)/systemd/system/perfd.service
+	$(Q)sed 's,@SBINDIR@,$(SBINDIR),; s,@BINDIR@,$(BINDIR),' configs/perfd.service.in >$(DESTDIR)$(SYSTEMD)/systemd/system/perfd.service
 	$(Q)chmod 644 $(DESTDIR)$(SYSTEMD)/systemd/system/perfd.service
 	$(Q)$(INSTALL) -m 644 configs/perfd.sysusers.conf $(DESTDIR)$(SYSTEMD)/sysusers.d/perfd.conf
 	$(Q)$(INSTALL) -m 644 configs/perfd.tmpfiles.conf $(DESTDIR)$(SYSTEMD)/tmpfiles.d/perfd.conf

@@ -395,17 +395,25 @@ int client_look(struct client *client, uint32_t session, struct error *error, st
 	return call_for_profile(client, &buf, error, &end, ret);
 }
 
-int client_json(struct client *client, enum message_type type, struct error *error,
-		const char **ret)
+int client_ask(struct client *client, enum message_type type, enum protocol_field field,
+	       const char *value, struct error *error, const char **ret)
 {
 	struct strbuf buf = {0};
 	struct message reply;
 	int r;
 
 	client_begin(client, type, &buf);
+	if (value)
+		message_put_text(&buf, field, value);
 	r = client_call(client, &buf, MESSAGE_JSON, CLIENT_TIMEOUT_NS, error, &reply);
 	if (r < 0)
 		return r;
 	*ret = message_text(&reply, FIELD_JSON);
 	return 0;
+}
+
+int client_json(struct client *client, enum message_type type, struct error *error,
+		const char **ret)
+{
+	return client_ask(client, type, FIELD_END_OF_TAGS, NULL, error, ret);
 }

@@ -91,6 +91,10 @@ int client_history(struct client *client, const char *list, const char *event,
 		   const struct client_range *range, struct error *error, const char **ret);
 /* What a session has so far; it goes on. */
 int client_look(struct client *client, uint32_t session, struct error *error, struct profile **ret);
+/* A request whose reply is JSON, with one field of text (NULL: without): the answer lives
+ * until the next call. */
+int client_ask(struct client *client, enum message_type type, enum protocol_field field,
+	       const char *value, struct error *error, const char **ret);
 /* status or sessions: the text lives until the next call. */
 int client_json(struct client *client, enum message_type type, struct error *error,
 		const char **ret);

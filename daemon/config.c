@@ -145,8 +145,8 @@ int config_check(const struct config *config, struct error *error)
 	return check_orders(config, NULL, NULL, error);
 }
 
-int config_parse(struct config *config, const char *name, const char *text, size_t n,
-		 struct error *error)
+static int parse(struct config *config, const char *name, const char *text, size_t n,
+		 unsigned *lines, struct error *error)
 {
 	struct parser parser = {.config = *config};
 	int r = 0;
@@ -166,10 +166,23 @@ int config_parse(struct config *config, const char *name, const char *text, size
 		return r;
 	}
 	*config = parser.config;
+	if (lines)
+		memcpy(lines, parser.lines, sizeof(parser.lines));
 	return 0;
 }
 
+int config_parse(struct config *config, const char *name, const char *text, size_t n,
+		 struct error *error)
+{
+	return parse(config, name, text, n, NULL, error);
+}
+
 int config_load(struct config *config, const char *path, struct error *error)
+{
+	return config_load_lines(config, path, NULL, error);
+}
+
+int config_load_lines(struct config *config, const char *path, unsigned *lines, struct error *error)
 {
 	_cleanup_free_ char *text = malloc(FILE_MAX + 1);
 	_cleanup_fclose_ FILE *file = fopen(path, "re");
@@ -186,7 +199,7 @@ int config_load(struct config *config, const char *path, struct error *error)
 				 strerror(errno ? errno : EIO));
 	if (n > FILE_MAX)
 		return error_set(error, -EFBIG, "%s: expected at most 1M bytes of settings", path);
-	return config_parse(config, path, text, n, error);
+	return parse(config, path, text, n, lines, error);
 }
 
 void config_init(struct config *config)
@@ -204,22 +217,12 @@ void config_init(struct config *config)
 
 int config_set(struct config *config, const char *key, const char *value, struct error *error)
 {
-	char section[32];
-	const char *dot = strchr(key, '.');
-	const char *known;
 	const struct config_key *row;
+	int r = strchr(key, '.')
+			? config_key_parse(key, error, &row)
+			: error_set(error, -EINVAL, "\"%.80s\": expected \"section.key\"", key);
 
-	if (!dot || (size_t)(dot - key) >= sizeof(section))
-		return error_set(error, -EINVAL, "\"%.80s\": expected \"section.key\"", key);
-	memcpy(section, key, (size_t)(dot - key));
-	section[dot - key] = '\0';
-	known = config_section_find(section);
-	if (!known)
-		return config_section_unknown(section, error);
-	row = config_key_find(known, dot + 1);
-	if (!row)
-		return config_key_unknown(known, dot + 1, error);
-	return config_key_set(row, config, value, error);
+	return r ? r : config_key_set(row, config, value, error);
 }
 
 /* --- texts made from the table -------------------------------------------- */
@@ -245,6 +248,8 @@ void config_write_template(struct strbuf *out)
 		config_key_put_expected(key, out);
 		if (key->kind == CONFIG_NUMBER)
 			strbuf_printf(out, " (%s)", key->unit);
+		if (key->effect == CONFIG_RESTART)
+			strbuf_puts(out, ". After a restart");
 		strbuf_printf(out, "\n#%s = %s\n", key->name, key->initial);
 	}
 }
@@ -260,6 +265,8 @@ void config_explain(const struct config *config, struct strbuf *out)
 		config_key_put_expected(key, out);
 		if (key->kind == CONFIG_NUMBER)
 			strbuf_printf(out, " (%s)", key->unit);
-		strbuf_printf(out, ". Default: %s\n", key->initial);
+		strbuf_printf(out, ". Default: %s\n    A change holds %s.\n", key->initial,
+			      key->effect == CONFIG_NOW ? "at once, with perfctl reload"
+							: "after a restart");
 	}
 }

@@ -73,6 +73,10 @@ int config_set(struct config *config, const char *key, const char *value, struct
 /* Reads a file over what is there; on error *config is unchanged and the error
  * begins with "file:line:". */
 int config_load(struct config *config, const char *path, struct error *error);
+/* Likewise; lines[i] is where the file sets the key of row i of the table, 0: it does not.
+ * NULL: nobody wants to know. */
+int config_load_lines(struct config *config, const char *path, unsigned *lines,
+		      struct error *error);
 /* The same for `n` bytes of text; `name` stands for the file in errors. */
 int config_parse(struct config *config, const char *name, const char *text, size_t n,
 		 struct error *error);

@@ -19,102 +19,105 @@
 
 /*
  * All settings, in the order of struct config:
- * X(section, key, field, kind, unit, default, min, max, help)
- * For a choice, unit lists the words. A line of help has at most 76 bytes.
+ * X(section, key, field, kind, effect, unit, default, min, max, help)
+ * For a choice, unit lists the words. A line of help has at most 76 bytes. effect: a new value
+ * holds NOW, when the settings are read again (who does so is engine_reconfigure() and
+ * server_reconfigure(), or whoever reads the field each time), or after a RESTART.
  */
 /* clang-format off */
 #define CONFIG_KEYS(X)                                                                             \
-	X("daemon", "socket", socket, CONFIG_PATH, "path", "/run/perfd/perfd.sock",                \
+	X("daemon", "socket", socket, CONFIG_PATH, RESTART, "path", "/run/perfd/perfd.sock",       \
 	  1, SOCKET_PATH_MAX, "Control socket. perfctl looks for it there.")                       \
-	X("daemon", "socket_group", socket_group, CONFIG_TEXT, "group", "perfd", 0, 63,            \
+	X("daemon", "socket_group", socket_group, CONFIG_TEXT, NOW, "group", "perfd", 0, 63,       \
 	  "Members see every process; others see their own. Empty: root only.")                    \
-	X("daemon", "log_level", log_level, CONFIG_CHOICE, "error warning info debug", "info", 0, 15, \
+	X("daemon", "log_level", log_level, CONFIG_CHOICE, NOW, "error warning info debug", "info", 0, 15, \
 	  "Messages below this level are left out of the log.")                                    \
-	X("daemon", "clients_max", clients_max, CONFIG_NUMBER, "connections", "64", 1, 4096,       \
+	X("daemon", "clients_max", clients_max, CONFIG_NUMBER, NOW, "connections", "64", 1, 4096,  \
 	  "Connections to the socket at once.")                                                    \
-	X("daemon", "btf", btf, CONFIG_PATH, "path", "", 0, CONFIG_PATH_MAX - 1,                    \
+	X("daemon", "btf", btf, CONFIG_PATH, RESTART, "path", "", 0, CONFIG_PATH_MAX - 1,          \
 	  "The kernel's BTF, where it does not show its own. Empty: its own.")                     \
-	X("cpu", "event", event, CONFIG_CHOICE, "cpu-clock cycles", "cpu-clock", 0, 15,            \
+	X("cpu", "event", event, CONFIG_CHOICE, RESTART, "cpu-clock cycles", "cpu-clock", 0, 15,   \
 	  "What takes samples: a timer, or the cycle counter where there is one.")                 \
-	X("cpu", "frequency_hz", frequency_hz, CONFIG_NUMBER, "Hz", "99", 0, 100000,               \
+	X("cpu", "frequency_hz", frequency_hz, CONFIG_NUMBER, RESTART, "Hz", "99", 0, 100000,      \
 	  "System-wide samples a second and CPU. 0: only sessions sample.")                        \
-	X("cpu", "session_frequency_hz", session_frequency_hz, CONFIG_NUMBER, "Hz", "99", 1, 100000, \
+	X("cpu", "session_frequency_hz", session_frequency_hz, CONFIG_NUMBER, NOW, "Hz", "99", 1, 100000, \
 	  "Rate of a session that asks for none (perfctl -F).")                                    \
-	X("cpu", "frequency_max_hz", frequency_max_hz, CONFIG_NUMBER, "Hz", "10000", 1, 100000,    \
+	X("cpu", "frequency_max_hz", frequency_max_hz, CONFIG_NUMBER, NOW, "Hz", "10000", 1, 100000, \
 	  "A session that asks for more is refused.")                                              \
-	X("memory", "faults_hz", faults_hz, CONFIG_NUMBER, "Hz", "97", 0, 100000,                  \
+	X("memory", "faults_hz", faults_hz, CONFIG_NUMBER, RESTART, "Hz", "97", 0, 100000,         \
 	  "System-wide page-fault samples a second and CPU, at most. 0: none.")                    \
-	X("memory", "rss_interval", rss_interval_ns, CONFIG_TIME, "time", "1s",                    \
+	X("memory", "rss_interval", rss_interval_ns, CONFIG_TIME, NOW, "time", "1s",               \
 	  0, 3600 * NSEC_PER_SEC, "Between two looks at what every process has of memory. 0: none.") \
-	X("memory", "heap_interval", heap_interval_bytes, CONFIG_SIZE, "size", "64K",              \
+	X("memory", "heap_interval", heap_interval_bytes, CONFIG_SIZE, RESTART, "size", "64K",        \
 	  256, GIB, "-e heap: bytes between two sampled allocations, on average.")                 \
-	X("memory", "heap_budget", heap_budget_permille, CONFIG_NUMBER, "1/1000 of one CPU", "10", \
+	X("memory", "heap_budget", heap_budget_permille, CONFIG_NUMBER, NOW, "1/1000 of one CPU", "10", \
 	  1, 1000, "-e heap: what probes on a process's allocator may cost it.")                   \
-	X("history", "window", window_ns, CONFIG_TIME, "time", "1s",                               \
+	X("history", "window", window_ns, CONFIG_TIME, RESTART, "time", "1s",                      \
 	  100 * NSEC_PER_MSEC, 3600 * NSEC_PER_SEC,                                                \
 	  "Width of a window of the system-wide view: its resolution in time.")                    \
-	X("history", "keep", keep_ns, CONFIG_TIME, "time", "5m",                                   \
+	X("history", "keep", keep_ns, CONFIG_TIME, NOW, "time", "5m",                              \
 	  NSEC_PER_SEC, 24 * 3600 * NSEC_PER_SEC,                                                  \
 	  "How much of it stays in memory, where there is no history on disk.")                    \
-	X("history", "dir", history_dir, CONFIG_PATH, "path", "/var/lib/perfd",                    \
+	X("history", "dir", history_dir, CONFIG_PATH, RESTART, "path", "/var/lib/perfd",           \
 	  0, CONFIG_PATH_MAX - 1, "The system-wide views are kept here, for later. Empty: nowhere.") \
-	X("history", "size", history_bytes, CONFIG_SIZE, "size", "1G",                             \
+	X("history", "size", history_bytes, CONFIG_SIZE, NOW, "size", "1G",                        \
 	  0, 1024 * GIB, "What that may take; the oldest goes first. 0: nothing is kept.")         \
-	X("history", "age", history_age_ns, CONFIG_TIME, "time", "168h",                           \
+	X("history", "age", history_age_ns, CONFIG_TIME, NOW, "time", "168h",                      \
 	  3600 * NSEC_PER_SEC, 87600 * 3600 * NSEC_PER_SEC, "Days that are older go.")             \
-	X("history", "minutes_after", history_minutes_after_ns, CONFIG_TIME, "time", "1h",         \
+	X("history", "minutes_after", history_minutes_after_ns, CONFIG_TIME, NOW, "time", "1h",     \
 	  60 * NSEC_PER_SEC, 87600 * 3600 * NSEC_PER_SEC,                                          \
 	  "Windows of that age are summed up to minutes.")                                         \
-	X("history", "hours_after", history_hours_after_ns, CONFIG_TIME, "time", "48h",            \
+	X("history", "hours_after", history_hours_after_ns, CONFIG_TIME, NOW, "time", "48h",       \
 	  3600 * NSEC_PER_SEC, 87600 * 3600 * NSEC_PER_SEC,                                        \
 	  "Windows of that age are summed up to hours.")                                           \
-	X("unwind", "cache_dir", unwind_cache_dir, CONFIG_PATH, "path", "/var/cache/perfd",         \
+	X("unwind", "cache_dir", unwind_cache_dir, CONFIG_PATH, RESTART, "path", "/var/cache/perfd", \
 	  0, CONFIG_PATH_MAX - 1, "Unwind tables are kept here over a restart. Empty: nowhere.")   \
-	X("unwind", "cache_size", unwind_cache_bytes, CONFIG_SIZE, "size", "256M",                 \
+	X("unwind", "cache_size", unwind_cache_bytes, CONFIG_SIZE, RESTART, "size", "256M",        \
 	  0, 64 * GIB, "What they may take there; the least used go first. 0: nothing.")           \
-	X("symbols", "debuginfod_urls", debuginfod_urls, CONFIG_TEXT, "URLs", "", 0, 1023,          \
+	X("symbols", "debuginfod_urls", debuginfod_urls, CONFIG_TEXT, RESTART, "URLs", "", 0, 1023, \
 	  "Servers of debug files, apart by spaces; told build ids. Empty: none.")                 \
-	X("symbols", "debuginfod_cache_dir", debuginfod_cache_dir, CONFIG_PATH, "path",            \
+	X("symbols", "debuginfod_cache_dir", debuginfod_cache_dir, CONFIG_PATH, RESTART, "path",   \
 	  "/var/cache/perfd-debuginfod", 1, CONFIG_PATH_MAX - 1, "Where what they sent is kept.")  \
-	X("symbols", "debuginfod_cache_size", debuginfod_cache_bytes, CONFIG_SIZE, "size", "1G",   \
+	X("symbols", "debuginfod_cache_size", debuginfod_cache_bytes, CONFIG_SIZE, RESTART, "size", "1G", \
 	  MIB, 1024 * GIB, "What it may take there; the least used go. One file: half of it.")     \
-	X("symbols", "debuginfod_timeout", debuginfod_timeout_ns, CONFIG_TIME, "time", "90s",      \
+	X("symbols", "debuginfod_timeout", debuginfod_timeout_ns, CONFIG_TIME, RESTART, "time", "90s", \
 	  NSEC_PER_SEC, 3600 * NSEC_PER_SEC, "For one file.")                                      \
-	X("limits", "sessions_max", sessions_max, CONFIG_NUMBER, "sessions", "31",                 \
-	  1, ABI_SESSION_SLOTS - 1, "Sessions (perfctl attach, record) at once.")                      \
-	X("limits", "processes_max", processes_max, CONFIG_NUMBER, "processes", "65536",           \
+	X("limits", "sessions_max", sessions_max, CONFIG_NUMBER, NOW, "sessions", "31",            \
+	  1, ABI_SESSION_SLOTS - 1, "Sessions (perfctl attach, record) at once.")                  \
+	X("limits", "processes_max", processes_max, CONFIG_NUMBER, RESTART, "processes", "65536",  \
 	  64, 4194304, "Processes known, those that ended a moment ago included.")                 \
-	X("limits", "mappings_max", mappings_max, CONFIG_NUMBER, "mappings", "2097152",            \
+	X("limits", "mappings_max", mappings_max, CONFIG_NUMBER, RESTART, "mappings", "2097152",   \
 	  1024, 67108864, "Executable mappings known, of all processes together.")                 \
-	X("limits", "ring_bytes", ring_bytes, CONFIG_SIZE_POWER, "size", "1M",                     \
+	X("limits", "ring_bytes", ring_bytes, CONFIG_SIZE_POWER, RESTART, "size", "1M",            \
 	  64 * KIB, GIB, "Each ring buffer between the kernel side and the daemon.")               \
-	X("limits", "sideband_bytes", sideband_bytes, CONFIG_SIZE_POWER, "size", "1M",             \
+	X("limits", "sideband_bytes", sideband_bytes, CONFIG_SIZE_POWER, RESTART, "size", "1M",    \
 	  64 * KIB, 64 * MIB, "Buffer a CPU for process and mapping events.")                      \
-	X("limits", "stacks_max", stacks_max, CONFIG_NUMBER, "stacks", "65536", 1024, 16777216,    \
+	X("limits", "stacks_max", stacks_max, CONFIG_NUMBER, RESTART, "stacks", "65536", 1024, 16777216, \
 	  "Distinct stacks kept, in the kernel and in the daemon.")                                \
-	X("limits", "samples_max", samples_max, CONFIG_NUMBER, "samples", "2097152",               \
+	X("limits", "samples_max", samples_max, CONFIG_NUMBER, NOW, "samples", "2097152",          \
 	  1024, 1ULL << 32, "Distinct aggregated samples of one session.")                         \
-	X("limits", "exited_grace", exited_grace_ns, CONFIG_TIME, "time", "10s",                   \
+	X("limits", "exited_grace", exited_grace_ns, CONFIG_TIME, NOW, "time", "10s",              \
 	  0, 3600 * NSEC_PER_SEC, "A process that ended stays known this long.")                   \
-	X("limits", "unwind_memory", unwind_memory_bytes, CONFIG_SIZE, "size", "128M",             \
+	X("limits", "unwind_memory", unwind_memory_bytes, CONFIG_SIZE, RESTART, "size", "128M",    \
 	  1 * MIB, 1024 * MIB, "Kernel memory for unwind tables; the least used go first.")        \
-	X("limits", "worker_memory", worker_memory_bytes, CONFIG_SIZE, "size", "1G",               \
+	X("limits", "worker_memory", worker_memory_bytes, CONFIG_SIZE, RESTART, "size", "1G",      \
 	  64 * MIB, 64 * GIB, "Address space of the symbolizer worker.")                           \
-	X("limits", "worker_deadline", worker_deadline_ns, CONFIG_TIME, "time", "5s",              \
+	X("limits", "worker_deadline", worker_deadline_ns, CONFIG_TIME, RESTART, "time", "5s",     \
 	  100 * NSEC_PER_MSEC, 600 * NSEC_PER_SEC,                                                 \
 	  "A worker that is longer at one request is replaced.")                                   \
-	X("limits", "opener_deadline", opener_deadline_ns, CONFIG_TIME, "time", "1s",              \
+	X("limits", "opener_deadline", opener_deadline_ns, CONFIG_TIME, RESTART, "time", "1s",     \
 	  10 * NSEC_PER_MSEC, 600 * NSEC_PER_SEC,                                                  \
 	  "An opener that is longer at one file (of a dead server) is replaced.")                  \
-	X("limits", "worker_images_max", worker_images_max, CONFIG_NUMBER, "files", "256",         \
+	X("limits", "worker_images_max", worker_images_max, CONFIG_NUMBER, RESTART, "files", "256", \
 	  4, 65536, "Program files the worker keeps open and parsed.")
 /* clang-format on */
 
 const struct config_key config_keys[] = {
-#define X(s, n, field, k, u, d, low, high, h)                                                      \
+#define X(s, n, field, k, e, u, d, low, high, h)                                                   \
 	{.section = s,                                                                             \
 	 .name = n,                                                                                \
 	 .kind = k,                                                                                \
+	 .effect = CONFIG_##e,                                                                     \
 	 .unit = u,                                                                                \
 	 .initial = d,                                                                             \
 	 .min = low,                                                                               \
@@ -131,12 +134,12 @@ _Static_assert(sizeof(config_keys) / sizeof(config_keys[0]) == CONFIG_KEY_COUNT,
 /* A struct made of the table's fields alone must look like struct config: a
  * field without a row, or a row out of order, does not compile. */
 struct config_mirror {
-#define X(s, n, field, k, u, d, low, high, h) __typeof__(((struct config *)0)->field) field;
+#define X(s, n, field, k, e, u, d, low, high, h) __typeof__(((struct config *)0)->field) field;
 	CONFIG_KEYS(X)
 #undef X
 };
 _Static_assert(sizeof(struct config_mirror) == sizeof(struct config), "a field has no row");
-#define X(s, n, field, k, u, d, low, high, h)                                                      \
+#define X(s, n, field, k, e, u, d, low, high, h)                                                   \
 	_Static_assert(offsetof(struct config_mirror, field) == offsetof(struct config, field),    \
 		       "the row of " #field " is out of order, or a field before it has no row");
 CONFIG_KEYS(X)
@@ -287,6 +290,29 @@ void config_key_put_expected(const struct config_key *key, struct strbuf *out)
 		strbuf_puts(out, " (units: ns, us, ms, s, m, h)");
 	else if (key->kind != CONFIG_NUMBER)
 		strbuf_puts(out, " (units: K, M, G)");
+}
+
+const char *config_key_type(const struct config_key *key)
+{
+	static const char *const types[] = {
+		[CONFIG_PATH] = "path",     [CONFIG_TEXT] = "text", [CONFIG_CHOICE] = "choice",
+		[CONFIG_NUMBER] = "number", [CONFIG_SIZE] = "size", [CONFIG_SIZE_POWER] = "size",
+		[CONFIG_TIME] = "time",
+	};
+
+	return types[key->kind];
+}
+
+bool config_key_same(const struct config_key *key, const struct config *a, const struct config *b)
+{
+	const char *left = (const char *)a + key->offset, *right = (const char *)b + key->offset;
+
+	return is_text(key) ? !strcmp(left, right) : !memcmp(left, right, key->size);
+}
+
+void config_key_copy(const struct config_key *key, struct config *to, const struct config *from)
+{
+	memcpy((char *)to + key->offset, (const char *)from + key->offset, key->size);
 }
 
 void config_key_put_value(const struct config_key *key, const struct config *config,
@@ -441,8 +467,81 @@ int config_key_unknown(const char *section, const char *name, struct error *erro
 			 name, section, best->name);
 }
 
+/* A name without its section. */
+static int parse_bare(const char *name, struct error *error, const struct config_key **ret)
+{
+	const struct config_key *found = NULL, *best = NULL;
+	size_t best_slip = SIZE_MAX;
+
+	for (size_t i = 0; i < CONFIG_KEY_COUNT; i++) {
+		const struct config_key *key = &config_keys[i];
+		size_t far = slip(name, key->name);
+
+		if (!strcmp(key->name, name) && found)
+			return error_set(error, -EINVAL,
+					 "\"%.80s\" is in [%s] and in [%s]: name one "
+					 "of them, as %s.%s",
+					 name, found->section, key->section, found->section, name);
+		if (!strcmp(key->name, name))
+			found = key;
+		if (far < best_slip) {
+			best_slip = far;
+			best = key;
+		}
+	}
+	if (!found && best)
+		return error_set(error, -EINVAL, "unknown key \"%.80s\"; did you mean \"%s.%s\"?",
+				 name, best->section, best->name);
+	if (!found)
+		return error_set(error, -EINVAL,
+				 "unknown key \"%.80s\" (see `perfctl config show`)", name);
+	*ret = found;
+	return 0;
+}
+
+int config_key_parse(const char *text, struct error *error, const struct config_key **ret)
+{
+	const char *dot = strchr(text, '.'), *known;
+	const struct config_key *key;
+	char section[32];
+
+	if (!dot)
+		return parse_bare(text, error, ret);
+	snprintf(section, sizeof(section), "%.*s", (int)(dot - text), text);
+	known = config_section_find(section);
+	if (!known)
+		return config_section_unknown(section, error);
+	key = config_key_find(known, dot + 1);
+	if (!key)
+		return config_key_unknown(known, dot + 1, error);
+	*ret = key;
+	return 0;
+}
+
+/* "[daemon], [cpu] or [limits]", in the order of the table. */
+static const char *sections(char *list, size_t size)
+{
+	const char *last = config_keys[CONFIG_KEY_COUNT - 1].section, *before = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < CONFIG_KEY_COUNT && n < size; i++) {
+		const char *section = config_keys[i].section;
+
+		if (before && !strcmp(before, section))
+			continue;
+		n += (size_t)snprintf(list + n, size - n, "%s[%s]",
+				      !before                 ? ""
+				      : strcmp(section, last) ? ", "
+							      : " or ",
+				      section);
+		before = section;
+	}
+	return list;
+}
+
 int config_section_unknown(const char *name, struct error *error)
 {
+	char list[256];
 	const char *best = NULL;
 	size_t best_slip = SIZE_MAX;
 
@@ -457,8 +556,6 @@ int config_section_unknown(const char *name, struct error *error)
 	if (best)
 		return error_set(error, -EINVAL, "unknown section [%.80s]; did you mean [%s]?",
 				 name, best);
-	return error_set(error, -EINVAL,
-			 "unknown section [%.80s]: expected [daemon], [cpu], [history], [unwind], "
-			 "[symbols] or [limits]",
-			 name);
+	return error_set(error, -EINVAL, "unknown section [%.80s]: expected %s", name,
+			 sections(list, sizeof(list)));
 }

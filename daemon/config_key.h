@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * One setting: a row of the table that config.h speaks of, and what can be done
- * with the field of struct config it describes. For config.c only; everybody
- * else includes config.h.
+ * with the field of struct config it describes. For config.c and settings.c only;
+ * everybody else includes config.h.
  */
 #pragma once
 
@@ -24,10 +24,14 @@ enum config_kind {
 	CONFIG_TIME, /* nanoseconds */
 };
 
+/* When a value that is read anew, by SIGHUP or `perfctl reload`, holds. */
+enum config_effect { CONFIG_NOW, CONFIG_RESTART };
+
 struct config_key {
 	const char *section;
 	const char *name;
 	enum config_kind kind;
+	enum config_effect effect;
 	const char *unit;
 	const char *initial; /* the default, as one would write it */
 	uint64_t min, max;
@@ -45,6 +49,13 @@ const struct config_key *config_key_find(const char *section, const char *name);
 const char *config_section_find(const char *name);
 /* The value of a key that is a number, a size or a time. */
 uint64_t config_key_number(const struct config_key *key, const struct config *config);
+/* Whether two configurations have the same value of it. */
+bool config_key_same(const struct config_key *key, const struct config *a, const struct config *b);
+/* Copies the value of one field. */
+void config_key_copy(const struct config_key *key, struct config *to, const struct config *from);
+/* The key that a person names: "section.key", or "key" alone where one section has it.
+ * -EINVAL, and an error that names the key that was likely meant. */
+int config_key_parse(const char *text, struct error *error, const struct config_key **ret);
 /* Sets the field from text; -EINVAL with what was expected, *config unchanged. */
 int config_key_set(const struct config_key *key, struct config *config, const char *value,
 		   struct error *error);
@@ -53,6 +64,8 @@ void config_key_put_number(const struct config_key *key, uint64_t number, struct
 /* Appends the present value. */
 void config_key_put_value(const struct config_key *key, const struct config *config,
 			  struct strbuf *out);
+/* Its kind in a word: "path", "text", "choice", "number", "size", "time". */
+const char *config_key_type(const struct config_key *key);
 /* Appends what a value may be: "a time from 100ms to 1h (units: …)". */
 void config_key_put_expected(const struct config_key *key, struct strbuf *out);
 /* -EINVAL, and an error that names the key or section that was likely meant. */

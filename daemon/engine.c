@@ -457,6 +457,13 @@ void engine_destroy(struct engine *engine)
 	free(engine);
 }
 
+void engine_reconfigure(struct engine *engine, const struct config *config)
+{
+	engine->config = *config;
+	engine->processes.grace_ns = config->exited_grace_ns;
+	engine_limit_history(engine);
+}
+
 uint64_t engine_drains(const struct engine *engine)
 {
 	return engine->drains;

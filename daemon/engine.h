@@ -84,6 +84,9 @@ struct engine_options {
 int engine_create(const struct engine_options *options, struct event_base *base,
 		  struct error *error, struct engine **ret);
 void engine_destroy(struct engine *engine);
+/* Takes over the settings that may change while it runs (CONFIG_NOW); the others must be as
+ * they were. */
+void engine_reconfigure(struct engine *engine, const struct config *config);
 
 /* 0 and the id; else an error for the one who asked: -ESRCH (no such process,
  * zombie), -EPERM (another user's), -EINVAL (kernel thread, rate), -ENOSPC (too

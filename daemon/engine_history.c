@@ -20,10 +20,9 @@ static void keep_window(void *context, struct profile *profile)
 	history_keep(((struct engine *)context)->history, profile);
 }
 
-void engine_open_history(struct engine *engine)
+static struct history_store_options options_of(const struct config *config)
 {
-	const struct config *config = &engine->config;
-	struct history_store_options options = {
+	return (struct history_store_options){
 		.folder = config->history_dir,
 		.limit = config->history_bytes,
 		.keep_ns = config->history_age_ns,
@@ -31,6 +30,21 @@ void engine_open_history(struct engine *engine)
 			 .minute_ns = config->history_minutes_after_ns,
 			 .hour_ns = config->history_hours_after_ns},
 	};
+}
+
+void engine_limit_history(struct engine *engine)
+{
+	const struct history_store_options options = options_of(&engine->config);
+
+	/* No history at all is for the next start: nobody means what is there to go at once. */
+	if (engine->history && options.limit)
+		history_limit(engine->history, &options);
+}
+
+void engine_open_history(struct engine *engine)
+{
+	const struct config *config = &engine->config;
+	const struct history_store_options options = options_of(config);
 	struct error error = {0};
 
 	if (!config->history_dir[0] || !config->history_bytes)

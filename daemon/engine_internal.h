@@ -121,6 +121,8 @@ struct session *engine_find_session(const struct engine *engine, uint32_t id);
 int engine_open_system_views(struct engine *engine, struct error *error);
 /* Opens the history that the config has, and gives it the system-wide views' windows. */
 void engine_open_history(struct engine *engine);
+/* Tells it what the config says now of age and size. */
+void engine_limit_history(struct engine *engine);
 /* Keeps what was sampled until now, and ends it. */
 void engine_close_history(struct engine *engine);
 void engine_forget_questions(struct engine *engine);

@@ -48,6 +48,7 @@ struct history {
 	uint32_t questions; /* of all three */
 	struct history_stats stats;
 	uint64_t end_by; /* boot time; 0: go on */
+	struct history_store_options limits; /* but for the folder; from the next tidying on */
 
 	/* the thread's */
 	uint64_t tidy_at, retry_at; /* boot time */
@@ -273,6 +274,11 @@ static void tidy(struct history *history)
 
 	if (clock_boot_ns() < history->tidy_at)
 		return;
+	pthread_mutex_lock(&history->mutex);
+	history->store.options.limit = history->limits.limit;
+	history->store.options.keep_ns = history->limits.keep_ns;
+	history->store.options.ages = history->limits.ages;
+	pthread_mutex_unlock(&history->mutex);
 	if (history_store_tidy(&history->store, clock_real_ns(), &error, &more))
 		log_warning("history: %s", error.text);
 	history->tidy_at = more ? 0 : clock_boot_ns() + TIDY_NS;
@@ -396,6 +402,7 @@ int history_create(const struct history_store_options *options, struct error *er
 	}
 	init_locks(history);
 	history->stats.store = history->store.stats;
+	history->limits = *options;
 	history->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = history->ready < 0 ? -errno : start_thread(history);
 	if (r < 0) {
@@ -422,6 +429,13 @@ void history_destroy(struct history *history)
 		log_error("history: %zu windows could not be written and are lost: %s", left,
 			  history->stats.trouble);
 	history_free(history);
+}
+
+void history_limit(struct history *history, const struct history_store_options *options)
+{
+	pthread_mutex_lock(&history->mutex);
+	history->limits = *options;
+	pthread_mutex_unlock(&history->mutex);
 }
 
 int history_fd(const struct history *history)

@@ -43,6 +43,8 @@ int history_create(const struct history_store_options *options, struct error *er
 		   struct history **ret);
 /* Writes what waits, for at most two seconds; questions under way are forgotten. */
 void history_destroy(struct history *history);
+/* From now on other limits and ages hold; the folder stays. */
+void history_limit(struct history *history, const struct history_store_options *options);
 /* Readable when history_dispatch() has something to do. */
 int history_fd(const struct history *history);
 void history_dispatch(struct history *history);

@@ -92,6 +92,21 @@ static const char doctor_more[] =
 	"asks may not look (as root nearly all can be seen), with the reason and the command that\n"
 	"mends it. Exit code 1: something is missing. --json: schema perfd.doctor/1.\n";
 
+static const char config_more[] = "\nshow: every key, what it is set to, by whom, and its default, "
+				  "of the running perfd (root\n"
+				  "and its group may ask), or what one would start with. explain: "
+				  "what a key (cpu.frequency_hz,\n"
+				  "or frequency_hz where one section has it) means, what it may "
+				  "be, and since when it is so.\n"
+				  "--json: schema perfd.config/1.\n";
+static const char reload_more[] =
+	"\nOf root only; SIGHUP does the same. All is checked first: where something is wrong, "
+	"the\n"
+	"error says in which line of which file, the settings stay as they were, and the exit "
+	"code\n"
+	"is 1. Says which changes hold now and which after a restart. --json: schema "
+	"perfd.reload/1.\n";
+
 static const struct command commands[] = {
 	{"record", "(-p PID | -a | -- CMD ARGS...) [options]", "profile, and write the result",
 	 OPTION_BIT(PID) | OPTION_BIT(ALL) | OPTION_BIT(HEAP) | SAMPLING | RESULT | WHERE,
@@ -136,6 +151,10 @@ static const struct command commands[] = {
 	 windows_more, 0},
 	{"doctor", "[options]", "what perfd needs of this machine, and how to mend what lacks",
 	 OPTION_BIT(JSON) | WHERE, cmd_doctor, doctor_more, 0},
+	{"config", "(show | explain KEY) [options]", "the settings in force, and what one means",
+	 OPTION_BIT(JSON) | WHERE | OPTIONS_MIXED, cmd_config, config_more, 2},
+	{"reload", "[options]", "have perfd read its settings again", OPTION_BIT(JSON) | WHERE,
+	 cmd_reload, reload_more, 0},
 	{"version", "", "print the version", 0, cmd_version, NULL, 0},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -22,7 +22,9 @@
 #include "daemon/inject.h"
 #include "daemon/listener.h"
 #include "daemon/notify.h"
+#include "daemon/reload.h"
 #include "daemon/server.h"
+#include "daemon/settings.h"
 #include "daemon/watchdog.h"
 #include "symbolizer/client.h"
 #include "symbolizer/fetcher.h"
@@ -81,10 +83,12 @@ static const char help[] =
 	"  -f, --foreground       accepted and without effect: perfd never detaches itself\n"
 	"      --version          print the version, and end\n"
 	"  -h, --help             print this, and end\n\n"
-	"Ends cleanly on SIGTERM and SIGINT. Exit codes: 0, 1 failure, 2 usage.\n";
+	"Ends cleanly on SIGTERM and SIGINT, reads its settings again on SIGHUP. Exit codes: 0, 1 "
+	"failure, 2 usage.\n";
 
 struct perfd {
-	struct config config;
+	struct settings_source source;
+	struct settings settings;
 	const char *replay, *capture;
 	int private_fd; /* -1: listen on the socket */
 	bool check, explain;
@@ -93,31 +97,18 @@ struct perfd {
 	struct engine *engine;
 	struct server *server;
 	struct listener listener;
-	struct event *signals[2];
+	struct event *signals[3];
 	struct watchdog watchdog;
+	struct reload reload;
 };
+
+/* Signals and what they do. */
+static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
 
 static int usage(const char *what)
 {
 	fprintf(stderr, "perfd: %s\nperfd: see perfd --help\n", what);
 	return EXIT_USAGE;
-}
-
-/* Sets "section.key=value" from the command line. */
-static int set_option(struct config *config, const char *setting, struct error *error)
-{
-	_cleanup_free_ char *key = strdup(setting);
-	char *value;
-	int r;
-
-	if (!key)
-		return error_set(error, -ENOMEM, "--set %s: no memory", setting);
-	value = strchr(key, '=');
-	if (!value)
-		return error_set(error, -EINVAL, "--set %s: expected section.key=value", setting);
-	*value++ = 0;
-	r = config_set(config, key, value, error);
-	return r < 0 ? error_prefix(error, "--set %s", setting) : 0;
 }
 
 static int parse_fd(const char *text, int *ret)
@@ -132,12 +123,34 @@ static int parse_fd(const char *text, int *ret)
 	return 0;
 }
 
-/* One option that is not a setting; GO_ON or an exit code. */
+/* A setting: they are read all together, the file first, wherever --config stands. */
+static int add_setting(struct perfd *perfd, const char *option, const char *key)
+{
+	struct setting_option setting = {.option = option, .key = key, .value = optarg};
+
+	if (!vec_push(&perfd->source.options, setting))
+		return GO_ON;
+	log_error("%s: no memory", option);
+	return EXIT_FAILURE;
+}
+
+/* One option; GO_ON or an exit code. */
 static int apply_option(struct perfd *perfd, int option)
 {
 	struct strbuf text = {0};
 
 	switch (option) {
+	case 'c':
+		perfd->source.file = optarg;
+		return GO_ON;
+	case 's':
+		return add_setting(perfd, "--socket", "daemon.socket");
+	case 'l':
+		return add_setting(perfd, "--log-level", "daemon.log_level");
+	case OPT_BTF:
+		return add_setting(perfd, "--btf", "daemon.btf");
+	case OPT_SET:
+		return add_setting(perfd, "--set", NULL);
 	case OPT_CHECK:
 		perfd->check = true;
 		return GO_ON;
@@ -171,45 +184,15 @@ static int apply_option(struct perfd *perfd, int option)
 	}
 }
 
-/* The file first, wherever --config stands, and then what the command line
- * sets over it. */
-static int load_config(struct perfd *perfd, int argc, char **argv, const char *file)
-{
-	struct error error;
-	int option, r = 0;
-
-	config_init(&perfd->config);
-	if (file || !access(CONFIG_DEFAULT_PATH, F_OK))
-		r = config_load(&perfd->config, file ? file : CONFIG_DEFAULT_PATH, &error);
-	optind = 1;
-	while (!r && (option = getopt_long(argc, argv, "c:s:l:fh", long_options, NULL)) != -1) {
-		if (option == 's')
-			r = config_set(&perfd->config, "daemon.socket", optarg, &error);
-		else if (option == 'l')
-			r = config_set(&perfd->config, "daemon.log_level", optarg, &error);
-		else if (option == OPT_BTF)
-			r = config_set(&perfd->config, "daemon.btf", optarg, &error);
-		else if (option == OPT_SET && optarg)
-			r = set_option(&perfd->config, optarg, &error);
-	}
-	if (!r)
-		r = config_check(&perfd->config, &error);
-	if (r < 0)
-		log_error("%s", error.text);
-	return r;
-}
-
 static int parse_options(struct perfd *perfd, int argc, char **argv)
 {
-	const char *file = NULL;
 	enum log_level level;
+	struct error error;
 	int option, code;
 
 	while ((option = getopt_long(argc, argv, "c:s:l:fh", long_options, NULL)) != -1) {
 		if (option == '?') /* getopt has said why */
 			return EXIT_USAGE;
-		if (option == 'c')
-			file = optarg;
 		code = apply_option(perfd, option);
 		if (code != GO_ON)
 			return code;
@@ -218,18 +201,33 @@ static int parse_options(struct perfd *perfd, int argc, char **argv)
 		return usage("it takes options only");
 	if (perfd->replay && perfd->capture)
 		return usage("--replay and --capture exclude each other");
-	if (load_config(perfd, argc, argv, file) < 0)
+	if (settings_read(&perfd->source, &error, &perfd->settings) < 0) {
+		log_error("%s", error.text);
 		return EXIT_FAILURE;
-	if (log_level_parse(perfd->config.log_level, &level) == 0)
+	}
+	if (log_level_parse(perfd->settings.config.log_level, &level) == 0)
 		log_init("perfd", level);
 	return GO_ON;
+}
+
+static int reload(void *context, struct error *error, json_t **ret)
+{
+	return reload_settings(&((struct perfd *)context)->reload, error, ret);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *context)
 {
 	struct perfd *perfd = context;
+	struct error error;
+	json_t *changes;
 
 	(void)what;
+	/* Of a perfd that serves one perfctl: the terminal is gone. */
+	if (number == SIGHUP && perfd->private_fd < 0) {
+		if (!reload(perfd, &error, &changes)) /* the log has it */
+			json_decref(changes);
+		return;
+	}
 	log_info("ending on %s", strsignal((int)number));
 	event_base_loopbreak(perfd->base);
 }
@@ -243,11 +241,9 @@ static void on_gone(void *context)
 
 static int watch_signals(struct perfd *perfd)
 {
-	static const int numbers[] = {SIGTERM, SIGINT};
-
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		perfd->signals[i] = evsignal_new(perfd->base, numbers[i], on_signal, perfd);
+	for (size_t i = 0; i < sizeof(signal_numbers) / sizeof(signal_numbers[0]); i++) {
+		perfd->signals[i] = evsignal_new(perfd->base, signal_numbers[i], on_signal, perfd);
 		if (!perfd->signals[i] || event_add(perfd->signals[i], NULL) < 0)
 			return log_error_errno(-ENOMEM, "cannot watch for signals");
 	}
@@ -270,18 +266,20 @@ static void raise_file_limit(void)
 static int start(struct perfd *perfd)
 {
 	struct engine_options engine_options = {
-		.config = &perfd->config,
+		.config = &perfd->settings.config,
 		.replay = perfd->replay,
 		.capture = perfd->capture,
 		.program = "/proc/self/exe",
 	};
-	struct server_options server_options = {.config = &perfd->config};
+	struct server_options server_options = {.config = &perfd->settings.config,
+						.settings = &perfd->settings,
+						.reload_context = perfd};
 	struct error error = {0};
 	int r;
 
 	/* Before any probe runs: a second perfd must find out at once. */
 	if (perfd->private_fd < 0 &&
-	    listener_open(perfd->config.socket, &error, &perfd->listener) < 0)
+	    listener_open(perfd->settings.config.socket, &error, &perfd->listener) < 0)
 		return log_error("%s", error.text), error.code;
 	perfd->base = event_base_new();
 	if (!perfd->base)
@@ -294,7 +292,12 @@ static int start(struct perfd *perfd)
 		return log_error("%s", error.text), r;
 	server_options.engine = perfd->engine;
 	server_options.base = perfd->base;
+	server_options.reload = perfd->private_fd < 0 ? reload : NULL;
 	r = server_create(&server_options, &perfd->server);
+	perfd->reload = (struct reload){.source = &perfd->source,
+					.settings = &perfd->settings,
+					.engine = perfd->engine,
+					.server = perfd->server};
 	if (!r && perfd->private_fd >= 0)
 		r = server_serve(perfd->server, perfd->private_fd, on_gone, perfd);
 	else if (!r)
@@ -384,7 +387,7 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	if (perfd.explain) {
-		config_explain(&perfd.config, &text);
+		config_explain(&perfd.settings.config, &text);
 		fputs(strbuf_text(&text), stdout);
 		strbuf_deinit(&text);
 		return EXIT_SUCCESS;

@@ -77,7 +77,8 @@ enum field_type {
 	X(UNIT, 29, TEXT, 256, "unit", "likewise, by the systemd unit")                            \
 	X(CONTAINER, 30, TEXT, 256, "container", "likewise, by the container's id or name")        \
 	X(HOST, 31, TEXT, 256, "host", "likewise, by the machine")                                 \
-	X(LIST, 32, TEXT, 32, "list", "what of the history is listed: windows or services")
+	X(LIST, 32, TEXT, 32, "list", "what of the history is listed: windows or services")        \
+	X(KEY, 33, TEXT, 64, "key", "section.key of a setting")
 
 enum protocol_field {
 #define X(name, tag, type, max, text, meaning) FIELD_##name = (tag),
@@ -133,6 +134,10 @@ enum message_kind {
 	  "what the history on disk has of that time; reply: json")                                \
 	X(HEAP, 12, "heap", REQUEST_OWNER, FIELD_BIT(SESSION), 0,                                  \
 	  "put libperfd-heap.so into the session's process, until the session ends; reply: ok")    \
+	X(CONFIG, 13, "config", REQUEST_PRIVILEGED, 0, FIELD_BIT(KEY),                             \
+	  "the settings in force, or one of them; reply: json")                                    \
+	X(RELOAD, 14, "reload", REQUEST, 0, 0,                                                     \
+	  "read the settings again; of root only; reply: json")                                    \
 	X(ERROR, 64, "error", REPLY, FIELD_BIT(CODE) | FIELD_BIT(TEXT), 0, "the request failed")   \
 	X(OK, 65, "ok", REPLY, 0, 0, "done")                                                       \
 	X(WELCOME, 66, "welcome", REPLY,                                                           \

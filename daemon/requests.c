@@ -7,9 +7,11 @@
 
 #include <jansson.h>
 
+#include "daemon/audit.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/server_internal.h"
+#include "daemon/settings.h"
 
 /* Each handler answers, or arranges that an answer will come, and gives 0; or
  * gives -errno with a text, which is then the answer. */
@@ -300,6 +302,38 @@ static int on_heap(struct connection *connection, const struct message *message,
 	return r < 0 ? r : server_session_heap(session, connection, message->serial, error);
 }
 
+static int on_config(struct connection *connection, const struct message *message,
+		     struct error *error)
+{
+	const struct settings *settings = connection->server->options.settings;
+	const struct config_key *only = NULL;
+	int r = 0;
+
+	if (!settings)
+		return error_set(error, -ENOTSUP, "this perfd does not tell its settings");
+	if (message_has(message, FIELD_KEY))
+		r = config_key_parse(message_text(message, FIELD_KEY), error, &only);
+	return r ? r
+		 : connection_send_json(connection, message->serial,
+					settings_json(settings, only, true), error);
+}
+
+/* The group sees; what perfd does is for whoever runs it to say. */
+static int on_reload(struct connection *connection, const struct message *message,
+		     struct error *error)
+{
+	const struct server_options *options = &connection->server->options;
+	json_t *changes;
+	int r;
+
+	if (connection->peer.uid && connection->peer.uid != geteuid())
+		return error_set(error, -EPERM, "only root may have perfd read its settings again");
+	if (!options->reload)
+		return error_set(error, -ENOTSUP, "this perfd does not read its settings again");
+	r = options->reload(options->reload_context, error, &changes);
+	return r ? r : connection_send_json(connection, message->serial, changes, error);
+}
+
 static handler_fn *const handlers[] = {
 	[MESSAGE_HELLO] = on_hello,       [MESSAGE_STATUS] = on_status,
 	[MESSAGE_SESSIONS] = on_sessions, [MESSAGE_OPEN] = on_open,
@@ -307,6 +341,7 @@ static handler_fn *const handlers[] = {
 	[MESSAGE_CLOSE] = on_close,       [MESSAGE_DETACH] = on_detach,
 	[MESSAGE_RECENT] = on_recent,     [MESSAGE_LOOK] = on_look,
 	[MESSAGE_HISTORY] = on_history,   [MESSAGE_HEAP] = on_heap,
+	[MESSAGE_CONFIG] = on_config,     [MESSAGE_RELOAD] = on_reload,
 };
 #define HANDLER_COUNT (sizeof(handlers) / sizeof(handlers[0]))
 
@@ -321,8 +356,10 @@ void requests_dispatch(struct connection *connection, const struct message *mess
 {
 	const struct message_info *info = message->info;
 	struct error error = {0};
+	struct audit audit;
 	int r;
 
+	audit_begin(connection, message, &audit);
 	if (info->type >= HANDLER_COUNT || !handlers[info->type])
 		r = error_set(&error, -EBADMSG, "\"%s\" is no request", info->name);
 	else if (info->kind == MESSAGE_REQUEST_PRIVILEGED && !connection->peer.privileged)
@@ -332,6 +369,7 @@ void requests_dispatch(struct connection *connection, const struct message *mess
 			      info->name, connection->server->options.config->socket_group);
 	else
 		r = handlers[info->type](connection, message, &error);
+	audit_request(connection, &audit, r, &error);
 	if (r < 0)
 		connection_send_error(connection, message->serial, &error);
 }

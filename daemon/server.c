@@ -356,6 +356,11 @@ int server_create(const struct server_options *options, struct server **ret)
 	return 0;
 }
 
+void server_reconfigure(struct server *server)
+{
+	server->group = peer_group(server->options.config->socket_group);
+}
+
 void server_destroy(struct server *server)
 {
 	if (!server)

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include <event2/event.h>
+#include <jansson.h>
 
 #include "daemon/base/error.h"
 #include "daemon/config.h"
@@ -39,11 +40,18 @@
 #define SERVER_RESULT_KEEP_NS (3600 * 1000000000ull)
 
 struct server;
+struct settings;
 
 struct server_options {
 	const struct config *config;
 	struct engine *engine;
 	struct event_base *base;
+	/* NULL: not told. */
+	const struct settings *settings;
+	/* Reads the settings again: what holds now, a new reference, or -errno and why they stay
+	 * as they were. NULL: not to be had. */
+	int (*reload)(void *context, struct error *error, json_t **ret);
+	void *reload_context;
 	/* 0: the defaults above; tests want shorter ones */
 	uint64_t frame_timeout_ns;
 	uint64_t write_timeout_ns;
@@ -53,6 +61,9 @@ struct server_options {
 int server_create(const struct server_options *options, struct server **ret);
 /* Ends all connections and closes all sessions. */
 void server_destroy(struct server *server);
+/* Takes over what the config, which has changed, says now; connections that are there keep
+ * what they may see. */
+void server_reconfigure(struct server *server);
 /* Takes connections from the listener, which stays the caller's. */
 int server_listen(struct server *server, const struct listener *listener);
 /* Serves one connected socket (the server's from then on, on error too). When

@@ -12,6 +12,7 @@
 #include <event2/event.h>
 #include <event2/listener.h>
 
+#include "daemon/audit.h"
 #include "daemon/engine.h"
 #include "daemon/peer.h"
 #include "daemon/protocol.h"
@@ -73,6 +74,7 @@ struct server {
 	struct snapshot *snapshots;
 	uint64_t requests, errors; /* served; of these refused or failed */
 	uint64_t bad_frames, timeouts, refused; /* connections that were ended, and why */
+	struct audit_log audit;
 };
 
 /* --- server.c --- */

@@ -390,6 +390,8 @@ static void on_heap(void *context, const struct error *error)
 	struct connection *waiter = session->heap_waiter;
 
 	session->heap_waiter = NULL;
+	if (waiter)
+		audit_heap(waiter, session, error);
 	if (waiter && error->code)
 		connection_send_error(waiter, session->heap_serial, error);
 	else if (waiter)

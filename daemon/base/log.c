@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PRIORITY_NOTICE 5
+
 static const struct {
 	const char *name;
 	int priority; /* syslog(3) */
@@ -53,19 +55,18 @@ int log_level_parse(const char *name, enum log_level *ret)
 	return -EINVAL;
 }
 
-static void emit(enum log_level level, int code, const char *format, va_list args)
+/* `name`: NULL for none. */
+static void emit(int priority, const char *name, int code, const char *format, va_list args)
 {
 	char line[1024];
 	int n;
 
-	if (level > state.max)
-		return;
 	if (state.journal)
-		n = snprintf(line, sizeof(line), "<%d>", levels[level].priority);
-	else if (level == LOG_LEVEL_INFO)
+		n = snprintf(line, sizeof(line), "<%d>", priority);
+	else if (!name)
 		n = snprintf(line, sizeof(line), "%s: ", state.program);
 	else
-		n = snprintf(line, sizeof(line), "%s: %s: ", state.program, levels[level].name);
+		n = snprintf(line, sizeof(line), "%s: %s: ", state.program, name);
 	n += vsnprintf(line + n, sizeof(line) - (size_t)n, format, args);
 	if (n > (int)sizeof(line) - 1)
 		n = (int)sizeof(line) - 1;
@@ -75,12 +76,28 @@ static void emit(enum log_level level, int code, const char *format, va_list arg
 	fprintf(stderr, "%s\n", line);
 }
 
+static void emit_level(enum log_level level, int code, const char *format, va_list args)
+{
+	if (level <= state.max)
+		emit(levels[level].priority, level == LOG_LEVEL_INFO ? NULL : levels[level].name,
+		     code, format, args);
+}
+
 void log_message(enum log_level level, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	emit(level, 0, format, args);
+	emit_level(level, 0, format, args);
+	va_end(args);
+}
+
+void log_notice(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	emit(PRIORITY_NOTICE, NULL, 0, format, args);
 	va_end(args);
 }
 
@@ -89,7 +106,7 @@ int log_errno(enum log_level level, int code, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	emit(level, code, format, args);
+	emit_level(level, code, format, args);
 	va_end(args);
 	return code;
 }

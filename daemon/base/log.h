@@ -24,6 +24,9 @@ void log_message(enum log_level level, const char *format, ...)
 int log_errno(enum log_level level, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Whatever the level: who did what (daemon/audit.h). */
+void log_notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 #define log_error(...) log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_message(LOG_LEVEL_INFO, __VA_ARGS__)

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define PRIORITY_NOTICE 5
 
@@ -27,11 +29,22 @@ static struct {
 	bool journal;
 } state = {.program = "perfd", .max = LOG_LEVEL_INFO};
 
+/* Whoever starts us from a service hands the variable on, but perhaps another stderr. */
+static bool is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       !fstat(STDERR_FILENO, &st) && st.st_dev == device && st.st_ino == inode;
+}
+
 void log_init(const char *program, enum log_level max)
 {
 	state.program = program;
 	state.max = max;
-	state.journal = getenv("JOURNAL_STREAM") != NULL;
+	state.journal = is_journal();
 }
 
 enum log_level log_max_level(void)
@@ -72,6 +85,8 @@ static void emit(int priority, const char *name, int code, const char *format, v
 		n = (int)sizeof(line) - 1;
 	if (code && n < (int)sizeof(line) - 1)
 		snprintf(line + n, sizeof(line) - (size_t)n, ": %s", strerror(-code));
+	for (char *c = line; (c = strpbrk(c, "\n\r"));)
+		*c = ' ';
 	/* One call a line, so that lines of two processes do not mix. */
 	fprintf(stderr, "%s\n", line);
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The log: one line a message on stderr, with a level. When stderr is the
- * journal ($JOURNAL_STREAM is set) lines carry the "<N>" priority prefix that
- * sd-daemon(3) describes; otherwise "perfd: warning: …".
+ * journal ($JOURNAL_STREAM names the device and inode of what stderr is, see
+ * systemd.exec(5)) lines carry the "<N>" priority prefix that sd-daemon(3)
+ * describes; otherwise, also where only the variable was inherited, "perfd:
+ * warning: …". A line break inside a message becomes a blank: what it tells of
+ * may be foreign, and must not look like a line of ours.
  *
  * log_error_errno(-errno, "…") logs and gives the code back, so that a failure
  * is said and returned in one statement.

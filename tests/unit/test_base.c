@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/base/cleanup.h"
@@ -426,10 +427,13 @@ START_TEST(log_lines)
 {
 	static const char want[] = "perfd: up\n"
 				   "perfd: error: cannot open x: No such file or directory\n"
+				   "perfd: warning: another stderr\n"
 				   "<4>to the journal\n"
+				   "<3>two lines\n"
 				   "<6>xxx";
 	char text[4096];
 	char filler[2000];
+	struct stat st;
 	int fds[2];
 	ssize_t n;
 
@@ -442,7 +446,14 @@ START_TEST(log_lines)
 	ck_assert_int_eq(log_error_errno(-ENOENT, "cannot open %s", "x"), -ENOENT);
 	setenv("JOURNAL_STREAM", "8:1", 1);
 	log_init("perfd", LOG_LEVEL_INFO);
+	log_warning("another stderr");
+	ck_assert_int_eq(fstat(fds[1], &st), 0);
+	snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", text, 1);
+	log_init("perfd", LOG_LEVEL_INFO);
 	log_warning("to the journal");
+	log_error("two\nlines");
 	memset(filler, 'x', sizeof(filler) - 1);
 	filler[sizeof(filler) - 1] = '\0';
 	log_info("%s", filler);

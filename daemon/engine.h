@@ -109,6 +109,11 @@ struct engine_range {
  * way. */
 int engine_session_look(struct engine *engine, uint32_t id, session_profile_fn *done, void *context,
 			struct error *error);
+/* Likewise, and what is handed over is then forgotten: each sample comes in one such look. Times
+ * in it, and what was lost, stay the session's own, from its opening to this look. -EOPNOTSUPP: a
+ * session of allocations, which has to know them all. */
+int engine_session_take(struct engine *engine, uint32_t id, session_profile_fn *done, void *context,
+			struct error *error);
 /* Likewise what is kept of the system-wide view of an event ("": of CPU time). -EOPNOTSUPP: no
  * such event, or no system-wide view of it; -ENODATA: the config has it off. */
 int engine_recent(struct engine *engine, const char *event, const struct engine_range *range,

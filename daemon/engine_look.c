@@ -46,7 +46,8 @@ static void on_look_timer(evutil_socket_t fd, short what, void *context)
 	if (session->id && !session->ended)
 		engine_take_counters(session->engine, session);
 	session->on_look = NULL;
-	profile = session_copy(session, clock_boot_ns());
+	profile = session->look_takes ? session_take(session, session->look_began)
+				      : session_copy(session, clock_boot_ns());
 	if (!profile)
 		error_set(&error, -ENOMEM, "out of memory");
 	if (profile && !session->id && !profile->duration_ns) {
@@ -57,7 +58,7 @@ static void on_look_timer(evutil_socket_t fd, short what, void *context)
 	done(session->look_context, &error, profile);
 }
 
-static int begin_look(struct session *session, session_profile_fn *done, void *context,
+static int begin_look(struct session *session, bool takes, session_profile_fn *done, void *context,
 		      struct error *error)
 {
 	struct engine *engine = session->engine;
@@ -78,7 +79,9 @@ static int begin_look(struct session *session, session_profile_fn *done, void *c
 	}
 	session->on_look = done;
 	session->look_context = context;
-	session->look_deadline = clock_boot_ns() + COLLECT_DEADLINE_NS;
+	session->look_takes = takes;
+	session->look_began = clock_boot_ns();
+	session->look_deadline = session->look_began + COLLECT_DEADLINE_NS;
 	event_active(session->look_timer, EV_TIMEOUT, 0);
 	return 0;
 }
@@ -90,7 +93,20 @@ int engine_session_look(struct engine *engine, uint32_t id, session_profile_fn *
 
 	if (!session || !id)
 		return error_set(error, -ENOENT, "there is no session %u", id);
-	return begin_look(session, done, context, error);
+	return begin_look(session, false, done, context, error);
+}
+
+int engine_session_take(struct engine *engine, uint32_t id, session_profile_fn *done, void *context,
+			struct error *error)
+{
+	struct session *session = engine_find_session(engine, id);
+
+	if (!session || !id)
+		return error_set(error, -ENOENT, "there is no session %u", id);
+	if (session->source == ABI_SOURCE_HEAP)
+		return error_set(error, -EOPNOTSUPP,
+				 "session %u is of allocations: it cannot be taken in parts", id);
+	return begin_look(session, true, done, context, error);
 }
 
 int engine_recent(struct engine *engine, const char *event, const struct engine_range *range,
@@ -112,7 +128,7 @@ int engine_recent(struct engine *engine, const char *event, const struct engine_
 		return error_set(error, -EOPNOTSUPP,
 				 "the system-wide view is of %s, not of %s (cpu.event)",
 				 event_kind_of(session->source)->name, kind->name);
-	r = begin_look(session, done, context, error);
+	r = begin_look(session, false, done, context, error);
 	if (!r)
 		session->range = *range;
 	return r;

@@ -78,7 +78,8 @@ enum field_type {
 	X(CONTAINER, 30, TEXT, 256, "container", "likewise, by the container's id or name")        \
 	X(HOST, 31, TEXT, 256, "host", "likewise, by the machine")                                 \
 	X(LIST, 32, TEXT, 32, "list", "what of the history is listed: windows or services")        \
-	X(KEY, 33, TEXT, 64, "key", "section.key of a setting")
+	X(KEY, 33, TEXT, 64, "key", "section.key of a setting")                                    \
+	X(TAKE, 34, BOOL, 1, "take", "what is handed over is then forgotten")
 
 enum protocol_field {
 #define X(name, tag, type, max, text, meaning) FIELD_##name = (tag),
@@ -128,8 +129,8 @@ enum message_kind {
 	X(RECENT, 9, "recent", REQUEST_PRIVILEGED, 0, PROTOCOL_HISTORY | FIELD_BIT(STEPS),         \
 	  "the system-wide view of the last duration_ns (0: all that is kept), or between since "  \
 	  "and until, in whole windows; reply: profile")                                           \
-	X(LOOK, 10, "look", REQUEST_OWNER, FIELD_BIT(SESSION), 0,                                  \
-	  "what a session has so far, which goes on; reply: profile")                              \
+	X(LOOK, 10, "look", REQUEST_OWNER, FIELD_BIT(SESSION), FIELD_BIT(TAKE),                    \
+	  "what a session has so far, or since the last take, which goes on; reply: profile")      \
 	X(HISTORY, 11, "history", REQUEST_PRIVILEGED, FIELD_BIT(LIST), PROTOCOL_HISTORY,           \
 	  "what the history on disk has of that time; reply: json")                                \
 	X(HEAP, 12, "heap", REQUEST_OWNER, FIELD_BIT(SESSION), 0,                                  \

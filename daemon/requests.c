@@ -289,7 +289,9 @@ static int on_look(struct connection *connection, const struct message *message,
 	int r = server_session_get(connection, message_u32(message, FIELD_SESSION), error,
 				   &session);
 
-	return r < 0 ? r : server_look(connection, message->serial, session->id, error);
+	return r < 0 ? r
+		     : server_look(connection, message->serial, session->id,
+				   message_u64(message, FIELD_TAKE), error);
 }
 
 static int on_heap(struct connection *connection, const struct message *message,

@@ -112,8 +112,8 @@ int server_session_heap(struct server_session *session, struct connection *conne
 void server_session_close(struct server_session *session);
 /* The connection is going: its sessions end or go on without it. */
 void server_sessions_leave(struct server *server, struct connection *connection);
-/* Sends what there is so far of a session. */
-int server_look(struct connection *connection, uint32_t serial, uint32_t session,
+/* Sends what there is so far of a session; `take`: of what no take has had. */
+int server_look(struct connection *connection, uint32_t serial, uint32_t session, bool take,
 		struct error *error);
 /* Sends what the history on disk has. */
 int server_history(struct connection *connection, uint32_t serial,

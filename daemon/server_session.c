@@ -515,15 +515,18 @@ static int end_look(struct snapshot *snapshot, int r)
 	return 0;
 }
 
-int server_look(struct connection *connection, uint32_t serial, uint32_t session,
+int server_look(struct connection *connection, uint32_t serial, uint32_t session, bool take,
 		struct error *error)
 {
+	struct engine *engine = connection->server->options.engine;
 	struct snapshot *snapshot;
 	int r = begin_look(connection, serial, session, error, &snapshot);
 
-	return r ? r
-		 : end_look(snapshot, engine_session_look(connection->server->options.engine,
-							  session, on_snapshot, snapshot, error));
+	if (r)
+		return r;
+	r = take ? engine_session_take(engine, session, on_snapshot, snapshot, error)
+		 : engine_session_look(engine, session, on_snapshot, snapshot, error);
+	return end_look(snapshot, r);
 }
 
 int server_recent(struct connection *connection, uint32_t serial, const char *event,

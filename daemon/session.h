@@ -92,6 +92,8 @@ struct session {
 	session_profile_fn *on_look; /* likewise, for a copy */
 	void *look_context;
 	uint64_t collect_deadline, look_deadline; /* boot time, ns */
+	uint64_t look_began; /* likewise */
+	bool look_takes; /* what it shows is then forgotten */
 	struct engine_range range; /* session 0: what the look is at */
 	struct event *timer; /* duration, then callbacks */
 	struct event *look_timer; /* NULL: nobody has looked yet */
@@ -146,3 +148,5 @@ void session_expire(struct session *session, uint64_t before, uint64_t now);
 struct profile *session_profile(struct session *session, uint64_t now);
 /* Likewise a copy, with which the session goes on. */
 struct profile *session_copy(struct session *session, uint64_t now);
+/* Likewise what came since the last take; the session goes on without it. Not session 0. */
+struct profile *session_take(struct session *session, uint64_t now);

@@ -433,3 +433,30 @@ struct profile *session_copy(struct session *session, uint64_t now)
 		describe(session, copy, now);
 	return copy;
 }
+
+/* Who ended is in no window any more. */
+static void forget_ended(struct session *session)
+{
+	size_t kept = 0;
+
+	hashmap_clear(&session->member_index);
+	for (size_t i = 0; i < session->members.count; i++) {
+		struct session_member member = session->members.items[i];
+
+		member.profile_index = PROFILE_NONE;
+		if (member.process->end ||
+		    hashmap_put(&session->member_index, member.process->serial, kept))
+			process_unref(member.process);
+		else
+			session->members.items[kept++] = member;
+	}
+	session->members.count = kept;
+}
+
+struct profile *session_take(struct session *session, uint64_t now)
+{
+	struct profile *profile = session_profile(session, now);
+
+	forget_ended(session);
+	return profile;
+}

@@ -217,6 +217,12 @@ int engine_session_look(struct engine *engine, uint32_t id, session_profile_fn *
 	return fake_collect(engine, session, done, context);
 }
 
+int engine_session_take(struct engine *engine, uint32_t id, session_profile_fn *done, void *context,
+			struct error *error)
+{
+	return engine_session_look(engine, id, done, context, error);
+}
+
 int engine_recent(struct engine *engine, const char *event, const struct engine_range *range,
 		  session_profile_fn *done, void *context, struct error *error)
 {

@@ -222,6 +222,34 @@ START_TEST(a_look_changes_nothing)
 }
 END_TEST
 
+/* What is taken comes once; who ended is not remembered, who lives is. */
+START_TEST(a_take_comes_once)
+{
+	struct world w;
+	struct profile *profile;
+
+	world_init(&w, 1, SECOND);
+	for (unsigned turn = 1; turn <= 3; turn++) {
+		sample(&w, turn * SECOND, ABI_REASON_COMPLETE);
+		fold(&w);
+		profile = session_take(w.session, w.session->opened + (turn + 1) * SECOND);
+		ck_assert_uint_eq(profile_total(profile, 0), 1);
+		ck_assert_uint_eq(profile->processes.count, 1);
+		ck_assert_uint_eq(profile->samples.items[0].process, 0);
+		ck_assert_uint_eq(profile->duration_ns, (turn + 1) * SECOND);
+		profile_destroy(profile);
+		ck_assert_uint_eq(w.session->members.count, 1);
+	}
+	w.process->end = w.session->opened + 5 * SECOND;
+	profile = session_take(w.session, w.session->opened + 6 * SECOND);
+	ck_assert_uint_eq(profile->samples.count, 0);
+	profile_destroy(profile);
+	ck_assert_uint_eq(w.session->members.count, 0);
+	w.process->end = 0;
+	world_deinit(&w);
+}
+END_TEST
+
 static const struct measure_kind resident = {"anon", "rss", "bytes", SERIES_LEVEL, SECOND};
 
 START_TEST(marks_and_measures_get_into_the_profile)
@@ -275,6 +303,6 @@ int main(void)
 		   the_history_is_fine_at_its_end_only, the_history_counts_by_window,
 		   a_range_is_cut_at_windows, marks_and_measures_get_into_the_profile,
 		   too_many_measures_are_counted);
-	SUITE_CASE(suite, "snapshot", a_look_changes_nothing);
+	SUITE_CASE(suite, "snapshot", a_look_changes_nothing, a_take_comes_once);
 	return suite_main(suite);
 }

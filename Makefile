@@ -121,7 +121,10 @@ $(B)/libperfd.a: $(LIB_OBJ)
 
 $(B)/perfd $(B)/perfctl: $(B)/%: $(B)/obj/daemon/%.o $(B)/libperfd.a
 	$(say) LD $@
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS) $(OWN_LIBS)
+
+# For perfctl's screen only: perfd loads nothing that it does not need.
+$(B)/perfctl: OWN_LIBS := -lncursesw -ltinfo
 
 # --- The preloadable library ------------------------------------------------
 

@@ -280,19 +280,24 @@ int client_open(struct client *client, const struct client_session *session, str
 	return 0;
 }
 
+static int decode_profile(const struct message *reply, struct error *error, struct profile **ret)
+{
+	const struct message_value *bytes = &reply->values[FIELD_PROFILE];
+	int r = profile_decode(bytes->bytes, bytes->size, error, ret);
+
+	return r < 0 ? error_prefix(error, "perfd's profile") : 0;
+}
+
 static int call_for_profile(struct client *client, struct strbuf *buf, struct error *error,
 			    const char **ret_end, struct profile **ret)
 {
-	const struct message_value *bytes;
 	struct message reply;
 	int r = client_call(client, buf, MESSAGE_PROFILE, CLIENT_TIMEOUT_NS, error, &reply);
 
+	if (!r)
+		r = decode_profile(&reply, error, ret);
 	if (r < 0)
 		return r;
-	bytes = &reply.values[FIELD_PROFILE];
-	r = profile_decode(bytes->bytes, bytes->size, error, ret);
-	if (r < 0)
-		return error_prefix(error, "perfd's profile");
 	*ret_end = message_text(&reply, FIELD_END);
 	return 0;
 }
@@ -393,6 +398,36 @@ int client_look(struct client *client, uint32_t session, struct error *error, st
 	client_begin(client, MESSAGE_LOOK, &buf);
 	message_put_number(&buf, FIELD_SESSION, session);
 	return call_for_profile(client, &buf, error, &end, ret);
+}
+
+int client_ask_take(struct client *client, uint32_t session, struct error *error)
+{
+	struct strbuf buf = {0};
+	int r;
+
+	client_begin(client, MESSAGE_LOOK, &buf);
+	message_put_number(&buf, FIELD_SESSION, session);
+	message_put_number(&buf, FIELD_TAKE, 1);
+	message_end(&buf, 0);
+	r = strbuf_error(&buf) ? error_set(error, -ENOMEM, "no memory for a request")
+			       : send_all(client, &buf, clock_boot_ns() + CLIENT_TIMEOUT_NS, error);
+	strbuf_deinit(&buf);
+	return r;
+}
+
+int client_take_answer(struct client *client, struct error *error, struct profile **ret)
+{
+	struct message message;
+	int r;
+
+	do {
+		r = client_receive(client, 0, error, &message);
+		if (r)
+			return r;
+	} while (message.info->kind == MESSAGE_EVENT ||
+		 (message.serial != client->serial && message.serial));
+	r = check_reply(&message, MESSAGE_PROFILE, error);
+	return r ? r : decode_profile(&message, error, ret);
 }
 
 int client_ask(struct client *client, enum message_type type, enum protocol_field field,

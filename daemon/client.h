@@ -95,6 +95,10 @@ int client_look(struct client *client, uint32_t session, struct error *error, st
  * until the next call. */
 int client_ask(struct client *client, enum message_type type, enum protocol_field field,
 	       const char *value, struct error *error, const char **ret);
+/* Asks for what came of a session since it was last taken, without waiting for the answer. */
+int client_ask_take(struct client *client, uint32_t session, struct error *error);
+/* The answer, if it is whole by now: else -EAGAIN. */
+int client_take_answer(struct client *client, struct error *error, struct profile **ret);
 /* status or sessions: the text lives until the next call. */
 int client_json(struct client *client, enum message_type type, struct error *error,
 		const char **ret);

@@ -25,6 +25,12 @@ static void explain_range(const struct engine *engine, const struct session *ses
 		(double)engine->config.keep_ns / 1e9);
 }
 
+/* Windows may have ended while names were awaited: they are in it too. */
+static uint64_t taken_until(const struct session *session)
+{
+	return session->rolled > session->look_began ? session->rolled : session->look_began;
+}
+
 static void on_look_timer(evutil_socket_t fd, short what, void *context)
 {
 	struct session *session = context;
@@ -46,7 +52,7 @@ static void on_look_timer(evutil_socket_t fd, short what, void *context)
 	if (session->id && !session->ended)
 		engine_take_counters(session->engine, session);
 	session->on_look = NULL;
-	profile = session->look_takes ? session_take(session, session->look_began)
+	profile = session->look_takes ? session_take(session, taken_until(session))
 				      : session_copy(session, clock_boot_ns());
 	if (!profile)
 		error_set(&error, -ENOMEM, "out of memory");

@@ -109,6 +109,19 @@ static const struct option_row {
 	[OPTION_DEBUGINFOD] = {0, "debuginfod", VALUE_NONE, NULL, 0, NULL,
 			       "fetch debug files that are not installed, from the servers in "
 			       "DEBUGINFOD_URLS or the config"},
+	[OPTION_INTERVAL] = {'d', "interval", VALUE_DURATION, "TIME",
+			     offsetof(struct options, interval_ns), "a time: 500ms, 2s, 1m",
+			     "between two looks (default: 1s)"},
+	[OPTION_ROUNDS] = {'n', "count", VALUE_U32, "N", offsetof(struct options, rounds),
+			   "a number of looks, from 1 on", "end after N looks (default: never)"},
+	[OPTION_ONCE] = {0, "once", VALUE_NONE, NULL, 0, NULL,
+			 "one table on standard output, no screen"},
+	[OPTION_SORT] = {0, "sort", VALUE_TEXT, "ORDER", offsetof(struct options, sort), NULL,
+			 "of processes by cpu, memory, faults, pid or name (default: cpu), of "
+			 "functions by self, total or name (default: self)"},
+	[OPTION_FILTER] = {0, "filter", VALUE_TEXT, "REGEX", offsetof(struct options, filter), NULL,
+			   "only rows that match: an extended regular expression, or a text that "
+			   "is none"},
 	[OPTION_JSON] = {0, "json", VALUE_NONE, NULL, 0, NULL, "JSON, for programs"},
 	[OPTION_SOCKET] = {'s', "socket", VALUE_TEXT, "PATH", offsetof(struct options, socket),
 			   NULL, "perfd's control socket (default: daemon.socket of the config)"},
@@ -281,12 +294,13 @@ static void getopt_tables(uint64_t allowed, struct option *longs, char *shorts)
 	*shorts = 0;
 }
 
-static int row_of(int value)
+/* A letter may be one option's with one command, and another's with another. */
+static int row_of(int value, uint64_t allowed)
 {
 	if (value >= LONG_BASE)
 		return value - LONG_BASE;
 	for (int i = 0; i < OPTION_COUNT; i++) {
-		if (rows[i].letter == value)
+		if (rows[i].letter == value && allowed >> i & 1)
 			return i;
 	}
 	return OPTION_HELP; /* getopt gives only what is in its tables */
@@ -308,7 +322,7 @@ int options_parse(int argc, char **argv, uint64_t allowed, struct options *ret, 
 
 		if (value == '?' || value == ':')
 			return bad_option(value, optopt, argv[optind - 1], allowed, error);
-		row = row_of(value);
+		row = row_of(value, allowed);
 		if (set_value(&rows[row], optarg, &options) < 0)
 			return error_set(error, -EINVAL, "--%s %s: expected %s", rows[row].name,
 					 optarg, rows[row].expected);

@@ -45,6 +45,11 @@
 	X(NO_DEMANGLE)                                                                             \
 	X(DEBUGINFOD)                                                                              \
 	X(SHORT)                                                                                   \
+	X(INTERVAL)                                                                                \
+	X(ROUNDS)                                                                                  \
+	X(ONCE)                                                                                    \
+	X(SORT)                                                                                    \
+	X(FILTER)                                                                                  \
 	X(JSON)                                                                                    \
 	X(SOCKET)                                                                                  \
 	X(CONFIG)                                                                                  \
@@ -68,6 +73,8 @@ struct options {
 	uint64_t last_ns; /* 0: all */
 	uint64_t step_ns; /* 0: the default */
 	uint32_t time_steps; /* no option: of the time axis that a command shows; 0: none */
+	uint64_t interval_ns; /* of top */
+	uint32_t rounds; /* likewise */
 	uint32_t session;
 	uint32_t top; /* 0: the command's default */
 	const char *since, *until; /* as when.h has them; NULL: open */
@@ -81,6 +88,7 @@ struct options {
 	const char *annotate; /* NULL: the default */
 	const char *by; /* of diff; NULL: the default */
 	const char *widths; /* likewise */
+	const char *sort, *filter; /* of top; NULL: the default, all */
 	const char *socket; /* NULL: the config's */
 	const char *config; /* NULL: /etc/perfd/perfd.conf */
 	char **rest; /* arguments that are no options, NULL-terminated */

@@ -107,6 +107,15 @@ static const char reload_more[] =
 	"is 1. Says which changes hold now and which after a restart. --json: schema "
 	"perfd.reload/1.\n";
 
+static const char top_more[] =
+	"\nNeeds a running perfd (exit code 3: there is none). Shows every process to root and "
+	"its\n"
+	"group, to others their own: CPU and page faults by samples of two sessions that end with\n"
+	"it, memory by /proc. Enter goes from a process to its functions and on to callers; h "
+	"lists\n"
+	"the keys. NO_COLOR is heeded. --json: an object a line and look (schema perfd.top/1),\n"
+	"until -n or Ctrl-C.\n";
+
 static const struct command commands[] = {
 	{"record", "(-p PID | -a | -- CMD ARGS...) [options]", "profile, and write the result",
 	 OPTION_BIT(PID) | OPTION_BIT(ALL) | OPTION_BIT(HEAP) | SAMPLING | RESULT | WHERE,
@@ -121,6 +130,11 @@ static const struct command commands[] = {
 	 0},
 	{"status", "[options]", "how perfd is: rates, samples, losses, its own cost",
 	 OPTION_BIT(JSON) | WHERE, cmd_status, status_more, 0},
+	{"top", "[options]", "what runs now, live: processes, functions, callers",
+	 OPTION_BIT(INTERVAL) | OPTION_BIT(ROUNDS) | OPTION_BIT(ONCE) | OPTION_BIT(SORT) |
+		 OPTION_BIT(FILTER) | OPTION_BIT(TOP) | OPTION_BIT(FREQUENCY) | OPTION_BIT(JSON) |
+		 WHERE,
+	 cmd_top, top_more, 0},
 	{"report", "[FILE] [options]", "what the machine did lately, or what is in a file",
 	 RUNNING | OPTION_BIT(TOP) | OPTION_BIT(JSON) | OPTION_BIT(VALUE) | RESULT | READING,
 	 cmd_report, report_more, 1},

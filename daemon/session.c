@@ -224,5 +224,6 @@ void session_roll(struct session *session, uint64_t now, bool force)
 		session->limited += session->window.samples.count;
 		window_deinit(&session->window);
 	}
+	session->rolled = force ? clock_boot_ns() : session->window.end;
 	session->window = (struct window){0};
 }

@@ -53,6 +53,7 @@ struct session {
 	enum abi_source source;
 	enum session_end end;
 	uint64_t opened, ended; /* boot time, ns */
+	uint64_t rolled; /* likewise: what was sampled by then is in no open window */
 	uint64_t opened_real;
 	uint64_t window_ns;
 	uint64_t step_ns; /* SESSION_STEP_NS, or window_ns if that is no multiple of it */

@@ -246,8 +246,10 @@ static SLOW void *resize(void *pointer, size_t size, bool fitted)
 	result = heap_real.realloc(pointer, size);
 	/* Of no bytes, it may be a free() with a NULL for its result. */
 	gone = result || !size;
-	if (where && heap_pointers_finish(&heap_pointers, pointer, tid, where, !gone) && gone)
+	if (where && heap_pointers_finish(pointer, tid, where, !gone) && gone) {
 		tell_free(pointer);
+		heap_pointers_end(&heap_pointers, pointer, where);
+	}
 	if (sample)
 		tell(result, size, weight);
 	return result;

@@ -3,11 +3,18 @@
 
 #include <stddef.h>
 
-/* A suspended entry: addresses have 47 bits and are even; the tag tells two threads
- * apart that suspend the same address one after the other. */
+#include "daemon/heap/system.h"
+
+/* A suspended entry: addresses have 47 bits, and the last two are 0; the tag tells two
+ * threads apart that suspend the same address one after the other. An ending one: its
+ * thread is about to tell of its free. */
 #define ADDRESS_BITS 47
 #define SUSPENDED 1ULL
-#define ADDRESS_MASK (((1ULL << ADDRESS_BITS) - 1) & ~SUSPENDED)
+#define ENDING 2ULL
+#define ADDRESS_MASK (((1ULL << ADDRESS_BITS) - 1) & ~(SUSPENDED | ENDING))
+/* It takes some instructions; but it may be preempted, or be this very thread below a
+ * signal's handler. */
+#define ENDING_YIELDS 1000
 /* A counter that has reached the top stays there: then the table is asked. */
 #define COUNTER_MAX 255u
 
@@ -42,9 +49,11 @@ static bool swap(uint64_t *slot, uint64_t from, uint64_t to)
 					   __ATOMIC_RELAXED);
 }
 
+enum taken { NOBODY, TAKEN, BUSY };
+
 /* Ends the time of the address's former owner, where there is one: it is suspended, or
- * was freed in a way that we did not see. */
-static bool take_over(struct heap_pointers *set, uint64_t address)
+ * was freed in a way that we did not see. BUSY: somebody else does. */
+static enum taken take_over(struct heap_pointers *set, uint64_t address)
 {
 	for (unsigned int choice = 0; choice < 2; choice++) {
 		uint64_t *slots = bucket(set, address, choice);
@@ -52,24 +61,40 @@ static bool take_over(struct heap_pointers *set, uint64_t address)
 		for (unsigned int i = 0; i < HEAP_BUCKET_SLOTS; i++) {
 			uint64_t entry = __atomic_load_n(&slots[i], __ATOMIC_RELAXED);
 
-			if ((entry & ADDRESS_MASK) == address && swap(&slots[i], entry, address))
-				return true;
+			if ((entry & ADDRESS_MASK) != address)
+				continue;
+			if (entry & ENDING)
+				return BUSY;
+			return swap(&slots[i], entry, address) ? TAKEN : BUSY;
 		}
 	}
-	return false;
+	return NOBODY;
+}
+
+static enum taken take_over_in_time(struct heap_pointers *set, uint64_t address)
+{
+	enum taken taken = take_over(set, address);
+
+	for (int i = 0; taken == BUSY && i < ENDING_YIELDS; i++) {
+		system_yield();
+		taken = take_over(set, address);
+	}
+	return taken;
 }
 
 bool heap_pointers_insert(struct heap_pointers *set, const void *pointer, bool *ret_ended)
 {
 	uint64_t address = (uintptr_t)pointer;
+	enum taken taken = NOBODY;
 
 	*ret_ended = false;
 	if (!address || (address & ~ADDRESS_MASK))
 		return false;
-	if (heap_pointers_may_have(set, pointer) && take_over(set, address)) {
-		*ret_ended = true;
-		return true;
-	}
+	if (heap_pointers_may_have(set, pointer))
+		taken = take_over_in_time(set, address);
+	*ret_ended = taken == TAKEN;
+	if (taken != NOBODY)
+		return taken == TAKEN;
 	/* Counted first: once it is in the table, nobody may overlook it. */
 	count(set, address, 1);
 	for (unsigned int choice = 0; choice < 2; choice++) {
@@ -113,14 +138,16 @@ heap_suspended heap_pointers_suspend(struct heap_pointers *set, const void *poin
 	return replace(set, pointer, suspended_entry((uintptr_t)pointer, tag & 0xffff));
 }
 
-bool heap_pointers_finish(struct heap_pointers *set, const void *pointer, uint32_t tag,
-			  heap_suspended where, bool resume)
+bool heap_pointers_finish(const void *pointer, uint32_t tag, heap_suspended where, bool resume)
 {
 	uint64_t address = (uintptr_t)pointer;
 
-	if (!swap(where, suspended_entry(address, tag & 0xffff), resume ? address : 0))
-		return false;
-	if (!resume)
-		count(set, address, -1);
-	return true;
+	return swap(where, suspended_entry(address, tag & 0xffff),
+		    resume ? address : address | ENDING);
+}
+
+void heap_pointers_end(struct heap_pointers *set, const void *pointer, heap_suspended where)
+{
+	__atomic_store_n(where, 0, __ATOMIC_RELEASE);
+	count(set, (uintptr_t)pointer, -1);
 }

@@ -12,7 +12,8 @@
  *
  * realloc() is the one call that gives an address back without saying so beforehand: its
  * pointer is suspended first, and afterwards removed or resumed. Whoever is given the
- * address meanwhile and puts it in ends the suspended owner's time on the way.
+ * address meanwhile and puts it in ends the suspended owner's time on the way, or waits
+ * a moment for who is just telling of that end: what is told of the new owner comes after it.
  *
  * When both places of an address are full, it is not put in.
  */
@@ -45,14 +46,16 @@ static inline bool heap_pointers_may_have(const struct heap_pointers *set, const
 /* Where a suspended pointer is. */
 typedef uint64_t *heap_suspended;
 
-/* False when there is no room. *ret_ended: it took the place of a former owner of the
+/* False when there is no room, or somebody was too long in telling of a former owner's
+ * end. *ret_ended: it took the place of a former owner of the
  * address, whose free is to be told of first. */
 bool heap_pointers_insert(struct heap_pointers *set, const void *pointer, bool *ret_ended);
 /* True for the one that took it out. */
 bool heap_pointers_remove(struct heap_pointers *set, const void *pointer);
 /* NULL: it is not in the set. `tag`: the thread's, up to 16 bits count. */
 heap_suspended heap_pointers_suspend(struct heap_pointers *set, const void *pointer, uint32_t tag);
-/* True: the suspended pointer was taken out, or put back. False: somebody has ended its
- * time already (see heap_pointers_insert()). */
-bool heap_pointers_finish(struct heap_pointers *set, const void *pointer, uint32_t tag,
-			  heap_suspended where, bool resume);
+/* The suspended pointer is back in the set, or its time ends: then heap_pointers_end() must
+ * follow, once that has been told. False: somebody has ended its time already (see
+ * heap_pointers_insert()). */
+bool heap_pointers_finish(const void *pointer, uint32_t tag, heap_suspended where, bool resume);
+void heap_pointers_end(struct heap_pointers *set, const void *pointer, heap_suspended where);

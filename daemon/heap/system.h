@@ -35,6 +35,11 @@ static inline uint32_t system_tid(void)
 	return (uint32_t)system_call(SYS_gettid, 0, 0, 0);
 }
 
+static inline void system_yield(void)
+{
+	system_call(SYS_sched_yield, 0, 0, 0);
+}
+
 static inline int system_protect(uintptr_t address, size_t size, int protection)
 {
 	return (int)system_call(SYS_mprotect, (long)address, (long)size, protection);

@@ -244,10 +244,31 @@ START_TEST(a_suspended_pointer_resumes_or_goes)
 	ck_assert_ptr_nonnull(where);
 	ck_assert(!heap_pointers_remove(set, address(1)));
 	ck_assert_ptr_null(heap_pointers_suspend(set, address(1), 78));
-	ck_assert(heap_pointers_finish(set, address(1), 77, where, true));
+	ck_assert(heap_pointers_finish(address(1), 77, where, true));
 	where = heap_pointers_suspend(set, address(1), 77);
-	ck_assert(heap_pointers_finish(set, address(1), 77, where, false));
+	ck_assert(heap_pointers_finish(address(1), 77, where, false));
+	heap_pointers_end(set, address(1), where);
 	ck_assert(!heap_pointers_may_have(set, address(1)));
+	free(set);
+}
+END_TEST
+
+/* Until its end has been told, nobody who gets the address may be told of: it waits, and gives
+ * up where nothing moves. */
+START_TEST(the_end_is_told_before_the_next_beginning)
+{
+	struct heap_pointers *set = calloc(1, sizeof(*set));
+	heap_suspended where;
+	bool ended;
+
+	heap_pointers_insert(set, address(1), &ended);
+	where = heap_pointers_suspend(set, address(1), 77);
+	ck_assert(heap_pointers_finish(address(1), 77, where, false));
+	ck_assert(heap_pointers_may_have(set, address(1)));
+	ck_assert(!heap_pointers_remove(set, address(1)));
+	ck_assert(!heap_pointers_insert(set, address(1), &ended) && !ended);
+	heap_pointers_end(set, address(1), where);
+	ck_assert(heap_pointers_insert(set, address(1), &ended) && !ended);
 	free(set);
 }
 END_TEST
@@ -261,11 +282,11 @@ START_TEST(who_gets_a_suspended_address_ends_its_time)
 	heap_pointers_insert(set, address(1), &ended);
 	where = heap_pointers_suspend(set, address(1), 77);
 	ck_assert(heap_pointers_insert(set, address(1), &ended) && ended);
-	ck_assert(!heap_pointers_finish(set, address(1), 77, where, false));
+	ck_assert(!heap_pointers_finish(address(1), 77, where, false));
 	/* The new owner's, suspended by another thread, is not the old one's either. */
 	heap_pointers_suspend(set, address(1), 78);
-	ck_assert(!heap_pointers_finish(set, address(1), 77, where, false));
-	ck_assert(heap_pointers_finish(set, address(1), 78, where, true));
+	ck_assert(!heap_pointers_finish(address(1), 77, where, false));
+	ck_assert(heap_pointers_finish(address(1), 78, where, true));
 	ck_assert(heap_pointers_remove(set, address(1)));
 	ck_assert(!heap_pointers_may_have(set, address(1)));
 	/* One that was freed behind our back ends as well. */
@@ -466,7 +487,8 @@ int main(void)
 		   gaps_are_exponential, a_weight_is_the_inverse_of_the_chance,
 		   a_wide_interval_is_looked_at_often_enough, a_forked_child_draws_other_numbers);
 	SUITE_CASE(suite, "set", what_is_in_the_set_comes_out_once, a_full_set_refuses,
-		   a_suspended_pointer_resumes_or_goes, who_gets_a_suspended_address_ends_its_time);
+		   a_suspended_pointer_resumes_or_goes, the_end_is_told_before_the_next_beginning,
+		   who_gets_a_suspended_address_ends_its_time);
 	SUITE_CASE(suite, "functions", each_function_tells_what_was_asked_for,
 		   what_fails_is_not_told, a_resize_is_a_free_and_an_allocation,
 		   nobody_looks_and_nothing_is_told, a_full_table_counts_what_it_leaves_out,

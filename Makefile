@@ -164,7 +164,7 @@ PROGRAM_CFLAGS := $(CSTD) $(WARN) -I. -D_GNU_SOURCE -g -O1 -fno-omit-frame-point
 $(B)/programs/%: tests/programs/%.c $(wildcard tests/programs/*.h) Makefile
 	$(say) CC $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(PROGRAM_CFLAGS) $< -o $@ -ldl -lpthread
+	$(Q)$(CC) $(PROGRAM_CFLAGS) $< -o $@ -ldl -lm -lpthread
 
 $(B)/programs/lib%.so: tests/programs/lib%.c $(wildcard tests/programs/*.h) Makefile
 	$(say) CC $@

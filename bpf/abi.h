@@ -28,6 +28,7 @@
 #define ABI_SLOT_CPU 0
 #define ABI_SLOT_FAULTS 32
 #define ABI_SLOT_HEAP 33 /* no view: what the probes of all sessions counted */
+#define ABI_SLOT_PROCESS 35 /* likewise: what following processes takes */
 
 /*
  * Why a sample's stack is what it is, and why a sample is missing: one list
@@ -343,6 +344,7 @@ struct abi_counters {
 	__u64 late; /* periods that passed without firing and went into a later weight */
 	__u64 missed; /* likewise, but nobody's for sure (stolen, or idle): in no weight */
 	__u64 thinned; /* of the fired: a later sample stands for them too */
+	__u64 run_ns; /* that the program ran for them */
 	__u64 samples[ABI_REASON_COUNT]; /* of the fired: by result */
 	__u64 weight[ABI_REASON_COUNT];
 };
@@ -354,7 +356,6 @@ struct abi_slot {
 	__u8 source; /* enum abi_source */
 	__u8 pad;
 	__u32 generation; /* changes whenever the slot's events are opened anew */
-	__u64 period; /* ns, cycles or faults between two firings */
 	__u32 limit; /* counted events: samples a second and CPU, about; more are thinned out */
 	__u32 share; /* likewise: of the time, in which the events are on, in 1/65536 */
 };
@@ -386,8 +387,8 @@ ABI_ASSERT(sizeof(struct abi_rss) == 56, "abi_rss");
 ABI_ASSERT(sizeof(struct abi_alloc) == 32, "abi_alloc");
 ABI_ASSERT(sizeof(struct abi_free) == 24, "abi_free");
 ABI_ASSERT(sizeof(struct abi_heap_target) == 32, "abi_heap_target");
-ABI_ASSERT(sizeof(struct abi_slot) == 24, "abi_slot");
+ABI_ASSERT(sizeof(struct abi_slot) == 16, "abi_slot");
 ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
-ABI_ASSERT(sizeof(struct abi_counters) == 8 * (6 + 2 * ABI_REASON_COUNT), "abi_counters");
+ABI_ASSERT(sizeof(struct abi_counters) == 8 * (7 + 2 * ABI_REASON_COUNT), "abi_counters");
 
 #endif

@@ -10,21 +10,45 @@ char LICENSE[] SEC("license") = "GPL";
 /* A gap longer than this is a suspended or stopped machine, not late ticks. */
 #define LATE_MAX_NS 1000000000ULL
 
-/* Periods of the timer's grid that ended since the last firing: mostly one. A
+/* Nanoseconds of the timer's grid that ended since the last firing: mostly a period. A
  * firing that is late does not move the grid: the next one is due a period after
  * this one was. One that comes before it is due shows that all firings so far were
  * late, and sets the grid anew. */
-static __always_inline __u64 periods_since(struct slot_state *state, __u64 period, __u64 now)
+static __always_inline __u64 grid_since(struct slot_state *state, __u64 now)
 {
-	__u64 periods;
+	__u64 period = state->period, passed;
 
 	if (now < state->due + period) {
 		state->due = now;
-		return 1;
+		return period;
 	}
-	periods = (now - state->due) / period;
-	state->due += periods * period;
-	return periods;
+	passed = (now - state->due) / period * period;
+	state->due += passed;
+	return passed;
+}
+
+/*
+ * What a firing stands for by the grid: the time since the last one, up to a period;
+ * *late: what passed beyond that. The first firing after a change of the rate ends a
+ * stretch of the old grid and one of the new: it stands for both, so that nothing is
+ * lost or doubled, however often the rate changes.
+ */
+static __always_inline __u64 stretch(struct slot_state *state, __u64 period, __u64 now, __u64 *late)
+{
+	__u64 passed, most = period;
+
+	if (state->period == period) {
+		passed = grid_since(state, now);
+	} else {
+		passed = now > state->due ? now - state->due : 1;
+		most = state->period + period;
+		state->due = now;
+		state->period = period;
+	}
+	if (passed < most)
+		most = passed;
+	*late = passed - most;
+	return most;
 }
 
 /*
@@ -33,43 +57,44 @@ static __always_inline __u64 periods_since(struct slot_state *state, __u64 perio
  * (perf_swevent_hrtimer() forwards it and forgets the overruns). They are a debt:
  * if the thread has not been switched out since the last firing, and the scheduler
  * says that it really had that much CPU time (time stolen from a virtual CPU is
- * nobody's), a later firing of the same run stands for them too. The scheduler's
- * figure may lag by a tick, so the debt is kept until the run ends; what is left
- * then is only counted.
+ * nobody's), a later firing of the same run stands for them too, in whole periods.
+ * The scheduler's figure may lag by a tick, so the debt is kept until the run ends;
+ * what is left then is only counted.
  */
 static __always_inline __u64 weigh(const struct abi_slot *slot, struct slot_state *state,
 				   struct abi_counters *count, __u32 tid, __u64 period, __u64 now)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	__u64 switches = BPF_CORE_READ(task, nvcsw) + BPF_CORE_READ(task, nivcsw);
-	__u64 runtime = BPF_CORE_READ(task, se.sum_exec_runtime), periods, paid, had;
+	__u64 runtime = BPF_CORE_READ(task, se.sum_exec_runtime), weight, late = 0, paid, had;
 
-	if (slot->source != ABI_SOURCE_CPU_CLOCK || !period)
-		return period;
-	if (state->generation != slot->generation || now - state->due > LATE_MAX_NS) {
-		*state = (struct slot_state){.due = now, .generation = slot->generation};
-		periods = 1;
+	if (state->generation != slot->generation ||
+	    now - state->due > LATE_MAX_NS + state->period + period) {
+		*state = (struct slot_state){
+			.due = now, .period = period, .generation = slot->generation};
+		weight = period;
 	} else {
-		periods = periods_since(state, period, now);
+		weight = stretch(state, period, now, &late);
 	}
 	if (state->tid != tid || state->switches != switches) {
-		count->missed += state->debt + periods - 1;
+		count->missed += (state->debt + late) / period;
 		state->tid = tid;
 		state->switches = switches;
 		state->runtime = runtime;
 		state->weight = state->debt = 0;
-		return period;
+		return weight;
 	}
-	state->debt += periods - 1;
-	state->weight += period;
+	state->debt += late;
+	state->weight += weight;
 	had = runtime - state->runtime;
-	paid = had > state->weight ? (had - state->weight) / period : 0;
+	paid = had > state->weight ? had - state->weight : 0;
 	if (paid > state->debt)
 		paid = state->debt;
+	paid = paid / period * period;
 	state->debt -= paid;
-	state->weight += paid * period;
-	count->late += paid;
-	return period + paid * period;
+	state->weight += paid;
+	count->late += paid / period;
+	return weight + paid;
 }
 
 /* Twice as many firings to a sample when a window's share of the limit is used up,
@@ -145,64 +170,74 @@ static __always_inline void fill(struct abi_sample *sample, const struct abi_slo
 	sample->cgroup = bpf_get_current_cgroup_id();
 }
 
-SEC("perf_event")
-int cpu_sample(struct bpf_perf_event_data *ctx)
+static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const struct abi_slot *slot,
+				       __u32 index, struct slot_state *state,
+				       struct abi_counters *count, struct abi_sample *sample)
 {
-	__u32 index = (__u32)bpf_get_attach_cookie(ctx), context = SCRATCH_SAMPLE;
-	__u64 ids = bpf_get_current_pid_tgid();
-	__u32 pid = (__u32)(ids >> 32);
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct abi_slot *slot = bpf_map_lookup_elem(&slots, &index);
-	struct abi_counters *count = bpf_map_lookup_elem(&counters, &index);
-	struct slot_state *state = bpf_map_lookup_elem(&slot_states, &index);
-	struct abi_sample sample = {};
-	long kernel, user = 0;
-	struct scratch *scratch;
-	__u8 reason = ABI_REASON_NO_USER;
-	bool counted;
-
-	if (!slot || !count || !state || !slot->active)
-		return 0;
 	/* A fault happens to a thread, and a clock's interrupt may hit while it is
 	 * walked. */
-	counted = slot->source == ABI_SOURCE_FAULTS;
-	if (counted)
-		context = SCRATCH_PROBE;
-	scratch = bpf_map_lookup_elem(&scratches, &context);
+	bool counted = slot->source == ABI_SOURCE_FAULTS;
+	__u32 context = counted ? SCRATCH_PROBE : SCRATCH_SAMPLE;
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	__u64 ids = bpf_get_current_pid_tgid(), *period;
+	__u32 pid = (__u32)(ids >> 32);
+	__u8 reason = ABI_REASON_NO_USER;
+	long kernel, user = 0;
+
 	if (!scratch)
-		return 0;
-	sample.hdr.time = bpf_ktime_get_boot_ns();
+		return;
 	count->fired++;
-	if (!counted)
-		sample.weight =
-			weigh(slot, state, count, (__u32)ids, ctx->sample_period, sample.hdr.time);
+	sample->weight = ctx->sample_period;
+	if (slot->source == ABI_SOURCE_CPU_CLOCK) {
+		period = bpf_map_lookup_elem(&periods, &index);
+		if (period && *period)
+			sample->weight =
+				weigh(slot, state, count, (__u32)ids, *period, sample->hdr.time);
+	}
 	if (!(__u32)ids) {
 		count->idle++;
-		return 0;
+		return;
 	}
 	if (!is_target(slot, index, pid)) {
 		count->filtered++;
-		return 0;
+		return;
 	}
 	if (counted)
-		sample.weight = weigh_counted(slot, state, ctx->sample_period, sample.hdr.time);
-	if (counted && !sample.weight) {
+		sample->weight = weigh_counted(slot, state, ctx->sample_period, sample->hdr.time);
+	if (counted && !sample->weight) {
 		count->thinned++;
-		return 0;
+		return;
 	}
-	fill(&sample, slot, index, ids);
-	scratch->stack.hdr = sample.hdr;
+	fill(sample, slot, index, ids);
+	scratch->stack.hdr = sample->hdr;
 	kernel = (ctx->regs.cs & 3) == 3 ? 0 : kernel_stack(ctx, scratch);
 	__builtin_memset(&scratch->walk, 0, sizeof(scratch->walk));
 	if (user_registers(ctx, scratch, task))
 		user = user_stack(scratch, task, pid, context, &reason);
 	if (kernel == -1 || user == -1)
 		reason = ABI_REASON_LOST_STACK;
-	sample.kernel_stack = kernel == -1 ? 0 : (__u64)kernel;
-	sample.user_stack = user == -1 ? 0 : (__u64)user;
-	sample.hdr.reason = reason;
-	if (emit(&sample, sizeof(sample)))
+	sample->kernel_stack = kernel == -1 ? 0 : (__u64)kernel;
+	sample->user_stack = user == -1 ? 0 : (__u64)user;
+	sample->hdr.reason = reason;
+	if (emit(sample, sizeof(*sample)))
 		reason = ABI_REASON_LOST_RING;
-	account(count, reason, sample.weight);
+	account(count, reason, sample->weight);
+}
+
+SEC("perf_event")
+int cpu_sample(struct bpf_perf_event_data *ctx)
+{
+	__u32 index = (__u32)bpf_get_attach_cookie(ctx);
+	struct abi_slot *slot = bpf_map_lookup_elem(&slots, &index);
+	struct abi_counters *count = bpf_map_lookup_elem(&counters, &index);
+	struct slot_state *state = bpf_map_lookup_elem(&slot_states, &index);
+	struct abi_sample sample = {};
+
+	if (!slot || !count || !state || !slot->active)
+		return 0;
+	sample.hdr.time = bpf_ktime_get_boot_ns();
+	sample_one(ctx, slot, index, state, count, &sample);
+	count->run_ns += bpf_ktime_get_boot_ns() - sample.hdr.time;
 	return 0;
 }

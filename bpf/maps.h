@@ -47,6 +47,16 @@ struct {
 	__type(value, struct abi_slot);
 } slots SEC(".maps");
 
+/* Nanoseconds between two firings of a slot's clock, on each CPU. Written before the event
+ * is told, and the kernel's own figure of a clock's sample does not follow a change
+ * (perf_event.hw.last_period in kernel/events/core.c). */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ABI_SLOTS_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} periods SEC(".maps");
+
 /* Processes that a session follows, by pid. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -76,10 +86,11 @@ struct {
  * long as that runs on without being switched out. */
 struct slot_state {
 	__u64 due; /* ns, on the timer's grid */
+	__u64 period; /* of that grid */
 	__u64 switches; /* context switches of the thread */
 	__u64 runtime; /* its CPU time when the run was first hit */
 	__u64 weight; /* given to samples of the run since then */
-	__u64 debt; /* periods that passed without firing, not given to any sample yet */
+	__u64 debt; /* ns that passed without firing, not given to any sample yet */
 	__u64 pending; /* counted events: weight that no sample has taken yet */
 	__u64 window; /* likewise: when the present window of thinning began */
 	__u32 taken; /* samples in it */

@@ -12,9 +12,17 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* TP_PROTO(struct task_struct *parent, struct task_struct *child) */
-SEC("raw_tp/sched_process_fork")
-int process_fork(struct bpf_raw_tracepoint_args *ctx)
+/* What following processes costs. */
+static __always_inline void note_cost(__u64 began)
+{
+	__u32 slot = ABI_SLOT_PROCESS;
+	struct abi_counters *count = bpf_map_lookup_elem(&counters, &slot);
+
+	if (count)
+		count->run_ns += bpf_ktime_get_boot_ns() - began;
+}
+
+static __always_inline void follow_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *parent = (struct task_struct *)ctx->args[0];
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
@@ -24,7 +32,7 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct unwind_process *set, copy;
 
 	if (pid == parent_pid) /* a thread */
-		return 0;
+		return;
 	/* Without a parent's entry: the number may have been another's before. */
 	set = bpf_map_lookup_elem(&unwind_processes, &parent_pid);
 	if (set) {
@@ -40,6 +48,16 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	} else {
 		bpf_map_delete_elem(&targets, &pid);
 	}
+}
+
+/* TP_PROTO(struct task_struct *parent, struct task_struct *child) */
+SEC("raw_tp/sched_process_fork")
+int process_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 began = bpf_ktime_get_boot_ns();
+
+	follow_fork(ctx);
+	note_cost(began);
 	return 0;
 }
 
@@ -66,6 +84,7 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	__u32 pid = (__u32)BPF_CORE_READ(task, tgid);
 	struct abi_target *target = bpf_map_lookup_elem(&targets, &pid);
+	__u64 began = bpf_ktime_get_boot_ns();
 
 	bpf_map_delete_elem(&unwind_processes, &pid); /* another address space */
 	learn_program(task, pid);
@@ -73,6 +92,7 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 		target->slots |= target->at_exec;
 		target->at_exec = 0;
 	}
+	note_cost(began);
 	return 0;
 }
 
@@ -82,12 +102,14 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	__u32 pid = (__u32)BPF_CORE_READ(task, tgid);
+	__u64 began = bpf_ktime_get_boot_ns();
 
 	/* do_exit() has counted this thread out already (kernel/exit.c). */
 	if (BPF_CORE_READ(task, signal, live.counter) == 0) {
 		bpf_map_delete_elem(&targets, &pid);
 		bpf_map_delete_elem(&unwind_processes, &pid);
 	}
+	note_cost(began);
 	return 0;
 }
 

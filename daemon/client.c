@@ -452,3 +452,22 @@ int client_json(struct client *client, enum message_type type, struct error *err
 {
 	return client_ask(client, type, FIELD_END_OF_TAGS, NULL, error, ret);
 }
+
+int client_rates(struct client *client, const uint32_t *session, uint32_t hz, struct error *error,
+		 const char **ret)
+{
+	struct strbuf buf = {0};
+	struct message reply;
+	int r;
+
+	client_begin(client, MESSAGE_RATES, &buf);
+	if (session) {
+		message_put_number(&buf, FIELD_SESSION, *session);
+		message_put_number(&buf, FIELD_FREQUENCY, hz);
+	}
+	r = client_call(client, &buf, MESSAGE_JSON, CLIENT_TIMEOUT_NS, error, &reply);
+	if (r < 0)
+		return r;
+	*ret = message_text(&reply, FIELD_JSON);
+	return 0;
+}

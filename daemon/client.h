@@ -100,5 +100,8 @@ int client_ask_take(struct client *client, uint32_t session, struct error *error
 /* The answer, if it is whole by now: else -EAGAIN. */
 int client_take_answer(struct client *client, struct error *error, struct profile **ret);
 /* status or sessions: the text lives until the next call. */
+/* With hz: sets the session's rate first; 0: the controller's again. */
+int client_rates(struct client *client, const uint32_t *session, uint32_t hz, struct error *error,
+		 const char **ret);
 int client_json(struct client *client, enum message_type type, struct error *error,
 		const char **ret);

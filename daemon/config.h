@@ -35,6 +35,13 @@ struct config {
 	uint64_t rss_interval_ns; /* between two looks at all processes' memory; 0: none */
 	uint64_t heap_interval_bytes; /* between two sampled allocations, on average */
 	uint32_t heap_budget_permille; /* of a process's time, for probes on its allocator */
+	/* [budget] */
+	uint32_t budget_permille; /* of the machine, for all of perfd; 0: no limit */
+	uint32_t budget_process_permille; /* of a process's time, for its samples; likewise */
+	uint32_t budget_floor_hz; /* the system-wide view keeps this rate */
+	uint32_t budget_session_floor_hz; /* likewise a session, or what it asked for */
+	uint32_t precision_permille; /* half-width wished of a share's interval; 0: none */
+	uint64_t precision_time_ns; /* in so much time */
 	/* [history] */
 	uint64_t window_ns; /* width of an aggregation window of the system-wide view */
 	uint64_t keep_ns; /* how much of it stays in memory, where there is no history on disk */

@@ -52,6 +52,18 @@
 	  256, GIB, "-e heap: bytes between two sampled allocations, on average.")                 \
 	X("memory", "heap_budget", heap_budget_permille, CONFIG_NUMBER, NOW, "1/1000 of one CPU", "10", \
 	  1, 1000, "-e heap: what probes on a process's allocator may cost it.")                   \
+	X("budget", "machine", budget_permille, CONFIG_NUMBER, NOW, "1/1000 of all CPUs", "10",         \
+	  0, 1000, "What all of perfd may cost; rates are lowered to keep it. 0: no limit.")       \
+	X("budget", "process", budget_process_permille, CONFIG_NUMBER, NOW, "1/1000 of its time", "50", \
+	  0, 1000, "What samples may cost the thread that they hit. 0: no limit.")                 \
+	X("budget", "floor_hz", budget_floor_hz, CONFIG_NUMBER, NOW, "Hz", "19", 1, 100000,             \
+	  "System-wide rates are lowered no further, that what is rare is still seen.")            \
+	X("budget", "session_floor_hz", budget_session_floor_hz, CONFIG_NUMBER, NOW, "Hz", "99",        \
+	  1, 100000, "Nor are sessions', or what they asked for if that is less.")                 \
+	X("budget", "precision", precision_permille, CONFIG_NUMBER, NOW, "1/1000", "0", 0, 200,         \
+	  "Shares of CPU time are wanted as exact as this, at 95 %. 0: frequency_hz.")             \
+	X("budget", "precision_time", precision_time_ns, CONFIG_TIME, NOW, "time", "1m",                \
+	  NSEC_PER_SEC, 24 * 3600 * NSEC_PER_SEC, "After so long; the rate follows from it.")      \
 	X("history", "window", window_ns, CONFIG_TIME, RESTART, "time", "1s",                      \
 	  100 * NSEC_PER_MSEC, 3600 * NSEC_PER_SEC,                                                \
 	  "Width of a window of the system-wide view: its resolution in time.")                    \

@@ -229,6 +229,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	if (++engine->ticks == 1)
 		symbolizer_preload_kernel(engine->resolver.symbolizer);
 	engine_look_at_memory(engine, now);
+	rates_run(engine, now);
 	if (engine->ticks % TICKS_PER_SECOND)
 		return;
 	watch_look(&engine->watch, engine);
@@ -386,6 +387,7 @@ int engine_create(const struct engine_options *options, struct event_base *base,
 	engine->base = base;
 	engine->next_id = 1;
 	engine->watch.kernel_rate_fd = -1;
+	rates_init(&engine->rates, engine);
 	engine->started = clock_boot_ns();
 	process_table_init(&engine->processes, engine->config.processes_max,
 			   engine->config.exited_grace_ns);
@@ -448,6 +450,7 @@ void engine_destroy(struct engine *engine)
 	raw_stacks_deinit(&engine->raw);
 	jvm_table_deinit(&engine->jvms);
 	watch_deinit(&engine->watch);
+	rates_deinit(&engine->rates);
 	unwinder_deinit(&engine->unwinder);
 	resolver_deinit(&engine->resolver);
 	stack_table_deinit(&engine->stacks);

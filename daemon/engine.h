@@ -150,6 +150,11 @@ int engine_heap_attach(struct engine *engine, uint32_t session, engine_heap_fn *
 /* The callback is not called any more. */
 void engine_heap_forget(struct engine *engine, void *context);
 
+/* The rate of a session (0: of the system-wide view of CPU time) by hand, until it ends or is set
+ * to 0: then the controller's again. -ENOENT, -EINVAL. */
+int engine_set_rate(struct engine *engine, uint32_t id, uint32_t hz, struct error *error);
+/* What `rates --json` prints: of all streams, or of the owner's sessions only. New reference. */
+json_t *engine_rates(const struct engine *engine, bool all, uid_t owner);
 /* What `status --json` prints, but for the server's own part. New reference. */
 json_t *engine_status(struct engine *engine);
 /* How often the source was read to its end so far: a daemon that works does so four times a

@@ -13,6 +13,7 @@
 #include "daemon/history.h"
 #include "daemon/jvm.h"
 #include "daemon/process_table.h"
+#include "daemon/rates.h"
 #include "daemon/raw_stacks.h"
 #include "daemon/resolver.h"
 #include "daemon/session.h"
@@ -62,6 +63,7 @@ struct engine {
 	struct capture capture;
 	heap_targets heaps; /* processes that have libperfd-heap.so from us */
 	struct watch watch;
+	struct rates rates;
 	struct session *sessions[ABI_SLOTS_MAX]; /* live ones by slot; those of id 0: system-wide */
 	VEC(struct session *) ended; /* sampled no more, not yet closed */
 	uint32_t next_id;
@@ -69,6 +71,7 @@ struct engine {
 	uint64_t now; /* of the newest record */
 	uint64_t discovered; /* processes that no event had told of */
 	uint64_t records;
+	uint64_t sideband_records; /* of these: of processes and mappings */
 	uint64_t drains; /* times that the source was read to its end */
 	uint64_t ticks; /* so far */
 	uint64_t memory_looked; /* boot time, ns */

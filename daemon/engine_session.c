@@ -218,9 +218,11 @@ static int open_events(struct engine *engine, struct session *session, struct er
 	session->sideband_lost_seen = counters->sideband_lost;
 	free(counters);
 	r = engine->source->ops->open_slot(engine->source, session->slot, &how, error);
-	if (!r)
-		engine->sessions[session->slot] = session;
-	return r;
+	if (r)
+		return r;
+	engine->sessions[session->slot] = session;
+	rates_open(engine, session);
+	return 0;
 }
 
 static int open_view(struct engine *engine, uint32_t slot, const char *event, uint32_t frequency_hz,
@@ -377,6 +379,7 @@ void engine_end_session(struct engine *engine, struct session *session, enum ses
 	if (engine->sessions[slot] != session)
 		return;
 	engine->source->ops->close_slot(engine->source, slot);
+	rates_close(engine, session);
 	/* What has fired is still in the rings. */
 	engine->source->ops->drain(engine->source, true);
 	session->end = end;

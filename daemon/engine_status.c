@@ -307,7 +307,7 @@ json_t *engine_status(struct engine *engine)
 	engine_session_each(engine, add_session, sessions);
 	status = json_pack(
 		"{s:s, s:s, s:i, s:o, s:{s:s, s:s, s:i, s:o, s:i, s:o}, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:o, s:o, s:o}",
+		"s:o, s:o, s:o, s:o, s:o, s:o}",
 		"schema", STATUS_SCHEMA, "version", PERFD_VERSION, "pid", (int)getpid(),
 		"uptime_ns", number(clock_boot_ns() - engine->started), "source", "name",
 		engine->source->ops->name, "event", engine->config.event, "frequency_hz",
@@ -316,7 +316,8 @@ json_t *engine_status(struct engine *engine)
 		samples(engine, counters), "processes", processes(engine), "symbols",
 		symbols(engine), "quarantine", quarantine(engine), "tables", tables(engine),
 		"unwinder", unwinder(engine, counters), "memory", memory(engine), "history",
-		history(engine), "cost", own_cost(engine, counters), "sessions", sessions);
+		history(engine), "cost", own_cost(engine, counters), "rates",
+		rates_json(engine, true, 0), "sessions", sessions);
 	free(counters);
 	return status;
 }

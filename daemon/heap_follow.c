@@ -12,15 +12,18 @@
 #define WINDOW_NS (20 * NSEC_PER_MSEC) /* where the budget is not enough for all the time */
 #define LONG_WINDOW_NS (250 * NSEC_PER_MSEC) /* elsewhere */
 #define REST_MAX_NS (60 * NSEC_PER_SEC)
-/* What a call of a probed function is taken to cost its thread: half a microsecond where the
- * kernel emulates the instruction, and the program. */
-#define HIT_NS 700u
 #define PATIENCE_NS (2 * NSEC_PER_SEC) /* until all of a process's files have been looked at */
 
 void heap_follow_init(struct heap_follow *follow, struct source *source, struct resolver *resolver,
 		      const struct config *config)
 {
 	*follow = (struct heap_follow){.source = source, .resolver = resolver, .config = config};
+	heap_follow_set_budget(follow, config->heap_budget_permille);
+}
+
+void heap_follow_set_budget(struct heap_follow *follow, double permille)
+{
+	follow->budget = permille / 1e3;
 }
 
 static void forget_files(struct heap_followed *followed)
@@ -276,14 +279,14 @@ static void end_window(struct heap_follow *follow, struct heap_followed *followe
 	source_heap_target(follow->source->heap, followed->process->pid, &target);
 	hits = target.hits - followed->hits;
 	follow->hits += hits;
-	cost = hits * HIT_NS;
-	if (cost * 1000 <= in_for * follow->config->heap_budget_permille) {
+	cost = hits * HEAP_HIT_NS;
+	if ((double)cost <= (double)in_for * follow->budget) {
 		set_window(follow, followed, window->until > now ? window->until : now,
 			   LONG_WINDOW_NS);
 		return;
 	}
 	take_out(followed);
-	followed->next = window->from + cost * 1000 / follow->config->heap_budget_permille;
+	followed->next = window->from + (uint64_t)((double)cost / follow->budget);
 	if (followed->next > now + REST_MAX_NS)
 		followed->next = now + REST_MAX_NS;
 }

@@ -24,6 +24,9 @@
 #include "daemon/source_heap.h"
 #include "symbolizer/probe_points.h"
 
+/* What a call of a probed function is taken to cost its thread: half a microsecond where the
+ * kernel emulates the instruction, and the program. */
+#define HEAP_HIT_NS 700u
 #define HEAP_WINDOWS 8 /* so many of the last are remembered for late records */
 
 /* A file's places, as the worker told them. */
@@ -67,6 +70,7 @@ struct heap_follow {
 	const struct config *config;
 	VEC(struct heap_followed *) processes;
 	VEC(struct heap_file *) files;
+	double budget; /* of a process's time: probes on functions may cost so much */
 	uint64_t failed; /* probes that could not be put in */
 	uint64_t hits; /* of functions' probes, so far */
 };
@@ -74,6 +78,8 @@ struct heap_follow {
 void heap_follow_init(struct heap_follow *follow, struct source *source, struct resolver *resolver,
 		      const struct config *config);
 void heap_follow_deinit(struct heap_follow *follow);
+/* In thousandths of a process's time; what was the config's before. */
+void heap_follow_set_budget(struct heap_follow *follow, double permille);
 /* Follows a process, if it is not followed yet; -ENOMEM. */
 int heap_follow_add(struct heap_follow *follow, struct process *process);
 void heap_follow_remove(struct heap_follow *follow, const struct process *process);

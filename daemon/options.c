@@ -10,7 +10,7 @@
 
 #include "daemon/base/clock.h"
 
-enum value_kind { VALUE_NONE, VALUE_U32, VALUE_PID, VALUE_DURATION, VALUE_TEXT };
+enum value_kind { VALUE_NONE, VALUE_U32, VALUE_ID, VALUE_PID, VALUE_DURATION, VALUE_TEXT };
 
 static const struct option_row {
 	char letter; /* 0: none */
@@ -50,7 +50,7 @@ static const struct option_row {
 	[OPTION_BACKGROUND] = {0, "background", VALUE_NONE, NULL, 0, NULL,
 			       "leave the session on, print its id and return; `perfctl detach` "
 			       "ends it"},
-	[OPTION_SESSION] = {0, "session", VALUE_U32, "ID", offsetof(struct options, session),
+	[OPTION_SESSION] = {0, "session", VALUE_ID, "ID", offsetof(struct options, session),
 			    "the id of a session, see `perfctl sessions`",
 			    "the session, as `perfctl sessions` shows it"},
 	[OPTION_LAST] = {0, "last", VALUE_DURATION, "TIME", offsetof(struct options, last_ns),
@@ -122,6 +122,10 @@ static const struct option_row {
 	[OPTION_FILTER] = {0, "filter", VALUE_TEXT, "REGEX", offsetof(struct options, filter), NULL,
 			   "only rows that match: an extended regular expression, or a text that "
 			   "is none"},
+	[OPTION_CI] = {0, "ci", VALUE_NONE, NULL, 0, NULL,
+		       "between what each share is, at 95 %: sampling is a matter of chance"},
+	[OPTION_AUTO] = {0, "auto", VALUE_NONE, NULL, 0, NULL,
+			 "the rate is perfd's to choose again"},
 	[OPTION_JSON] = {0, "json", VALUE_NONE, NULL, 0, NULL, "JSON, for programs"},
 	[OPTION_SOCKET] = {'s', "socket", VALUE_TEXT, "PATH", offsetof(struct options, socket),
 			   NULL, "perfd's control socket (default: daemon.socket of the config)"},
@@ -186,6 +190,9 @@ static int set_value(const struct option_row *row, char *text, struct options *o
 		return 0;
 	case VALUE_U32:
 		return parse_u32(text, field);
+	case VALUE_ID: /* 0 is one, too */
+		*(uint32_t *)field = 0;
+		return strcmp(text, "0") ? parse_u32(text, field) : 0;
 	case VALUE_PID:
 		r = parse_u32(text, &number);
 		if (r < 0 || number > INT_MAX)

@@ -50,6 +50,8 @@
 	X(ONCE)                                                                                    \
 	X(SORT)                                                                                    \
 	X(FILTER)                                                                                  \
+	X(CI)                                                                                      \
+	X(AUTO)                                                                                    \
 	X(JSON)                                                                                    \
 	X(SOCKET)                                                                                  \
 	X(CONFIG)                                                                                  \

@@ -46,6 +46,10 @@ static const char detach_more[] =
 	"\nThe result of a background session that has ended by itself is kept for an hour.\n"
 	"Without -o the file is perfd-NAME-PID.svg or perfd-session-ID.svg in this directory.\n";
 static const char status_more[] = "\nExit code 3: perfd is not running.\n";
+static const char rates_more[] =
+	"\nRates follow the budget (budget.machine of the config): this says how, and why. With\n"
+	"--session it sets one by hand (-F) until the session ends, or leaves it to perfd again\n"
+	"(--auto); 0 is the system-wide view, for root and its group. Weights follow at once.\n";
 static const char report_more[] =
 	"\nWithout FILE it needs a running perfd, and root or its group (--session: one's own\n"
 	"session, which goes on). " ABOUT_FILE "Without -o it goes to standard output,\n"
@@ -135,8 +139,13 @@ static const struct command commands[] = {
 		 OPTION_BIT(FILTER) | OPTION_BIT(TOP) | OPTION_BIT(FREQUENCY) | OPTION_BIT(JSON) |
 		 WHERE,
 	 cmd_top, top_more, 0},
+	{"rates", "[--session ID (-F HZ | --auto)] [options]",
+	 "how often what is sampled, what it costs, and why so",
+	 OPTION_BIT(SESSION) | OPTION_BIT(FREQUENCY) | OPTION_BIT(AUTO) | OPTION_BIT(JSON) | WHERE,
+	 cmd_rates, rates_more, 0},
 	{"report", "[FILE] [options]", "what the machine did lately, or what is in a file",
-	 RUNNING | OPTION_BIT(TOP) | OPTION_BIT(JSON) | OPTION_BIT(VALUE) | RESULT | READING,
+	 RUNNING | OPTION_BIT(TOP) | OPTION_BIT(JSON) | OPTION_BIT(VALUE) | OPTION_BIT(CI) |
+		 RESULT | READING,
 	 cmd_report, report_more, 1},
 	{"convert", "[IN] [-f FORMAT] [-o OUT] [options]", "a profile of any format in another one",
 	 RESULT | READING | RUNNING | OPTION_BIT(VALUE) | OPTION_BIT(TOP), cmd_convert,

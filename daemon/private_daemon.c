@@ -47,6 +47,11 @@ static _Noreturn void run(const char *program, const char *config, const sigset_
 			      "cpu.frequency_hz=0",
 			      "--set",
 			      "history.dir=",
+			      /* Somebody asked for it, at that rate. */
+			      "--set",
+			      "budget.machine=0",
+			      "--set",
+			      "budget.process=0",
 			      "--log-level",
 			      "warning",
 			      config ? "--config" : NULL,

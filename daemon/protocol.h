@@ -139,6 +139,10 @@ enum message_kind {
 	  "the settings in force, or one of them; reply: json")                                    \
 	X(RELOAD, 14, "reload", REQUEST, 0, 0,                                                     \
 	  "read the settings again; of root only; reply: json")                                    \
+	X(RATES, 15, "rates", REQUEST, 0, FIELD_BIT(SESSION) | FIELD_BIT(FREQUENCY),               \
+	  "how often what is sampled, what that costs, and why so; with a session and a "          \
+	  "frequency (0: the controller's): sets it first, of one's own session, or of any one "   \
+	  "and of the system-wide view (0) for root and the group; reply: json")                   \
 	X(ERROR, 64, "error", REPLY, FIELD_BIT(CODE) | FIELD_BIT(TEXT), 0, "the request failed")   \
 	X(OK, 65, "ok", REPLY, 0, 0, "done")                                                       \
 	X(WELCOME, 66, "welcome", REPLY,                                                           \

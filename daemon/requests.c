@@ -64,6 +64,7 @@ static int on_status(struct connection *connection, const struct message *messag
 	/* Titles are command lines: what others record is theirs. */
 	if (status && !connection->peer.privileged) {
 		json_object_del(status, "sessions");
+		json_object_del(json_object_get(status, "rates"), "streams");
 		json_object_del(status, "quarantine"); /* paths of anybody's files */
 	}
 	if (status)
@@ -336,6 +337,41 @@ static int on_reload(struct connection *connection, const struct message *messag
 	return r ? r : connection_send_json(connection, message->serial, changes, error);
 }
 
+static int set_rate(struct connection *connection, const struct message *message,
+		    struct error *error)
+{
+	struct engine *engine = connection->server->options.engine;
+	uint32_t id = message_u32(message, FIELD_SESSION);
+	struct server_session *session;
+	int r;
+
+	if (!message_has(message, FIELD_SESSION) || !message_has(message, FIELD_FREQUENCY))
+		return error_set(error, -EINVAL,
+				 "rates: \"session\" and \"frequency_hz\" go together");
+	if (!id && !connection->peer.privileged)
+		return error_set(error, -EPERM,
+				 "the system-wide view's rate is for root and the group of "
+				 "daemon.socket_group (%s) to set",
+				 connection->server->options.config->socket_group);
+	r = id ? server_session_get(connection, id, error, &session) : 0;
+	return r < 0 ? r
+		     : engine_set_rate(engine, id, message_u32(message, FIELD_FREQUENCY), error);
+}
+
+static int on_rates(struct connection *connection, const struct message *message,
+		    struct error *error)
+{
+	bool sets = message_has(message, FIELD_SESSION) || message_has(message, FIELD_FREQUENCY);
+	int r = sets ? set_rate(connection, message, error) : 0;
+
+	if (r < 0)
+		return r;
+	return connection_send_json(connection, message->serial,
+				    engine_rates(connection->server->options.engine,
+						 connection->peer.privileged, connection->peer.uid),
+				    error);
+}
+
 static handler_fn *const handlers[] = {
 	[MESSAGE_HELLO] = on_hello,       [MESSAGE_STATUS] = on_status,
 	[MESSAGE_SESSIONS] = on_sessions, [MESSAGE_OPEN] = on_open,
@@ -344,6 +380,7 @@ static handler_fn *const handlers[] = {
 	[MESSAGE_RECENT] = on_recent,     [MESSAGE_LOOK] = on_look,
 	[MESSAGE_HISTORY] = on_history,   [MESSAGE_HEAP] = on_heap,
 	[MESSAGE_CONFIG] = on_config,     [MESSAGE_RELOAD] = on_reload,
+	[MESSAGE_RATES] = on_rates,
 };
 #define HANDLER_COUNT (sizeof(handlers) / sizeof(handlers[0]))
 

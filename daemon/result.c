@@ -72,7 +72,8 @@ int result_init(const struct options *options, const char *subject, const char *
 	struct result result = {.top = options->top,
 				.value = options->value,
 				.palette = options->palette,
-				.window_ns = options->step_ns};
+				.window_ns = options->step_ns,
+				.confidence = option_given(options, OPTION_CI)};
 	const char *path = options->output;
 	int r;
 
@@ -139,7 +140,8 @@ int result_write(const struct result *result, const struct profile *profile, str
 					 .value = result->value,
 					 .palette = result->palette,
 					 .window_ns = result->window_ns,
-					 .columns = terminal_columns()};
+					 .columns = terminal_columns(),
+					 .confidence = result->confidence};
 	_cleanup_free_ char *bytes = NULL;
 	FILE *stream;
 	size_t size = 0;

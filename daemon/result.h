@@ -19,6 +19,7 @@ struct result {
 	uint64_t window_ns; /* of a report; 0: the default */
 	uint32_t top; /* rows of a table; 0: all */
 	const char *value; /* NULL: the profile's default */
+	bool confidence; /* a report has intervals */
 };
 
 /* `subject`: for the default file name, "perfd-SUBJECT.svg"; NULL: the default is

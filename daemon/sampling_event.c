@@ -5,7 +5,9 @@
 #include <inttypes.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,13 +36,29 @@ static uint64_t faults_period(bool all)
 
 uint64_t sampling_period(const struct source_slot *how)
 {
-	if (how->source == ABI_SOURCE_HEAP)
+	switch (how->source) {
+	case ABI_SOURCE_CPU_CLOCK:
+		return NSEC_PER_SEC / how->frequency_hz;
+	case ABI_SOURCE_FAULTS:
+		return faults_period(how->all);
+	default:
 		return 0;
-	return how->source == ABI_SOURCE_FAULTS ? faults_period(how->all)
-						: NSEC_PER_SEC / how->frequency_hz;
+	}
 }
 
-static int open_perf_event(const struct source_slot *how, uint32_t cpu)
+/* Either way, of a period: enough that after some dozens of them nothing is in step. */
+#define JITTER_PERMILLE 20
+
+uint64_t sampling_period_jittered(const struct source_slot *how)
+{
+	uint64_t period = sampling_period(how), most = period * JITTER_PERMILLE / 1000;
+
+	if (how->source != ABI_SOURCE_CPU_CLOCK || !most || most > UINT32_MAX / 2)
+		return period;
+	return period - most + arc4random_uniform((uint32_t)(2 * most + 1));
+}
+
+static int open_perf_event(const struct source_slot *how, uint64_t period, uint32_t cpu)
 {
 	struct perf_event_attr attr = {.size = sizeof(attr), .disabled = 1};
 
@@ -55,7 +73,7 @@ static int open_perf_event(const struct source_slot *how, uint32_t cpu)
 		attr.type = PERF_TYPE_SOFTWARE;
 		attr.config = how->source == ABI_SOURCE_FAULTS ? PERF_COUNT_SW_PAGE_FAULTS
 							       : PERF_COUNT_SW_CPU_CLOCK;
-		attr.sample_period = sampling_period(how);
+		attr.sample_period = period;
 	}
 	return (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
@@ -76,11 +94,11 @@ static int event_error(const struct source_slot *how, uint32_t cpu, int code, st
 }
 
 int sampling_event_open(struct sampling_event *event, const struct bpf_program *program,
-			const struct source_slot *how, uint32_t cpu, uint32_t slot,
+			const struct source_slot *how, uint64_t period, uint32_t cpu, uint32_t slot,
 			struct error *error)
 {
 	LIBBPF_OPTS(bpf_perf_event_opts, options, .bpf_cookie = slot);
-	_cleanup_close_ int fd = open_perf_event(how, cpu);
+	_cleanup_close_ int fd = open_perf_event(how, period, cpu);
 	struct bpf_link *link;
 
 	if (fd < 0)
@@ -88,9 +106,19 @@ int sampling_event_open(struct sampling_event *event, const struct bpf_program *
 	link = bpf_program__attach_perf_event_opts(program, fd, &options);
 	if (!link)
 		return event_error(how, cpu, -errno, error);
-	TAKE_FD(fd);
+	event->fd = TAKE_FD(fd);
 	event->link = link;
 	return 0;
+}
+
+int sampling_event_set(const struct sampling_event *event, const struct source_slot *how,
+		       uint64_t period)
+{
+	uint64_t value = how->source == ABI_SOURCE_CYCLES ? how->frequency_hz : period;
+
+	if (!event->link)
+		return 0;
+	return ioctl(event->fd, PERF_EVENT_IOC_PERIOD, &value) ? -errno : 0;
 }
 
 void sampling_event_close(struct sampling_event *event)

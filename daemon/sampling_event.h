@@ -15,11 +15,20 @@ struct bpf_program;
 
 struct sampling_event {
 	struct bpf_link *link; /* NULL: none; owns the perf event */
+	int fd; /* the perf event's */
 };
 
-/* Between two firings: nanoseconds of a clock, page faults. */
+/* Between two firings: nanoseconds of a clock, page faults. 0: a counter that the kernel
+ * steers to the frequency. */
 uint64_t sampling_period(const struct source_slot *how);
+/* The same, a little more or less by chance: sampling that goes in step with what a program
+ * does again and again would always or never see it. */
+uint64_t sampling_period_jittered(const struct source_slot *how);
+/* `period`: of those. */
 int sampling_event_open(struct sampling_event *event, const struct bpf_program *program,
-			const struct source_slot *how, uint32_t cpu, uint32_t slot,
+			const struct source_slot *how, uint64_t period, uint32_t cpu, uint32_t slot,
 			struct error *error);
+/* The next firing of a clock is a new period away, from now. */
+int sampling_event_set(const struct sampling_event *event, const struct source_slot *how,
+		       uint64_t period);
 void sampling_event_close(struct sampling_event *event);

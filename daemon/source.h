@@ -64,6 +64,9 @@ struct source_ops {
 	int (*open_slot)(struct source *source, uint32_t slot, const struct source_slot *how,
 			 struct error *error);
 	void (*close_slot)(struct source *source, uint32_t slot);
+	/* Another rate for an open slot: nothing of the time is lost or counted twice. The
+	 * same rate draws its jitter anew. */
+	int (*set_rate)(struct source *source, uint32_t slot, uint32_t frequency_hz);
 	/* A process joins a slot: at once, or with its next exec. */
 	int (*add_target)(struct source *source, uint32_t slot, pid_t pid, bool at_exec);
 	void (*remove_target)(struct source *source, uint32_t slot, pid_t pid);

@@ -49,9 +49,10 @@ struct source_bpf {
 	VEC(struct cpu) cpus;
 	struct source_slot slots[ABI_SLOTS_MAX];
 	bool open[ABI_SLOTS_MAX];
-	uint32_t generation;
+	uint32_t generation, generations[ABI_SLOTS_MAX];
 	int possible_cpus;
 	struct abi_counters *per_cpu; /* scratch of possible_cpus */
+	__u64 *per_cpu_periods; /* likewise */
 	uint32_t cpu_changes;
 	uint64_t sideband_lost;
 	uint64_t ring_used;
@@ -73,12 +74,23 @@ static const struct source_bpf *self_const(const struct source *source)
 
 /* ---- CPUs ---- */
 
+/* What the slot's clock has on a CPU. */
+static uint64_t period_on(const struct source_bpf *s, uint32_t slot, uint32_t cpu)
+{
+	if (cpu >= (uint32_t)s->possible_cpus ||
+	    bpf_map_lookup_elem(bpf_map__fd(s->programs.sampler->maps.periods), &slot,
+				s->per_cpu_periods))
+		return sampling_period(&s->slots[slot]);
+	return s->per_cpu_periods[cpu];
+}
+
 static int open_event(struct source_bpf *s, struct cpu *cpu, uint32_t slot, struct error *error)
 {
 	if (s->slots[slot].source == ABI_SOURCE_HEAP)
 		return 0; /* its probes are in programs */
 	return sampling_event_open(&cpu->events[slot], s->programs.sampler->progs.cpu_sample,
-				   &s->slots[slot], cpu->number, slot, error);
+				   &s->slots[slot], period_on(s, slot, cpu->number), cpu->number,
+				   slot, error);
 }
 
 static void cpu_deinit(struct cpu *cpu)
@@ -198,14 +210,21 @@ static void bpf_follow_cpus(struct source *source)
 
 /* ---- slots and targets ---- */
 
+static int write_periods(struct source_bpf *s, uint32_t slot)
+{
+	for (int cpu = 0; cpu < s->possible_cpus; cpu++)
+		s->per_cpu_periods[cpu] = sampling_period_jittered(&s->slots[slot]);
+	return bpf_map_update_elem(bpf_map__fd(s->programs.sampler->maps.periods), &slot,
+				   s->per_cpu_periods, BPF_ANY);
+}
+
 static int write_slot(struct source_bpf *s, uint32_t slot, bool active)
 {
 	struct abi_slot record = {
 		.active = active,
 		.all = s->slots[slot].all,
 		.source = (uint8_t)s->slots[slot].source,
-		.generation = ++s->generation,
-		.period = active ? sampling_period(&s->slots[slot]) : 0,
+		.generation = s->generations[slot],
 		.limit = s->slots[slot].frequency_hz,
 		.share = 1u << 16,
 	};
@@ -238,7 +257,8 @@ static int bpf_open_slot(struct source *source, uint32_t slot, const struct sour
 			return r;
 	}
 	s->slots[slot] = *how;
-	if (write_slot(s, slot, true))
+	s->generations[slot] = ++s->generation;
+	if (write_periods(s, slot) || write_slot(s, slot, true))
 		return error_set(error, -errno, "cannot write the slot map: %s", strerror(errno));
 	s->open[slot] = true;
 	for (size_t i = 0; !r && i < s->cpus.count; i++) {
@@ -248,6 +268,30 @@ static int bpf_open_slot(struct source *source, uint32_t slot, const struct sour
 	}
 	if (r)
 		bpf_close_slot(source, slot);
+	return r;
+}
+
+static int bpf_set_rate(struct source *source, uint32_t slot, uint32_t frequency_hz)
+{
+	struct source_bpf *s = self(source);
+	int r = 0;
+
+	if (!s->open[slot] || s->slots[slot].source == ABI_SOURCE_HEAP)
+		return -EINVAL;
+	s->slots[slot].frequency_hz = frequency_hz;
+	if (s->slots[slot].source == ABI_SOURCE_FAULTS)
+		return write_slot(s, slot, true) ? -errno : 0;
+	if (write_periods(s, slot))
+		return -errno;
+	for (size_t i = 0; i < s->cpus.count; i++) {
+		struct cpu *cpu = &s->cpus.items[i];
+		/* The others follow nevertheless: a firing's weight goes by the map. */
+		int failed = sampling_event_set(&cpu->events[slot], &s->slots[slot],
+						s->per_cpu_periods[cpu->number]);
+
+		if (failed)
+			r = failed;
+	}
 	return r;
 }
 
@@ -460,6 +504,7 @@ static void bpf_destroy(struct source *source)
 	unwind_maps_deinit(&s->unwind);
 	vec_free(&s->tables);
 	free(s->per_cpu);
+	free(s->per_cpu_periods);
 	free(s);
 }
 
@@ -469,6 +514,7 @@ static const struct source_ops bpf_ops = {
 	.memory = bpf_memory,
 	.open_slot = bpf_open_slot,
 	.close_slot = bpf_close_slot,
+	.set_rate = bpf_set_rate,
 	.add_target = bpf_add_target,
 	.remove_target = bpf_remove_target,
 	.load_table = bpf_load_table,
@@ -563,7 +609,8 @@ int source_bpf_create(const struct config *config, source_record_fn *on_record, 
 		(uint32_t)s->possible_cpus < RINGS_MAX ? (uint32_t)s->possible_cpus : RINGS_MAX;
 	memset(s->ring_fds, -1, sizeof(s->ring_fds));
 	s->per_cpu = calloc((size_t)s->possible_cpus, sizeof(*s->per_cpu));
-	r = s->per_cpu ? 0 : error_set(error, -ENOMEM, "out of memory");
+	s->per_cpu_periods = calloc((size_t)s->possible_cpus, sizeof(*s->per_cpu_periods));
+	r = s->per_cpu && s->per_cpu_periods ? 0 : error_set(error, -ENOMEM, "out of memory");
 	if (!r)
 		r = bpf_programs_load(&s->programs, config, s->ring_count, error);
 	if (!r)

@@ -143,6 +143,14 @@ static void replay_close_slot(struct source *source, uint32_t slot)
 	(void)slot;
 }
 
+static int replay_set_rate(struct source *source, uint32_t slot, uint32_t frequency_hz)
+{
+	(void)source;
+	(void)slot;
+	(void)frequency_hz;
+	return 0;
+}
+
 static int replay_add_target(struct source *source, uint32_t slot, pid_t pid, bool at_exec)
 {
 	(void)source;
@@ -270,6 +278,7 @@ static const struct source_ops replay_ops = {
 	.tasks = replay_tasks,
 	.open_slot = replay_open_slot,
 	.close_slot = replay_close_slot,
+	.set_rate = replay_set_rate,
 	.add_target = replay_add_target,
 	.remove_target = replay_remove_target,
 	.load_table = replay_load_table,

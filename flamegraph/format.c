@@ -178,6 +178,7 @@ static int prepare(struct format_job *job, const struct format_options *options,
 	job->columns = options->columns;
 	job->window_ns = options->window_ns;
 	job->without_comm = options->without_comm;
+	job->confidence = options->confidence;
 	job->value_name = job->value_unit = "";
 	if (job->value_type < profile->value_type_count) {
 		const struct profile_value_type *type = &profile->value_types[job->value_type];

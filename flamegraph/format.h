@@ -32,6 +32,7 @@ struct format_options {
 	uint32_t columns; /* cells of the terminal that text must fit; 0: 80 */
 	uint64_t window_ns; /* of a report's windows of time; 0: REPORT_WINDOW_NS */
 	bool without_comm; /* no level for threads' names */
+	bool confidence; /* a report shows the interval of each share */
 };
 
 /* What a writer gets: options with everything decided. */
@@ -48,6 +49,7 @@ struct format_job {
 	uint32_t columns;
 	uint64_t window_ns;
 	bool without_comm;
+	bool confidence;
 };
 
 /* What the reader of perf's text puts into names, as bits. */

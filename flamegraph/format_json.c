@@ -10,6 +10,8 @@
  *	functions  [{name, module, kind, self, total, self_percent, total_percent,
  *	           source}], source: {file, first_line, last_line} of what was seen, lines
  *	           0 if unknown; null: the file is not known either
+ *	           With confidence: self_low, self_high, total_low, total_high, in percent,
+ *	           the interval at 95 %; null: the profile does not say how many samples
  *	functions_total      how many there are, before a limit cut the list
  *	processes  [{pid, ppid, comm, cgroup, start_ns, end_ns, samples, weight}]
  *	counts     [{key, text, count, loss}]
@@ -109,6 +111,15 @@ static json_t *source_of(struct writer *writer, const struct label *label)
 	return object;
 }
 
+static void set_interval(struct writer *writer, json_t *object, const char *low, const char *high,
+			 const struct report *report, struct confidence interval)
+{
+	bool known = report->squares > 0;
+
+	set(writer, object, low, known ? json_real(100 * interval.low) : json_null());
+	set(writer, object, high, known ? json_real(100 * interval.high) : json_null());
+}
+
 static json_t *functions(struct writer *writer, const struct report *report)
 {
 	json_t *array = json_array();
@@ -127,6 +138,12 @@ static json_t *functions(struct writer *writer, const struct report *report)
 		set_number(writer, object, "total", row->total);
 		set_percent(writer, object, "self_percent", row->self);
 		set_percent(writer, object, "total_percent", row->total);
+		if (writer->job->confidence) {
+			set_interval(writer, object, "self_low", "self_high", report,
+				     report_self_share(report, row));
+			set_interval(writer, object, "total_low", "total_high", report,
+				     report_total_share(report, row));
+		}
 		set(writer, object, "source", source_of(writer, label));
 		append(writer, array, object);
 	}

@@ -44,6 +44,16 @@ static void put_amount(struct strbuf *out, const struct format_job *job, uint64_
 	strbuf_puts(out, "  ");
 }
 
+/* "30.21..34.80 %": whose middle is the share, nearly. */
+static void put_interval(struct strbuf *out, const struct report *report,
+			 struct confidence interval, uint64_t value)
+{
+	if (!value || report->squares <= 0)
+		strbuf_puts(out, "                ");
+	else
+		strbuf_printf(out, "%6.2f..%-6.2f  ", 100 * interval.low, 100 * interval.high);
+}
+
 static const char *kind_mark(uint32_t kind)
 {
 	static const char *const marks[FRAME_KIND_COUNT] = {
@@ -67,7 +77,11 @@ static void put_row(struct strbuf *out, const struct format_job *job, const stru
 	const char *text = label_text(&report->labels, row->label, &length);
 
 	put_amount(out, job, row->self);
+	if (job->confidence)
+		put_interval(out, report, report_self_share(report, row), row->self);
 	put_amount(out, job, row->total);
+	if (job->confidence)
+		put_interval(out, report, report_total_share(report, row), row->total);
 	text_put(out, text, length);
 	if (*module) {
 		strbuf_puts(out, "  ");
@@ -115,7 +129,16 @@ int format_report_write(const struct format_job *job, FILE *out)
 	if (r)
 		return r;
 	summary_put_head(&text, job);
-	strbuf_puts(&text, "    self                 total             function  module\n");
+	if (!job->confidence)
+		strbuf_puts(&text, "    self                 total             function  module\n");
+	else if (report.squares > 0)
+		strbuf_puts(&text, "    self                 95 % between    total                 "
+				   "95 % between    function  module\n");
+	else
+		strbuf_puts(&text,
+			    "no intervals: the profile does not say how many samples there "
+			    "were\n    self                                 total            "
+			    "                 function  module\n");
 	for (size_t i = 0; i < report.rows.count; i++)
 		put_row(&text, job, &report, &report.rows.items[i]);
 	if (report.rows_all > report.rows.count) {

@@ -24,23 +24,32 @@ uint64_t report_lost(const struct profile *profile)
 	return lost;
 }
 
+struct stack_sum {
+	uint64_t value;
+	double squares;
+};
+
 /* Sums by stack first: a stack is sampled many times, and walked once here. */
-static uint64_t *sum_stacks(const struct profile *profile, uint32_t value_type)
+static struct stack_sum *sum_stacks(const struct profile *profile, uint32_t value_type)
 {
-	uint64_t *sums = calloc(profile->stack_ends.count, sizeof(*sums));
+	struct stack_sum *sums = calloc(profile->stack_ends.count, sizeof(*sums));
+	uint32_t count_type = profile_find_value_type(profile, "samples", "count");
 
 	for (size_t i = 0; sums && i < profile->samples.count; i++) {
-		uint64_t *sum = &sums[profile->samples.items[i].stack];
+		const uint64_t *values = &profile->values.items[i * profile->value_type_count];
+		struct stack_sum *sum = &sums[profile->samples.items[i].stack];
+		double value = (double)values[value_type];
 
-		*sum = profile_sum(
-			*sum, profile->values.items[i * profile->value_type_count + value_type]);
+		sum->value = profile_sum(sum->value, values[value_type]);
+		if (count_type != PROFILE_NONE && values[count_type])
+			sum->squares += value * value / (double)values[count_type];
 	}
 	return sums;
 }
 
 /* `seen[label]` is the last stack whose value the row got: once a stack. */
 static void add_stack(struct report *report, const struct profile *profile, uint32_t stack,
-		      uint64_t value, uint32_t *seen)
+		      const struct stack_sum *sum, uint32_t *seen)
 {
 	size_t count;
 	const uint32_t *frames = profile_stack_frames(profile, stack, &count);
@@ -49,11 +58,15 @@ static void add_stack(struct report *report, const struct profile *profile, uint
 		uint32_t label = report->labels.of_frame[frames[i]];
 		struct report_row *row = &report->rows.items[label];
 
-		if (seen[label] != stack)
-			row->total = profile_sum(row->total, value);
+		if (seen[label] != stack) {
+			row->total = profile_sum(row->total, sum->value);
+			row->total_squares += sum->squares;
+		}
 		seen[label] = stack;
-		if (i + 1 == count)
-			row->self = profile_sum(row->self, value);
+		if (i + 1 == count) {
+			row->self = profile_sum(row->self, sum->value);
+			row->self_squares += sum->squares;
+		}
 	}
 }
 
@@ -89,7 +102,7 @@ static int compute_rows(struct report *report, const struct profile *profile, ui
 			size_t top)
 {
 	size_t labels = report->labels.items.count;
-	_cleanup_free_ uint64_t *sums = sum_stacks(profile, value_type);
+	_cleanup_free_ struct stack_sum *sums = sum_stacks(profile, value_type);
 	_cleanup_free_ uint32_t *seen = calloc(labels + 1, sizeof(*seen));
 	_cleanup_free_ uint32_t *rank = labels_rank(&report->labels);
 
@@ -98,9 +111,11 @@ static int compute_rows(struct report *report, const struct profile *profile, ui
 	for (uint32_t i = 0; i < labels; i++)
 		report->rows.items[i] = (struct report_row){.label = i};
 	report->rows.count = labels;
+	report->squares = sums[0].squares;
 	for (uint32_t stack = 1; stack < profile->stack_ends.count; stack++) {
-		if (sums[stack])
-			add_stack(report, profile, stack, sums[stack], seen);
+		report->squares += sums[stack].squares;
+		if (sums[stack].value)
+			add_stack(report, profile, stack, &sums[stack], seen);
 	}
 	sort_and_cut(report, rank, top);
 	return 0;
@@ -128,6 +143,25 @@ int report_compute(const struct profile *profile, uint32_t value_type, size_t to
 	}
 	*ret = report;
 	return 0;
+}
+
+static struct confidence share(const struct report *report, uint64_t value, double squares)
+{
+	const struct confidence_sum part = {.weight = (double)value, .squares = squares};
+	const struct confidence_sum all = {.weight = (double)report->total,
+					   .squares = report->squares};
+
+	return confidence_of_share(&part, &all);
+}
+
+struct confidence report_self_share(const struct report *report, const struct report_row *row)
+{
+	return share(report, row->self, row->self_squares);
+}
+
+struct confidence report_total_share(const struct report *report, const struct report_row *row)
+{
+	return share(report, row->total, row->total_squares);
 }
 
 void report_deinit(struct report *report)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "daemon/base/vec.h"
+#include "flamegraph/confidence.h"
 #include "flamegraph/labels.h"
 #include "flamegraph/profile.h"
 
@@ -19,6 +20,7 @@ struct report_row {
 	uint32_t label; /* in report->labels */
 	uint64_t self;
 	uint64_t total;
+	double self_squares, total_squares; /* see report.squares */
 };
 
 struct report {
@@ -28,12 +30,20 @@ struct report {
 	size_t rows_all; /* before `top` cut them */
 	uint64_t samples; /* the value "samples" if there is one, else the number of records */
 	uint64_t lost; /* sum of the counts that are losses */
+	/* Sum of squares of what the samples stand for, for confidence.h. Those of one record
+	 * are taken to be alike, as they are unless its rate changed within its bucket of
+	 * time. 0: the profile does not say how many samples there were. */
+	double squares;
 };
 
 /* `top`: rows kept, 0: all. 0, -EINVAL (no such value type), -ENOMEM. */
 int report_compute(const struct profile *profile, uint32_t value_type, size_t top,
 		   struct report *ret);
 void report_deinit(struct report *report);
+
+/* Of 0 to 1, at 95 %; only where report.squares is not 0. */
+struct confidence report_self_share(const struct report *report, const struct report_row *row);
+struct confidence report_total_share(const struct report *report, const struct report_row *row);
 
 /* Number of samples of the whole profile, as report.samples. */
 uint64_t report_samples(const struct profile *profile);

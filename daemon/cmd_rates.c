@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * perfctl rates: how often perfd samples, what that costs, and why so; or sets a rate.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/command.h"
+#include "daemon/output.h"
+
+static double number(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "";
+}
+
+static void put_stream(struct strbuf *out, const json_t *stream)
+{
+	bool hz = !strcmp(text(stream, "unit"), "Hz");
+	json_int_t session = json_integer_value(json_object_get(stream, "session"));
+	char id[24] = "-";
+
+	if (session)
+		snprintf(id, sizeof(id), "%lld", (long long)session);
+	strbuf_printf(out,
+		      hz ? "%-10s %-8s %8.0f %8.0f %8.0f %8.3f %%  "
+			 : "%-10s %-8s %7.2fm %7.2fm %7.2fm %8.3f %%  ",
+		      text(stream, "event"), id, number(stream, "rate"), number(stream, "wished"),
+		      number(stream, "floor"), number(stream, "cost_percent"));
+	/* Titles are command lines of anybody's: nothing of one may steer a terminal. */
+	for (const char *c = text(stream, "title"); *c; c++)
+		strbuf_putc(out, (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
+	strbuf_printf(out, ": %s\n", text(stream, "why_text"));
+}
+
+static void put_rates(struct strbuf *out, const json_t *root)
+{
+	json_t *streams = json_object_get(root, "streams"), *stream;
+	double budget = number(root, "budget_percent");
+	size_t i;
+
+	strbuf_printf(out, "cost    %7.3f %% of the machine, of these %.3f %% whatever the rates\n",
+		      number(root, "cost_percent"), number(root, "fixed_percent"));
+	if (budget > 0)
+		strbuf_printf(out, "budget  %7.3f %%, exceeded in %.0f of %.0f windows\n", budget,
+			      number(root, "windows_over"), number(root, "windows"));
+	else
+		strbuf_puts(out, "budget  no limit\n");
+	strbuf_printf(out,
+		      "stolen  %7.3f %% by other machines; the kernel allows %.0f Hz\n"
+		      "changes %7.0f down, %.0f up\n\n",
+		      number(root, "stolen_percent"), number(root, "kernel_hz"),
+		      number(root, "cuts"), number(root, "rises"));
+	strbuf_printf(out, "%-10s %-8s %8s %8s %8s %10s  %s\n", "EVENT", "SESSION", "RATE",
+		      "WISHED", "FLOOR", "COST", "OF WHAT, AND WHY");
+	json_array_foreach(streams, i, stream) put_stream(out, stream);
+}
+
+static int print(const struct options *options, const char *answer, struct error *error)
+{
+	_cleanup_(strbuf_deinit) struct strbuf out = {0};
+	json_t *root = json_loads(answer, 0, NULL);
+
+	if (!root)
+		return error_set(error, -EBADMSG, "perfd's answer is no JSON");
+	if (option_given(options, OPTION_JSON)) {
+		_cleanup_free_ char *pretty = json_dumps(root, JSON_INDENT(2));
+
+		strbuf_puts(&out, pretty ? pretty : answer);
+		strbuf_putc(&out, '\n');
+	} else {
+		put_rates(&out, root);
+	}
+	json_decref(root);
+	if (strbuf_error(&out))
+		return error_set(error, -ENOMEM, "no memory for the answer");
+	return output_write("-", out.data, out.length, error);
+}
+
+int cmd_rates(const struct options *options)
+{
+	bool sets = option_given(options, OPTION_SESSION);
+	bool by_hand = option_given(options, OPTION_FREQUENCY);
+	bool by_itself = option_given(options, OPTION_AUTO);
+	struct error error = {0};
+	struct client client;
+	const char *answer;
+	int r;
+
+	if (sets ? by_hand == by_itself : by_hand || by_itself)
+		return command_usage("rates: --session ID goes with one of -F HZ and --auto");
+	r = command_connect(options, &error, &client);
+	if (r < 0)
+		return command_fail(EXIT_CODE_FAILURE, &error);
+	r = client_rates(&client, sets ? &options->session : NULL,
+			 by_hand ? options->frequency_hz : 0, &error, &answer);
+	if (!r)
+		r = print(options, answer, &error);
+	client_deinit(&client);
+	return r < 0 && r != -EPIPE ? command_fail(EXIT_CODE_FAILURE, &error) : EXIT_CODE_OK;
+}

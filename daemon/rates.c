@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/rates.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/clock.h"
+#include "daemon/engine_internal.h"
+#include "daemon/event_kind.h"
+
+#define JITTER_NS (10 * NSEC_PER_SEC) /* periods are drawn anew this often */
+#define NOTE_NS (10 * NSEC_PER_SEC) /* and a rate that stays is noted */
+/* Probes on allocators: never less of a process's time, in thousandths, while they are wanted. */
+#define HEAP_FLOOR 0.1
+#define RATES_SCHEMA "perfd.rates/1"
+
+static const struct measure_kind rate_kind = {
+	.name = "rate", .group = "", .unit = "Hz", .kind = SERIES_LEVEL, .step_ns = NSEC_PER_SEC};
+
+static struct controller_limits limits_of(const struct config *config)
+{
+	return (struct controller_limits){
+		.budget = config->budget_permille / 1e3,
+		.process = config->budget_process_permille / 1e3,
+	};
+}
+
+void rates_init(struct rates *rates, const struct engine *engine)
+{
+	const struct controller_limits limits = limits_of(&engine->config);
+
+	*rates = (struct rates){0};
+	controller_init(&rates->controller, &limits);
+	own_cost_init(&rates->own);
+}
+
+void rates_deinit(struct rates *rates)
+{
+	free(rates->seen);
+	own_cost_deinit(&rates->own);
+}
+
+/* ---- streams ---- */
+
+/* A recording fires by itself. */
+static bool lives(const struct engine *engine)
+{
+	return engine->source->ops->wake_fd(engine->source) >= 0;
+}
+
+/* What the system-wide view of CPU time needs for the precision that is wished. */
+static double wished(const struct engine *engine, const struct session *session,
+		     enum rate_reason *why)
+{
+	const struct config *config = &engine->config;
+	double hz = session->request.frequency_hz, needed;
+
+	*why = RATE_WISHED;
+	if (session->slot != ABI_SLOT_CPU || !config->precision_permille)
+		return hz;
+	needed = controller_samples_for(config->precision_permille / 1e3) * (double)NSEC_PER_SEC /
+		 (double)config->precision_time_ns;
+	if (engine->rates.seen && engine->rates.seen->cpus)
+		needed /= engine->rates.seen->cpus;
+	if (needed >= hz)
+		return hz;
+	*why = RATE_PRECISION;
+	return needed;
+}
+
+static double lowest(const struct engine *engine, const struct session *session)
+{
+	const struct config *config = &engine->config;
+
+	return session->id ? config->budget_session_floor_hz : config->budget_floor_hz;
+}
+
+static void note(struct session *session, double rate, uint64_t now)
+{
+	struct session_measure measure = {
+		.kind = &rate_kind,
+		.time = now,
+		.point = {.value = (uint64_t)llround(rate)},
+	};
+
+	measure.point.low = measure.point.high = measure.point.value;
+	session_measure(session, &measure);
+}
+
+void rates_open(struct engine *engine, struct session *session)
+{
+	struct controller *controller = &engine->rates.controller;
+	enum rate_reason why;
+	double rate = wished(engine, session, &why);
+
+	if (!lives(engine) || session->source == ABI_SOURCE_HEAP)
+		return;
+	controller_open(controller, session->slot, rate, lowest(engine, session),
+			session->source != ABI_SOURCE_FAULTS);
+	controller->streams[session->slot].wished_why = why;
+	note(session, rate, session->opened);
+}
+
+void rates_close(struct engine *engine, const struct session *session)
+{
+	controller_close(&engine->rates.controller, session->slot);
+}
+
+static void tell_source(struct engine *engine, uint32_t slot)
+{
+	uint32_t hz = (uint32_t)llround(engine->rates.controller.streams[slot].rate);
+
+	engine->source->ops->set_rate(engine->source, slot, hz ? hz : 1);
+}
+
+/* Probes on allocators are one stream, of as many processes as are followed. */
+static void follow_heap(struct engine *engine)
+{
+	struct controller *controller = &engine->rates.controller;
+	struct controller_stream *stream = &controller->streams[ABI_SLOT_HEAP];
+	double most = engine->config.heap_budget_permille;
+
+	if (!engine->heap.processes.count) {
+		controller_close(controller, ABI_SLOT_HEAP);
+		heap_follow_set_budget(&engine->heap, most);
+	} else if (!stream->used) {
+		controller_open(controller, ABI_SLOT_HEAP, most, HEAP_FLOOR, false);
+	} else {
+		stream->wished = most;
+	}
+}
+
+/* The settings may have been read again. */
+static void follow_config(struct engine *engine)
+{
+	struct controller *controller = &engine->rates.controller;
+
+	controller->limits = limits_of(&engine->config);
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
+		struct controller_stream *stream = &controller->streams[slot];
+		const struct session *session = engine->sessions[slot];
+
+		if (!session || !stream->used)
+			continue;
+		stream->wished = wished(engine, session, &stream->wished_why);
+		stream->floor = fmin(stream->wished, lowest(engine, session));
+	}
+	follow_heap(engine);
+}
+
+static void changed(struct engine *engine, uint32_t slot, double before, uint64_t now)
+{
+	const struct controller_stream *stream = &engine->rates.controller.streams[slot];
+	struct session *session = engine->sessions[slot];
+
+	if (slot == ABI_SLOT_HEAP) {
+		heap_follow_set_budget(&engine->heap, stream->rate);
+		watch_mark(
+			engine, "heap_budget", 0,
+			"probes on allocators may take %.2f thousandths of a process's time now, "
+			"%.2f before: %s",
+			stream->rate, before, rate_reason_text(stream->why));
+		return;
+	}
+	tell_source(engine, slot);
+	if (!session)
+		return;
+	session_mark(session, "rate", (uint64_t)llround(stream->rate),
+		     "%.0f samples a second and CPU now, %.0f before: %s", stream->rate, before,
+		     rate_reason_text(stream->why));
+	note(session, stream->rate, now);
+}
+
+/* ---- measuring ---- */
+
+static uint64_t less(uint64_t now, uint64_t before)
+{
+	return now > before ? now - before : 0;
+}
+
+static uint64_t received(const struct abi_counters *counters)
+{
+	uint64_t samples = 0;
+
+	for (unsigned int reason = 0; reason < ABI_REASON_COUNT; reason++)
+		samples += reason == ABI_REASON_LOST_RING ? 0 : counters->samples[reason];
+	return samples;
+}
+
+static void measure_stream(struct controller_measured *measured, bool faults,
+			   const struct abi_counters *now, const struct abi_counters *before)
+{
+	uint64_t ran = less(now->run_ns, before->run_ns);
+	uint32_t around = faults ? RATES_FAULT_NS : RATES_CLOCK_NS;
+
+	measured->fired = less(now->fired, before->fired);
+	measured->samples = less(received(now), received(before));
+	measured->lost =
+		less(now->samples[ABI_REASON_LOST_RING], before->samples[ABI_REASON_LOST_RING]);
+	measured->ns = ran + measured->fired * around + measured->samples * RATES_SAMPLE_NS;
+	if (measured->samples)
+		measured->sample_ns = ran / measured->samples + around;
+}
+
+static uint32_t kernel_rate(const struct engine *engine)
+{
+	uint64_t rate = engine->watch.kernel_rate;
+
+	return rate < UINT32_MAX ? (uint32_t)rate : UINT32_MAX;
+}
+
+/* False: there was nothing before to compare with. */
+static bool measure(struct engine *engine, uint64_t now, struct controller_window *window)
+{
+	struct rates *rates = &engine->rates;
+	struct source_counters *counters = malloc(sizeof(*counters));
+	struct source_counters *before = rates->seen;
+	uint64_t own = own_cost_cpu_ns(&rates->own), stolen = own_cost_stolen_ns(&rates->own);
+
+	if (!counters)
+		return false;
+	engine->source->ops->get_counters(engine->source, counters);
+	*window = (struct controller_window){.now = now,
+					     .elapsed = now - rates->looked,
+					     .cpus = counters->cpus,
+					     .kernel_hz = kernel_rate(engine)};
+	for (uint32_t slot = 0; before && slot < ABI_SLOTS_MAX; slot++) {
+		struct controller_measured *measured = &window->streams[slot];
+		const struct session *session = engine->sessions[slot];
+
+		measure_stream(measured, session && session->source == ABI_SOURCE_FAULTS,
+			       &counters->slot[slot], &before->slot[slot]);
+		if (slot == ABI_SLOT_HEAP) {
+			measured->fired = less(engine->heap.hits, rates->heap_hits);
+			measured->ns = measured->fired * HEAP_HIT_NS;
+		}
+		/* The daemon's part is in what it measures of itself. */
+		window->ns += less(measured->ns, measured->samples * RATES_SAMPLE_NS);
+	}
+	window->ns += less(own, rates->own_ns) +
+		      less(engine->sideband_records, rates->sideband) * RATES_SIDEBAND_NS;
+	window->stolen_ns = less(stolen, rates->stolen_ns);
+	rates->own_ns = own;
+	rates->stolen_ns = stolen;
+	rates->sideband = engine->sideband_records;
+	rates->heap_hits = engine->heap.hits;
+	rates->looked = now;
+	rates->seen = counters;
+	free(before);
+	return before;
+}
+
+static void draw_jitter(struct engine *engine)
+{
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		if (engine->rates.controller.streams[slot].clock)
+			tell_source(engine, slot);
+}
+
+static void note_all(struct engine *engine, uint64_t now)
+{
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		if (engine->sessions[slot] && engine->rates.controller.streams[slot].used)
+			note(engine->sessions[slot], engine->rates.controller.streams[slot].rate,
+			     now);
+}
+
+void rates_run(struct engine *engine, uint64_t now)
+{
+	struct rates *rates = &engine->rates;
+	struct controller *controller = &rates->controller;
+	struct controller_window window;
+	double before[ABI_SLOTS_MAX];
+	uint64_t moved;
+
+	/* Ticks come a little early or late. */
+	if (!lives(engine) || now - rates->looked + NSEC_PER_SEC / 16 < RATES_WINDOW_NS)
+		return;
+	follow_config(engine);
+	if (!measure(engine, now, &window))
+		return;
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		before[slot] = controller->streams[slot].rate;
+	moved = controller_run(controller, &window);
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		if (moved >> slot & 1)
+			changed(engine, slot, before[slot], now);
+	if (now - rates->jittered >= JITTER_NS) {
+		rates->jittered = now;
+		draw_jitter(engine);
+	}
+	if (now - rates->noted >= NOTE_NS) {
+		rates->noted = now;
+		note_all(engine, now);
+	}
+}
+
+/* ---- by hand, and to see ---- */
+
+static int force(struct engine *engine, struct session *session, uint32_t hz, struct error *error)
+{
+	struct controller_stream *stream = &engine->rates.controller.streams[session->slot];
+	double before = stream->rate;
+
+	if (engine->sessions[session->slot] != session || !stream->used)
+		return error_set(error, -EINVAL,
+				 "session %u has no rate: it has ended, or its "
+				 "event is not sampled by a rate",
+				 session->id);
+	if (hz > engine->config.frequency_max_hz)
+		return error_set(error, -EINVAL,
+				 "%u Hz is above the limit of %u Hz (cpu.frequency_max_hz)", hz,
+				 engine->config.frequency_max_hz);
+	controller_force(&engine->rates.controller, session->slot, hz);
+	if (hz)
+		changed(engine, session->slot, before, clock_boot_ns());
+	return 0;
+}
+
+int engine_set_rate(struct engine *engine, uint32_t id, uint32_t hz, struct error *error)
+{
+	struct session *session =
+		id ? engine_find_session(engine, id) : engine->sessions[ABI_SLOT_CPU];
+
+	if (!session)
+		return error_set(error, -ENOENT,
+				 id ? "there is no session %u"
+				    : "there is no system-wide view: cpu.frequency_hz is 0",
+				 id);
+	return force(engine, session, hz, error);
+}
+
+json_t *engine_rates(const struct engine *engine, bool all, uid_t owner)
+{
+	return rates_json(engine, all, owner);
+}
+
+static json_t *stream_json(const struct engine *engine, uint32_t slot)
+{
+	const struct controller_stream *stream = &engine->rates.controller.streams[slot];
+	const struct session *session = engine->sessions[slot];
+	const struct event_kind *kind = event_kind_of(session ? session->source : ABI_SOURCE_HEAP);
+
+	return json_pack("{s:s, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:s, s:s}", "event",
+			 kind ? kind->name : "", "session", session ? (int)session->id : 0, "title",
+			 session ? session->request.title : "probes on allocators", "unit",
+			 slot == ABI_SLOT_HEAP ? "1/1000 of a process's time" : "Hz", "rate",
+			 stream->rate, "wished", stream->wished, "floor", stream->floor,
+			 "cost_percent", stream->cost * 100, "why", rate_reason_key(stream->why),
+			 "why_text", rate_reason_text(stream->why));
+}
+
+static bool shown(const struct engine *engine, uint32_t slot, bool all, uid_t owner)
+{
+	const struct session *session = engine->sessions[slot];
+
+	return engine->rates.controller.streams[slot].used &&
+	       (all || (session && session->id && session->request.owner == owner));
+}
+
+json_t *rates_json(const struct engine *engine, bool all, uid_t owner)
+{
+	const struct controller *controller = &engine->rates.controller;
+	json_t *streams = json_array();
+
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		if (shown(engine, slot, all, owner))
+			json_array_append_new(streams, stream_json(engine, slot));
+	return json_pack("{s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:i, s:o}", "schema",
+			 RATES_SCHEMA, "budget_percent", controller->limits.budget * 100,
+			 "cost_percent", controller->cost * 100, "fixed_percent",
+			 controller->fixed_cost * 100, "stolen_percent", controller->stolen * 100,
+			 "windows", (json_int_t)controller->windows, "windows_over",
+			 (json_int_t)controller->over, "cuts", (json_int_t)controller->cuts,
+			 "rises", (json_int_t)controller->rises, "kernel_hz",
+			 (int)kernel_rate(engine), "streams", streams);
+}

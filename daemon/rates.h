@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The rates of all that samples, under one budget: measures every half second what perfd and
+ * each stream cost, has the controller judge (controller.h), and tells the source. What
+ * changes becomes a mark and a point of the series "rate" in the session concerned.
+ *
+ * What a stream costs is what its BPF program ran, plus what the kernel does around each
+ * firing and the daemon with each sample: these two are estimates (RATES_*_NS), for they
+ * cannot be told apart from the rest; the sum of all is measured, but for the interrupts.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "daemon/base/error.h"
+#include "daemon/controller.h"
+#include "daemon/own_cost.h"
+#include "daemon/source.h"
+
+struct engine;
+struct session;
+
+/* Around the program: a timer's interrupt; a page fault that is counted; a process's event
+ * on its way through the side band. See docs/benchmarks.md for where they are from. */
+#define RATES_CLOCK_NS 1000u
+#define RATES_FAULT_NS 300u
+#define RATES_SIDEBAND_NS 1000u
+/* Of the daemon's time, a sample on its way into a window. */
+#define RATES_SAMPLE_NS 2000u
+#define RATES_WINDOW_NS (500 * 1000000ULL)
+
+struct rates {
+	struct controller controller;
+	struct own_cost own;
+	struct source_counters *seen; /* at the last look; NULL: none yet */
+	uint64_t looked; /* boot time, ns */
+	uint64_t own_ns, stolen_ns, sideband, heap_hits; /* likewise */
+	uint64_t jittered; /* boot time, ns: when periods were drawn last */
+	uint64_t noted; /* when rates were put on time lines */
+};
+
+void rates_init(struct rates *rates, const struct engine *engine);
+void rates_deinit(struct rates *rates);
+/* A session's events begin and end. */
+void rates_open(struct engine *engine, struct session *session);
+void rates_close(struct engine *engine, const struct session *session);
+/* Judges, if a window is over: to be called with each tick. */
+void rates_run(struct engine *engine, uint64_t now);
+/* For `status` and `rates`: all streams, or those of the owner's sessions. New reference. */
+json_t *rates_json(const struct engine *engine, bool all, uid_t owner);

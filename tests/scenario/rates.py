@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rates that change: nothing of the time is lost or doubled by it, and everybody can see
+what they are and why.
+
+RATES_RUNS: so many runs of intervals_under_change (default 8; 200 and more judge how often
+the intervals hold the truth)."""
+
+import json
+import math
+import os
+import random
+import socket
+import struct
+import subprocess
+import time
+
+import lib
+
+RUNS = int(os.environ.get("RATES_RUNS", "8"))
+QUANTILE = 1.96
+
+
+class Control:
+    """Speaks to perfd without a process for each request (daemon/protocol.h)."""
+
+    FREQUENCY, SESSION = 10, 7
+    RATES = 15
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(path)
+        self.serial = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def receive(self, size):
+        data = b""
+        while len(data) < size:
+            part = self.socket.recv(size - len(data))
+            lib.check(part, "perfd closed the connection")
+            data += part
+        return data
+
+    def set_rate(self, session, hz):
+        payload = b"".join(struct.pack("<HII", tag, 4, value) for tag, value in
+                           ((self.SESSION, session), (self.FREQUENCY, hz)))
+        self.serial += 1
+        self.socket.sendall(struct.pack("<IHHI", len(payload), self.RATES, 1, self.serial) +
+                            payload)
+        length, kind, _, _ = struct.unpack("<IHHI", self.receive(12))
+        answer = self.receive(length)
+        lib.equal(kind, 67, f"the kind of the answer ({answer[:200]!r})")
+
+
+def stream(perfd, session=0, event="cpu-clock"):
+    rates = perfd.ctl_json("rates")
+    lib.equal(rates["schema"], "perfd.rates/1", "schema")
+    return next((one for one in rates["streams"]
+                 if one["session"] == session and one["event"] == event), None)
+
+
+def jump(control, session, process, bounds=(19, 999)):
+    """The rate at random, until the process has ended."""
+    while process.poll() is None:
+        control.set_rate(session, random.randint(*bounds))
+        time.sleep(random.uniform(0.01, 0.2))
+
+
+def intervals_under_change():
+    """Rates that jump at random: the total is the program's own, and the intervals of its
+    functions' shares hold the truth as often as they should."""
+    held = looked = 0
+    with lib.folder() as place, lib.Perfd("--set", "cpu.frequency_hz=0") as perfd, \
+            Control(perfd.socket) as control:
+        for run in range(RUNS):
+            path = os.path.join(place, "draws.perfd")
+            with perfd.start_ctl("record", "-F", "499", "-o", path, "--",
+                                 lib.program("draws"), "2") as record:
+                perfd.wait_session(samples=True)
+                # What comes before the first change has one more weight.
+                jump(control, perfd.sessions()[-1]["id"], record)
+                truth = json.loads(record.stdout.read())
+                lib.equal(record.wait(30), 0, "record's exit code")
+            report = perfd.ctl_json("report", path, "--ci")
+            off = report["total"] / truth["cpu_ns"] - 1
+            lib.check(abs(off) < 0.15, f"the total is off by {off:+.2%}")
+            for function in report["functions"]:
+                if function["name"] not in truth["functions"]:
+                    continue
+                want = truth["functions"][function["name"]] / truth["cpu_ns"]
+                low, high = function["total_low"] / 100, function["total_high"] / 100
+                lib.check(high - low < 0.25, f"{function}: an interval that says nothing")
+                looked += 1
+                held += low <= want <= high
+                if RUNS <= 10 or not low <= want <= high:
+                    print(f"run {run}: {function['name']} {want:.4f} in [{low:.4f}, {high:.4f}]"
+                          f" total {off:+.2%}")
+    share = held / looked
+    # Three functions of a run are not independent of one another: as one and a half are.
+    spread = math.sqrt(0.95 * 0.05 / (looked / 2))
+    print(f"{held} of {looked} intervals hold the truth: {share:.3f}")
+    lib.check(share >= 0.95 - 3 * spread, f"{share:.1%} of the intervals hold the truth")
+    if RUNS >= 200:
+        lib.check(abs(share - 0.95) <= 0.03, f"{share:.1%} of the intervals hold the truth")
+
+
+def nothing_is_lost_or_doubled():
+    """The sum of weights is the CPU time, over dozens of changes."""
+    with lib.folder() as place, lib.Perfd("--set", "cpu.frequency_hz=0") as perfd, \
+            Control(perfd.socket) as control:
+        path = os.path.join(place, "shares.folded")
+        began = time.monotonic()
+        with perfd.start_ctl("record", "-F", "499", "-o", path, "--", lib.program("shares"),
+                             "6") as record:
+            perfd.wait_session(samples=True)
+            jump(control, perfd.sessions()[-1]["id"], record, (199, 4999))
+            truth = json.loads(record.stdout.read())
+            lib.equal(record.wait(30), 0, "record's exit code")
+        alone = min(1, truth["cpu_ns"] / 1e9 / (time.monotonic() - began))
+        off = lib.Folded.load(path).total / truth["cpu_ns"] - 1
+        error = math.sqrt((1 - alone) / (6 * 1000))
+        print(f"the total is off by {off:+.2%}, standard error {error:.2%}")
+        lib.check(abs(off) <= 0.02 + 4 * error, f"the total is off by {off:+.2%}")
+
+
+def set_by_hand():
+    with lib.Perfd() as perfd, lib.started(lib.program("shares"), 60,
+                                           stdout=subprocess.DEVNULL) as target:
+        lib.equal(stream(perfd)["why"], "wished", "why the view's rate is so")
+        result = lib.succeeds(perfd.ctl("rates", "--session", 0, "-F", 49))
+        lib.contains(result.stdout, "set by hand", "rates")
+        lib.equal(stream(perfd)["rate"], 49, "the view's rate")
+        lib.succeeds(perfd.ctl("rates", "--session", 0, "--auto"))
+        lib.wait_for(lambda: stream(perfd)["rate"] == 99, "the view's own rate")
+        lib.succeeds(perfd.ctl("attach", "--pid", target.pid, "-F", 199, "--background"))
+        session = perfd.wait_session(target.pid, samples=True)["id"]
+        lib.succeeds(perfd.ctl("rates", "--session", session, "-F", 777))
+        lib.equal(stream(perfd, session)["rate"], 777, "the session's rate")
+        lib.fails(perfd.ctl("rates", "--session", session, "-F", 99999), 1, "frequency_max_hz")
+        lib.fails(perfd.ctl("rates", "--session", 4000, "-F", 99), 1, "4000")
+        lib.fails(perfd.ctl("rates", "-F", 99), 2, "--session")
+        lib.fails(perfd.ctl("rates", "--session", session), 2, "--auto")
+        lib.fails(perfd.ctl("rates", "--session", session, "-F", 9, "--auto"), 2, "--auto")
+        with lib.folder() as place:
+            path = os.path.join(place, "x.json")
+            lib.succeeds(perfd.ctl("detach", "--session", session, "-f", "json", "-o", path))
+            with open(path) as file:
+                profile = json.load(file)
+        marks = [mark["text"] for mark in profile["marks"] if mark["key"] == "rate"]
+        lib.check(any("777" in text for text in marks), f"no mark of the change: {marks}")
+        rates = [series for series in profile["series"] if series["name"] == "rate"]
+        lib.check(rates, "no series of rates")
+
+
+def the_budget_is_kept():
+    """One that is a tenth of what sampling would cost: rates fall, to their floors at most,
+    and each output says so."""
+    with lib.folder() as place, \
+            lib.Perfd("--set", "cpu.frequency_hz=4999", "--set", "budget.machine=1", "--set",
+                      "budget.floor_hz=29", budget=True) as perfd, \
+            lib.started(lib.program("shares"), 60, stdout=subprocess.DEVNULL):
+        lib.wait_for(lambda: stream(perfd)["rate"] < 1000, "the rate to fall")
+        view = stream(perfd)
+        lib.equal((view["why"], view["wished"], view["floor"]), ("budget", 4999, 29), "the view")
+        lib.check(view["rate"] >= 29, f"{view['rate']} Hz is below the floor")
+        lib.contains(lib.succeeds(perfd.ctl("rates")).stdout, "budget would not hold", "rates")
+        lib.check(perfd.ctl_json("status")["rates"]["cuts"] > 0, "no cut in status")
+        path = os.path.join(place, "x.json")
+        lib.succeeds(perfd.ctl("report", "-f", "json", "-o", path))
+        with open(path) as file:
+            marks = json.load(file)["marks"]
+        lib.check(any(mark["key"] == "rate" for mark in marks), f"no mark of the cut: {marks}")
+
+
+def the_wished_precision():
+    """The rate is what it takes, and no more; a session ends when it is reached, in the
+    time that the formula says."""
+    with lib.Perfd("--set", "cpu.frequency_hz=999", "--set", "budget.precision=50", "--set",
+                   "budget.precision_time=10s") as perfd:
+        lib.wait_for(lambda: stream(perfd)["why"] == "precision", "the view's rate to follow")
+        cpus = perfd.ctl_json("status")["source"]["cpus"]
+        want = (QUANTILE / 2 / 0.05) ** 2 / 10 / cpus
+        lib.check(abs(stream(perfd)["rate"] - want) < 1, f"{stream(perfd)['rate']}, not {want}")
+
+
+lib.main(intervals_under_change, nothing_is_lost_or_doubled, set_by_hand, the_budget_is_kept,
+         the_wished_precision)

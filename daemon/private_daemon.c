@@ -40,6 +40,7 @@ static void find_program(char *path, size_t size)
 static _Noreturn void run(const char *program, const char *config, const sigset_t *mask, int fd,
 			  pid_t parent)
 {
+	/* No budget: somebody asked for it, at that rate. */
 	const char *argv[] = {"perfd",
 			      "--private-fd",
 			      "3",
@@ -47,7 +48,6 @@ static _Noreturn void run(const char *program, const char *config, const sigset_
 			      "cpu.frequency_hz=0",
 			      "--set",
 			      "history.dir=",
-			      /* Somebody asked for it, at that rate. */
 			      "--set",
 			      "budget.machine=0",
 			      "--set",

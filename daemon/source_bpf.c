@@ -13,59 +13,11 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "daemon/base/vec.h"
-#include "daemon/bpf_programs.h"
 #include "daemon/cpus.h"
-#include "daemon/reorder.h"
-#include "daemon/sampling_event.h"
-#include "daemon/sideband.h"
-#include "daemon/source.h"
-#include "daemon/source_heap.h"
-#include "daemon/unwind_maps.h"
+#include "daemon/source_bpf_internal.h"
 
 #include "cpu.skel.h"
 #include "process.skel.h"
-
-#define RINGS_MAX 8u
-
-/* A CPU that runs. */
-struct cpu {
-	uint32_t number;
-	struct sideband sideband;
-	struct sampling_event events[ABI_SLOTS_MAX];
-	uint64_t fired; /* of all slots, when last looked at */
-	uint32_t quiet; /* looks since it last grew */
-};
-
-struct source_bpf {
-	struct source base;
-	struct bpf_programs programs;
-	struct source_heap heap;
-	const struct config *config;
-	struct ring_buffer *rings;
-	int ring_fds[RINGS_MAX];
-	uint32_t ring_count;
-	uint64_t sideband_bytes;
-	VEC(struct cpu) cpus;
-	struct source_slot slots[ABI_SLOTS_MAX];
-	bool open[ABI_SLOTS_MAX];
-	uint32_t generation, generations[ABI_SLOTS_MAX];
-	int possible_cpus;
-	struct abi_counters *per_cpu; /* scratch of possible_cpus */
-	__u64 *per_cpu_periods; /* likewise */
-	uint32_t cpu_changes;
-	uint64_t sideband_lost;
-	uint64_t ring_used;
-	uint64_t drained_at; /* clock before the last round of reading */
-	struct reorder reorder;
-	struct unwind_maps unwind;
-	VEC(struct loaded_table) tables; /* by image id */
-};
-
-static struct source_bpf *self(struct source *source)
-{
-	return (struct source_bpf *)source;
-}
 
 static const struct source_bpf *self_const(const struct source *source)
 {
@@ -330,65 +282,6 @@ static void bpf_remove_target(struct source *source, uint32_t slot, pid_t pid)
 static void bpf_forget_stack(struct source *source, uint64_t id)
 {
 	bpf_map_delete_elem(bpf_map__fd(self(source)->programs.sampler->maps.stacks_sent), &id);
-}
-
-/* ---- unwinding ---- */
-
-static int bpf_load_table(struct source *source, uint32_t image, const struct unwind_table *table)
-{
-	struct source_bpf *s = self(source);
-
-	while (s->tables.count <= image)
-		if (vec_push(&s->tables, (struct loaded_table){0}))
-			return -ENOMEM;
-	if (s->tables.items[image].count)
-		return -EEXIST;
-	return unwind_maps_load(&s->unwind, image, table, &s->tables.items[image]);
-}
-
-static void bpf_unload_table(struct source *source, uint32_t image)
-{
-	struct source_bpf *s = self(source);
-
-	if (image < s->tables.count)
-		unwind_maps_unload(&s->unwind, image, &s->tables.items[image]);
-}
-
-static void bpf_no_table(struct source *source, uint32_t image)
-{
-	unwind_maps_none(&self(source)->unwind, image);
-}
-
-static bool bpf_walk(struct source *source, const struct abi_raw *raw,
-		     const struct mapping_set *maps, bool last, struct host_stack *ret,
-		     uint32_t *ret_lacks)
-{
-	return unwind_maps_walk(&self(source)->unwind, raw, maps, last, ret, ret_lacks);
-}
-
-static int bpf_publish_set(struct source *source, struct mapping_set *set)
-{
-	return unwind_maps_publish(&self(source)->unwind, set);
-}
-
-static void bpf_withdraw_set(struct source *source, struct mapping_set *set)
-{
-	unwind_maps_withdraw(&self(source)->unwind, set);
-}
-
-static void bpf_assign_set(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id)
-{
-	unwind_maps_assign(&self(source)->unwind, pid, number, exec_id);
-}
-
-static void bpf_know_file(struct source *source, uint32_t device, uint64_t inode, uint32_t image)
-{
-	unwind_maps_know_file(&self(source)->unwind, device, inode, image);
-}
-
-static int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout)
-{
-	return unwind_maps_set_jvm(&self(source)->unwind, pid, layout);
 }
 
 /* ---- reading ---- */

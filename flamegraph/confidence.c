@@ -11,11 +11,14 @@ static double samples_alike(const struct confidence_sum *part, const struct conf
 {
 	double rest = all->squares > part->squares ? all->squares - part->squares : 0;
 	double spread = (1 - p) * (1 - p) * part->squares + p * p * rest;
+	double whole = all->weight * all->weight / all->squares, n;
 
-	/* Nothing or all of it was hit: what all of them together know. */
+	/* What was hit a few times tells its own spread badly, mostly too small a one: not more
+	 * than all of them together know. */
 	if (p <= 0 || p >= 1 || spread <= 0)
-		return all->weight * all->weight / all->squares;
-	return p * (1 - p) * all->weight * all->weight / spread;
+		return whole;
+	n = p * (1 - p) * all->weight * all->weight / spread;
+	return n < whole ? n : whole;
 }
 
 struct confidence confidence_of_share(const struct confidence_sum *part,
@@ -29,5 +32,8 @@ struct confidence confidence_of_share(const struct confidence_sum *part,
 	n = samples_alike(part, all, p);
 	middle = (p + z * z / (2 * n)) / (1 + z * z / n);
 	half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-	return (struct confidence){.low = fmax(0, middle - half), .high = fmin(1, middle + half)};
+	return (struct confidence){
+		.low = p > 0 ? fmax(0, middle - half) : 0,
+		.high = p < 1 ? fmin(1, middle + half) : 1,
+	};
 }

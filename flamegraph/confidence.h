@@ -8,8 +8,8 @@
  *	[ (1-p)^2 Σ_part w^2 + p^2 Σ_rest w^2 ] / (Σ_all w)^2
  *
  * the ratio estimator's (Cochran, Sampling Techniques, 3rd ed., 6.4). It is that of
- * p (1-p) / variance samples alike, for which Wilson's interval is taken (JASA 22, 1927):
- * it holds for small shares too, and never leaves 0 to 1.
+ * p (1-p) / variance samples alike, but no more than (Σ_all w)^2 / Σ_all w^2, for which Wilson's
+ *interval is taken (JASA 22, 1927): it holds for small shares too, and never leaves 0 to 1.
  *
  * Samples are taken as independent of one another. A program that does one thing for much
  * longer than the time between two samples is known better than that: intervals are then

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The live source's state, shared by its files: source_bpf.c (CPUs, slots, reading, life),
+ * source_bpf_unwind.c (the operations on tables and mappings).
+ */
+#pragma once
+
+#include "daemon/base/vec.h"
+#include "daemon/bpf_programs.h"
+#include "daemon/reorder.h"
+#include "daemon/sampling_event.h"
+#include "daemon/sideband.h"
+#include "daemon/source.h"
+#include "daemon/source_heap.h"
+#include "daemon/unwind_maps.h"
+
+#define RINGS_MAX 8u
+
+/* A CPU that runs. */
+struct cpu {
+	uint32_t number;
+	struct sideband sideband;
+	struct sampling_event events[ABI_SLOTS_MAX];
+	uint64_t fired; /* of all slots, when last looked at */
+	uint32_t quiet; /* looks since it last grew */
+};
+
+struct source_bpf {
+	struct source base;
+	struct bpf_programs programs;
+	struct source_heap heap;
+	const struct config *config;
+	struct ring_buffer *rings;
+	int ring_fds[RINGS_MAX];
+	uint32_t ring_count;
+	uint64_t sideband_bytes;
+	VEC(struct cpu) cpus;
+	struct source_slot slots[ABI_SLOTS_MAX];
+	bool open[ABI_SLOTS_MAX];
+	uint32_t generation, generations[ABI_SLOTS_MAX];
+	int possible_cpus;
+	struct abi_counters *per_cpu; /* scratch of possible_cpus */
+	__u64 *per_cpu_periods; /* likewise */
+	uint32_t cpu_changes;
+	uint64_t sideband_lost;
+	uint64_t ring_used;
+	uint64_t drained_at; /* clock before the last round of reading */
+	struct reorder reorder;
+	struct unwind_maps unwind;
+	VEC(struct loaded_table) tables; /* by image id */
+};
+
+static inline struct source_bpf *self(struct source *source)
+{
+	return (struct source_bpf *)source;
+}
+
+/* As in struct source_ops. */
+int bpf_load_table(struct source *source, uint32_t image, const struct unwind_table *table);
+void bpf_unload_table(struct source *source, uint32_t image);
+void bpf_no_table(struct source *source, uint32_t image);
+bool bpf_walk(struct source *source, const struct abi_raw *raw, const struct mapping_set *maps,
+	      bool last, struct host_stack *ret, uint32_t *ret_lacks);
+int bpf_publish_set(struct source *source, struct mapping_set *set);
+void bpf_withdraw_set(struct source *source, struct mapping_set *set);
+void bpf_assign_set(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id);
+void bpf_know_file(struct source *source, uint32_t device, uint64_t inode, uint32_t image);
+int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout);

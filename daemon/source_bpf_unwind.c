@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "daemon/source_bpf_internal.h"
+
+#include "cpu.skel.h"
+
+int bpf_load_table(struct source *source, uint32_t image, const struct unwind_table *table)
+{
+	struct source_bpf *s = self(source);
+
+	while (s->tables.count <= image)
+		if (vec_push(&s->tables, (struct loaded_table){0}))
+			return -ENOMEM;
+	if (s->tables.items[image].count)
+		return -EEXIST;
+	return unwind_maps_load(&s->unwind, image, table, &s->tables.items[image]);
+}
+
+void bpf_unload_table(struct source *source, uint32_t image)
+{
+	struct source_bpf *s = self(source);
+
+	if (image < s->tables.count)
+		unwind_maps_unload(&s->unwind, image, &s->tables.items[image]);
+}
+
+void bpf_no_table(struct source *source, uint32_t image)
+{
+	unwind_maps_none(&self(source)->unwind, image);
+}
+
+bool bpf_walk(struct source *source, const struct abi_raw *raw, const struct mapping_set *maps,
+	      bool last, struct host_stack *ret, uint32_t *ret_lacks)
+{
+	return unwind_maps_walk(&self(source)->unwind, raw, maps, last, ret, ret_lacks);
+}
+
+int bpf_publish_set(struct source *source, struct mapping_set *set)
+{
+	return unwind_maps_publish(&self(source)->unwind, set);
+}
+
+void bpf_withdraw_set(struct source *source, struct mapping_set *set)
+{
+	unwind_maps_withdraw(&self(source)->unwind, set);
+}
+
+void bpf_assign_set(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id)
+{
+	unwind_maps_assign(&self(source)->unwind, pid, number, exec_id);
+}
+
+void bpf_know_file(struct source *source, uint32_t device, uint64_t inode, uint32_t image)
+{
+	unwind_maps_know_file(&self(source)->unwind, device, inode, image);
+}
+
+int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout)
+{
+	return unwind_maps_set_jvm(&self(source)->unwind, pid, layout);
+}

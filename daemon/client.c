@@ -270,6 +270,8 @@ int client_open(struct client *client, const struct client_session *session, str
 	message_put_number(&buf, FIELD_FREQUENCY, session->frequency_hz);
 	message_put_number(&buf, FIELD_DURATION, session->duration_ns);
 	message_put_number(&buf, FIELD_PROGRESS, session->progress_ms);
+	if (session->precision_ppm) /* a perfd that does not know it says so */
+		message_put_number(&buf, FIELD_PRECISION, session->precision_ppm);
 	message_put_text(&buf, FIELD_EVENT, session->event);
 	message_put_text(&buf, FIELD_TITLE, session->title);
 	r = client_call(client, &buf, MESSAGE_OPENED, CLIENT_TIMEOUT_NS, error, &reply);

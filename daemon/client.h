@@ -56,6 +56,7 @@ struct client_session {
 	bool background;
 	uint32_t frequency_hz; /* 0: the default */
 	uint64_t duration_ns; /* 0: until stopped */
+	uint32_t precision_ppm; /* until shares are so exact; 0: likewise */
 	uint32_t progress_ms; /* 0: no progress events */
 	const char *event; /* "": the default */
 	const char *title; /* "": made by perfd */

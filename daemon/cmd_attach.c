@@ -88,6 +88,7 @@ int cmd_attach(const struct options *options)
 	recording.session.background = background;
 	recording.session.frequency_hz = options->frequency_hz;
 	recording.session.duration_ns = options->duration_ns;
+	recording.session.precision_ppm = options->precision_ppm;
 	recording.session.event = command_event(options);
 	recording.heap = option_given(options, OPTION_HEAP);
 	recording.session.progress_ms =

@@ -142,6 +142,7 @@ int cmd_record(const struct options *options)
 	recording.session.pid = options->pid;
 	recording.session.frequency_hz = options->frequency_hz;
 	recording.session.duration_ns = options->duration_ns;
+	recording.session.precision_ppm = options->precision_ppm;
 	recording.session.event = command_event(options);
 	recording.heap = option_given(options, OPTION_HEAP) && options->pid;
 	recording.session.progress_ms = recording.progress.terminal ? PROGRESS_INTERVAL_MS : 0;

@@ -245,3 +245,8 @@ double controller_samples_for(double half_width)
 
 	return n * n;
 }
+
+double controller_half_width(double weight, double squares)
+{
+	return weight > 0 ? QUANTILE / 2 * sqrt(squares) / weight : 1;
+}

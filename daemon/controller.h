@@ -108,3 +108,6 @@ uint64_t controller_run(struct controller *controller, const struct controller_w
 /* Samples after which the confidence interval of any share, at 95 %, is at most so much to
  * either side: (1.96 / 2 half_width)^2, of all as many alike. */
 double controller_samples_for(double half_width);
+/* How exact they are: the largest half-width that a share may have, by the sums of weights and
+ * of their squares. */
+double controller_half_width(double weight, double squares);

@@ -36,6 +36,7 @@ enum session_end {
 	SESSION_RUNNING,
 	SESSION_END_STOPPED, /* by request */
 	SESSION_END_DURATION,
+	SESSION_END_PRECISION, /* it is as exact as was wished */
 	SESSION_END_EXIT, /* its processes are gone */
 	SESSION_END_ERROR,
 };
@@ -46,6 +47,7 @@ struct session_request {
 	bool wait_exec; /* leave out what the process does before its next exec */
 	uint32_t frequency_hz; /* 0: the config's */
 	uint64_t duration_ns; /* 0: until stopped */
+	uint32_t precision_ppm; /* ends when any share is as exact, to either side; 0: likewise */
 	uid_t owner; /* who asked; anyone but root/privileged gets own processes only */
 	bool privileged; /* root or member of the socket group */
 	bool background; /* goes on without its client */

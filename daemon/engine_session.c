@@ -22,8 +22,8 @@
 
 static const char *const end_names[] = {
 	[SESSION_RUNNING] = "running",       [SESSION_END_STOPPED] = "stopped",
-	[SESSION_END_DURATION] = "duration", [SESSION_END_EXIT] = "exit",
-	[SESSION_END_ERROR] = "error",
+	[SESSION_END_DURATION] = "duration", [SESSION_END_PRECISION] = "precision",
+	[SESSION_END_EXIT] = "exit",         [SESSION_END_ERROR] = "error",
 };
 
 const char *session_end_name(enum session_end end)

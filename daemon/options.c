@@ -10,7 +10,15 @@
 
 #include "daemon/base/clock.h"
 
-enum value_kind { VALUE_NONE, VALUE_U32, VALUE_ID, VALUE_PID, VALUE_DURATION, VALUE_TEXT };
+enum value_kind {
+	VALUE_NONE,
+	VALUE_U32,
+	VALUE_ID,
+	VALUE_PID,
+	VALUE_PERCENT,
+	VALUE_DURATION,
+	VALUE_TEXT
+};
 
 static const struct option_row {
 	char letter; /* 0: none */
@@ -35,6 +43,10 @@ static const struct option_row {
 			     offsetof(struct options, duration_ns), "a time: 500ms, 10s, 2m, 1h",
 			     "stop after this time: 500ms, 10s, 2m, 1h (default: until Ctrl-C, or "
 			     "the process ends)"},
+	[OPTION_PRECISION] = {0, "precision", VALUE_PERCENT, "PERCENT",
+			      offsetof(struct options, precision_ppm), "a percentage: 1, 0.5%",
+			      "stop when every share is known to so much, to either side, at 95 %: "
+			      "1 takes 9,604 samples"},
 	[OPTION_EVENT] =
 		{'e', "event", VALUE_TEXT, "EVENT", offsetof(struct options, event), NULL,
 		 "cpu-clock, cycles, faults or heap (default: cpu.event of the config); of a "
@@ -164,6 +176,21 @@ int parse_duration(const char *text, uint64_t *ret)
 	return -EINVAL;
 }
 
+/* In parts of a million. */
+static int parse_percent(const char *text, uint32_t *ret)
+{
+	char *end;
+	double value;
+
+	if (!*text || !strchr("0123456789.", *text) || strpbrk(text, "xXeE"))
+		return -EINVAL;
+	value = strtod(text, &end);
+	if ((strcmp(end, "") && strcmp(end, "%")) || !(value >= 0.01) || value > 50)
+		return -EINVAL;
+	*ret = (uint32_t)(value * 1e4 + 0.5);
+	return 0;
+}
+
 static int parse_u32(const char *text, uint32_t *ret)
 {
 	char *end;
@@ -199,6 +226,8 @@ static int set_value(const struct option_row *row, char *text, struct options *o
 			return -EINVAL;
 		*(pid_t *)field = (pid_t)number;
 		return 0;
+	case VALUE_PERCENT:
+		return parse_percent(text, field);
 	case VALUE_DURATION:
 		return parse_duration(text, field);
 	case VALUE_TEXT:

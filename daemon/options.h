@@ -18,6 +18,7 @@
 	X(ALL)                                                                                     \
 	X(FREQUENCY)                                                                               \
 	X(DURATION)                                                                                \
+	X(PRECISION)                                                                               \
 	X(EVENT)                                                                                   \
 	X(HEAP)                                                                                    \
 	X(FORMAT)                                                                                  \
@@ -72,6 +73,7 @@ struct options {
 	pid_t pid;
 	uint32_t frequency_hz; /* 0: the default */
 	uint64_t duration_ns; /* 0: none */
+	uint32_t precision_ppm; /* 0: none */
 	uint64_t last_ns; /* 0: all */
 	uint64_t step_ns; /* 0: the default */
 	uint32_t time_steps; /* no option: of the time axis that a command shows; 0: none */

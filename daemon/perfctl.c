@@ -24,7 +24,8 @@
 	(OPTION_BIT(PID) | OPTION_BIT(COMM) | OPTION_BIT(CGROUP) | OPTION_BIT(UNIT) |              \
 	 OPTION_BIT(CONTAINER) | OPTION_BIT(HOST))
 #define RUNNING (OPTION_BIT(SESSION) | RANGE | FILTER | WHERE)
-#define SAMPLING (OPTION_BIT(FREQUENCY) | OPTION_BIT(DURATION) | OPTION_BIT(EVENT))
+#define SAMPLING                                                                                   \
+	(OPTION_BIT(FREQUENCY) | OPTION_BIT(DURATION) | OPTION_BIT(PRECISION) | OPTION_BIT(EVENT))
 
 #define ABOUT_FILE                                                                                 \
 	"FILE is a profile in any format that can be read; -\n"                                    \

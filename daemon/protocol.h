@@ -79,7 +79,8 @@ enum field_type {
 	X(HOST, 31, TEXT, 256, "host", "likewise, by the machine")                                 \
 	X(LIST, 32, TEXT, 32, "list", "what of the history is listed: windows or services")        \
 	X(KEY, 33, TEXT, 64, "key", "section.key of a setting")                                    \
-	X(TAKE, 34, BOOL, 1, "take", "what is handed over is then forgotten")
+	X(TAKE, 34, BOOL, 1, "take", "what is handed over is then forgotten")                      \
+	X(PRECISION, 35, U32, 4, "precision_ppm", "the session ends when shares are so exact")
 
 enum protocol_field {
 #define X(name, tag, type, max, text, meaning) FIELD_##name = (tag),
@@ -115,7 +116,7 @@ enum message_kind {
 	X(OPEN, 4, "open", REQUEST, FIELD_BIT(PID),                                                \
 	  FIELD_BIT(WAIT_EXEC) | FIELD_BIT(FREQUENCY) | FIELD_BIT(DURATION) |                      \
 		  FIELD_BIT(BACKGROUND) | FIELD_BIT(TITLE) | FIELD_BIT(EVENT) |                    \
-		  FIELD_BIT(PROGRESS),                                                             \
+		  FIELD_BIT(PROGRESS) | FIELD_BIT(PRECISION),                                      \
 	  "begin a session; reply: opened, later the events progress and ended")                   \
 	X(STOP, 5, "stop", REQUEST_OWNER, FIELD_BIT(SESSION), 0,                                   \
 	  "end a session and keep its samples; reply: ok")                                         \

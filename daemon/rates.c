@@ -268,6 +268,19 @@ static void note_all(struct engine *engine, uint64_t now)
 			     now);
 }
 
+/* Sessions that are as exact as somebody wished end. */
+static void end_exact(struct engine *engine)
+{
+	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
+		struct session *session = engine->sessions[slot];
+		double wish = session ? session->request.precision_ppm / 1e6 : 0;
+
+		if (wish > 0 &&
+		    controller_half_width((double)session->weight, session->squares) <= wish)
+			engine_end_session(engine, session, SESSION_END_PRECISION);
+	}
+}
+
 void rates_run(struct engine *engine, uint64_t now)
 {
 	struct rates *rates = &engine->rates;
@@ -276,6 +289,7 @@ void rates_run(struct engine *engine, uint64_t now)
 	double before[ABI_SLOTS_MAX];
 	uint64_t moved;
 
+	end_exact(engine);
 	/* Ticks come a little early or late. */
 	if (!lives(engine) || now - rates->looked + NSEC_PER_SEC / 16 < RATES_WINDOW_NS)
 		return;

@@ -226,6 +226,7 @@ static void read_request(const struct connection *connection, const struct messa
 		.wait_exec = message_u64(message, FIELD_WAIT_EXEC),
 		.frequency_hz = message_u32(message, FIELD_FREQUENCY),
 		.duration_ns = message_u64(message, FIELD_DURATION),
+		.precision_ppm = message_u32(message, FIELD_PRECISION),
 		.owner = connection->peer.uid,
 		.privileged = connection->peer.privileged,
 		.background = message_u64(message, FIELD_BACKGROUND),

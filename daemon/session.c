@@ -159,6 +159,7 @@ void session_put(struct session *session, struct process *process, uint64_t time
 		session->first_sample = clock_boot_ns();
 	session->samples++;
 	session->weight += sample->weight;
+	session->squares += (double)sample->weight * (double)sample->weight;
 	if (sample->reason < ABI_REASON_COUNT)
 		session->reasons[sample->reason]++;
 }

@@ -72,6 +72,7 @@ struct session {
 	struct session_times times; /* measured and marked, not yet in a profile */
 
 	uint64_t samples, weight;
+	double squares; /* of weights, summed */
 	uint64_t reasons[ABI_REASON_COUNT]; /* of the samples received */
 	uint64_t refused; /* samples of processes that the owner may not see */
 	uint64_t limited; /* samples above a limit */

@@ -186,6 +186,20 @@ def the_wished_precision():
         cpus = perfd.ctl_json("status")["source"]["cpus"]
         want = (QUANTILE / 2 / 0.05) ** 2 / 10 / cpus
         lib.check(abs(stream(perfd)["rate"] - want) < 1, f"{stream(perfd)['rate']}, not {want}")
+    with lib.folder() as place, lib.Perfd("--set", "cpu.frequency_hz=0") as perfd, \
+            lib.started(lib.program("shares"), 60, stdout=subprocess.DEVNULL) as target:
+        path = os.path.join(place, "x.perfd")
+        result = lib.succeeds(perfd.ctl("attach", "--pid", target.pid, "-F", 499,
+                                        "--precision", "3%", "-o", path))
+        report = perfd.ctl_json("report", path, "--ci")
+        want = (QUANTILE / 2 / 0.03) ** 2  # samples: 1,067
+        lib.check(want <= report["samples"] < want * 1.2,
+                  f"{report['samples']} samples, not {want:.0f} ({result.stderr})")
+        time_of_it, said = report["total"] / 1e9, want / 499
+        lib.check(abs(time_of_it / said - 1) <= 0.2,
+                  f"{time_of_it:.2f} s of CPU time, by the formula {said:.2f}")
+        widths = [one["total_high"] - one["total_low"] for one in report["functions"]]
+        lib.check(max(widths) <= 6.1, f"an interval of {max(widths):.1f} percent")
 
 
 lib.main(intervals_under_change, nothing_is_lost_or_doubled, set_by_hand, the_budget_is_kept,

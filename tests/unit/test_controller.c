@@ -274,6 +274,8 @@ START_TEST(precision)
 {
 	ck_assert_double_eq_tol(controller_samples_for(0.01), 9604, 0.5);
 	ck_assert_double_eq_tol(controller_samples_for(0.05), 384.1, 0.1);
+	ck_assert_double_eq_tol(controller_half_width(9604e6, 9604e12), 0.01, 1e-4);
+	ck_assert_double_eq(controller_half_width(0, 0), 1);
 	for (int i = 0; i < RATE_REASON_COUNT; i++) {
 		ck_assert_uint_gt(strlen(rate_reason_key(i)), 0);
 		ck_assert_uint_gt(strlen(rate_reason_text(i)), 0);

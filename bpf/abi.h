@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define ABI_VERSION 4
+#define ABI_VERSION 6
 
 #define ABI_COMM_MAX 16 /* TASK_COMM_LEN, NUL included */
 #define ABI_PATH_MAX 4096 /* PATH_MAX, NUL included */
@@ -354,10 +354,11 @@ struct abi_slot {
 	__u8 active;
 	__u8 all; /* every process: `targets` is not asked */
 	__u8 source; /* enum abi_source */
-	__u8 pad;
+	__u8 restricted; /* only what `owner` may see: bpf/owner.h */
 	__u32 generation; /* changes whenever the slot's events are opened anew */
 	__u32 limit; /* counted events: samples a second and CPU, about; more are thinned out */
 	__u32 share; /* likewise: of the time, in which the events are on, in 1/65536 */
+	__u32 owner; /* user id, of the first user namespace */
 };
 
 /* A process's sessions, by slot: bit n is slot n. A forked child inherits them. */
@@ -387,7 +388,7 @@ ABI_ASSERT(sizeof(struct abi_rss) == 56, "abi_rss");
 ABI_ASSERT(sizeof(struct abi_alloc) == 32, "abi_alloc");
 ABI_ASSERT(sizeof(struct abi_free) == 24, "abi_free");
 ABI_ASSERT(sizeof(struct abi_heap_target) == 32, "abi_heap_target");
-ABI_ASSERT(sizeof(struct abi_slot) == 16, "abi_slot");
+ABI_ASSERT(sizeof(struct abi_slot) == 20, "abi_slot");
 ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
 ABI_ASSERT(sizeof(struct abi_counters) == 8 * (7 + 2 * ABI_REASON_COUNT), "abi_counters");
 

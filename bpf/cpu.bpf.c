@@ -199,7 +199,7 @@ static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const st
 		count->idle++;
 		return;
 	}
-	if (!is_target(slot, index, pid)) {
+	if (!is_target(slot, index, pid, task)) {
 		count->filtered++;
 		return;
 	}

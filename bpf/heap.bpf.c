@@ -141,6 +141,14 @@ static __always_inline __u64 argument(struct pt_regs *ctx, __u32 number)
 	return value;
 }
 
+/* Whether a session is on the process whose owner may see it, now. */
+static __always_inline bool is_followed(__u32 pid)
+{
+	struct abi_target *target = bpf_map_lookup_elem(&targets, &pid);
+
+	return target && slots_that_may_see(target->slots, (void *)bpf_get_current_task());
+}
+
 static __always_inline int on_free(__u32 pid, __u64 pointer, struct abi_counters *count)
 {
 	struct abi_free record = {.size = sizeof(record), .type = ABI_FREE};
@@ -167,6 +175,8 @@ static __always_inline int on_alloc(struct pt_regs *ctx, __u32 pid, const struct
 	__u32 code = ABI_WEIGHT_BY_SIZE;
 	__u8 reason;
 
+	if (!is_followed(pid))
+		return 0;
 	if (what->weight)
 		code = abi_small(what->weight, ABI_WEIGHT_MANTISSA,
 				 (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32());

@@ -51,9 +51,32 @@ struct mm_rss_stat {
 };
 
 struct mm_struct {
+	unsigned long flags; /* before 6.18 */
 	unsigned long start_code;
 	struct percpu_counter rss_stat[4];
 	mm_context_t context;
+};
+
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+/* Two halves before 6.3, of the same size. */
+typedef struct {
+	__u64 val;
+} kernel_cap_t;
+
+struct user_namespace {
+	int level; /* 0: the first one */
+	kuid_t owner;
+};
+
+struct cred {
+	kuid_t uid;
+	kuid_t suid;
+	kuid_t euid;
+	kernel_cap_t cap_permitted;
+	struct user_namespace *user_ns;
 };
 
 struct vm_area_struct {
@@ -81,6 +104,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct mm_struct *mm;
+	struct cred *real_cred;
 	struct signal_struct *signal;
 	struct sched_entity se;
 	unsigned int in_execve : 1;
@@ -105,6 +129,15 @@ struct bpf_iter__task {
 /* A per-CPU array map as the kernel has it: its values' per-CPU addresses. */
 struct bpf_array {
 	void *pptrs[1];
+};
+
+typedef struct {
+	unsigned long bits[1];
+} mm_flags_t;
+
+/* mm_struct since 6.18. */
+struct mm_struct___bitmap {
+	mm_flags_t flags;
 };
 
 /* mm_struct before 6.2. */

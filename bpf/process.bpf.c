@@ -8,6 +8,7 @@
 #include "bpf/emit.h"
 #include "bpf/mapping.h"
 #include "bpf/maps.h"
+#include "bpf/owner.h"
 #include "bpf/rss.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -88,8 +89,10 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 
 	bpf_map_delete_elem(&unwind_processes, &pid); /* another address space */
 	learn_program(task, pid);
-	if (target && target->at_exec) {
-		target->slots |= target->at_exec;
+	/* Who has executed a set-user-id program leaves the sessions of those who may not see
+	 * it, for good, before its first instruction; so do its children. */
+	if (target) {
+		target->slots = slots_that_may_see(target->slots | target->at_exec, task);
 		target->at_exec = 0;
 	}
 	note_cost(began);

@@ -7,17 +7,21 @@
 
 #include "bpf/emit.h"
 #include "bpf/maps.h"
+#include "bpf/owner.h"
 #include "bpf/raw.h"
 #include "bpf/walk.h"
 
-static __always_inline bool is_target(const struct abi_slot *slot, __u32 index, __u32 pid)
+static __always_inline bool is_target(const struct abi_slot *slot, __u32 index, __u32 pid,
+				      struct task_struct *task)
 {
 	struct abi_target *target;
 
-	if (slot->all)
-		return true;
-	target = bpf_map_lookup_elem(&targets, &pid);
-	return target && (target->slots >> index & 1);
+	if (!slot->all) {
+		target = bpf_map_lookup_elem(&targets, &pid);
+		if (!target || !(target->slots >> index & 1))
+			return false;
+	}
+	return slot_may_see(slot, task);
 }
 
 /* The id of the kernel stack, 0 if there is none, -1 if it was lost. */

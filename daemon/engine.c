@@ -133,6 +133,7 @@ void engine_drain(struct engine *engine, bool now)
 {
 	if (engine->source->ops->drain(engine->source, now) >= 0)
 		engine->drains++;
+	engine_settle_doubts(engine, engine_time(engine));
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
 		struct session *session = engine->sessions[slot];
 
@@ -419,6 +420,7 @@ void engine_destroy(struct engine *engine)
 	for (size_t i = 0; i < engine->ended.count; i++)
 		session_destroy(engine->ended.items[i]);
 	vec_free(&engine->ended);
+	vec_free(&engine->doubted);
 	if (engine->heap.source)
 		heap_follow_deinit(&engine->heap);
 	if (engine->heap_timer)

@@ -69,6 +69,7 @@ struct engine {
 	uint32_t next_id;
 	uint64_t started; /* boot time, ns */
 	uint64_t now; /* of the newest record */
+	VEC(uint32_t) doubted; /* processes of which an exit was told that may be none */
 	uint64_t discovered; /* processes that no event had told of */
 	uint64_t records;
 	uint64_t sideband_records; /* of these: of processes and mappings */
@@ -104,6 +105,8 @@ void engine_on_oom(struct engine *engine, const struct abi_rss *rss);
 struct session_tables engine_tables(const struct engine *engine);
 /* The source's callback. */
 void engine_on_record(void *context, const struct abi_header *record);
+/* Decides on exits that may be none, once there was time for a mapping to be told. */
+void engine_settle_doubts(struct engine *engine, uint64_t now);
 /* Walks the raw stacks whose tables are there; `last`: all of them. */
 void engine_walk_raw(struct engine *engine, bool last);
 /* Reads the rings; `now`: lets every record go, however young. */

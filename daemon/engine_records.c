@@ -5,8 +5,14 @@
 #include "daemon/engine_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
+
+/* Within that time a program that is being executed has mapped something. */
+#define DOUBT_NS (200 * NSEC_PER_MSEC)
 
 static struct process *find_process(struct engine *engine, uint32_t pid, uint64_t time)
 {
@@ -130,11 +136,31 @@ static void on_fork(struct engine *engine, const struct abi_fork *fork)
 	}
 }
 
+/* The kernel side has looked, at the exec, whose owner may see what the process is now. */
+static void leave_sessions(struct engine *engine, struct process *process)
+{
+	uint32_t slots, left;
+
+	if (!process->slots || !engine->source->ops->target_slots ||
+	    engine->source->ops->target_slots(engine->source, (pid_t)process->pid, &slots))
+		return;
+	left = process->slots & ~slots;
+	process->slots &= slots;
+	for (uint32_t slot = 1; left && slot < ABI_SESSION_SLOTS; slot++) {
+		if (left >> slot & 1 && engine->sessions[slot])
+			session_mark(engine->sessions[slot], "left", 0,
+				     "process %u has executed a program that you may not see",
+				     process->pid);
+	}
+}
+
 /* A process that joins a session with its exec is a member from then on. */
 static void on_exec(struct engine *engine, const struct abi_exec *exec)
 {
 	struct process *process = process_table_exec(&engine->processes, exec);
 
+	if (process)
+		leave_sessions(engine, process);
 	for (uint32_t slot = 1; process && slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
 
@@ -146,19 +172,62 @@ static void on_exec(struct engine *engine, const struct abi_exec *exec)
 	}
 }
 
-static void on_exited(struct engine *engine, const struct abi_exit *ended)
+static void end_sessions_of(struct engine *engine, const struct process *process)
 {
-	bool last;
-	struct process *process = process_table_exit(&engine->processes, ended, &last);
-
-	if (!process || !last)
-		return;
 	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
 
 		if (session && session->target == process)
 			session->end = SESSION_END_EXIT; /* ended after this drain */
 	}
+}
+
+static void on_exited(struct engine *engine, const struct abi_exit *ended)
+{
+	bool last;
+	struct process *process = process_table_exit(&engine->processes, ended, &last);
+
+	if (process && last)
+		end_sessions_of(engine, process);
+	else if (process && process->doubted && vec_push(&engine->doubted, process->pid))
+		process_table_settled(process); /* it goes with whoever has its number next */
+}
+
+/* Zombies have ended, and so has who is not there. */
+static bool has_ended(uint32_t pid)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[32], line[512];
+	const char *state;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	file = fopen(path, "re");
+	if (!file || !fgets(line, sizeof(line), file))
+		return true;
+	state = strrchr(line, ')'); /* a name may have any bytes */
+	return !state || !state[1] || state[2] == 'Z' || state[2] == 'X';
+}
+
+void engine_settle_doubts(struct engine *engine, uint64_t now)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < engine->doubted.count; i++) {
+		struct process *process =
+			process_table_alive(&engine->processes, engine->doubted.items[i]);
+
+		if (!process || !process->doubted)
+			continue;
+		if (now - process->doubted < DOUBT_NS) {
+			engine->doubted.items[kept++] = process->pid;
+		} else if (engine->source->ops->target_slots && !has_ended(process->pid)) {
+			process_table_settled(process);
+		} else {
+			end_sessions_of(engine, process);
+			process_table_end(&engine->processes, process);
+		}
+	}
+	engine->doubted.count = kept;
 }
 
 static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)
@@ -168,6 +237,7 @@ static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)
 
 	if (!process || process->kernel)
 		return;
+	process_table_settled(process);
 	image = resolver_map(&engine->resolver, process, mmap, false);
 	unwinder_changed(&engine->unwinder, process);
 	engine_heap_mapped(engine, process);

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
@@ -67,8 +69,9 @@ static int explain_missing(const struct engine *engine, pid_t pid, struct error 
 			 pid);
 }
 
+/* *ret_held: a descriptor by which its number stays its own. */
 static int find_target(struct engine *engine, const struct session_request *request,
-		       struct error *error, struct process **ret)
+		       struct error *error, struct process **ret, int *ret_held)
 {
 	struct peer owner = {.uid = request->owner, .privileged = request->privileged};
 	struct process *process;
@@ -76,6 +79,12 @@ static int find_target(struct engine *engine, const struct session_request *requ
 
 	if (request->pid < 0)
 		return error_set(error, -EINVAL, "%d is no pid", request->pid);
+	/* A recording's processes are not these. */
+	if (engine->source->ops->target_slots) {
+		*ret_held = (int)syscall(SYS_pidfd_open, request->pid, 0);
+		if (*ret_held < 0 && errno == ESRCH)
+			return error_set(error, -ESRCH, "no process with pid %d", request->pid);
+	}
 	/* It may have been born a moment ago. */
 	engine_drain(engine, true);
 	process = process_table_alive(&engine->processes, (uint32_t)request->pid);
@@ -183,6 +192,7 @@ static void on_session_timer(evutil_socket_t fd, short what, void *context);
 static int make_timer(struct engine *engine, struct session *session)
 {
 	session->engine = engine;
+	session->judged = engine->source->ops->target_slots != NULL;
 	session->cgroups = &engine->cgroups;
 	session->timer = evtimer_new(engine->base, on_session_timer, session);
 	return session->timer ? 0 : -ENOMEM;
@@ -204,6 +214,8 @@ static void title(struct session *session)
 static int open_events(struct engine *engine, struct session *session, struct error *error)
 {
 	struct source_slot how = {.all = !session->request.pid,
+				  .restricted = !session->request.privileged,
+				  .owner = session->request.owner,
 				  .source = session->source,
 				  .frequency_hz = session->request.frequency_hz};
 	struct source_counters *counters = malloc(sizeof(*counters));
@@ -257,7 +269,28 @@ int engine_open_system_views(struct engine *engine, struct error *error)
 		 : open_view(engine, ABI_SLOT_FAULTS, "faults", engine->config.faults_hz, error);
 }
 
-static int prepare(struct engine *engine, struct session *session, struct process *target,
+static void remove_targets(struct engine *engine, struct session *session);
+
+/* As if it had never been opened; it is the caller's still. */
+static void abandon(struct engine *engine, struct session *session)
+{
+	engine->source->ops->close_slot(engine->source, session->slot);
+	remove_targets(engine, session);
+	engine->sessions[session->slot] = NULL;
+}
+
+/* The process that was judged is the one that is followed now: had it ended meanwhile,
+ * another could have its number. */
+static int still_there(int held, pid_t pid, struct error *error)
+{
+	struct pollfd ended = {.fd = held, .events = POLLIN};
+
+	if (held >= 0 && poll(&ended, 1, 0) > 0)
+		return error_set(error, -ESRCH, "pid %d has ended", pid);
+	return 0;
+}
+
+static int prepare(struct engine *engine, struct session *session, struct process *target, int held,
 		   struct error *error)
 {
 	struct timeval duration = {
@@ -274,6 +307,11 @@ static int prepare(struct engine *engine, struct session *session, struct proces
 		return r;
 	if (target) {
 		add_target(engine, session, target);
+		r = still_there(held, session->request.pid, error);
+		if (r) {
+			abandon(engine, session);
+			return r;
+		}
 		/* Children born before the kernel side knew of the target. */
 		engine_drain(engine, true);
 		if (session->request.wait_exec)
@@ -296,6 +334,7 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 	struct session_request wanted = *request;
 	struct process *target = NULL;
 	struct session *session;
+	_cleanup_close_ int held = -1;
 	enum abi_source source;
 	int r = engine_parse_event(engine, request->event, &source, error);
 
@@ -307,7 +346,7 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 			"-e heap is of one process and its children: name it by its pid, or "
 			"begin it with record -- CMD");
 	if (!r && request->pid)
-		r = find_target(engine, request, error, &target);
+		r = find_target(engine, request, error, &target, &held);
 	if (r)
 		return r;
 	session = session_create(engine->next_id, &wanted, SESSION_WINDOW_NS);
@@ -321,7 +360,7 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 		r = error_set(error, -ENOSPC, "%u sessions are open already (limits.sessions_max)",
 			      engine->config.sessions_max);
 	else
-		r = prepare(engine, session, target, error);
+		r = prepare(engine, session, target, held, error);
 	if (r) {
 		session_destroy(session);
 		return r;

@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
+#include <linux/nsfs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,15 +60,20 @@ static int no_such_process(pid_t pid, struct error *error)
 	return error_set(error, -ESRCH, "there is no process %d", (int)pid);
 }
 
-/* The real, effective and saved user ids, and the owner of the file, which is
- * root for a process that is not dumpable (for /proc/PID itself it is not: see
- * task_dump_owner() in fs/proc/base.c). The line begins after a newline, and
- * the kernel escapes those in the name above it (fs/proc/array.c), so nothing a
- * process calls itself can look like one. */
-static int read_uids(int proc, uid_t uids[3], uid_t *ret_owner)
+struct credentials {
+	uid_t uids[3]; /* real, effective, saved */
+	uint64_t capabilities; /* permitted */
+	uid_t owner; /* of the file: root for a process that is not dumpable */
+};
+
+/* For /proc/PID itself the owner is another: see task_dump_owner() in fs/proc/base.c.
+ * A line begins after a newline, and the kernel escapes those in the name above
+ * (fs/proc/array.c), so nothing a process calls itself can look like one. */
+static int read_credentials(int proc, struct credentials *ret)
 {
 	char text[4096];
 	_cleanup_close_ int fd = openat(proc, "status", O_RDONLY | O_CLOEXEC);
+	struct credentials credentials;
 	const char *line;
 	struct stat st;
 	ssize_t n;
@@ -77,17 +85,35 @@ static int read_uids(int proc, uid_t uids[3], uid_t *ret_owner)
 		return -errno;
 	text[n] = 0;
 	line = strstr(text, "\nUid:");
-	if (!line || sscanf(line, "\nUid:%u%u%u", &uids[0], &uids[1], &uids[2]) != 3)
+	if (!line || sscanf(line, "\nUid:%u%u%u", &credentials.uids[0], &credentials.uids[1],
+			    &credentials.uids[2]) != 3)
 		return -EBADMSG;
-	*ret_owner = st.st_uid;
+	line = strstr(text, "\nCapPrm:");
+	if (!line || sscanf(line, "\nCapPrm:%" SCNx64, &credentials.capabilities) != 1)
+		return -EBADMSG;
+	credentials.owner = st.st_uid;
+	*ret = credentials;
 	return 0;
+}
+
+/* Whether its user namespace is one that the peer made: whoever made one has all rights
+ * over what is in it. */
+static bool in_namespace_of(int proc, uid_t uid)
+{
+	_cleanup_close_ int fd = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);
+	struct stat ours, theirs;
+	uid_t owner;
+
+	return fd >= 0 && !fstat(fd, &theirs) && !stat("/proc/self/ns/user", &ours) &&
+	       (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev) &&
+	       !ioctl(fd, NS_GET_OWNER_UID, &owner) && owner == uid;
 }
 
 int peer_may_see(const struct peer *peer, pid_t pid, struct error *error)
 {
+	struct credentials credentials = {.uids = {-1, -1, -1}, .owner = -1};
 	char path[32];
 	_cleanup_close_ int proc = -1;
-	uid_t uids[3] = {-1, -1, -1}, owner = -1;
 
 	if (pid <= 0)
 		return error_set(error, -ESRCH, "%d is no process id", (int)pid);
@@ -97,21 +123,26 @@ int peer_may_see(const struct peer *peer, pid_t pid, struct error *error)
 		return no_such_process(pid, error);
 	if (peer->privileged)
 		return 0;
-	if (read_uids(proc, uids, &owner))
+	if (read_credentials(proc, &credentials))
 		return no_such_process(pid, error);
 	for (size_t i = 0; i < 3; i++) {
-		if (uids[i] != peer->uid)
+		if (credentials.uids[i] != peer->uid)
 			return error_set(
 				error, -EPERM,
 				"process %d belongs to uid %u, not to you (uid %u): only root "
 				"and the group of daemon.socket_group may profile it",
-				(int)pid, uids[i], peer->uid);
+				(int)pid, credentials.uids[i], peer->uid);
 	}
-	if (owner != peer->uid)
+	if (credentials.owner != peer->uid)
 		return error_set(error, -EPERM,
 				 "process %d is yours but protected (not dumpable, see prctl(2) "
 				 "PR_SET_DUMPABLE): only root and the group of daemon.socket_group "
 				 "may profile it",
+				 (int)pid);
+	if (credentials.capabilities && !in_namespace_of(proc, peer->uid))
+		return error_set(error, -EPERM,
+				 "process %d is yours but has capabilities that you have not: only "
+				 "root and the group of daemon.socket_group may profile it",
 				 (int)pid);
 	return 0;
 }

@@ -4,9 +4,11 @@
  * (SO_PEERCRED and SO_PEERGROUPS, unix(7)), and which processes it may see.
  *
  * root and members of the configured group see all. Anyone else sees a process
- * only if its real, effective and saved user ids are all the peer's and the
- * process is dumpable (it holds no secret of a file the user may not read): the
- * rule of ptrace(2) without its capabilities.
+ * only if its real, effective and saved user ids are all the peer's, it has no
+ * capabilities (but in a user namespace that the peer made), and it is dumpable
+ * (it holds no secret of a file the user may not read): the rule of ptrace(2)
+ * without capabilities. That is a look at a moment; samples are judged by the
+ * kernel side when they are taken (bpf/owner.h).
  *
  * The groups are those the peer had when it connected, so nobody has to be
  * asked about them (a name service may block), and what `newgrp` or a service

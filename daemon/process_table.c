@@ -259,6 +259,8 @@ struct process *process_table_exec(struct process_table *table, const struct abi
 	process->maps = mapping_set_create();
 	process->maps_state = MAPS_KNOWN;
 	process->kernel = false;
+	process->settling = true;
+	process->doubted = 0;
 	process->execs++;
 	process->exec_id++;
 	process->published = 0;
@@ -297,12 +299,31 @@ struct process *process_table_exit(struct process_table *table, const struct abi
 	*ret_last = false;
 	if (!process)
 		return NULL;
+	if (process->settling && ended->tid == process->pid && process->threads <= 1) {
+		process->doubted = ended->hdr.time ? ended->hdr.time : 1;
+		return process;
+	}
 	thread_drop(table, process, ended->tid);
 	if (!process->threads) {
 		*ret_last = true;
 		retire(table, process, ended->hdr.time);
 	}
 	return process;
+}
+
+void process_table_settled(struct process *process)
+{
+	process->settling = false;
+	process->doubted = 0;
+}
+
+void process_table_end(struct process_table *table, struct process *process)
+{
+	uint64_t time = process->doubted;
+
+	process_table_settled(process);
+	thread_drop(table, process, process->pid);
+	retire(table, process, time);
 }
 
 struct process *process_table_discover(struct process_table *table, uint32_t pid, uint64_t time)

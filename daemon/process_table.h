@@ -44,6 +44,8 @@ struct process {
 	uint32_t jit_execs; /* `execs` when those were found */
 	__u64 memory[ABI_MEMORY_COUNT]; /* bytes by kind, when last put on a time line */
 	uint64_t memory_time; /* boot time ns of that; 0: never */
+	bool settling; /* has executed a program, and no mapping of it has been told yet */
+	uint64_t doubted; /* boot time ns of an exit that may be none; 0: none was told */
 	bool kernel; /* a kernel thread */
 	bool listed; /* known from the task list, not from a fork */
 	char comm[ABI_COMM_MAX]; /* of the main thread */
@@ -90,9 +92,19 @@ struct process *process_table_fork(struct process_table *table, const struct abi
 				   bool *ret_new);
 struct process *process_table_exec(struct process_table *table, const struct abi_exec *exec);
 struct process *process_table_renamed(struct process_table *table, const struct abi_comm *comm);
-/* *ret_last: its last thread: the process has ended. */
+/* *ret_last: its last thread: the process has ended.
+ *
+ * The kernel takes its events from a task that executes a set-user-id program, or one that
+ * it may not read, and tells of an exit that is none (perf_event_exit_task() in
+ * begin_new_exec(), fs/exec.c), after the exec and before the first mapping. An exit at such
+ * a moment is doubted: *ret_last is false, process->doubted is set, and either a mapping
+ * comes, or process_table_end() says that it was one. */
 struct process *process_table_exit(struct process_table *table, const struct abi_exit *ended,
 				   bool *ret_last);
+/* A mapping was told: it lives. */
+void process_table_settled(struct process *process);
+/* Its exit, which was doubted, was one. */
+void process_table_end(struct process_table *table, struct process *process);
 /* A process that no event told of (they were lost): made up from a sample. */
 struct process *process_table_discover(struct process_table *table, uint32_t pid, uint64_t time);
 /* Forgets what exited before `now` - grace. */

@@ -64,9 +64,13 @@ void session_destroy(struct session *session)
 
 static void look_up_permission(struct session *session, struct session_member *member)
 {
+	int r = session->owner.privileged
+			? 0
+			: peer_may_see(&session->owner, (pid_t)member->process->pid, NULL);
+
+	/* Of one that is gone the kernel side's word holds, where there is one. */
 	member->execs = member->process->execs;
-	member->allowed = session->owner.privileged ||
-			  !peer_may_see(&session->owner, (pid_t)member->process->pid, NULL);
+	member->allowed = !r || (r == -ESRCH && session->judged);
 }
 
 struct session_member *session_member_put(struct session *session, struct process *process)
@@ -136,7 +140,7 @@ void session_add(struct session *session, const struct abi_sample *sample, struc
 	session_put(session, process, sample->hdr.time, &add);
 }
 
-void session_put(struct session *session, struct process *process, uint64_t time,
+bool session_put(struct session *session, struct process *process, uint64_t time,
 		 const struct window_sample *sample)
 {
 	struct session_member *member = session_member(session, process);
@@ -144,7 +148,7 @@ void session_put(struct session *session, struct process *process, uint64_t time
 
 	if (!member || !member->allowed) {
 		session->refused++;
-		return;
+		return false;
 	}
 	session_roll(session, time, false);
 	if (!session->window.end)
@@ -153,7 +157,7 @@ void session_put(struct session *session, struct process *process, uint64_t time
 		add.tick = (uint32_t)((time - session->window.start) / session->step_ns);
 	if (window_add(&session->window, &add)) {
 		session->limited++;
-		return;
+		return false;
 	}
 	if (!session->first_sample)
 		session->first_sample = clock_boot_ns();
@@ -162,6 +166,7 @@ void session_put(struct session *session, struct process *process, uint64_t time
 	session->squares += (double)sample->weight * (double)sample->weight;
 	if (sample->reason < ABI_REASON_COUNT)
 		session->reasons[sample->reason]++;
+	return true;
 }
 
 void session_mark(struct session *session, const char *key, uint64_t value, const char *format, ...)

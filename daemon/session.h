@@ -51,6 +51,7 @@ struct session {
 	struct session_request request;
 	struct peer owner;
 	enum abi_source source;
+	bool judged; /* what comes is what the owner might see when it was sampled */
 	enum session_end end;
 	uint64_t opened, ended; /* boot time, ns */
 	uint64_t rolled; /* likewise: what was sampled by then is in no open window */
@@ -124,8 +125,8 @@ void session_forked(struct session *session, struct process *parent, struct proc
 /* One sample, its process and stacks found. */
 void session_add(struct session *session, const struct abi_sample *sample, struct process *process,
 		 const char *comm, uint32_t kernel_stack, uint32_t user_stack, uint8_t reason);
-/* The same for one that is put together already. */
-void session_put(struct session *session, struct process *process, uint64_t time,
+/* The same for one that is put together already. False: it is not in the session. */
+bool session_put(struct session *session, struct process *process, uint64_t time,
 		 const struct window_sample *sample);
 /* What its slot has counted so far (of the process events all that were lost): what was
  * lost since the last call is marked. */

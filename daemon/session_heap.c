@@ -98,8 +98,7 @@ void session_alloc(struct session *session, struct process *process,
 	};
 
 	memcpy(sample.comm, process->comm, sizeof(sample.comm));
-	session_put(session, process, what->time, &sample);
-	if (what->address)
+	if (session_put(session, process, what->time, &sample) && what->address)
 		keep(session, key_of(session, process, what->address), what);
 }
 

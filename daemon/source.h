@@ -37,6 +37,8 @@ typedef void source_record_fn(void *context, const struct abi_header *record);
 
 struct source_slot {
 	bool all; /* every process */
+	bool restricted; /* of them only those that `owner` may see, judged at each sample */
+	uint32_t owner; /* user id */
 	enum abi_source source;
 	uint32_t frequency_hz; /* samples a second on a busy CPU */
 };
@@ -70,6 +72,10 @@ struct source_ops {
 	/* A process joins a slot: at once, or with its next exec. */
 	int (*add_target)(struct source *source, uint32_t slot, pid_t pid, bool at_exec);
 	void (*remove_target)(struct source *source, uint32_t slot, pid_t pid);
+	/* The slots that follow a process now: those of owners who may not see what it has
+	 * executed have left it. -ENOENT: none does, or it has ended. NULL: nothing lives, and
+	 * the daemon has to judge what each owner may see. */
+	int (*target_slots)(struct source *source, pid_t pid, uint32_t *ret);
 	/* Unwinding: the table of an image (-ENOSPC: evict another first); a mapping
 	 * set, which gets its number (-E2BIG: its end was left out); which set a
 	 * process has, valid for its image of that exec_id. */

@@ -179,6 +179,8 @@ static int write_slot(struct source_bpf *s, uint32_t slot, bool active)
 		.generation = s->generations[slot],
 		.limit = s->slots[slot].frequency_hz,
 		.share = 1u << 16,
+		.restricted = s->slots[slot].restricted,
+		.owner = s->slots[slot].owner,
 	};
 
 	return bpf_map_update_elem(bpf_map__fd(s->programs.sampler->maps.slots), &slot, &record,
@@ -277,6 +279,18 @@ static void bpf_remove_target(struct source *source, uint32_t slot, pid_t pid)
 		bpf_map_update_elem(map, &key, &target, BPF_EXIST);
 	else
 		bpf_map_delete_elem(map, &key);
+}
+
+static int bpf_target_slots(struct source *source, pid_t pid, uint32_t *ret)
+{
+	struct abi_target target;
+	uint32_t key = (uint32_t)pid;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(self(source)->programs.sampler->maps.targets), &key,
+				&target))
+		return -errno;
+	*ret = target.slots;
+	return 0;
 }
 
 static void bpf_forget_stack(struct source *source, uint64_t id)
@@ -410,6 +424,7 @@ static const struct source_ops bpf_ops = {
 	.set_rate = bpf_set_rate,
 	.add_target = bpf_add_target,
 	.remove_target = bpf_remove_target,
+	.target_slots = bpf_target_slots,
 	.load_table = bpf_load_table,
 	.unload_table = bpf_unload_table,
 	.no_table = bpf_no_table,

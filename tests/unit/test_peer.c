@@ -4,6 +4,7 @@
 #include <check.h>
 #include <errno.h>
 #include <grp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +54,12 @@ START_TEST(own_process_and_others)
 	struct peer self = {.pid = getpid(), .uid = getuid(), .gid = getgid()};
 	struct peer stranger = {.pid = getpid(), .uid = getuid() + 1, .gid = getgid()};
 
-	ck_assert_msg(!peer_may_see(&self, getpid(), &error), "%s", error.text);
+	if (geteuid()) {
+		ck_assert_msg(!peer_may_see(&self, getpid(), &error), "%s", error.text);
+	} else { /* somebody of that number without its rights */
+		ck_assert_int_eq(peer_may_see(&self, getpid(), &error), -EPERM);
+		ck_assert_ptr_nonnull(strstr(error.text, "capabilities"));
+	}
 	ck_assert_int_eq(peer_may_see(&stranger, getpid(), &error), -EPERM);
 	ck_assert_ptr_nonnull(strstr(error.text, "daemon.socket_group"));
 	stranger.privileged = true;
@@ -120,6 +126,31 @@ static void nobody_undumpable(void)
 	hide();
 }
 
+/* As a service that its manager gave one right: dumpable, and no one else's to see. */
+static void keep_a_capability(void)
+{
+	prctl(PR_SET_KEEPCAPS, 1);
+	become_nobody();
+}
+
+/* Root in a namespace of its own, and nobody outside. */
+static void rule_a_namespace(void)
+{
+	become_nobody();
+	if (unshare(CLONE_NEWUSER))
+		_exit(1);
+	prctl(PR_SET_DUMPABLE, 1);
+}
+
+START_TEST(capabilities)
+{
+	ck_assert_int_eq(judge_child(keep_a_capability, NOBODY), -EPERM);
+	ck_assert_ptr_nonnull(strstr(error.text, "capabilities"));
+	ck_assert_msg(!judge_child(rule_a_namespace, NOBODY), "%s", error.text);
+	ck_assert_int_eq(judge_child(rule_a_namespace, NOBODY - 1), -EPERM);
+}
+END_TEST
+
 START_TEST(other_ids)
 {
 	ck_assert_msg(!judge_child(become_nobody, NOBODY), "%s", error.text);
@@ -174,9 +205,10 @@ int main(void)
 	tcase_add_test(tcase, own_process_and_others);
 	if (!geteuid()) {
 		tcase_add_test(tcase, other_ids);
+		tcase_add_test(tcase, capabilities);
 		tcase_add_test(tcase, group_members);
 	} else {
-		puts("# SKIP: other_ids and group_members need root");
+		puts("# SKIP: other_ids, capabilities and group_members need root");
 	}
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

@@ -25,12 +25,20 @@ static void thread(struct process_table *table, uint32_t pid, uint32_t tid)
 	ck_assert(!is_new);
 }
 
-static struct process *exec(struct process_table *table, uint32_t pid, const char *comm)
+static struct process *exec_unmapped(struct process_table *table, uint32_t pid, const char *comm)
 {
 	struct abi_exec exec = {.pid = pid, .tid = pid};
 
 	snprintf(exec.comm, sizeof(exec.comm), "%s", comm);
 	return process_table_exec(table, &exec);
+}
+
+static struct process *exec(struct process_table *table, uint32_t pid, const char *comm)
+{
+	struct process *process = exec_unmapped(table, pid, comm);
+
+	process_table_settled(process); /* its program's mapping was told */
+	return process;
 }
 
 static bool gone(struct process_table *table, uint32_t pid, uint32_t tid, uint64_t time)
@@ -151,6 +159,33 @@ START_TEST(exec_by_another_thread)
 }
 END_TEST
 
+/* What the kernel tells when a set-user-id program is executed, and when an exec fails. */
+START_TEST(an_exit_between_exec_and_mapping_is_doubted)
+{
+	struct process_table table;
+	struct process *process;
+
+	process_table_init(&table, 100, 1000);
+	process = forked(&table, 1, 50, 10);
+	exec_unmapped(&table, 50, "su");
+	ck_assert(!gone(&table, 50, 50, 20));
+	ck_assert_uint_eq(process->doubted, 20);
+	process_table_settled(process);
+	ck_assert_ptr_eq(process_table_alive(&table, 50), process);
+	ck_assert_uint_eq(process->doubted, 0);
+	ck_assert_uint_eq(process->threads, 1);
+	ck_assert(gone(&table, 50, 50, 30));
+	process = forked(&table, 1, 51, 40);
+	exec_unmapped(&table, 51, "failed");
+	ck_assert(!gone(&table, 51, 51, 50));
+	process_table_end(&table, process);
+	ck_assert_ptr_null(process_table_alive(&table, 51));
+	ck_assert_uint_eq(process->end, 50);
+	ck_assert_uint_eq(table.threads.count, 0);
+	process_table_deinit(&table);
+}
+END_TEST
+
 START_TEST(threads_have_names_of_their_own)
 {
 	struct process_table table;
@@ -204,7 +239,8 @@ int main(void)
 	Suite *suite = suite_create("process_table");
 
 	SUITE_CASE(suite, "life", a_reused_pid_is_another_process, grace_time_ends,
-		   process_lives_as_long_as_a_thread, exec_by_another_thread, limit_is_counted);
+		   process_lives_as_long_as_a_thread, exec_by_another_thread,
+		   an_exit_between_exec_and_mapping_is_doubted, limit_is_counted);
 	SUITE_CASE(suite, "heritage", child_inherits_name_mappings_and_sessions,
 		   threads_have_names_of_their_own, list_and_fork_are_one_process);
 	return suite_main(suite);

@@ -198,8 +198,9 @@ def a_set_user_id_program_is_left_out():
             tell(process)
             process.wait(30)
             roots = os.path.join(place, "root.folded")
+            lib.wait_for(lambda: all(session["state"] == "exit" for session in perfd.sessions()),
+                         "both sessions to end with the process")
             sessions = perfd.sessions()
-            lib.equal(sorted(session["state"] for session in sessions), ["exit", "exit"], "sessions")
             of_root = [session["id"] for session in sessions if session["owner_uid"] == 0][0]
             of_a = [session["id"] for session in sessions if session["owner_uid"] == A][0]
             lib.succeeds(perfd.ctl("detach", "--session", of_root, "-o", roots))

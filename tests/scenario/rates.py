@@ -54,7 +54,8 @@ class Control:
                             payload)
         length, kind, _, _ = struct.unpack("<IHHI", self.receive(12))
         answer = self.receive(length)
-        lib.check(kind == 67 or b"has ended" in answer, f"answer {kind}: {answer[:200]!r}")
+        over = b"has ended" in answer or b"no session" in answer
+        lib.check(kind == 67 or over, f"answer {kind}: {answer[:200]!r}")
 
 
 def stream(perfd, session=0, event="cpu-clock"):

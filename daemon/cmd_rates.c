@@ -40,7 +40,10 @@ static void put_stream(struct strbuf *out, const json_t *stream)
 	/* Titles are command lines of anybody's: nothing of one may steer a terminal. */
 	for (const char *c = text(stream, "title"); *c; c++)
 		strbuf_putc(out, (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
-	strbuf_printf(out, ": %s\n", text(stream, "why_text"));
+	strbuf_printf(out, ": %s", text(stream, "why_text"));
+	if (*text(stream, "pattern"))
+		strbuf_printf(out, " (%s)", text(stream, "pattern"));
+	strbuf_putc(out, '\n');
 }
 
 static void put_rates(struct strbuf *out, const json_t *root)

@@ -42,6 +42,7 @@ struct config {
 	uint32_t budget_session_floor_hz; /* likewise a session, or what it asked for */
 	uint32_t precision_permille; /* half-width wished of a share's interval; 0: none */
 	uint64_t precision_time_ns; /* in so much time */
+	char patterns[8]; /* "auto": daemon/pattern.h has a say; "off" */
 	/* [history] */
 	uint64_t window_ns; /* width of an aggregation window of the system-wide view */
 	uint64_t keep_ns; /* how much of it stays in memory, where there is no history on disk */

@@ -64,6 +64,8 @@
 	  "Shares of CPU time are wanted as exact as this, at 95 %. 0: frequency_hz.")             \
 	X("budget", "precision_time", precision_time_ns, CONFIG_TIME, NOW, "time", "1m",                \
 	  NSEC_PER_SEC, 24 * 3600 * NSEC_PER_SEC, "After so long; the rate follows from it.")      \
+	X("budget", "patterns", patterns, CONFIG_CHOICE, NOW, "auto off", "auto", 0, 7,            \
+	  "Where nobody named a rate: by what a process does (docs/rates.md).")                    \
 	X("history", "window", window_ns, CONFIG_TIME, RESTART, "time", "1s",                      \
 	  100 * NSEC_PER_MSEC, 3600 * NSEC_PER_SEC,                                                \
 	  "Width of a window of the system-wide view: its resolution in time.")                    \

@@ -30,6 +30,7 @@
 #define RATE_REASONS(X)                                                                            \
 	X(WISHED, "wished", "as wished")                                                           \
 	X(PRECISION, "precision", "enough for the wished precision")                               \
+	X(PATTERN, "pattern", "as what it does asks for")                                          \
 	X(BUDGET, "budget", "cut: perfd's budget would not hold")                                  \
 	X(PROCESS, "process", "cut: a process would pay more than its share")                      \
 	X(LOSS, "loss", "cut: samples were lost")                                                  \
@@ -57,7 +58,7 @@ struct controller_stream {
 	bool used;
 	bool clock; /* fires by time, on each CPU: the cap for a process holds */
 	double wished, floor; /* floor <= wished */
-	enum rate_reason wished_why; /* RATE_WISHED or RATE_PRECISION */
+	enum rate_reason wished_why; /* RATE_WISHED, RATE_PRECISION or RATE_PATTERN */
 	double rate; /* what holds now */
 	enum rate_reason why;
 	double forced; /* set by hand; 0: not */

@@ -46,6 +46,7 @@ struct session_request {
 	pid_t pid; /* 0: all processes the owner may see */
 	bool wait_exec; /* leave out what the process does before its next exec */
 	uint32_t frequency_hz; /* 0: the config's */
+	bool by_pattern; /* nobody named a rate */
 	uint64_t duration_ns; /* 0: until stopped */
 	uint32_t precision_ppm; /* ends when any share is as exact, to either side; 0: likewise */
 	uid_t owner; /* who asked; anyone but root/privileged gets own processes only */

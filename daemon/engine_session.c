@@ -338,6 +338,7 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 	enum abi_source source;
 	int r = engine_parse_event(engine, request->event, &source, error);
 
+	wanted.by_pattern = !wanted.frequency_hz && request->pid;
 	if (!r)
 		r = check_rate(engine, source, &wanted.frequency_hz, error);
 	if (!r && source == ABI_SOURCE_HEAP && !request->pid)

@@ -51,7 +51,26 @@ static bool lives(const struct engine *engine)
 	return engine->source->ops->wake_fd(engine->source) >= 0;
 }
 
-/* What the system-wide view of CPU time needs for the precision that is wished. */
+static bool has_pattern(const struct engine *engine, const struct session *session)
+{
+	return session->request.by_pattern && session->source == ABI_SOURCE_CPU_CLOCK &&
+	       strcmp(engine->config.patterns, "auto") == 0;
+}
+
+/* Of a session that nobody named a rate for. */
+static double by_pattern(const struct engine *engine, const struct session *session,
+			 enum rate_reason *why)
+{
+	const struct cpu_seconds *seconds = &engine->rates.seconds[session->slot];
+	double usual = session->request.frequency_hz;
+	double hz = usual * cpu_pattern_factor(cpu_pattern_judge(seconds));
+
+	if (hz > usual)
+		*why = RATE_PATTERN;
+	return hz < engine->config.frequency_max_hz ? hz : engine->config.frequency_max_hz;
+}
+
+/* As somebody asked; for the system-wide view of CPU time, what the wished precision needs. */
 static double wished(const struct engine *engine, const struct session *session,
 		     enum rate_reason *why)
 {
@@ -59,6 +78,8 @@ static double wished(const struct engine *engine, const struct session *session,
 	double hz = session->request.frequency_hz, needed;
 
 	*why = RATE_WISHED;
+	if (has_pattern(engine, session))
+		return by_pattern(engine, session, why);
 	if (session->slot != ABI_SLOT_CPU || !config->precision_permille)
 		return hz;
 	needed = controller_samples_for(config->precision_permille / 1e3) * (double)NSEC_PER_SEC /
@@ -94,10 +115,13 @@ void rates_open(struct engine *engine, struct session *session)
 {
 	struct controller *controller = &engine->rates.controller;
 	enum rate_reason why;
-	double rate = wished(engine, session, &why);
+	double rate;
 
 	if (!lives(engine) || session->source == ABI_SOURCE_HEAP)
 		return;
+	engine->rates.seconds[session->slot] = (struct cpu_seconds){0};
+	engine->rates.weights[session->slot] = 0;
+	rate = wished(engine, session, &why);
 	controller_open(controller, session->slot, rate, lowest(engine, session),
 			session->source != ABI_SOURCE_FAULTS);
 	controller->streams[session->slot].wished_why = why;
@@ -268,6 +292,29 @@ static void note_all(struct engine *engine, uint64_t now)
 			     now);
 }
 
+/* What sessions' processes did with the CPU in the last second. */
+static void look_at_patterns(struct engine *engine, uint64_t now)
+{
+	struct rates *rates = &engine->rates;
+	uint64_t passed = now - rates->second;
+
+	if (passed + NSEC_PER_SEC / 16 < NSEC_PER_SEC)
+		return;
+	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
+		const struct session *session = engine->sessions[slot];
+
+		if (!session || !has_pattern(engine, session))
+			continue;
+		/* Opened in the middle of it. */
+		if (session->opened + passed <= now)
+			cpu_seconds_add(&rates->seconds[slot],
+					(double)less(session->weight, rates->weights[slot]) /
+						(double)passed);
+		rates->weights[slot] = session->weight;
+	}
+	rates->second = now;
+}
+
 /* Sessions that are as exact as somebody wished end. */
 static void end_exact(struct engine *engine)
 {
@@ -293,6 +340,7 @@ void rates_run(struct engine *engine, uint64_t now)
 	/* Ticks come a little early or late. */
 	if (!lives(engine) || now - rates->looked + NSEC_PER_SEC / 16 < RATES_WINDOW_NS)
 		return;
+	look_at_patterns(engine, now);
 	follow_config(engine);
 	if (!measure(engine, now, &window))
 		return;
@@ -352,19 +400,27 @@ json_t *engine_rates(const struct engine *engine, bool all, uid_t owner)
 	return rates_json(engine, all, owner);
 }
 
+static const char *pattern_of(const struct engine *engine, const struct session *session)
+{
+	if (!session || !has_pattern(engine, session))
+		return "";
+	return cpu_pattern_name(cpu_pattern_judge(&engine->rates.seconds[session->slot]));
+}
+
 static json_t *stream_json(const struct engine *engine, uint32_t slot)
 {
 	const struct controller_stream *stream = &engine->rates.controller.streams[slot];
 	const struct session *session = engine->sessions[slot];
 	const struct event_kind *kind = event_kind_of(session ? session->source : ABI_SOURCE_HEAP);
 
-	return json_pack("{s:s, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:s, s:s}", "event",
+	return json_pack("{s:s, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:s, s:s, s:s}", "event",
 			 kind ? kind->name : "", "session", session ? (int)session->id : 0, "title",
 			 session ? session->request.title : "probes on allocators", "unit",
 			 slot == ABI_SLOT_HEAP ? "1/1000 of a process's time" : "Hz", "rate",
 			 stream->rate, "wished", stream->wished, "floor", stream->floor,
 			 "cost_percent", stream->cost * 100, "why", rate_reason_key(stream->why),
-			 "why_text", rate_reason_text(stream->why));
+			 "why_text", rate_reason_text(stream->why), "pattern",
+			 pattern_of(engine, session));
 }
 
 static bool shown(const struct engine *engine, uint32_t slot, bool all, uid_t owner)

@@ -17,6 +17,7 @@
 #include "daemon/base/error.h"
 #include "daemon/controller.h"
 #include "daemon/own_cost.h"
+#include "daemon/pattern.h"
 #include "daemon/source.h"
 
 struct engine;
@@ -39,6 +40,9 @@ struct rates {
 	uint64_t own_ns, stolen_ns, sideband, heap_hits; /* likewise */
 	uint64_t jittered; /* boot time, ns: when periods were drawn last */
 	uint64_t noted; /* when rates were put on time lines */
+	uint64_t second; /* when the last second of patterns began */
+	struct cpu_seconds seconds[ABI_SLOTS_MAX]; /* of sessions */
+	uint64_t weights[ABI_SLOTS_MAX]; /* likewise, at its beginning */
 };
 
 void rates_init(struct rates *rates, const struct engine *engine);

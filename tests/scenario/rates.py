@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -203,5 +204,31 @@ def the_wished_precision():
         lib.check(max(widths) <= 6.1, f"an interval of {max(widths):.1f} percent")
 
 
+def what_a_process_does():
+    """A session that names no rate looks more often at what is seldom on the CPU, and less
+    often when it is busy; one that names a rate has it."""
+    with lib.Perfd("--set", "cpu.frequency_hz=0") as perfd, \
+            lib.started("sleep", 60) as idle, \
+            lib.started(lib.program("shares"), 60, stdout=subprocess.DEVNULL) as busy:
+        ids = {}
+        for name, target, options in (("idle", idle, ()), ("busy", busy, ()),
+                                      ("named", idle, ("-F", 99))):
+            result = lib.succeeds(perfd.ctl("attach", "--pid", target.pid, "--background",
+                                            *options))
+            ids[name] = int(re.search(r"\d+", result.stdout).group())
+        lib.wait_for(lambda: stream(perfd, ids["idle"])["pattern"] == "rare", "rare")
+        # Beside much else it has not even a quarter of a CPU.
+        factors = {"light": 5, "busy": 1}
+        lib.wait_for(lambda: stream(perfd, ids["busy"])["pattern"] in factors, "busy")
+        lib.wait_for(lambda: stream(perfd, ids["idle"])["rate"] == 990, "a higher rate")
+        lib.equal(stream(perfd, ids["idle"])["why"], "pattern", "why it is higher")
+        lib.wait_for(lambda: (lambda one: one["rate"] == 99 * factors.get(one["pattern"], 0))(
+            stream(perfd, ids["busy"])), "the busy one's rate")
+        lib.equal(stream(perfd, ids["named"])["rate"], 99, "the rate that was named")
+        for session in ids.values():
+            lib.equal(perfd.ctl("detach", "--session", session, "-o", "-").returncode in (0, 1),
+                      True, "detach")
+
+
 lib.main(intervals_under_change, nothing_is_lost_or_doubled, set_by_hand, the_budget_is_kept,
-         the_wished_precision)
+         the_wished_precision, what_a_process_does)

@@ -4,6 +4,7 @@
 An answer is a list of frames, leaf first: (name, file, line), file None and line 0
 where they are not known."""
 
+import bisect
 import json
 import os
 import re
@@ -63,7 +64,7 @@ def paired(text):
             answers.append([])
             at += 1
             continue
-        name = lines[at].split(" inlined at ")[0]
+        name = re.split(r" inlined (?:at|from|in) ", lines[at])[0]
         place = re.fullmatch(r"(.*?):(\d+|\?)(:\d+)?( \(.*\))?", lines[at + 1])
         file, line = (place[1], place[2]) if place else (lines[at + 1], "")
         at += 2
@@ -108,14 +109,21 @@ class Names:
         names = sorted({frame[0] for item in answers for frame in item
                         if frame[0].startswith(("_Z", "_R"))} - self.plain.keys())
         text = run(["c++filt", "-p"], input="\n".join(names) + "\n")
-        self.plain.update(
-            (name, re.sub(r"<.*?>(?=::|$)", "", line).split("::")[-1])
-            for name, line in zip(names, text.splitlines()))
+        self.plain.update((name, plain(line)) for name, line in zip(names, text.splitlines()))
 
     def same(self, mine, other):
         return mine == other or base(mine) == base(other) or \
             other in self.alias.get(mine, ()) or mine in self.alias.get(other, ()) or \
-            self.plain.get(mine) == other
+            self.plain.get(mine) == plain(other)
+
+
+def plain(name):
+    """The last word of a demangled name, without template arguments."""
+    depth, kept = 0, ""
+    for letter in name.replace("operator<", "operator\1").replace("operator>", "operator\2"):
+        depth += {"<": 1, ">": -1}.get(letter, 0)
+        kept += "" if depth or letter == ">" else letter
+    return kept.split("::")[-1]
 
 
 def base(name):
@@ -158,35 +166,58 @@ def holds(ranges, address):
     return any(start <= address < end for start, end in ranges)
 
 
-def is_within(part, whole, names):
-    """The frames of `part` are some of those of `whole`, in order, by their names."""
-    rest = iter(whole)
-    return all(any(names.same(frame[0], other[0]) for frame in rest) for other in part)
+def row_addresses(path):
+    """Where the rows of the line tables begin, sorted."""
+    text = run([LLVM.replace("symbolizer", "dwarfdump"), "--debug-line", path])
+    return sorted({int(address, 16)
+                   for address in re.findall(r"^(0x[0-9a-f]{16}) ", text, re.MULTILINE)})
+
+
+def folder_once(answer):
+    """An answer with libio/genops.c where it has libio/libio/genops.c."""
+    return [(name, re.sub(r"^([^/]+)/(?=\1/)", "", file) if file else file, line)
+            for name, file, line in answer]
 
 
 class Causes:
-    """Why a peer differs from perfd, as far as it can be shown: by the program's sections,
-    and by the other peers' being of one mind with perfd."""
+    """Why a peer differs from perfd, as far as it can be shown: by the program's sections and
+    by what the peer says of another address. And only where another peer is of one mind with
+    perfd. docs/symbolizer.md tells what is behind each."""
 
-    def __init__(self, path, names):
-        self.path, self.names, self.ranges = path, names, None
+    def __init__(self, path, names, eu_path=None, lines=None):
+        """lines: the file with the line tables, if that is yet another."""
+        self.path, self.names, self.eu_path = path, names, eu_path or path
+        self.lines = lines or self.eu_path
+        self.ranges = self.rows = None
 
     def of(self, address, mine, other, others_agree):
         """other: the peer's answer; others_agree: whether each other peer has perfd's."""
         if not any(others_agree):
             return None
-        if self.ranges is None:
-            self.ranges = aranges(self.path)
-        known = [frame for frame in other if frame[0] not in ("", "??")]
         if not any(frame[1] for frame in other):
-            return "no .debug_aranges" if not holds(self.ranges, address) else \
-                "only a symbol, or nothing"
-        if len(known) < len(mine) and is_within(known, mine, self.names):
-            return "leaves functions out"
-        if len(other) == len(mine) and all(self.names.same(a[0], b[0])
-                                           for a, b in zip(mine, other)):
-            return "another file or line"
-        if len(other) == len(mine) and \
-                [frame[1:] for frame in mine] == [frame[1:] for frame in other]:
-            return "another name"
-        return "another of the functions there"
+            if self.ranges is None:
+                self.ranges = aranges(self.eu_path)
+            return None if holds(self.ranges, address) else "unit not in .debug_aranges"
+        once = folder_once(other)
+        if once != other:
+            why = "" if same(mine, once, self.names) else self.of(address, mine, once, [True])
+            return None if why is None else "relative folder told twice" + (why and ", " + why)
+        if len(other) == 1 and self.names.same(mine[-1][0], other[0][0]) and \
+                mine[0][1:] == other[0][1:]:
+            return "no functions, only the symbol"
+        if self.is_of_its_row(address, mine, other):
+            return "inline chain of the row's beginning"
+        return None
+
+    def is_of_its_row(self, address, mine, other):
+        """eu-addr2line -i takes the chain from where the line's row begins: asked about
+        that address it says the same, and perfd agrees there."""
+        if self.rows is None:
+            self.rows = row_addresses(self.lines)
+        at = bisect.bisect_right(self.rows, address) - 1
+        if at < 0 or self.rows[at] == address:
+            return False
+        there = folder_once(elfutils(self.eu_path, [self.rows[at]])[0])
+        return there[1:] == other[1:] and \
+            same_frame(mine[0], other[0], self.names) and \
+            same(perfd(self.path, [self.rows[at]])[0], there, self.names)

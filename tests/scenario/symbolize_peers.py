@@ -84,11 +84,11 @@ def random_addresses(path, count):
 
 # --- comparison --------------------------------------------------------------
 
-def explain(path, addresses, mine, answers, names):
+def explain(causes, addresses, mine, answers, names):
     """Of each peer: how many differ, and how many for which cause (None: not known)."""
     agree = {peer: [lib_peers.same(a, b, names) for a, b in zip(mine, answer)]
              for peer, answer in answers.items()}
-    causes, rows = lib_peers.Causes(path, names), {}
+    rows = {}
     for peer, answer in answers.items():
         rows[peer] = {"asked": len(answer), "different": 0, "causes": {}}
         for i, good in enumerate(agree[peer]):
@@ -142,7 +142,8 @@ def compare(path, symbols=None, eu_path=None, llvm_path=None, rust_path=None):
     lib.check(sum(bool(item and item[0][2]) for item in mine) > len(mine) / 2,
               f"{path}: hardly any lines")
     name = os.path.basename(path)
-    rows = explain(path, addresses, mine, answers, names)
+    causes = lib_peers.Causes(path, names, eu_path, symbols)
+    rows = explain(causes, addresses, mine, answers, names)
     tell(name, rows)
     lib.check(1 - rows["llvm-symbolizer"]["different"] / len(mine) >= AGREE,
               f"{name}: llvm-symbolizer says too much that is different")
@@ -154,10 +155,16 @@ def compare(path, symbols=None, eu_path=None, llvm_path=None, rust_path=None):
 # --- cases -------------------------------------------------------------------
 
 def case(name, build, *flags, compiler=None):
+    """Of clang's programs eu-addr2line is asked in a twin that has .debug_aranges, without
+    which it knows no units."""
     def run_it():
         with lib.folder() as place:
             more = {"compiler": compiler} if compiler else {}
-            compare(build(place, name, list(flags), **more))
+            path, twin = build(place, name, list(flags), **more), None
+            if compiler and "clang" in compiler:
+                twin = build(place, name + "_aranges", [*flags, "-gdwarf-aranges"], **more)
+                lib.equal(code(twin), code(path), "the twin's code")
+            compare(path, eu_path=twin)
     run_it.__name__ = name
     return run_it
 

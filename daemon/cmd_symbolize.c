@@ -199,6 +199,23 @@ static int from_input(struct job *job, struct error *error)
 	return r ? r : flush(job, error);
 }
 
+/* {"file": ..., "why": ...} of each file with something damaged in it. */
+static void put_damage(const struct job *job)
+{
+	for (size_t i = 0; i < job->symbolize.damage.count; i++) {
+		const struct symbolize_damage *damage = &job->symbolize.damage.items[i];
+		json_t *object = json_object();
+		char *text;
+
+		json_object_set_new(object, "file", json_string_nocheck(damage->path));
+		json_object_set_new(object, "why", json_string_nocheck(damage->why));
+		text = json_dumps(object, JSON_COMPACT);
+		printf("%s%s", i ? ", " : "", text ? text : "{}");
+		free(text);
+		json_decref(object);
+	}
+}
+
 static int run(struct job *job, char **addresses, struct error *error)
 {
 	uint64_t address;
@@ -214,8 +231,11 @@ static int run(struct job *job, char **addresses, struct error *error)
 	}
 	if (!r)
 		r = flush(job, error);
-	if (job->json)
-		puts(job->any ? "\n]}" : "]}");
+	if (job->json) {
+		printf("%s], \"damaged\": [", job->any ? "\n" : "");
+		put_damage(job);
+		puts("]}");
+	}
 	return r;
 }
 

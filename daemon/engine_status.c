@@ -157,10 +157,9 @@ static json_t *foreign_text(const char *text)
 	return json_string(plain);
 }
 
-/* What workers and openers did not survive, the newest first. */
-static json_t *quarantine(const struct engine *engine)
+/* What workers and openers did not survive, or what is damaged, the newest first. */
+static json_t *quarantine(const struct engine *engine, const struct quarantine *quarantine)
 {
-	const struct quarantine *quarantine = symbolizer_quarantine(engine->resolver.symbolizer);
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < quarantine_count(quarantine); i++) {
@@ -189,8 +188,8 @@ static json_t *symbols(const struct engine *engine)
 
 	symbolizer_get_stats(engine->resolver.symbolizer, &stats);
 	return json_pack(
-		"{s:o, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, "
-		"s:o}",
+		"{s:o, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"s:o, s:o, s:o, s:o, s:b, s:o}",
 		"debuginfod", debuginfod(engine), "worker_pid", stats.pid, "slow_worker_pid",
 		stats.slow_pid, "slow_images", (int)stats.slow_images, "workers_abandoned",
 		(int)stats.abandoned, "worker_restarts", number(stats.restarts), "quarantined",
@@ -198,7 +197,9 @@ static json_t *symbols(const struct engine *engine)
 		"images_failed", number(engine->images.failed), "images_refused",
 		number(engine->images.refused), "addresses", number(stats.addresses), "named",
 		number(stats.named), "requests", number(stats.requests), "debug_files_refused",
-		number(stats.debug_refused), "kernel_restricted",
+		number(stats.debug_refused), "further_files", number(stats.parts),
+		"further_files_absent", number(stats.parts_absent), "further_files_refused",
+		number(stats.parts_refused), "damaged", number(stats.damaged), "kernel_restricted",
 		symbolizer_kernel_restricted(engine->resolver.symbolizer), "openers",
 		openers(engine));
 }
@@ -314,7 +315,9 @@ json_t *engine_status(struct engine *engine)
 		(int)engine->config.frequency_hz, "records", number(engine->records), "cpus",
 		(int)counters->cpus, "cpu_changes", number(counters->cpu_changes), "samples",
 		samples(engine, counters), "processes", processes(engine), "symbols",
-		symbols(engine), "quarantine", quarantine(engine), "tables", tables(engine),
+		symbols(engine), "quarantine",
+		quarantine(engine, symbolizer_quarantine(engine->resolver.symbolizer)), "damaged",
+		quarantine(engine, symbolizer_damaged(engine->resolver.symbolizer)), "tables", tables(engine),
 		"unwinder", unwinder(engine, counters), "memory", memory(engine), "history",
 		history(engine), "cost", own_cost(engine, counters), "rates",
 		rates_json(engine, true, 0), "sessions", sessions);

@@ -66,6 +66,7 @@ static int on_status(struct connection *connection, const struct message *messag
 		json_object_del(status, "sessions");
 		json_object_del(json_object_get(status, "rates"), "streams");
 		json_object_del(status, "quarantine"); /* paths of anybody's files */
+		json_object_del(status, "damaged");
 	}
 	if (status)
 		json_object_set_new(status, "server",

@@ -40,6 +40,18 @@ void resolver_request_destroy(struct resolver_request *request)
 	free(request);
 }
 
+/* Of a file, or of a compiler's list. */
+static void on_damaged(void *context, uint32_t id, const char *text)
+{
+	const struct resolver *resolver = context;
+	const struct image *image = image_table_get(resolver->images, id);
+
+	if (image && image->jit)
+		log_info("names of process %u's own code: %s", image->use.pid, text);
+	else
+		log_info("%s: %s", image ? image->path : "a file", text);
+}
+
 static void on_debug_refused(void *context, uint32_t id)
 {
 	struct resolver *resolver = context;
@@ -56,6 +68,7 @@ int resolver_init(struct resolver *resolver, const struct config *config, const 
 	static const char *const opener_argv[] = {"perfd", "--opener", NULL};
 	struct symbolizer_config how = {.find_part = resolver_find_part,
 					.debug_refused = on_debug_refused,
+					.damaged = on_damaged,
 					.part_context = resolver,
 					.memory_bytes = config->worker_memory_bytes,
 					.deadline_ns = config->worker_deadline_ns,

@@ -24,6 +24,8 @@
 #define DEADLINE_NS (60 * NSEC_PER_SEC) /* nobody else waits for this worker */
 #define KERNEL_FIRST 0xffff800000000000ULL
 #define NO_FILE UINT32_MAX
+#define FILE_KERNEL (UINT32_MAX - 1)
+#define FILE_JIT (UINT32_MAX - 2) /* memory that the process wrote itself */
 
 /* What a callback was told. */
 struct reply {
@@ -57,13 +59,30 @@ static void find_part(void *context, uint32_t image, const struct symbolizer_par
 	symbolizer_add_part(symbolize->symbolizer, image, part->number, fd);
 }
 
-/* lasting: where *symbolize will be from then on. */
-static int start(struct symbolize *symbolize, struct symbolize *lasting,
-		 const struct config *config, uint32_t flags, struct error *error)
+static void on_damaged(void *context, uint32_t image, const char *text)
+{
+	struct symbolize *symbolize = context;
+	/* One that is just being added is the next. */
+	const char *path = image == FILE_JIT			  ? "[jit]"
+			   : image <= symbolize->files.count ? symbolize->files.items[image - 1].path
+			   : symbolize->adding		  ? symbolize->adding
+							  : "?";
+	struct symbolize_damage damage = {strdup(path), strdup(text)};
+
+	log_warning("%s: %s", path, text);
+	if (damage.path && damage.why && !vec_push(&symbolize->damage, damage))
+		return;
+	free(damage.path);
+	free(damage.why);
+}
+
+static int start(struct symbolize *symbolize, const struct config *config, uint32_t flags,
+		 struct error *error)
 {
 	static const char *const argv[] = {"perfctl", "--worker", NULL};
 	struct symbolizer_config how = {.find_part = find_part,
-					.part_context = lasting,
+					.damaged = on_damaged,
+					.part_context = symbolize,
 					.memory_bytes = config->worker_memory_bytes,
 					.deadline_ns = DEADLINE_NS,
 					.images_max = config->worker_images_max,
@@ -133,7 +152,11 @@ static int add_file(struct symbolize *symbolize, const char *path, const char *r
 {
 	struct symbolize_file file = {.path = strdup(path), .real = strdup(real)};
 	uint32_t id = (uint32_t)symbolize->files.count + 1;
-	int r = fd < 0 ? error->code : add_image(symbolize, id, real, fd, error);
+	int r;
+
+	symbolize->adding = path;
+	r = fd < 0 ? error->code : add_image(symbolize, id, real, fd, error);
+	symbolize->adding = NULL;
 
 	if (!r)
 		file.image = id;
@@ -152,27 +175,25 @@ int symbolize_init_file(struct symbolize *ret, const char *path, const struct co
 			uint32_t flags, struct error *error)
 {
 	_cleanup_free_ char *real = realpath(path, NULL);
-	struct symbolize symbolize = {0};
 	int fd = -1, r;
 
+	*ret = (struct symbolize){0};
 	if (!real)
 		return error_set(error, -errno, "%s: %s", path, strerror(errno));
 	r = opener_open(0, 0, 0, real, NULL, error, &fd);
 	if (r < 0)
 		return r;
-	r = start(&symbolize, ret, config, flags, error);
+	r = start(ret, config, flags, error);
 	if (r < 0) {
 		close(fd);
 		return r;
 	}
-	r = add_file(&symbolize, path, real, fd, error);
+	r = add_file(ret, path, real, fd, error);
 	if (r < 0) {
 		error_prefix(error, "%s", path);
-		symbolize_deinit(&symbolize);
-		return r;
+		symbolize_deinit(ret);
 	}
-	*ret = symbolize;
-	return 0;
+	return r;
 }
 
 /* ---- processes ---- */
@@ -222,17 +243,15 @@ static int read_maps(struct symbolize *symbolize, struct error *error)
 int symbolize_init_process(struct symbolize *ret, pid_t pid, const struct config *config,
 			   uint32_t flags, struct error *error)
 {
-	struct symbolize symbolize = {.pid = pid};
-	int r = start(&symbolize, ret, config, flags & ~(uint32_t)SYMBOLIZER_ELF_ADDRESSES, error);
+	int r;
 
+	*ret = (struct symbolize){.pid = pid};
+	r = start(ret, config, flags & ~(uint32_t)SYMBOLIZER_ELF_ADDRESSES, error);
 	if (!r)
-		r = read_maps(&symbolize, error);
-	if (r < 0) {
-		symbolize_deinit(&symbolize);
-		return r;
-	}
-	*ret = symbolize;
-	return 0;
+		r = read_maps(ret, error);
+	if (r < 0)
+		symbolize_deinit(ret);
+	return r;
 }
 
 void symbolize_deinit(struct symbolize *symbolize)
@@ -246,6 +265,11 @@ void symbolize_deinit(struct symbolize *symbolize)
 	}
 	for (size_t i = 0; i < symbolize->mappings.count; i++)
 		free((char *)(uintptr_t)symbolize->mappings.items[i].path);
+	for (size_t i = 0; i < symbolize->damage.count; i++) {
+		free(symbolize->damage.items[i].path);
+		free(symbolize->damage.items[i].why);
+	}
+	vec_free(&symbolize->damage);
 	vec_free(&symbolize->files);
 	vec_free(&symbolize->mappings);
 	vec_free(&symbolize->mapping_files);
@@ -300,8 +324,6 @@ struct question {
 	uint32_t file; /* NO_FILE: none */
 	uint32_t index; /* of the caller's address */
 };
-#define FILE_KERNEL (UINT32_MAX - 1)
-#define FILE_JIT (UINT32_MAX - 2) /* memory that the process wrote itself */
 
 struct asking {
 	struct symbolize *symbolize;

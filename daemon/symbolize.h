@@ -36,12 +36,19 @@ struct symbolize_file {
 	char *why;
 };
 
+struct symbolize_damage {
+	char *path; /* "[jit]": the process's compiler's list */
+	char *why; /* with section and offset */
+};
+
 struct symbolize { /* must not move */
 	struct symbolizer *symbolizer;
 	pid_t pid; /* 0: of a file */
 	VEC(struct symbolize_file) files;
 	VEC(struct symbolizer_mapping) mappings; /* paths are ours */
 	struct debug_wait *servers; /* NULL: debuginfod is not asked */
+	const char *adding; /* path of a file that is being added; NULL */
+	VEC(struct symbolize_damage) damage; /* what was met with so far, one a file */
 	VEC(uint32_t) mapping_files; /* of each mapping, its file plus 1; 0: not opened yet */
 };
 

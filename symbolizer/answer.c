@@ -9,6 +9,7 @@
 
 #include "daemon/base/clock.h"
 #include "symbolizer/client_private.h"
+#include "symbolizer/damage.h"
 #include "symbolizer/hotspot.h"
 #include "symbolizer/libc_functions.h"
 #include "symbolizer/probe_points.h"
@@ -21,16 +22,45 @@
 #define BPF_CALM_NS (60 * NSEC_PER_SEC)
 #define PATIENCE_MAX_NS (600 * NSEC_PER_SEC)
 
-/* An error that the worker told, its sentence made fit for a log. */
-static void told_error(const struct channel_in *in, struct error *error)
+/* A sentence that the worker told, made fit for a log. */
+static void make_printable(struct error *error, const char *text, size_t length)
 {
-	error->code = in->header.error < 0 && in->header.error > -4096 ? in->header.error : -EPROTO;
-	snprintf(error->text, sizeof(error->text), "%.*s", (int)in->payload.length,
-		 strbuf_text(&in->payload));
+	snprintf(error->text, sizeof(error->text), "%.*s", (int)length, text);
 	for (char *c = error->text; *c; c++) {
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
 	}
+}
+
+/* An error that it told. */
+static void told_error(const struct channel_in *in, struct error *error)
+{
+	error->code = in->header.error < 0 && in->header.error > -4096 ? in->header.error : -EPROTO;
+	make_printable(error, strbuf_text(&in->payload), in->payload.length);
+}
+
+/* What comes first in an answer about a file. Gives what comes behind it; NULL: it is
+ * damaged, and the worker gone. */
+static char *take_damage(struct symbolizer *s, const struct op *op, size_t *ret_size)
+{
+	char *payload = s->in.payload.data;
+	struct error error = {0};
+	struct reader reader;
+	const char *text;
+	uint32_t count;
+	size_t length;
+
+	reader_init(&reader, payload, s->in.payload.length);
+	count = reader_u32(&reader);
+	text = reader_bytes(&reader, DAMAGE_TEXT_MAX, &length);
+	if (!reader_ok(&reader)) {
+		link_lost(s, true, "a damaged answer");
+		return NULL;
+	}
+	make_printable(&error, text, length);
+	client_damaged(s, op->image, wire_kind_info(s->step)->name, count, error.text);
+	*ret_size = reader_left(&reader);
+	return payload + reader.at;
 }
 
 static void on_image(struct symbolizer *s, struct op *op)
@@ -38,6 +68,8 @@ static void on_image(struct symbolizer *s, struct op *op)
 	struct image *image = client_image(s, op->image);
 	struct symbolizer_image info = {0};
 	struct error error = {0};
+	size_t size;
+	char *payload;
 
 	if (!image) { /* dropped meanwhile, by a callback */
 		error_set(&error, -ENOENT, "the file was dropped");
@@ -46,11 +78,16 @@ static void on_image(struct symbolizer *s, struct op *op)
 	}
 	if (s->in.header.error) {
 		told_error(&s->in, &error);
+		if (error.code == -EINVAL)
+			client_damaged(s, op->image, "file", 1, error.text);
 		client_image_fail(s, image, &error);
 		client_finish_failed(s, &error);
 		return;
 	}
-	if (wire_get_image(s->in.payload.data, s->in.payload.length, &error, &info) < 0) {
+	payload = take_damage(s, op, &size);
+	if (!payload)
+		return;
+	if (wire_get_image(payload, size, &error, &info) < 0) {
 		link_lost(s, true, error.text);
 		return;
 	}
@@ -162,6 +199,8 @@ static bool handed_again(struct symbolizer *s, struct op *op)
 
 static void on_names(struct symbolizer *s, struct op *op)
 {
+	char *payload = s->in.payload.data;
+	size_t size = s->in.payload.length;
 	struct wire_names names;
 	struct error error = {0};
 
@@ -174,11 +213,16 @@ static void on_names(struct symbolizer *s, struct op *op)
 			return;
 		}
 		told_error(&s->in, &error);
+		if (error.code == -EINVAL)
+			client_damaged(s, op->image, "names", 1, error.text);
 		client_finish_failed(s, &error);
 		return;
 	}
-	if (wire_get_names(s->in.payload.data, s->in.payload.length, op->count, &error, &names) <
-	    0) {
+	if (op->kind != WIRE_KERNEL_NAMES)
+		payload = take_damage(s, op, &size);
+	if (!payload)
+		return;
+	if (wire_get_names(payload, size, op->count, &error, &names) < 0) {
 		link_lost(s, true, error.text);
 		return;
 	}
@@ -192,6 +236,8 @@ static void on_debug(struct symbolizer *s, struct op *op)
 	struct image *image = client_image(s, op->image);
 	struct error error = {0};
 	struct reader reader;
+	char *payload;
+	size_t size;
 
 	if (!image) /* dropped meanwhile: the next step says so */
 		return;
@@ -202,7 +248,10 @@ static void on_debug(struct symbolizer *s, struct op *op)
 		client_debug_fail(s, image, &error);
 		return;
 	}
-	reader_init(&reader, s->in.payload.data, s->in.payload.length);
+	payload = take_damage(s, op, &size);
+	if (!payload)
+		return;
+	reader_init(&reader, payload, size);
 	reader_u32(&reader);
 	image->has_parts = reader_u8(&reader) && !image->parts_refused;
 	if (!reader_ok(&reader) || reader_left(&reader)) {
@@ -273,6 +322,8 @@ static void on_unwind(struct symbolizer *s)
 
 	if (s->in.header.error) {
 		told_error(&s->in, &error);
+		if (error.code == -EINVAL)
+			client_damaged(s, s->current->image, "unwind table", 1, error.text);
 		client_finish_failed(s, &error);
 		return;
 	}

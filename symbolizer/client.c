@@ -96,14 +96,49 @@ void client_image_fail(struct symbolizer *s, struct image *image, const struct e
 	}
 }
 
+/* To whom knows the file's name. */
+static void say(struct symbolizer *s, uint32_t id, const char *text)
+{
+	if (s->config.damaged)
+		s->config.damaged(s->config.part_context, id, text);
+	else
+		log_warning("symbolizer: image %u: %s", id, text);
+}
+
 void client_debug_fail(struct symbolizer *s, struct image *image, const struct error *error)
 {
-	log_warning("symbolizer: image %u keeps its own symbols: %s", image->id, error->text);
+	say(s, image->id, error->text);
 	close_debug(s, image);
 	s->stats.debug_refused++;
 	quarantine_add(s->quarantine, image->id, "debug file", error->text);
 	if (s->config.debug_refused)
 		s->config.debug_refused(s->config.part_context, image->id);
+}
+
+/* A list that is written anew again and again is told once. */
+static bool is_known(const struct quarantine *damaged, uint32_t id, const char *text)
+{
+	for (size_t i = 0; i < quarantine_count(damaged); i++) {
+		const struct quarantined *entry = quarantine_get(damaged, i);
+
+		if (entry->image == id && !strncmp(entry->why, text, sizeof(entry->why) - 1))
+			return true;
+	}
+	return false;
+}
+
+void client_damaged(struct symbolizer *s, uint32_t id, const char *what, uint32_t count,
+		    const char *text)
+{
+	struct image *image = client_image(s, id);
+
+	s->stats.damaged += count;
+	if (!text[0] || (image && image->damaged) || is_known(s->damaged, id, text))
+		return;
+	if (image)
+		image->damaged = true;
+	quarantine_add(s->damaged, id, what, text);
+	say(s, id, text);
 }
 
 int client_setup(struct symbolizer *s, const struct symbolizer_config *config,
@@ -114,7 +149,8 @@ int client_setup(struct symbolizer *s, const struct symbolizer_config *config,
 		s->config.images_max = 1;
 	s->is_slow = first;
 	s->quarantine = first ? first->quarantine : calloc(1, sizeof(*s->quarantine));
-	if (!s->quarantine)
+	s->damaged = first ? first->damaged : calloc(1, sizeof(*s->damaged));
+	if (!s->quarantine || !s->damaged)
 		return error_set(error, -ENOMEM, "out of memory for the symbolizer");
 	return link_init(s, !first, error);
 }
@@ -130,6 +166,7 @@ int symbolizer_create(const struct symbolizer_config *config, struct error *erro
 	r = client_setup(s, config, NULL, error);
 	if (r < 0) {
 		free(s->quarantine);
+		free(s->damaged);
 		free(s);
 		return r;
 	}
@@ -160,8 +197,10 @@ void client_teardown(struct symbolizer *s)
 		image_free(s, (struct image *)(uintptr_t)value);
 	hashmap_deinit(&s->images);
 	hashmap_deinit(&s->slow_maps);
-	if (!s->is_slow)
+	if (!s->is_slow) {
 		free(s->quarantine);
+		free(s->damaged);
+	}
 	free(s);
 }
 
@@ -239,6 +278,7 @@ void symbolizer_get_stats(const struct symbolizer *s, struct symbolizer_stats *r
 	ret->parts += more->parts;
 	ret->parts_absent += more->parts_absent;
 	ret->parts_refused += more->parts_refused;
+	ret->damaged += more->damaged;
 	ret->requests += more->requests;
 	ret->answers += more->answers;
 	ret->failures += more->failures;
@@ -252,6 +292,11 @@ void symbolizer_get_stats(const struct symbolizer *s, struct symbolizer_stats *r
 struct quarantine *symbolizer_quarantine(struct symbolizer *s)
 {
 	return s->quarantine;
+}
+
+const struct quarantine *symbolizer_damaged(const struct symbolizer *s)
+{
+	return s->damaged;
 }
 
 bool symbolizer_kernel_restricted(const struct symbolizer *s)

@@ -77,7 +77,10 @@ struct symbolizer_config {
 	symbolizer_part_fn *find_part; /* NULL: no such file is to be had */
 	/* An image's debug file was refused: symbolizer_add_debug(). NULL: nobody cares. */
 	void (*debug_refused)(void *context, uint32_t image);
-	void *part_context; /* of both */
+	/* Something of an image's file, or of the list of names with this number, is damaged:
+	 * in words, the first time only. NULL: nobody cares. */
+	void (*damaged)(void *context, uint32_t image, const char *text);
+	void *part_context; /* of all three */
 	uint64_t memory_bytes; /* the worker's RLIMIT_AS */
 	uint64_t deadline_ns; /* for one request */
 	/* Parsed files the worker keeps; the least used goes, and is handed over
@@ -147,6 +150,7 @@ struct symbolizer_stats {
 	uint32_t parts; /* further files of debug information that were handed over */
 	uint32_t parts_absent; /* those that were not to be had */
 	uint32_t parts_refused; /* as debug_refused */
+	uint32_t damaged; /* places in files that were found damaged */
 	uint64_t requests, answers, failures;
 	uint64_t addresses, named;
 	int pid; /* the worker's; 0: none now */
@@ -174,6 +178,8 @@ void symbolizer_tick(struct symbolizer *symbolizer);
 size_t symbolizer_pending(const struct symbolizer *symbolizer);
 /* What workers did not survive; the client's. Others may add to it. */
 struct quarantine *symbolizer_quarantine(struct symbolizer *symbolizer);
+/* What was found damaged, in the same form: a file's first place that was. The client's. */
+const struct quarantine *symbolizer_damaged(const struct symbolizer *symbolizer);
 void symbolizer_get_stats(const struct symbolizer *symbolizer, struct symbolizer_stats *ret);
 
 /* Hands a file over under an id of the caller's choice (nonzero, not reused for

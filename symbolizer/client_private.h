@@ -43,6 +43,7 @@ struct image {
 	bool quarantined;
 	uint32_t spared; /* requests that failed because workers were killed from outside */
 	bool unwind_quarantined; /* a worker ended over its unwind table */
+	bool damaged; /* and that was told */
 	int failure; /* -errno that its names fail with; 0: good */
 	char *failure_text;
 };
@@ -94,6 +95,7 @@ struct symbolizer {
 	uint64_t uses;
 	struct symbolizer_stats stats;
 	struct quarantine *quarantine; /* of both links; freed by the first */
+	struct quarantine *damaged; /* the same: files with something damaged in them */
 
 	/* slow.c's */
 	struct symbolizer *slow; /* NULL: none yet, or this is it */
@@ -146,6 +148,9 @@ struct image *client_image(const struct symbolizer *s, uint32_t id);
 void client_image_fail(struct symbolizer *s, struct image *image, const struct error *error);
 /* The image is left with its own symbols. */
 void client_debug_fail(struct symbolizer *s, struct image *image, const struct error *error);
+/* So many places of a file were found damaged; text: the first of them, "" if it was told. */
+void client_damaged(struct symbolizer *s, uint32_t image, const char *what, uint32_t count,
+		    const char *text);
 /* Ends the current request; its callback is called before these return. */
 void client_finish_failed(struct symbolizer *s, const struct error *error);
 void client_finish_image(struct symbolizer *s, const struct symbolizer_image *image);

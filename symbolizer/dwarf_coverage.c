@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "daemon/base/cleanup.h"
-#include "daemon/base/log.h"
 #include "symbolizer/dwarf_aranges.h"
 #include "symbolizer/dwarf_index.h"
 
@@ -37,6 +36,9 @@ static int add_ranges(struct dwarf_index *index, uint32_t number)
 	if (unit->ranges == DWARF_NOWHERE)
 		return add_range(&ranging, unit->low_pc, unit->high_pc);
 	r = dwarf_ranges_walk(index->file, unit, unit->ranges, add_range, &ranging);
+	if (r == -EBADMSG)
+		dwarf_file_blame(index->file, dwarf_ranges_section(unit), unit->ranges,
+				 "a list of ranges that is damaged or cut off");
 	return r == -EBADMSG ? 0 : r;
 }
 
@@ -94,7 +96,7 @@ static int add_silent(struct dwarf_index *index)
 		return -ENOMEM;
 	r = dwarf_aranges_walk(index->file, add_arange, &telling, &error);
 	if (r == -EBADMSG) {
-		log_debug("worker: %s", error.text);
+		damage_note(&index->file->damage, "%s", error.text);
 		r = 0;
 	}
 	for (size_t i = 0; i < index->units.count && !r; i++) {

@@ -34,6 +34,17 @@ const char *dwarf_section_name(enum dwarf_section_id id)
 	return kinds[id].name;
 }
 
+void dwarf_file_blame(struct dwarf_file *file, enum dwarf_section_id id, uint64_t at,
+		      const char *what)
+{
+	struct dwarf_file *told = file->program ? file->program : file;
+
+	/* What could not be unpacked has been told. */
+	if (!file->sections[id].bad)
+		damage_note(&told->damage, "%ssection .debug_%s, offset 0x%" PRIx64 ": %s",
+			    told == file ? "" : "a split unit's file, ", kinds[id].name, at, what);
+}
+
 /* Indices of packages have the plain name, though all else in there is split. */
 static bool is_of(enum dwarf_flavour flavour, unsigned id, bool suffixed)
 {
@@ -256,6 +267,7 @@ static bool unpack(struct dwarf_file *file, enum dwarf_section_id id)
 		section->bad = true;
 		if (!file->why.code)
 			file->why = error;
+		damage_note(&file->damage, "%s", error.text);
 		return false;
 	}
 	return true;

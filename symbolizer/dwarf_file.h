@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "daemon/base/error.h"
+#include "symbolizer/damage.h"
 #include "symbolizer/dwarf_packed.h"
 #include "symbolizer/dwarf_pages.h"
 
@@ -63,6 +64,7 @@ struct dwarf_file {
 	 * has them itself. The caller's. */
 	struct dwarf_file *program;
 	struct error why; /* the first section that could not be read, if one could not */
+	struct damage damage; /* that, and what is damaged in those that could be read */
 	struct dwarf_section sections[DWARF_SECTION_COUNT];
 };
 
@@ -85,6 +87,10 @@ int dwarf_file_init_memory(struct dwarf_file *ret, void *bytes, size_t size,
 int dwarf_file_keep(struct dwarf_file *file, uint64_t max, struct error *error);
 void dwarf_file_deinit(struct dwarf_file *file);
 const char *dwarf_section_name(enum dwarf_section_id id);
+/* Something is damaged at an offset of a section. Of a split unit's file the program's
+ * damage, which is told, and says so. */
+void dwarf_file_blame(struct dwarf_file *file, enum dwarf_section_id id, uint64_t at,
+		      const char *what);
 
 /* Bytes from `at` on, in ret_size at least `want` and perhaps more, or NULL: the
  * section is shorter, or could not be read. Good until the next call for this

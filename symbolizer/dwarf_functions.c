@@ -182,6 +182,9 @@ static int add_pieces(struct walk *walk, const struct entry *entry)
 	else
 		offset += unit->list_shift;
 	r = dwarf_ranges_walk(walk->entries.file, unit, offset, add_piece, walk);
+	if (r == -EBADMSG)
+		dwarf_file_blame(walk->entries.file, dwarf_ranges_section(unit), offset,
+				 "a list of ranges that is damaged or cut off");
 	return r == -EBADMSG ? 0 : r;
 }
 
@@ -312,13 +315,15 @@ static int walk_entries(struct walk *walk)
 {
 	struct dwarf_cursor *cursor = &walk->entries.cursor;
 	struct level outermost = {.function = DWARF_NONE}, around = outermost;
+	uint64_t place = 0;
 	int r = 0;
 
 	while (cursor_left(cursor) && !r) {
-		uint64_t place = dwarf_entries_place(&walk->entries);
-		uint64_t code = cursor_uleb(cursor);
+		uint64_t code;
 		const struct dwarf_abbrev *abbrev;
 
+		place = dwarf_entries_place(&walk->entries);
+		code = cursor_uleb(cursor);
 		if (!code) {
 			if (!walk->open.count)
 				break;
@@ -326,13 +331,18 @@ static int walk_entries(struct walk *walk)
 			continue;
 		}
 		abbrev = dwarf_abbrevs_find(walk->abbrevs, code);
-		if (!abbrev)
+		if (!abbrev) {
+			cursor_fail(cursor);
 			break;
+		}
 		around = outermost;
 		if (walk->open.count)
 			around = walk->open.items[walk->open.count - 1];
 		r = visit(walk, abbrev, place, &around);
 	}
+	if (cursor->bad)
+		dwarf_file_blame(walk->entries.file, DWARF_INFO, place,
+				 "an entry that is cut off, too deep or of no known abbreviation");
 	return r;
 }
 

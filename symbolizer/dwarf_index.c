@@ -132,11 +132,16 @@ const struct dwarf_abbrevs *dwarf_index_abbrevs(struct dwarf_index *index,
 						const struct dwarf_unit *unit)
 {
 	struct dwarf_loaded *loaded = &index->loaded.items[unit - index->units.items];
+	int r;
 
 	if (!loaded->has_abbrevs) {
 		loaded->has_abbrevs = true;
-		if (dwarf_unit_abbrevs(index->file, unit, &loaded->abbrevs) == 0)
+		r = dwarf_unit_abbrevs(index->file, unit, &loaded->abbrevs);
+		if (!r)
 			index->memory += dwarf_abbrevs_memory(&loaded->abbrevs);
+		else if (r != -ENOMEM)
+			dwarf_file_blame(index->file, DWARF_ABBREV, unit->abbrev_offset,
+					 "abbreviations that cannot be read");
 	}
 	return loaded->abbrevs.items.count ? &loaded->abbrevs : NULL;
 }
@@ -217,8 +222,10 @@ static void load_functions(struct dwarf_index *index, const struct dwarf_unit *u
 	dwarf_file_lend(index->file, DWARF_INFO, 0, NULL, 0);
 	bytes = dwarf_file_read(index->file, DWARF_INFO, unit->entries, size, &index->buffer,
 				&index->buffer_size);
-	if (!bytes)
+	if (!bytes) {
+		dwarf_file_blame(index->file, DWARF_INFO, unit->entries, "it cannot be read");
 		return;
+	}
 	r = dwarf_functions_init(&loaded->functions, index->file, unit, abbrevs, &index->bounds,
 				 asked_of(index, loaded), bytes, size);
 	note(index, r, dwarf_functions_memory(&loaded->functions));

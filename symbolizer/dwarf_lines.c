@@ -36,6 +36,12 @@ struct program {
 	uint32_t file, line;
 };
 
+static void blame(struct program *program, const uint8_t *at, const char *what)
+{
+	dwarf_file_blame(program->entries.file, DWARF_LINE,
+			 program->entries.begin_at + (uint64_t)(at - program->entries.begin), what);
+}
+
 /* ---- header ---- */
 
 static int add_source(struct program *program, const struct dwarf_string *name, uint64_t folder)
@@ -340,6 +346,7 @@ static int run(struct program *program)
 	struct dwarf_cursor *cursor = &program->entries.cursor;
 	unsigned base = program->opcode_base;
 	struct special specials[256];
+	const uint8_t *last = cursor->at; /* opcode with operands */
 	int r = 0;
 
 	work_out(program, specials);
@@ -355,12 +362,13 @@ static int run(struct program *program)
 			cursor_uleb(cursor); /* with the next one */
 		} else if (opcode == DW_LNS_negate_stmt) {
 			continue;
-		} else if (opcode) {
-			r = standard(program, opcode);
 		} else {
-			r = extended(program);
+			last = cursor->at - 1;
+			r = opcode ? standard(program, opcode) : extended(program);
 		}
 	}
+	if (cursor->bad)
+		blame(program, last, "an instruction of a line program that is cut off");
 	return r;
 }
 
@@ -458,8 +466,11 @@ int dwarf_lines_init(struct dwarf_lines *ret, struct dwarf_file *file,
 	int r;
 
 	bytes = load(file, unit->line_offset, &buffer, &size, &program.unit.encoding.offset_size);
-	if (!bytes)
+	if (!bytes) {
+		dwarf_file_blame(file, DWARF_LINE, unit->line_offset,
+				 "a line program that is not whole");
 		return -EBADMSG;
+	}
 	program.out = &lines;
 	program.entries = (struct dwarf_entries){
 		.file = file, .unit = &program.unit, .begin = bytes, .begin_at = unit->line_offset};
@@ -469,6 +480,8 @@ int dwarf_lines_init(struct dwarf_lines *ret, struct dwarf_file *file,
 	r = program.unit.encoding.version >= 2 && program.unit.encoding.version <= 5
 		    ? read_header(&program)
 		    : -EBADMSG;
+	if (r == -EBADMSG)
+		blame(&program, bytes, "a line program whose header cannot be read");
 	if (!r)
 		r = run(&program);
 	if (!r)

@@ -93,10 +93,15 @@ static const char *text_of(struct dwarf_index *index, const struct dwarf_string 
 			   size_t *ret_length)
 {
 	struct dwarf_index *owner = side(index, string->alternate);
+	const char *text;
 
 	if (!owner || string->offset == DWARF_NOWHERE)
 		return NULL;
-	return dwarf_file_string(owner->file, string->section, string->offset, ret_length);
+	text = dwarf_file_string(owner->file, string->section, string->offset, ret_length);
+	if (!text)
+		dwarf_file_blame(owner->file, string->section, string->offset,
+				 "no text, where a name or a path should be");
+	return text;
 }
 
 static uint32_t intern(struct dwarf_index *index, struct dwarf_index *owner,

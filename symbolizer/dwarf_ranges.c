@@ -149,6 +149,11 @@ static int new_entry(struct list *list)
 	return add(list, range.start, range.end);
 }
 
+enum dwarf_section_id dwarf_ranges_section(const struct dwarf_unit *unit)
+{
+	return unit->encoding.version >= 5 ? DWARF_RNGLISTS : DWARF_RANGES;
+}
+
 int dwarf_ranges_walk(struct dwarf_file *file, const struct dwarf_unit *unit, uint64_t offset,
 		      dwarf_range_fn *add_range, void *context)
 {
@@ -158,7 +163,7 @@ int dwarf_ranges_walk(struct dwarf_file *file, const struct dwarf_unit *unit, ui
 		.file = new ? file : addresses, /* .debug_ranges is never split off */
 		.addresses = addresses,
 		.unit = unit,
-		.section = new ? DWARF_RNGLISTS : DWARF_RANGES,
+		.section = dwarf_ranges_section(unit),
 		.at = offset,
 		.base = unit->low_pc,
 		.add = add_range,

@@ -430,7 +430,7 @@ static int abbrev_for(struct dwarf_file *file, const struct dwarf_unit *unit, co
 	struct dwarf_cursor cursor = cursor_of(bytes, size);
 	uint64_t code = cursor_uleb(&cursor);
 
-	return code ? read_abbrevs(file, unit, code, ret) : -EBADMSG;
+	return code ? read_abbrevs(file, unit, code, ret) : -ENOENT;
 }
 
 /* A unit whose first entry cannot be read stays, without ranges. */
@@ -448,6 +448,9 @@ static int describe(struct dwarf_file *file, struct dwarf_unit *unit)
 		const uint8_t *bytes = dwarf_file_peek(file, DWARF_INFO, unit->entries, want, &got);
 		int r = bytes ? abbrev_for(file, unit, bytes, want, &abbrevs) : -EIO;
 
+		if (r == -EBADMSG)
+			dwarf_file_blame(file, DWARF_ABBREV, unit->abbrev_offset,
+					 "not the abbreviations that a unit needs");
 		if (r < 0)
 			return r == -ENOMEM ? r : 0;
 		done = read_first(file, unit, &abbrevs, bytes, want);
@@ -504,8 +507,10 @@ static int scan(dwarf_units *ret, struct dwarf_file *file, bool split,
 					left < HEADER_MAX ? (uint32_t)left : HEADER_MAX, &got);
 		cursor = cursor_of(bytes, bytes ? got : 0);
 		if (!bytes || !read_header(&cursor, &unit, &code) || unit.end > size ||
-		    unit.entries > unit.end)
+		    unit.entries > unit.end) {
+			dwarf_file_blame(file, DWARF_INFO, at, "no unit that can be read");
 			break;
+		}
 		at = unit.end;
 		if (!code || unit.entries == unit.end || (split && !place_split(&unit, package)))
 			continue;
@@ -519,11 +524,11 @@ static int scan(dwarf_units *ret, struct dwarf_file *file, bool split,
 		vec_free(&units);
 		if (file->why.code)
 			return error_set(error, file->why.code, "%s", file->why.text);
-		return error_set(error, r, "section .debug_info: %s at offset %llu",
+		return error_set(error, r, "section .debug_info, offset 0x%llx: %s",
+				 (unsigned long long)at,
 				 r == -ENOMEM  ? "out of memory for units"
 				 : r == -E2BIG ? "too many units"
-					       : "no unit that can be read",
-				 (unsigned long long)at);
+					       : "no unit that can be read");
 	}
 	ret->items = units.items;
 	ret->count = units.count;

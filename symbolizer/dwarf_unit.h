@@ -109,6 +109,7 @@ int dwarf_unit_abbrevs(struct dwarf_file *file, const struct dwarf_unit *unit,
  * 5, else of .debug_ranges. What `add` returned if not 0; -EBADMSG for a list
  * that is damaged (what came before it was added), -E2BIG. */
 typedef int dwarf_range_fn(void *context, uint64_t start, uint64_t end);
+enum dwarf_section_id dwarf_ranges_section(const struct dwarf_unit *unit);
 int dwarf_ranges_walk(struct dwarf_file *file, const struct dwarf_unit *unit, uint64_t offset,
 		      dwarf_range_fn *add, void *context);
 /* Where the list with this index lies. */

@@ -3,6 +3,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -31,7 +32,7 @@ static int read_header(struct elf_image *image, struct error *error)
 	GElf_Ehdr header;
 
 	if (!gelf_getehdr(image->elf, &header))
-		return error_set(error, -ENOEXEC, "the ELF header cannot be read: %s",
+		return error_set(error, -EINVAL, "ELF header, offset 0: it cannot be read: %s",
 				 elf_errmsg(-1));
 	if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
 		return error_set(error, -ENOEXEC,
@@ -66,25 +67,34 @@ static int add_segment(struct elf_image *image, const GElf_Phdr *header)
 
 static int read_segments(struct elf_image *image, struct error *error)
 {
+	GElf_Ehdr elf;
+	uint64_t at = gelf_getehdr(image->elf, &elf) ? elf.e_phoff : 0;
 	size_t count = 0;
 
 	if (elf_getphdrnum(image->elf, &count))
-		return error_set(error, -ENOEXEC, "the program headers cannot be read: %s",
+		return error_set(error, -EINVAL,
+				 "program headers, offset 0x%" PRIx64 ": they cannot be read: %s", at,
 				 elf_errmsg(-1));
 	if (count > SEGMENTS_MAX)
-		return error_set(error, -ENOEXEC, "%zu program headers: more than %d", count,
-				 SEGMENTS_MAX);
+		return error_set(error, -EINVAL,
+				 "program headers, offset 0x%" PRIx64 ": %zu of them: more than %d", at,
+				 count, SEGMENTS_MAX);
 	for (size_t i = 0; i < count; i++) {
 		GElf_Phdr header;
 
 		if (!gelf_getphdr(image->elf, (int)i, &header))
-			return error_set(error, -ENOEXEC, "program header %zu cannot be read: %s",
-					 i, elf_errmsg(-1));
+			return error_set(error, -EINVAL,
+					 "program headers, offset 0x%" PRIx64
+					 ": number %zu cannot be read: %s",
+					 at, i, elf_errmsg(-1));
 		if (header.p_type == PT_LOAD && add_segment(image, &header) < 0)
 			return error_set(error, -ENOMEM, "out of memory for program headers");
 	}
 	if (!image->segments.count)
-		return error_set(error, -ENOEXEC, "no loadable segment: a debug or broken file");
+		return error_set(error, -ENOEXEC,
+				 "program headers, offset 0x%" PRIx64
+				 ": no loadable segment: a debug or broken file",
+				 at);
 	return 0;
 }
 

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/base/log.h"
-
 /* The one with that number, or the least used, emptied for it. */
 static struct jit_file *file_of(struct jit_names *names, uint32_t id)
 {
@@ -20,6 +18,7 @@ static struct jit_file *file_of(struct jit_names *names, uint32_t id)
 	}
 	perf_map_deinit(&least->map);
 	jit_dump_deinit(&least->dump);
+	least->damage = (struct damage){0};
 	least->id = id;
 	return least;
 }
@@ -45,13 +44,25 @@ int jit_names_update(struct jit_names *names, uint32_t id, int fd, struct error 
 	}
 	if (r == -EINVAL) {
 		if (!known)
-			log_info("worker: %s", error->text);
+			damage_note(&file->damage, "%s", error->text);
 		r = 0;
 	}
 	if (!r && (file->map.more || file->dump.more))
 		return error_set(error, -EAGAIN, "there is more to be read");
 	*ret = file;
 	return r;
+}
+
+void jit_names_tell_damage(struct jit_names *names, uint32_t id, struct strbuf *answer)
+{
+	struct jit_file *file = file_of(names, id);
+	uint32_t count = 0;
+	const char *dump = damage_tell(&file->damage, &count);
+	const char *map = damage_tell(&file->map.damage, &count);
+	const char *text = dump ? dump : map ? map : "";
+
+	strbuf_u32(answer, count);
+	strbuf_bytes(answer, text, (uint32_t)strlen(text));
 }
 
 int jit_names_put(const struct jit_file *file, uint64_t address, struct wire_out *out)

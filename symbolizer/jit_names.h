@@ -21,6 +21,7 @@ struct jit_file {
 	uint64_t used;
 	struct perf_map map;
 	struct jit_dump dump;
+	struct damage damage; /* of the dump */
 };
 
 struct jit_names {
@@ -29,9 +30,11 @@ struct jit_names {
 };
 
 /* Reads on in the file with that number (not 0). *ret is valid until the next call. What
- * is damaged leaves the names of before, and is told in the log. -EAGAIN: there is more of
+ * is damaged leaves the names of before, and is noted. -EAGAIN: there is more of
  * it than is read at a time, ask again; -EIO, -ENOMEM. */
 int jit_names_update(struct jit_names *names, uint32_t id, int fd, struct error *error,
 		     const struct jit_file **ret);
+/* As named_file_tell_damage(), of a file that was just read on. */
+void jit_names_tell_damage(struct jit_names *names, uint32_t id, struct strbuf *answer);
 /* Puts the name of a process address into an answer: 0 or -ENOMEM. */
 int jit_names_put(const struct jit_file *file, uint64_t address, struct wire_out *out);

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/base/log.h"
 #include "symbolizer/client.h"
 #include "symbolizer/go_table.h"
 #include "symbolizer/mini_debug.h"
@@ -24,14 +23,15 @@ static bool is_stripped(const struct elf_image *image)
 }
 
 /* What is there and is damaged leaves the file with the names that it has. */
-static void note_damage(int r, const struct error *error)
+static void note_damage(struct damage *damage, int r, const struct error *error)
 {
 	if (r < 0 && r != -ENOENT)
-		log_info("worker: %s", error->text);
+		damage_note(damage, "%s", error->text);
 }
 
 /* The symbols that strip(1) leaves, and what stands for those that it took. */
-static int read_symbols(struct symtab *ret, const struct elf_image *image, struct error *error)
+static int read_symbols(struct symtab *ret, const struct elf_image *image, struct damage *damage,
+			struct error *error)
 {
 	struct mini_debug mini = {0};
 	struct go_table go = {0};
@@ -42,11 +42,11 @@ static int read_symbols(struct symtab *ret, const struct elf_image *image, struc
 	if (!is_stripped(image))
 		return symtab_init(ret, image, error);
 	r = mini_debug_init(&mini, image, &why);
-	note_damage(r, &why);
+	note_damage(damage, r, &why);
 	more.mini = r < 0 ? NULL : &mini.image;
 	if (r != -ENOMEM) {
 		r = go_table_read(image, &why, &go);
-		note_damage(r, &why);
+		note_damage(damage, r, &why);
 		more.go = r < 0 ? NULL : &go;
 	}
 	/* Memory can be had by letting go of other files. */
@@ -68,7 +68,7 @@ int named_file_init(struct named_file *ret, int fd, struct error *error)
 		return r;
 	debug_link_read(&file.image, &file.link);
 	dwarf_supplement_read(&file.image, &file.parts.supplement);
-	r = read_symbols(&file.symtab, &file.image, error);
+	r = read_symbols(&file.symtab, &file.image, &file.damage, error);
 	if (!r && function_starts_init(&file.starts, &file.image, &file.symtab) < 0) {
 		r = error_set(error, -ENOMEM, "out of memory for the beginnings of functions");
 		symtab_deinit(&file.symtab);
@@ -139,7 +139,7 @@ bool named_file_take_dwarf(struct named_file *file, int fd, size_t memory_max)
 
 	if (r < 0) {
 		if (r != -ENODATA && r != -ENOEXEC)
-			log_info("worker: %s", error.text);
+			damage_note(&file->damage, "%s", error.text);
 		return false;
 	}
 	dwarf_frames_close(file->dwarf);
@@ -363,6 +363,23 @@ int named_file_put(struct named_file *file, const uint64_t *places, size_t count
 	vec_free(&round.missing);
 	vec_free(&round.addresses);
 	return r;
+}
+
+void named_file_tell_damage(struct named_file *file, struct strbuf *answer)
+{
+	struct dwarf_index *alternate = file->dwarf ? file->dwarf->alternate : NULL;
+	struct damage *all[] = {&file->damage, file->dwarf ? &file->dwarf->file->damage : NULL,
+				alternate ? &alternate->file->damage : NULL};
+	const char *first = NULL;
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		const char *text = all[i] ? damage_tell(all[i], &count) : NULL;
+
+		first = first ? first : text;
+	}
+	strbuf_u32(answer, count);
+	strbuf_bytes(answer, first ? first : "", first ? (uint32_t)strlen(first) : 0);
 }
 
 size_t named_file_memory(const struct named_file *file)

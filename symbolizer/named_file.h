@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "daemon/base/error.h"
+#include "symbolizer/damage.h"
 #include "symbolizer/debug_link.h"
 #include "symbolizer/dwarf_frames.h"
 #include "symbolizer/dwarf_parts.h"
@@ -37,6 +38,7 @@ struct named_file {
 	struct name_cache cache; /* of what was asked in this way: */
 	struct named_file_style style;
 	struct dwarf_parts parts; /* further files that it is in */
+	struct damage damage; /* of all but its debug information, which has its own */
 };
 
 /* Everything but DWARF. The descriptor stays the caller's and may be closed. As
@@ -60,6 +62,8 @@ int named_file_put(struct named_file *file, const uint64_t *places, size_t count
 		   size_t memory_max, struct wire_out *out);
 /* One of those is there, as dwarf_parts_add() has it. */
 int named_file_add_part(struct named_file *file, uint32_t number, int fd, struct error *error);
+/* Appends what was found damaged since the last time: u32 places, text (u32 length, bytes). */
+void named_file_tell_damage(struct named_file *file, struct strbuf *answer);
 /* Bytes held that can be had again by reading. */
 size_t named_file_memory(const struct named_file *file);
 /* Lets go of them. */

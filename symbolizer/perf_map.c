@@ -49,6 +49,7 @@ static bool take_spaces(const char **at, const char *end)
 	return *at > begin;
 }
 
+/* 1: it is none. */
 static int add_line(struct perf_map *map, const char *at, const char *end)
 {
 	struct jit_function function = {0};
@@ -58,11 +59,11 @@ static int add_line(struct perf_map *map, const char *at, const char *end)
 	if (!take_hex(&at, end, &function.start) || !take_spaces(&at, end) ||
 	    !take_hex(&at, end, &size) || !take_spaces(&at, end) || !size ||
 	    function.start + size < function.start)
-		return 0;
+		return 1;
 	while (end > at && (end[-1] == '\r' || end[-1] == ' '))
 		end--;
 	if (at == end || !*at)
-		return 0;
+		return 1;
 	function.end = function.start + size;
 	r = jit_functions_make_room(&map->functions);
 	if (!r)
@@ -72,19 +73,30 @@ static int add_line(struct perf_map *map, const char *at, const char *end)
 	return r;
 }
 
-int perf_map_add(struct perf_map *map, const char *lines, size_t size)
+/* offset: where the first one begins in the file. */
+static int add_lines(struct perf_map *map, const char *lines, size_t size, uint64_t offset)
 {
-	const char *end = lines + size;
+	const char *begin = lines, *end = lines + size;
 	int r = 0;
 
 	while (lines < end && !r) {
 		const char *newline = memchr(lines, '\n', (size_t)(end - lines));
 		const char *stop = newline ? newline : end;
 
-		r = add_line(map, lines, stop);
+		r = stop > lines ? add_line(map, lines, stop) : 0;
+		if (r == 1) {
+			damage_note(&map->damage, "the perf map, offset %" PRIu64 ": no function",
+				    offset + (uint64_t)(lines - begin));
+			r = 0;
+		}
 		lines = stop + 1;
 	}
 	return r;
+}
+
+int perf_map_add(struct perf_map *map, const char *lines, size_t size)
+{
+	return add_lines(map, lines, size, 0);
 }
 
 /* One piece of the file: *ret_used bytes of it are done with. */
@@ -97,6 +109,11 @@ static int take_piece(struct perf_map *map, const char *bytes, size_t size, size
 	if (!last) {
 		/* A line that has no end yet waits for it, unless it is too long. */
 		if (size == PERF_MAP_LINE_MAX || map->skipping) {
+			if (!map->skipping)
+				damage_note(&map->damage,
+					    "the perf map, offset %" PRIu64
+					    ": a line of more than %u bytes",
+					    map->offset, PERF_MAP_LINE_MAX);
 			map->skipping = true;
 			*ret_used = size;
 		}
@@ -105,7 +122,8 @@ static int take_piece(struct perf_map *map, const char *bytes, size_t size, size
 	if (map->skipping)
 		begin = (const char *)memchr(bytes, '\n', size) + 1;
 	map->skipping = false;
-	return perf_map_add(map, begin, (size_t)(last + 1 - begin));
+	return add_lines(map, begin, (size_t)(last + 1 - begin),
+			 map->offset + (uint64_t)(begin - bytes));
 }
 
 static int read_on(struct perf_map *map, int fd, struct error *error)

@@ -7,7 +7,7 @@
  *
  * The file grows while it is read: each reading goes on where the last one stopped, at
  * the last whole line. Where lines overlap the later one is right (jit_functions.h). A
- * line that is none is passed over.
+ * line that is none is passed over, and noted.
  */
 #pragma once
 
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "daemon/base/error.h"
+#include "symbolizer/damage.h"
 #include "symbolizer/jit_functions.h"
 
 #define PERF_MAP_LINE_MAX 65536u /* bytes; a longer line is passed over */
@@ -27,6 +28,7 @@ struct perf_map {
 	bool more; /* there was more than is read at a time */
 	bool skipping; /* in the middle of a line that is too long */
 	struct jit_functions functions;
+	struct damage damage;
 };
 
 void perf_map_deinit(struct perf_map *map);

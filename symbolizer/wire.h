@@ -10,21 +10,21 @@
  *
  *   kind          request                         answer
  *   HELLO         u32 version, u32 images_max     u32 version, u32 sandbox bits, text
- *   IMAGE_OPEN    u32 image, and a descriptor     u8 build id[20], u8 its size, u32 symbols,
+ *   IMAGE_OPEN    u32 image, and a descriptor     damage, u8 build id[20], u8 its size, u32 symbols,
  *                                               text (its debug file's name), u8 parts,
  *                                               u8 has DWARF
  *   IMAGE_DROP    u32 image                       -
- *   IMAGE_DEBUG   u32 image, and a descriptor     u32 symbols, u8 parts
+ *   IMAGE_DEBUG   u32 image, and a descriptor     damage, u32 symbols, u8 parts
  *   IMAGE_WANTED  as IMAGE_NAMES                  u32 count, then each: u32 number, u8 kind,
  *                                               build id, name, folder (u32 length, bytes)
  *   IMAGE_PART    u32 image, u32 number, and a    -
  *                 descriptor, or none: not there
- *   IMAGE_NAMES   u32 image, flags, u64 offset[]  strings, names
+ *   IMAGE_NAMES   u32 image, flags, u64 offset[]  damage, strings, names
  *   KERNEL_LOAD   -, and a descriptor             u8 restricted, u32 symbols
  *   KERNEL_NAMES  u64 address[]                   strings, names
  *   MAPS          -, and a descriptor             strings, mappings
  *   UNWIND        u32 image, and a descriptor     an unwind table (unwind_table.h)
- *   JIT_NAMES     u32 map, u64 address[],         strings, names
+ *   JIT_NAMES     u32 map, u64 address[],         damage, strings, names
  *                 and a descriptor
  *   PROBES        u32 image, and a descriptor     places of probes (probe_points.h)
  *   JVM           u64 code, u64 offset of it      a layout (hotspot.h)
@@ -35,6 +35,8 @@
  * An answer with an error has a sentence as its payload. "parts": 1 if further files
  * may be wanted for names (dwarf_parts.h); then IMAGE_WANTED is asked before them.
  * JIT_NAMES with -EAGAIN: the file is long, a piece of it has been read; to be asked again.
+ *   damage    u32 places found damaged since it was told last, text of the first one of all
+ *             (u32 length, bytes: none if it was told before)
  *   strings   u32 count, then each: u32 length, bytes, NUL
  *   names     u32 count, then each: u8 frames, then each frame:
  *             u32 name, module, file (numbers of strings), u32 line, u8 inlined;
@@ -56,7 +58,7 @@
 #include "daemon/base/vec.h"
 #include "symbolizer/client.h"
 
-#define WIRE_VERSION 6u
+#define WIRE_VERSION 7u
 #define WIRE_HEADER_SIZE 16u
 #define WIRE_TEXT_MAX 512u /* of an error's sentence */
 #define WIRE_NAME_MAX 4096u /* bytes of a name, a module, a source file */

@@ -178,6 +178,7 @@ static int handle_image_open(struct worker *worker, struct request *request, str
 	}
 	if (named_file_take_dwarf(&parsed->file, request->fd, worker->dwarf_max))
 		request->fd = -1;
+	named_file_tell_damage(&parsed->file, answer);
 	strbuf_append(answer, parsed->file.image.build_id, sizeof(parsed->file.image.build_id));
 	strbuf_u8(answer, parsed->file.image.build_id_size);
 	strbuf_u32(answer, parsed->file.symtab.symbols);
@@ -225,6 +226,7 @@ static int handle_image_debug(struct worker *worker, struct request *request, st
 		return r;
 	if (named_file_take_dwarf(&parsed->file, request->fd, worker->dwarf_max))
 		request->fd = -1;
+	named_file_tell_damage(&parsed->file, answer);
 	strbuf_u32(answer, parsed->file.debug.symbols);
 	strbuf_u8(answer, dwarf_parts_any(&parsed->file.parts, parsed->file.dwarf));
 	return 0;
@@ -327,6 +329,7 @@ static int handle_image_names(struct worker *worker, struct request *request, st
 		r = named_file_put(&parsed->file, asked.items, asked.count, &style,
 				   &worker->demangler, worker->dwarf_max / NAMES_SHARE,
 				   &worker->out);
+	named_file_tell_damage(&parsed->file, answer);
 	if (!r)
 		r = wire_out_finish(&worker->out, answer);
 	wire_out_clear(&worker->out);
@@ -391,6 +394,7 @@ static int handle_jit_names(struct worker *worker, struct request *request, stru
 	r = jit_names_update(&worker->jit, id, request->fd, error, &file);
 	if (r < 0)
 		return r;
+	jit_names_tell_damage(&worker->jit, id, answer);
 	while (reader_left(&request->reader) && !r)
 		r = jit_names_put(file, reader_u64(&request->reader), &out);
 	if (!r)

@@ -315,8 +315,8 @@ END_TEST
  * it which lie to tell: the id of the image is the number of the lie. */
 static int liar_main(void)
 {
-	/* An image without a build id; one that is in further files. */
-	static const uint8_t blank[31] = {0}, apart[31] = {[29] = 1};
+	/* An image without damage and build id; one that is in further files. */
+	static const uint8_t blank[39] = {0}, apart[39] = {[37] = 1};
 	static const uint8_t garbage[64] = {0xff, 0xff, 0xff, 0xff, 1, 2, 3};
 	struct channel_in in;
 

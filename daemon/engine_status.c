@@ -317,9 +317,9 @@ json_t *engine_status(struct engine *engine)
 		samples(engine, counters), "processes", processes(engine), "symbols",
 		symbols(engine), "quarantine",
 		quarantine(engine, symbolizer_quarantine(engine->resolver.symbolizer)), "damaged",
-		quarantine(engine, symbolizer_damaged(engine->resolver.symbolizer)), "tables", tables(engine),
-		"unwinder", unwinder(engine, counters), "memory", memory(engine), "history",
-		history(engine), "cost", own_cost(engine, counters), "rates",
+		quarantine(engine, symbolizer_damaged(engine->resolver.symbolizer)), "tables",
+		tables(engine), "unwinder", unwinder(engine, counters), "memory", memory(engine),
+		"history", history(engine), "cost", own_cost(engine, counters), "rates",
 		rates_json(engine, true, 0), "sessions", sessions);
 	free(counters);
 	return status;

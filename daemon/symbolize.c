@@ -63,10 +63,11 @@ static void on_damaged(void *context, uint32_t image, const char *text)
 {
 	struct symbolize *symbolize = context;
 	/* One that is just being added is the next. */
-	const char *path = image == FILE_JIT			  ? "[jit]"
-			   : image <= symbolize->files.count ? symbolize->files.items[image - 1].path
-			   : symbolize->adding		  ? symbolize->adding
-							  : "?";
+	const char *path = image == FILE_JIT ? "[jit]"
+			   : image <= symbolize->files.count
+				   ? symbolize->files.items[image - 1].path
+			   : symbolize->adding ? symbolize->adding
+					       : "?";
 	struct symbolize_damage damage = {strdup(path), strdup(text)};
 
 	log_warning("%s: %s", path, text);

@@ -73,12 +73,12 @@ static int read_segments(struct elf_image *image, struct error *error)
 
 	if (elf_getphdrnum(image->elf, &count))
 		return error_set(error, -EINVAL,
-				 "program headers, offset 0x%" PRIx64 ": they cannot be read: %s", at,
-				 elf_errmsg(-1));
+				 "program headers, offset 0x%" PRIx64 ": they cannot be read: %s",
+				 at, elf_errmsg(-1));
 	if (count > SEGMENTS_MAX)
 		return error_set(error, -EINVAL,
-				 "program headers, offset 0x%" PRIx64 ": %zu of them: more than %d", at,
-				 count, SEGMENTS_MAX);
+				 "program headers, offset 0x%" PRIx64 ": %zu of them: more than %d",
+				 at, count, SEGMENTS_MAX);
 	for (size_t i = 0; i < count; i++) {
 		GElf_Phdr header;
 

@@ -10,9 +10,9 @@
  *
  *   kind          request                         answer
  *   HELLO         u32 version, u32 images_max     u32 version, u32 sandbox bits, text
- *   IMAGE_OPEN    u32 image, and a descriptor     damage, u8 build id[20], u8 its size, u32 symbols,
- *                                               text (its debug file's name), u8 parts,
- *                                               u8 has DWARF
+ *   IMAGE_OPEN    u32 image, and a descriptor     damage, u8 build id[20], u8 its size,
+ *                                               u32 symbols, text (its debug file's
+ *                                               name), u8 parts, u8 has DWARF
  *   IMAGE_DROP    u32 image                       -
  *   IMAGE_DEBUG   u32 image, and a descriptor     damage, u32 symbols, u8 parts
  *   IMAGE_WANTED  as IMAGE_NAMES                  u32 count, then each: u32 number, u8 kind,

@@ -142,7 +142,7 @@ def compare(path, symbols=None, eu_path=None, llvm_path=None, rust_path=None):
     lib.check(sum(bool(item and item[0][2]) for item in mine) > len(mine) / 2,
               f"{path}: hardly any lines")
     name = os.path.basename(path)
-    causes = lib_peers.Causes(path, names, eu_path, symbols)
+    causes = lib_peers.Causes(path, names, eu_path, symbols or llvm_path)
     rows = explain(causes, addresses, mine, answers, names)
     tell(name, rows)
     lib.check(1 - rows["llvm-symbolizer"]["different"] / len(mine) >= AGREE,

@@ -11,7 +11,8 @@
 #include "bpf/maps.h"
 #include "bpf/walk.h"
 
-#define RAW_PER_SECOND 256
+/* Sessions may sample at 997 Hz, and all samples of a young program may be early. */
+#define RAW_PER_SECOND 1024
 #define RAW_CHUNK 1024u /* divides a page: a chunk is readable or not, as a whole */
 #define RAW_CHUNKS (ABI_RAW_BYTES_MAX / RAW_CHUNK)
 

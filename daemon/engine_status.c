@@ -308,7 +308,7 @@ json_t *engine_status(struct engine *engine)
 	engine_session_each(engine, add_session, sessions);
 	status = json_pack(
 		"{s:s, s:s, s:i, s:o, s:{s:s, s:s, s:i, s:o, s:i, s:o}, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:o, s:o, s:o, s:o}",
+		"s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"schema", STATUS_SCHEMA, "version", PERFD_VERSION, "pid", (int)getpid(),
 		"uptime_ns", number(clock_boot_ns() - engine->started), "source", "name",
 		engine->source->ops->name, "event", engine->config.event, "frequency_hz",

@@ -142,6 +142,12 @@ void resolver_on_image(void *context, int error, const char *text,
 	if (error) {
 		log_debug("%s: %s", image->path, text ? text : strerror(-error));
 		image_table_fail(resolver->images, image, text ? text : "refused");
+		/* Not the file's fault: it is handed over again when it is asked for, some times.
+		 */
+		if (error == -EINTR || error == -ENOMEM || error == -EPIPE || error == -ESTALE) {
+			image->attempts++;
+			symbolizer_drop_image(resolver->symbolizer, image->id);
+		}
 	} else if (image_table_ready(resolver->images, image, opened->build_id,
 				     opened->build_id_size)) {
 		log_debug("%s: %s", image->path, image->why);

@@ -9,6 +9,8 @@
 #include "daemon/base/log.h"
 #include "symbolizer/unwind_table.h"
 
+#define TRIES_MAX 16 /* of one table, that failed for a reason of the moment */
+
 void unwinder_init(struct unwinder *unwinder, struct source *source, struct resolver *resolver,
 		   struct table_cache *cache)
 {
@@ -92,6 +94,7 @@ static void take(struct unwinder *unwinder, uint32_t image, const char *text,
 		return;
 	}
 	table->state = TABLE_LOADED;
+	table->tries = 0;
 	table->urgency = 0;
 	table->rows = decoded->row_count;
 	unwinder->loaded++;
@@ -124,13 +127,23 @@ static void keep(struct unwinder *unwinder, uint32_t image, const struct resolve
 			 answer->error ? 0 : answer->size);
 }
 
+/* Neither the file nor what a worker made of it is to blame: that was killed, or there was
+ * no memory, or the file was let go of meanwhile. */
+static bool is_of_the_moment(int error)
+{
+	return !is_lasting(error) && error != -EFAULT;
+}
+
 static void on_table(void *context, uint32_t image, const struct resolver_table *answer)
 {
 	struct unwinder *unwinder = context;
+	struct unwinder_table *table = table_at(unwinder, image);
 
-	/* Workers were killed over it: the next walk that misses it asks again. */
-	if (answer->error == -EINTR && image < unwinder->tables.count) {
-		unwinder->tables.items[image].state = TABLE_NONE;
+	/* The next walk that misses it asks again. */
+	if (table && is_of_the_moment(answer->error) && table->tries++ < TRIES_MAX) {
+		log_debug("no unwind table for image %u now: %s", image,
+			  answer->text ? answer->text : strerror(-answer->error));
+		table->state = TABLE_NONE;
 		return;
 	}
 	keep(context, image, answer);

@@ -37,6 +37,7 @@ struct unwinder_table {
 	bool awaits_file; /* asked, and its file is being opened */
 	uint32_t urgency; /* walks that missed it, or one of the above */
 	uint32_t rows;
+	uint32_t tries; /* that failed for no fault of the file */
 	uint64_t used; /* boot time, ns */
 	struct file_identity file; /* that it was asked for of */
 };

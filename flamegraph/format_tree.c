@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/base/strbuf.h"
+#include "flamegraph/profile_internal.h"
 #include "flamegraph/summary.h"
 #include "flamegraph/text.h"
 #include "flamegraph/tree.h"
@@ -147,14 +148,14 @@ static bool put_level(struct writer *writer, uint32_t depth, uint32_t columns)
 	for (uint32_t i = 0; i < tree->nodes.count;) {
 		const struct tree_node *node = &tree->nodes.items[i];
 		uint64_t begin = column_of(writer, node->begin, columns);
-		uint64_t end = column_of(writer, node->begin + node->total, columns);
+		uint64_t end = column_of(writer, profile_sum(node->begin, node->total), columns);
 
 		if (node->depth < depth) {
 			i++;
 			continue;
 		}
 		i = node->end;
-		if (end == begin || begin < at)
+		if (end <= begin || begin < at)
 			continue;
 		for (; at < begin; at++)
 			strbuf_putc(&writer->text, ' ');

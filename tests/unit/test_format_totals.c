@@ -338,6 +338,19 @@ START_TEST(windows_are_wider_than_noise)
 }
 END_TEST
 
+/* A box that ends behind the sum, which stays at the top, is as wide as that leaves it. */
+START_TEST(sums_above_64_bits)
+{
+	struct profile *profile =
+		read_text("a;b 10000000000000000000\nc;d 10000000000000000000\ne 9\n");
+	char *text = profile_must_render(profile, "chart");
+
+	ck_assert_uint_lt(strlen(text), 10000);
+	free(text);
+	profile_destroy(profile);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("format_totals");
@@ -348,6 +361,7 @@ int main(void)
 	tcase_add_test(tc, appended_samples_are_found);
 	tcase_add_loop_test(tc, thin_nodes_go, 0, 50);
 	tcase_add_test(tc, windows_of_time);
+	tcase_add_test(tc, sums_above_64_bits);
 	tcase_add_test(tc, windows_are_wider_than_noise);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

@@ -345,6 +345,7 @@ struct abi_counters {
 	__u64 missed; /* likewise, but nobody's for sure (stolen, or idle): in no weight */
 	__u64 thinned; /* of the fired: a later sample stands for them too */
 	__u64 run_ns; /* that the program ran for them */
+	__u64 carried; /* weight of samples that the ring had no room for: later ones have it */
 	__u64 samples[ABI_REASON_COUNT]; /* of the fired: by result */
 	__u64 weight[ABI_REASON_COUNT];
 };
@@ -390,6 +391,6 @@ ABI_ASSERT(sizeof(struct abi_free) == 24, "abi_free");
 ABI_ASSERT(sizeof(struct abi_heap_target) == 32, "abi_heap_target");
 ABI_ASSERT(sizeof(struct abi_slot) == 20, "abi_slot");
 ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
-ABI_ASSERT(sizeof(struct abi_counters) == 8 * (7 + 2 * ABI_REASON_COUNT), "abi_counters");
+ABI_ASSERT(sizeof(struct abi_counters) == 8 * (8 + 2 * ABI_REASON_COUNT), "abi_counters");
 
 #endif

@@ -145,6 +145,35 @@ static __always_inline __u64 weigh_counted(const struct abi_slot *slot, struct s
 	return weight;
 }
 
+/* What was lost a moment ago for want of room in the ring, later samples of the same CPU
+ * stand for: each for as much again as itself at most, so that none is blown up, and for
+ * OWED_NS at most, for then it is too long ago. */
+#define OWED_NS 5000000000ULL
+
+static __always_inline __u64 carry(struct slot_state *state, struct abi_counters *count,
+				   __u64 weight, __u64 now)
+{
+	__u64 more = state->owed < weight ? state->owed : weight;
+
+	if (!more)
+		return 0;
+	if (now - state->owed_at > OWED_NS) {
+		state->owed = 0;
+		return 0;
+	}
+	state->owed -= more;
+	count->carried += more;
+	return more;
+}
+
+static __always_inline void owe(struct slot_state *state, struct abi_counters *count, __u64 weight,
+				__u64 more, __u64 now)
+{
+	state->owed += weight;
+	state->owed_at = now;
+	count->carried -= more;
+}
+
 /* The registers with which the thread entered the kernel, or those of the sample
  * itself when it hit user code. False: there is no user side. */
 static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, struct scratch *scratch,
@@ -184,6 +213,7 @@ static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const st
 	__u32 pid = (__u32)(ids >> 32);
 	__u8 reason = ABI_REASON_NO_USER;
 	long kernel, user = 0;
+	__u64 more;
 
 	if (!scratch)
 		return;
@@ -220,8 +250,13 @@ static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const st
 	sample->kernel_stack = kernel == -1 ? 0 : (__u64)kernel;
 	sample->user_stack = user == -1 ? 0 : (__u64)user;
 	sample->hdr.reason = reason;
-	if (emit(sample, sizeof(*sample)))
+	more = carry(state, count, sample->weight, sample->hdr.time);
+	sample->weight += more;
+	if (emit(sample, sizeof(*sample))) {
 		reason = ABI_REASON_LOST_RING;
+		owe(state, count, sample->weight, more, sample->hdr.time);
+		sample->weight -= more; /* told of before */
+	}
 	account(count, reason, sample->weight);
 }
 

@@ -91,6 +91,8 @@ struct slot_state {
 	__u64 runtime; /* its CPU time when the run was first hit */
 	__u64 weight; /* given to samples of the run since then */
 	__u64 debt; /* ns that passed without firing, not given to any sample yet */
+	__u64 owed; /* weight of samples that did not fit into the ring, not yet carried */
+	__u64 owed_at; /* ns: when the last of them was lost */
 	__u64 pending; /* counted events: weight that no sample has taken yet */
 	__u64 window; /* likewise: when the present window of thinning began */
 	__u32 taken; /* samples in it */

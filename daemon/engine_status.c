@@ -92,12 +92,13 @@ static json_t *samples(const struct engine *engine, const struct source_counters
 			json_object_set_new(unwinding, reason_key(reason), number(count));
 		}
 	}
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "fired",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "fired",
 			 number(sum.fired), "idle", number(sum.idle), "filtered",
 			 number(sum.filtered), "thinned", number(sum.thinned), "late_periods",
-			 number(sum.late), "missed_periods", number(sum.missed), "taken",
-			 number(taken), "lost_total", number(lost_total), "stacks_refused",
-			 number(engine->stacks.refused), "unwinding", unwinding, "lost", lost);
+			 number(sum.late), "missed_periods", number(sum.missed), "carried_weight",
+			 number(sum.carried), "taken", number(taken), "lost_total",
+			 number(lost_total), "stacks_refused", number(engine->stacks.refused),
+			 "unwinding", unwinding, "lost", lost);
 }
 
 static json_t *processes(const struct engine *engine)
@@ -287,14 +288,14 @@ static json_t *history(const struct engine *engine)
 	history_get_stats(engine->history, &stats);
 	now = clock_real_ns();
 	ago = now > stats.store.stored_until_ns ? now - stats.store.stored_until_ns : 0;
-	return json_pack("{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "kept",
-			 true, "folder", engine->config.history_dir, "windows",
-			 number(stats.store.windows), "stored_ago_ns", number(ago), "waiting",
-			 number(stats.waiting), "dropped", number(stats.dropped), "days",
-			 number(stats.store.days), "days_removed", number(stats.store.days_removed),
-			 "damaged", number(stats.store.damaged), "bytes", number(stats.store.bytes),
-			 "limit_bytes", number(engine->config.history_bytes), "trouble",
-			 stats.trouble);
+	return json_pack(
+		"{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "kept", true,
+		"folder", engine->config.history_dir, "windows", number(stats.store.windows),
+		"stored_ago_ns", stats.store.stored_until_ns ? number(ago) : json_null(), "waiting",
+		number(stats.waiting), "dropped", number(stats.dropped), "days",
+		number(stats.store.days), "days_removed", number(stats.store.days_removed),
+		"damaged", number(stats.store.damaged), "bytes", number(stats.store.bytes),
+		"limit_bytes", number(engine->config.history_bytes), "trouble", stats.trouble);
 }
 
 json_t *engine_status(struct engine *engine)

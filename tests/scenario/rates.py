@@ -11,6 +11,7 @@ import math
 import os
 import random
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -130,6 +131,34 @@ def nothing_is_lost_or_doubled():
         lib.check(abs(off) <= 0.02 + 4 * error, f"the total is off by {off:+.2%}")
 
 
+def what_is_lost_is_carried():
+    """A daemon that is away for a moment loses samples: those that come after stand for
+    them, and the total stays."""
+    with lib.folder() as place, \
+            lib.Perfd("--set", "cpu.frequency_hz=0", "--set", "limits.ring_bytes=64K") as perfd:
+        path = os.path.join(place, "shares.perfd")
+        began = time.monotonic()
+        with perfd.start_ctl("record", "-F", "4999", "-o", path, "--", lib.program("shares"),
+                             "5") as record:
+            perfd.wait_session(samples=True)
+            # Until more have been lost than one can wait for in vain.
+            perfd.process.send_signal(signal.SIGSTOP)
+            time.sleep(2)
+            perfd.process.send_signal(signal.SIGCONT)
+            truth = json.loads(record.stdout.read())
+            lib.equal(record.wait(30), 0, "record's exit code")
+        alone = min(1, truth["cpu_ns"] / 1e9 / (time.monotonic() - began))
+        report = perfd.ctl_json("report", path)
+        off = report["total"] / truth["cpu_ns"] - 1
+        samples = perfd.ctl_json("status")["samples"]
+        error = math.sqrt((1 - alone) / (5 * 1000))
+        print(f"{report['lost']} lost of {report['samples']}, total off by {off:+.2%}, "
+              f"{samples['carried_weight'] / 1e9:.2f} s carried")
+        lib.check(report["lost"] > 0, "nothing was lost: nothing was tried")
+        lib.check(samples["carried_weight"] > 0, "nothing was carried")
+        lib.check(abs(off) <= 0.03 + 4 * error, f"the total is off by {off:+.2%}")
+
+
 def set_by_hand():
     with lib.Perfd() as perfd, lib.started(lib.program("shares"), 60,
                                            stdout=subprocess.DEVNULL) as target:
@@ -230,5 +259,5 @@ def what_a_process_does():
                       True, "detach")
 
 
-lib.main(intervals_under_change, nothing_is_lost_or_doubled, set_by_hand, the_budget_is_kept,
-         the_wished_precision, what_a_process_does)
+lib.main(intervals_under_change, nothing_is_lost_or_doubled, what_is_lost_is_carried,
+         set_by_hand, the_budget_is_kept, the_wished_precision, what_a_process_does)

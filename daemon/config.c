@@ -9,6 +9,7 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/config_key.h"
+#include "daemon/metrics_address.h"
 
 #define FILE_MAX (1u << 20) /* bytes of a config file; ours has some 4 KiB */
 #define LINE_LENGTH_MAX 512
@@ -140,9 +141,32 @@ static int check_orders(const struct config *config, const unsigned *lines, unsi
 	return 0;
 }
 
+static int check_address(const struct config *config, const unsigned *lines, unsigned *ret_line,
+			 struct error *error)
+{
+	struct metrics_address address;
+	const struct config_key *key = config_key_find("metrics", "listen");
+
+	if (!config->metrics_listen[0] ||
+	    !metrics_address_parse(config->metrics_listen, &address, error))
+		return 0;
+	if (lines)
+		*ret_line = lines[key - config_keys];
+	return -EINVAL;
+}
+
+/* What a value alone does not show. `lines`: where each was set, for *ret_line; or NULL. */
+static int check(const struct config *config, const unsigned *lines, unsigned *ret_line,
+		 struct error *error)
+{
+	int r = check_orders(config, lines, ret_line, error);
+
+	return r ? r : check_address(config, lines, ret_line, error);
+}
+
 int config_check(const struct config *config, struct error *error)
 {
-	return check_orders(config, NULL, NULL, error);
+	return check(config, NULL, NULL, error);
 }
 
 static int parse(struct config *config, const char *name, const char *text, size_t n,
@@ -160,7 +184,7 @@ static int parse(struct config *config, const char *name, const char *text, size
 		at += length + 1;
 	}
 	if (!r)
-		r = check_orders(&parser.config, parser.lines, &parser.line, error);
+		r = check(&parser.config, parser.lines, &parser.line, error);
 	if (r) {
 		error_prefix(error, "%s:%u", name, parser.line);
 		return r;

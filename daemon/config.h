@@ -59,6 +59,8 @@ struct config {
 	char debuginfod_cache_dir[CONFIG_PATH_MAX];
 	uint64_t debuginfod_cache_bytes;
 	uint64_t debuginfod_timeout_ns; /* for one file */
+	/* [metrics] */
+	char metrics_listen[CONFIG_PATH_MAX]; /* as metrics_address.h has it; "": none are served */
 	/* [limits] */
 	uint32_t sessions_max; /* < ABI_SESSION_SLOTS */
 	uint32_t processes_max;

@@ -96,6 +96,8 @@
 	  MIB, 1024 * GIB, "What it may take there; the least used go. One file: half of it.")     \
 	X("symbols", "debuginfod_timeout", debuginfod_timeout_ns, CONFIG_TIME, RESTART, "time", "90s", \
 	  NSEC_PER_SEC, 3600 * NSEC_PER_SEC, "For one file.")                                      \
+	X("metrics", "listen", metrics_listen, CONFIG_TEXT, RESTART, "address", "", 0, CONFIG_PATH_MAX - 1, \
+	  "Unix socket or loopback address:port where metrics are served. Empty: none.") \
 	X("limits", "sessions_max", sessions_max, CONFIG_NUMBER, NOW, "sessions", "31",            \
 	  1, ABI_SESSION_SLOTS - 1, "Sessions (perfctl attach, record) at once.")                  \
 	X("limits", "processes_max", processes_max, CONFIG_NUMBER, RESTART, "processes", "65536",  \

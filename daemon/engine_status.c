@@ -40,6 +40,19 @@ static uint64_t timeval_ns(struct timeval time)
 	return (uint64_t)time.tv_sec * NSEC_PER_SEC + (uint64_t)time.tv_usec * 1000;
 }
 
+/* CPU time of another process's first thread (proc(5), schedstat), in ns; 0 where the kernel
+ * does not tell. */
+static uint64_t cpu_of(pid_t pid)
+{
+	unsigned long long ns;
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	file = fopen(path, "re");
+	return file && fscanf(file, "%llu", &ns) == 1 ? ns : 0;
+}
+
 static json_t *own_cost(const struct engine *engine, const struct source_counters *counters)
 {
 	struct symbolizer_stats worker;
@@ -47,9 +60,10 @@ static json_t *own_cost(const struct engine *engine, const struct source_counter
 
 	getrusage(RUSAGE_SELF, &usage);
 	symbolizer_get_stats(engine->resolver.symbolizer, &worker);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "cpu_ns",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "cpu_ns",
 			 number(timeval_ns(usage.ru_utime) + timeval_ns(usage.ru_stime)),
-			 "rss_bytes", number(resident_bytes(getpid())), "worker_rss_bytes",
+			 "worker_cpu_ns", number(worker.pid ? cpu_of(worker.pid) : 0), "rss_bytes",
+			 number(resident_bytes(getpid())), "worker_rss_bytes",
 			 number(worker.pid ? resident_bytes(worker.pid) : 0), "bpf_run_ns",
 			 number(counters->bpf_run_ns), "bpf_runs", number(counters->bpf_runs));
 }
@@ -289,13 +303,14 @@ static json_t *history(const struct engine *engine)
 	now = clock_real_ns();
 	ago = now > stats.store.stored_until_ns ? now - stats.store.stored_until_ns : 0;
 	return json_pack(
-		"{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "kept", true,
+		"{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "kept", true,
 		"folder", engine->config.history_dir, "windows", number(stats.store.windows),
 		"stored_ago_ns", stats.store.stored_until_ns ? number(ago) : json_null(), "waiting",
 		number(stats.waiting), "dropped", number(stats.dropped), "days",
-		number(stats.store.days), "days_removed", number(stats.store.days_removed),
-		"damaged", number(stats.store.damaged), "bytes", number(stats.store.bytes),
-		"limit_bytes", number(engine->config.history_bytes), "trouble", stats.trouble);
+		number(stats.store.days), "oldest_ns", number(stats.store.oldest_ns),
+		"days_removed", number(stats.store.days_removed), "damaged",
+		number(stats.store.damaged), "bytes", number(stats.store.bytes), "limit_bytes",
+		number(engine->config.history_bytes), "trouble", stats.trouble);
 }
 
 json_t *engine_status(struct engine *engine)

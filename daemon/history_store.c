@@ -85,6 +85,17 @@ static int list_days(const struct history_store *store, struct days *days)
 	return r;
 }
 
+/* Its beginning (CLOCK_REALTIME); 0: there is none. */
+static uint64_t first_day(const struct days *days)
+{
+	struct tm tm = {0};
+
+	if (!days->names.count)
+		return 0;
+	strptime(days->names.items[0].text, "%Y-%m-%d", &tm);
+	return (uint64_t)timegm(&tm) * NSEC_PER_SEC;
+}
+
 static void days_deinit(struct days *days)
 {
 	vec_free(&days->names);
@@ -127,6 +138,7 @@ static void look_back(struct history_store *store)
 	if (list_days(store, &days))
 		return;
 	store->stats.days = days.names.count;
+	store->stats.oldest_ns = first_day(&days);
 	for (size_t i = days.names.count; i-- > 0 && !store->stats.stored_until_ns;) {
 		_cleanup_database_ sqlite3 *db = NULL;
 		_cleanup_statement_ sqlite3_stmt *select = NULL;
@@ -387,12 +399,8 @@ int history_store_list(struct history_store *store, const struct history_query *
 uint64_t history_store_oldest(const struct history_store *store)
 {
 	_cleanup_(days_deinit) struct days days = {0};
-	struct tm tm = {0};
 
-	if (list_days(store, &days) || !days.names.count)
-		return 0;
-	strptime(days.names.items[0].text, "%Y-%m-%d", &tm);
-	return (uint64_t)timegm(&tm) * NSEC_PER_SEC;
+	return list_days(store, &days) ? 0 : first_day(&days);
 }
 
 /* ---- tidying ---- */
@@ -578,6 +586,7 @@ int history_store_tidy(struct history_store *store, uint64_t now_ns, struct erro
 	if (r)
 		return error_set(error, r, "%s: %s", store->folder, strerror(-r));
 	store->stats.days = days.names.count;
+	store->stats.oldest_ns = first_day(&days);
 	if (days.names.count && too_old(store, days.names.items[0].text, clock_ns)) {
 		remove_day(store, days.names.items[0].text);
 		*ret_more = true;

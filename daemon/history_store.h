@@ -38,6 +38,7 @@ struct history_store_stats {
 	uint64_t stored_until_ns; /* end of the newest that is there (CLOCK_REALTIME) */
 	uint64_t bytes; /* on disk, as last looked at */
 	uint64_t days; /* databases */
+	uint64_t oldest_ns; /* beginning of the first of them (CLOCK_REALTIME); 0: none */
 	uint64_t days_removed, windows_removed; /* for their age, or for room */
 	uint64_t damaged; /* databases set aside */
 };

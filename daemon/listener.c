@@ -12,7 +12,7 @@
 
 #define BACKLOG 128
 
-static int make_directory(const char *path, struct error *error)
+static int make_directory(const char *key, const char *path, struct error *error)
 {
 	char directory[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 	char *slash;
@@ -23,14 +23,13 @@ static int make_directory(const char *path, struct error *error)
 		return 0;
 	*slash = 0;
 	if (mkdir(directory, 0755) < 0 && errno != EEXIST)
-		return error_set(error, -errno,
-				 "cannot create the directory of daemon.socket, %s: %s", directory,
-				 strerror(errno));
+		return error_set(error, -errno, "cannot create the directory of %s, %s: %s", key,
+				 directory, strerror(errno));
 	return 0;
 }
 
 /* Removes a socket that nobody serves: 0 if the path is free now. */
-static int make_free(const struct sockaddr_un *address, struct error *error)
+static int make_free(const char *key, const struct sockaddr_un *address, struct error *error)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat before, now;
@@ -38,10 +37,9 @@ static int make_free(const struct sockaddr_un *address, struct error *error)
 	socklen_t size = sizeof(cred);
 
 	if (lstat(address->sun_path, &before) < 0)
-		return errno == ENOENT
-			       ? 0
-			       : error_set(error, -errno, "cannot look at daemon.socket %s: %s",
-					   address->sun_path, strerror(errno));
+		return errno == ENOENT ? 0
+				       : error_set(error, -errno, "cannot look at %s %s: %s", key,
+						   address->sun_path, strerror(errno));
 	if (!S_ISSOCK(before.st_mode))
 		return error_set(
 			error, -ENOTSOCK,
@@ -71,6 +69,12 @@ static int make_free(const struct sockaddr_un *address, struct error *error)
 
 int listener_open(const char *path, struct error *error, struct listener *ret)
 {
+	return listener_open_as("daemon.socket", path, 0666, error, ret);
+}
+
+int listener_open_as(const char *key, const char *path, mode_t mode, struct error *error,
+		     struct listener *ret)
+{
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct listener listener = {.fd = -1};
 	_cleanup_close_ int fd = -1;
@@ -78,19 +82,18 @@ int listener_open(const char *path, struct error *error, struct listener *ret)
 	int r;
 
 	if (!*path || strlen(path) >= sizeof(address.sun_path))
-		return error_set(error, -ENAMETOOLONG,
-				 "daemon.socket needs a path of 1 to %zu bytes, not %zu",
-				 sizeof(address.sun_path) - 1, strlen(path));
+		return error_set(error, -ENAMETOOLONG, "%s needs a path of 1 to %zu bytes, not %zu",
+				 key, sizeof(address.sun_path) - 1, strlen(path));
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	r = make_directory(path, error);
+	r = make_directory(key, path, error);
 	if (!r)
-		r = make_free(&address, error);
+		r = make_free(key, &address, error);
 	if (r < 0)
 		return r;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(path, 0666) < 0 || listen(fd, BACKLOG) < 0 || lstat(path, &st) < 0)
-		return error_set(error, -errno, "cannot listen on daemon.socket %s: %s", path,
+	    chmod(path, mode) < 0 || listen(fd, BACKLOG) < 0 || lstat(path, &st) < 0)
+		return error_set(error, -errno, "cannot listen on %s %s: %s", key, path,
 				 strerror(errno));
 	memcpy(listener.path, address.sun_path, sizeof(listener.path));
 	listener.dev = st.st_dev;

@@ -25,5 +25,8 @@ struct listener {
  * serves any more. -EADDRINUSE if somebody does (the text names the process),
  * -ENOTSOCK if the path is something else, which is left alone. */
 int listener_open(const char *path, struct error *error, struct listener *ret);
+/* Likewise for another one: `key` is the setting that errors name, `mode` the file's. */
+int listener_open_as(const char *key, const char *path, mode_t mode, struct error *error,
+		     struct listener *ret);
 /* Closes, and removes the socket if it is still ours. */
 void listener_close(struct listener *listener);

@@ -21,6 +21,8 @@
 #include "daemon/engine.h"
 #include "daemon/inject.h"
 #include "daemon/listener.h"
+#include "daemon/metrics.h"
+#include "daemon/metrics_server.h"
 #include "daemon/notify.h"
 #include "daemon/reload.h"
 #include "daemon/server.h"
@@ -96,6 +98,7 @@ struct perfd {
 	struct event_base *base;
 	struct engine *engine;
 	struct server *server;
+	struct metrics *metrics; /* NULL: none are served */
 	struct listener listener;
 	struct event *signals[3];
 	struct watchdog watchdog;
@@ -304,6 +307,10 @@ static int start(struct perfd *perfd)
 		r = server_listen(perfd->server, &perfd->listener);
 	if (r < 0)
 		return log_error_errno(r, "cannot serve clients");
+	if (perfd->private_fd < 0 &&
+	    metrics_create(&perfd->settings.config, perfd->server, perfd->base,
+			   engine_options.program, &error, &perfd->metrics) < 0)
+		return log_error("%s", error.text), error.code;
 	return 0;
 }
 
@@ -332,6 +339,7 @@ static void tell_manager(struct perfd *perfd)
 static void stop(struct perfd *perfd)
 {
 	watchdog_stop(&perfd->watchdog);
+	metrics_destroy(perfd->metrics);
 	server_destroy(perfd->server);
 	engine_destroy(perfd->engine);
 	listener_close(&perfd->listener);
@@ -379,6 +387,9 @@ int main(int argc, char **argv)
 	/* "--inject": likewise, for a library in a target. */
 	if (argc >= 2 && !strcmp(argv[1], "--inject"))
 		return inject_main(INJECT_FD);
+	/* "--metrics": likewise, for HTTP. */
+	if (argc >= 2 && !strcmp(argv[1], "--metrics"))
+		return metrics_server_main(METRICS_SERVER_FD);
 	code = parse_options(&perfd, argc, argv);
 	if (code != GO_ON)
 		return code;

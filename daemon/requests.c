@@ -52,22 +52,13 @@ static int on_hello(struct connection *connection, const struct message *message
 	return 0;
 }
 
-static int on_status(struct connection *connection, const struct message *message,
-		     struct error *error)
+json_t *server_status(struct server *server)
 {
-	const struct server *server = connection->server;
 	json_t *status = engine_status(server->options.engine);
 	json_int_t sessions = 0;
 
 	for (const struct server_session *at = server->sessions; at; at = at->next)
 		sessions++;
-	/* Titles are command lines: what others record is theirs. */
-	if (status && !connection->peer.privileged) {
-		json_object_del(status, "sessions");
-		json_object_del(json_object_get(status, "rates"), "streams");
-		json_object_del(status, "quarantine"); /* paths of anybody's files */
-		json_object_del(status, "damaged");
-	}
 	if (status)
 		json_object_set_new(status, "server",
 				    json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}",
@@ -79,6 +70,21 @@ static int on_status(struct connection *connection, const struct message *messag
 					      "bad_frames", (json_int_t)server->bad_frames,
 					      "client_timeouts", (json_int_t)server->timeouts,
 					      "clients_refused", (json_int_t)server->refused));
+	return status;
+}
+
+static int on_status(struct connection *connection, const struct message *message,
+		     struct error *error)
+{
+	json_t *status = server_status(connection->server);
+
+	/* Titles are command lines: what others record is theirs. */
+	if (status && !connection->peer.privileged) {
+		json_object_del(status, "sessions");
+		json_object_del(json_object_get(status, "rates"), "streams");
+		json_object_del(status, "quarantine"); /* paths of anybody's files */
+		json_object_del(status, "damaged");
+	}
 	return connection_send_json(connection, message->serial, status, error);
 }
 

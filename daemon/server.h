@@ -59,6 +59,8 @@ struct server_options {
 };
 
 int server_create(const struct server_options *options, struct server **ret);
+/* What `status` tells, all of it: a new reference; NULL: no memory. */
+json_t *server_status(struct server *server);
 /* Ends all connections and closes all sessions. */
 void server_destroy(struct server *server);
 /* Takes over what the config, which has changed, says now; connections that are there keep

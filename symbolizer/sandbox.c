@@ -241,7 +241,28 @@ static int allow_conditional(scmp_filter_ctx filter)
 	return r;
 }
 
-static uint32_t enter_seccomp(void)
+static int allow_serving(scmp_filter_ctx filter)
+{
+	static const int calls[] = {
+		SCMP_SYS(accept),      SCMP_SYS(accept4),     SCMP_SYS(recvfrom),
+		SCMP_SYS(sendto),      SCMP_SYS(setsockopt),  SCMP_SYS(getsockopt),
+		SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(shutdown),
+		SCMP_SYS(epoll_wait),  SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && !r; i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+	if (!r)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+				     SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0));
+	if (!r)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+				     SCMP_A1(SCMP_CMP_EQ, F_SETFD, 0));
+	return r;
+}
+
+static uint32_t enter_seccomp(bool serves)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = filter ? 0 : -ENOMEM;
@@ -252,6 +273,8 @@ static uint32_t enter_seccomp(void)
 		r = allow_plain(filter);
 	if (!r)
 		r = allow_conditional(filter);
+	if (!r && serves)
+		r = allow_serving(filter);
 	if (!r)
 		r = seccomp_load(filter);
 	if (filter)
@@ -266,7 +289,8 @@ uint32_t sandbox_enter(const struct sandbox_config *config)
 {
 	uint32_t layers = 0;
 
-	sandbox_close_others(config->keep_fd);
+	if (config->keep_fd != SANDBOX_KEEP_ALL)
+		sandbox_close_others(config->keep_fd);
 	layers |= set_limits(config);
 	sandbox_drop_bounding_set();
 	layers |= become_nobody();
@@ -280,7 +304,7 @@ uint32_t sandbox_enter(const struct sandbox_config *config)
 	signal(SIGXFSZ, SIG_IGN);
 	if (limit(RLIMIT_FSIZE, 0) < 0)
 		layers &= ~(uint32_t)SANDBOX_LIMITS;
-	return layers | enter_seccomp();
+	return layers | enter_seccomp(config->serves);
 }
 
 void sandbox_missing(uint32_t layers, char *text, uint32_t size)

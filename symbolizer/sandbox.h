@@ -30,11 +30,13 @@ enum sandbox_layer { /* bits of what is in force */
 };
 
 #define SANDBOX_DESCRIPTORS_MAX 1024
+#define SANDBOX_KEEP_ALL (-2) /* the caller has closed what is not needed */
 
 struct sandbox_config {
-	int keep_fd; /* stays open beside stdin, stdout and stderr; -1: none */
+	int keep_fd; /* stays open beside stdin, stdout and stderr; -1: none, or KEEP_ALL */
 	uint64_t memory_bytes; /* RLIMIT_AS; 0: as it is */
 	uint32_t cpu_seconds; /* in its whole life, then SIGXCPU ends it; 0: as it is */
+	bool serves; /* it may also take connections of a socket it has, and talk over them */
 	bool die_with_parent; /* PR_SET_PDEATHSIG (which a change of uid takes off) */
 };
 

@@ -33,6 +33,7 @@ must|header:zstd.h|libzstd-dev|libzstd-devel|zstd
 must|header:sqlite3.h|libsqlite3-dev|sqlite-devel|sqlite
 must|header:event2/event.h|libevent-dev|libevent-devel|libevent
 must|header:jansson.h|libjansson-dev|jansson-devel|jansson
+must|header:microhttpd.h|libmicrohttpd-dev|libmicrohttpd-devel|libmicrohttpd
 must|header:curses.h|libncurses-dev|ncurses-devel|ncurses
 must|header:curl/curl.h|libcurl4-openssl-dev|libcurl-devel|curl
 must|header:xxhash.h|libxxhash-dev|xxhash-devel|xxhash
@@ -52,6 +53,8 @@ may|command:npm|npm|nodejs-npm|npm
 may|command:callgrind_annotate|valgrind|valgrind|valgrind
 may|command:debuginfod|debuginfod|elfutils-debuginfod|debuginfod
 may|fuzzer:compiler-rt|libclang-rt-@CLANG@-dev|compiler-rt|compiler-rt
+may|command:promtool|prometheus|golang-github-prometheus|prometheus
+may|file:/usr/lib/python3/dist-packages/prometheus_client|python3-prometheus-client|python3-prometheus_client|python-prometheus_client
 may|file:/usr/lib/python3/dist-packages/pyte|python3-pyte|python3-pyte|python-pyte
 may|command:strace|strace|strace|strace
 may|file:/usr/lib/debug/.build-id|libc6-dbg|glibc-debuginfo|glibc

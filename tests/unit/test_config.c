@@ -111,7 +111,8 @@ START_TEST(unknown_keys_are_named_with_the_likely_one)
 	refuses("[cpu]\nzzzzzzzz = 5\n", "x.conf:2: unknown key \"zzzzzzzz\" in [cpu]");
 	refuses("[limit]\n", "x.conf:1: unknown section [limit]; did you mean [limits]?");
 	refuses("[qqqqqqq]\n", "x.conf:1: unknown section [qqqqqqq]: expected [daemon], [cpu], "
-			       "[memory], [budget], [history], [unwind], [symbols] or [limits]");
+			       "[memory], [budget], [history], [unwind], [symbols], [metrics] or "
+			       "[limits]");
 }
 END_TEST
 

@@ -111,6 +111,28 @@ static void end_process(struct metrics *metrics, bool expected)
 			    how);
 }
 
+/* {"cpu-clock": 99, …}: of the views that are always on, one of an event. */
+static json_t *view_rates(const json_t *status)
+{
+	const json_t *streams = json_object_get(json_object_get(status, "rates"), "streams");
+	json_t *rates = json_object();
+	json_t *stream;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)streams, i, stream)
+	{
+		const char *event;
+		json_int_t session;
+		double rate;
+
+		if (!json_unpack(stream, "{s:s, s:I, s:F}", "event", &event, "session", &session,
+				 "rate", &rate) &&
+		    !session)
+			json_object_set_new(rates, event, json_real(rate));
+	}
+	return rates;
+}
+
 static void send_text(struct metrics *metrics, enum metrics_form form)
 {
 	_cleanup_(strbuf_deinit) struct strbuf packet = {0};
@@ -119,8 +141,10 @@ static void send_text(struct metrics *metrics, enum metrics_form form)
 	metrics->scrapes++;
 	if (status)
 		json_object_set_new(status, "metrics",
-				    json_pack("{s:I, s:I}", "scrapes", (json_int_t)metrics->scrapes,
-					      "restarts", (json_int_t)metrics->restarts));
+				    json_pack("{s:I, s:I, s:o}", "scrapes",
+					      (json_int_t)metrics->scrapes, "restarts",
+					      (json_int_t)metrics->restarts, "rates",
+					      view_rates(status)));
 	strbuf_u8(&packet, (uint8_t)form);
 	if (status && !metrics_text(status, form, &packet) &&
 	    send(metrics->process.socket, packet.data, packet.length, MSG_NOSIGNAL | MSG_DONTWAIT) <

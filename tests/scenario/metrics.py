@@ -5,6 +5,7 @@
 import http.client
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -39,7 +40,11 @@ def serving(**more):
     class Serving(lib.Perfd):
         def __enter__(self):
             super().__enter__()
-            lib.wait_for(lambda: ask(self)[0] == 200, "metrics")
+            try:
+                lib.wait_for(lambda: ask(self)[0] == 200, "metrics")
+            except BaseException:
+                self.__exit__(*sys.exc_info())
+                raise
             return self
 
         @property
@@ -113,6 +118,26 @@ def promtool_is_content():
         lib.check(done.returncode != 0, "promtool finds no fault in a metric without help")
 
 
+def alerts_of_the_documentation_are_rules():
+    promtool = lib.command("promtool")
+    with open(os.path.join(lib.ROOT, "docs/metrics.md")) as file:
+        text = file.read()
+    known = {line.split('"')[1] for line in open(os.path.join(lib.ROOT, "daemon/metrics_text.c"))
+             if line.startswith('\t{"')}
+    with lib.folder() as place:
+        path = os.path.join(place, "rules.yml")
+        with open(path, "w") as file:
+            file.writelines(line[4:] + "\n" for line in text.split("## Alerts\n")[1].split("\n")
+                            if line.startswith("    "))
+        done = subprocess.run([promtool, "check", "rules", path], capture_output=True, text=True,
+                              timeout=60)
+        lib.equal(done.returncode, 0, f"promtool check rules: {done.stdout}{done.stderr}")
+        lib.contains(done.stdout, "5 rules found", "promtool")
+        with open(path) as file:
+            named = re.findall(r"perfd_(\w+?)(?:_total)?\b", file.read())
+    lib.equal([name for name in named if name not in known], [], "metrics that are not there")
+
+
 def openmetrics_is_as_the_specification_has_it():
     families = parser()
     with serving() as perfd:
@@ -137,7 +162,9 @@ def figures_are_those_of_status():
         found = lib.wait_for(enough, "samples")
         told = perfd.ctl_json("status")
         lib.check(0 < found["perfd_events_fired_total"] <= told["samples"]["fired"], "fired")
-        lib.equal(found["perfd_sampling_rate_hertz"], 99, "rate")
+        rate = found['perfd_sampling_rate_hertz{event="cpu-clock"}']
+        lib.check(19 <= rate <= 99, f"rate {rate}")
+        lib.check(0 < found["perfd_budget_ratio"] <= 1, "budget")
         lib.check(found["perfd_resident_memory_bytes{process=\"worker\"}"] > 1e6, "worker's memory")
         lib.check(found["perfd_cpu_seconds_total{process=\"daemon\"}"] > 0, "daemon's CPU time")
         lib.check(found["perfd_history_limit_bytes"] == 1 << 30, "history")
@@ -317,7 +344,8 @@ def other_addresses_are_refused():
         lib.contains(done.stderr, part, f"error of {address}")
 
 
-lib.main(promtool_is_content, openmetrics_is_as_the_specification_has_it,
+lib.main(promtool_is_content, alerts_of_the_documentation_are_rules,
+         openmetrics_is_as_the_specification_has_it,
          figures_are_those_of_status, it_is_off_by_default, its_process_may_do_nothing,
          requests_that_are_wrong, stalled_clients_go, a_flood_costs_perfd_a_text_a_second,
          it_is_started_anew, on_a_loopback_address, prometheus_scrapes_it,

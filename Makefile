@@ -225,7 +225,7 @@ $(B)/programs/libhard.so: tests/programs/libhard.c $(wildcard tests/programs/*.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HARD_CFLAGS) -O2 -fPIC -shared $< -o $@
 
-.PHONY: programs build-tests test unit scenario bench bench-unwind demo deps
+.PHONY: programs build-tests test unit scenario bench bench-quick bench-unwind demo deps
 programs: $(PROGRAMS) $(PLUGINS) $(HARD)
 	@:
 build-tests: all programs $(UNIT)
@@ -271,8 +271,17 @@ $(B)/tests/bench_%: $(B)/obj/tests/bench/%.o $(B)/libperfd.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
 
-bench: all programs $(BENCH)
-	$(Q)set -e; for bench in $(filter-out tests/bench/result.py tests/bench/unwind.py tests/bench/heap.py,$(wildcard tests/bench/*.py)); do B=$(B) $(PYTHON) $$bench; done
+# BASELINE=results.json compares, and fails if something got worse; ONLY=word chooses, MINUTES=30
+# gives it more time (storms of ten minutes). docs/benchmarks.md.
+bench bench-quick: all programs $(BENCH)
+	$(Q)B=$(B) $(PYTHON) tests/bench/suite.py $(if $(filter bench-quick,$@),--quick) \
+		$(if $(BASELINE),--baseline '$(BASELINE)') $(if $(ONLY),--only '$(ONLY)') \
+		$(if $(MINUTES),--minutes $(MINUTES))
+
+# The table of docs/benchmarks.md anew, of the last results.
+.PHONY: bench-table
+bench-table:
+	$(Q)B=$(B) $(PYTHON) tests/bench/page.py $(or $(RESULTS),$(B)/bench/results.json)
 
 # 10,000 addresses of each kind of program: minutes. ADDR2LINE_RS: the Rust crate's program.
 .PHONY: symbolize-peers
@@ -431,7 +440,9 @@ help:
 	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make fuzz-campaign  the fuzzers in turns until they have run FUZZ_RUNS=10000000 inputs'
 	@echo 'make check     format, tidy, include directions, ABI, tree'
-	@echo 'make bench     latency and idle cost, to $(B)/bench/*.json'
+	@echo 'make bench     what perfd costs and holds, to $(B)/bench/results.json: 15 minutes'
+	@echo '               BASELINE=results.json compares and fails if something got worse'
+	@echo 'make bench-quick  likewise in two minutes; make bench-table writes docs/benchmarks.md'
 	@echo 'make bench-heap  what libperfd-heap.so costs, beside heaptrack, jemalloc and memleak'
 	@echo 'make bench-unwind  how whole stacks are, and their cost, beside perf and bpftrace'
 	@echo 'make symbolize-peers  names of addresses, compared with llvm-symbolizer and others'

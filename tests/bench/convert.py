@@ -35,7 +35,7 @@ BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
 PERFCTL = os.path.join(BUILD, "perfctl")
 PEERS = os.path.join(BUILD, "clients")
 FOLDER = os.path.join(BUILD, "bench")
-STACKS = 285_000
+STACKS = int(os.environ.get("CONVERT_STACKS", "285000"))
 FUNCTIONS = 20_000
 RUNS = int(os.environ.get("RUNS", "7"))
 PERL = "/usr/share/perl5/Devel/NYTProf/flamegraph.pl"
@@ -149,7 +149,7 @@ def run(command, path=None, feed=None):
 
 def inferno(program):
     path = os.path.join(PEERS, "inferno", "bin", program)
-    if not os.path.exists(path) and shutil.which("cargo"):
+    if not (os.path.exists(path) or os.environ.get("BENCH_AS_IS")) and shutil.which("cargo"):
         print("installing inferno by cargo ...", flush=True)
         subprocess.run(["cargo", "install", "--quiet", "inferno", "--root",
                         os.path.join(PEERS, "inferno")], check=False)
@@ -184,8 +184,8 @@ def compare(what, path, commands):
     return {"megabytes": size, "programs": numbers}
 
 
-def stream(path, target=1_000_000_000):
-    """The file again and again through a pipe, until it was 1 GB."""
+def stream(path, target=1_000_000_000 * STACKS // 285_000):
+    """The file again and again through a pipe, until it was 1 GB (with as many stacks as by default)."""
     size = os.path.getsize(path)
     times = -(-target // size)
 

@@ -15,6 +15,7 @@ import time
 from result import lib, run, save, table
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
+ONLY = os.environ.get("HEAP_ONLY", "")  # of the programs, by name
 LIBRARY = os.path.join(lib.BUILD, "libperfd-heap.so")
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 PROFILE = "prof:true,prof_active:true,lg_prof_sample:19,prof_prefix:/dev/null"
@@ -93,11 +94,11 @@ def main():
     results = {}
     with tempfile.TemporaryDirectory(prefix="perfd-bench-") as place:
         lines = [(name, variant, [*prefix, *command], env, per)
-                 for name, command, per in workloads(place)
+                 for name, command, per in workloads(place) if ONLY in name
                  for variant, prefix, env in variants(place)
                  if not (variant == "heaptrack" and name.startswith("gcc"))]
         redis = None
-        if shutil.which("redis-benchmark"):
+        if shutil.which("redis-benchmark") and ONLY in "redis":
             redis = lib.redis_server(place)
         for _ in range(ROUNDS):
             for name, variant, command, env, per in lines:

@@ -119,4 +119,5 @@ def main():
     result.save("idle", {"figures": rows})
 
 
-result.run(main)
+if __name__ == "__main__":
+    result.run(main)

@@ -33,12 +33,12 @@ def target(place):
             yield "shares", process.pid
 
 
-def one_round(perfd, pid, path):
+def one_round(perfd, pid, path, samples=SAMPLES):
     """Milliseconds to the first sample, and from Ctrl-C to the end of perfctl, which
     has the SVG in its place before it ends."""
     with perfd.start_ctl("attach", "--pid", str(pid), "-F", str(HZ), "-o", path) as ctl:
         session = lib.wait_for(lambda: next(
-            (one for one in perfd.sessions() if one["samples"] >= SAMPLES), None), "samples")
+            (one for one in perfd.sessions() if one["samples"] >= samples), None), "samples")
         began = time.monotonic()
         ctl.send_signal(signal.SIGINT)
         code = ctl.wait(60)
@@ -64,4 +64,5 @@ def main():
     result.save("latency", {"target": name, "frequency_hz": HZ, "figures": figures})
 
 
-result.run(main)
+if __name__ == "__main__":
+    result.run(main)

@@ -56,4 +56,5 @@ def main():
                             "figures": dict(rows)})
 
 
-result.run(main)
+if __name__ == "__main__":
+    result.run(main)

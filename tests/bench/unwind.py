@@ -799,4 +799,5 @@ def main():
     result.save("unwind", {"frequency_hz": HZ, "seconds": SECONDS, "figures": found})
 
 
-result.run(main)
+if __name__ == "__main__":
+    result.run(main)

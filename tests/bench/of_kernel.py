@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the kernel takes around perfd's events: where the constants RATES_*_NS of
+daemon/rates.h are from. Seen from within a program (kernel_cost.c), less what the BPF
+program itself ran, perfd on and off in turns."""
+
+import json
+import subprocess
+
+import measure
+import stats
+from measure import lib
+
+CLOCK_HZ = 4999
+ALONE = ("--set", "cpu.frequency_hz=0", "--set", "memory.faults_hz=0")
+
+
+def asked(*arguments):
+    done = subprocess.run([measure.helper("kernel_cost"), *map(str, arguments)],
+                          capture_output=True, text=True, timeout=120)
+    lib.equal(done.returncode, 0, "exit code of kernel_cost")
+    return json.loads(done.stdout)
+
+
+def gap_share(ms, depth):
+    """Of a program's own time, the part that interrupts took."""
+    seen = asked("gaps", ms, depth)
+    return seen["gap_ns"] / max(seen["ran_ns"] - seen["away_ns"], 1)
+
+
+def clock(run):
+    """A firing of a cpu-clock: all of it, and what is left without the BPF program."""
+    with measure.bpf_stats(), lib.Perfd("--set", "memory.faults_hz=0") as perfd, \
+            measure.busy_cpus(None, measure.helper("kernel_cost"), "gaps", 3600000, 20):
+        for _ in run.rounds(run["rounds"], 2):
+            lib.succeeds(perfd.ctl("rates", "--session", 0, "-F", 1))
+            off = gap_share(run["ms"], 20)
+            lib.succeeds(perfd.ctl("rates", "--session", 0, "-F", CLOCK_HZ))
+            before = measure.bpf_run(perfd.process.pid, "perf_event")
+            on = gap_share(run["ms"], 20)
+            after = measure.bpf_run(perfd.process.pid, "perf_event")
+            whole = (on - off) * 1e9 / CLOCK_HZ
+            ran = (after[0] - before[0]) / max(after[1] - before[1], 1)
+            run.put("clock_whole", whole)
+            run.put("clock_bpf", ran)
+            run.put("clock_around", whole - ran)
+
+
+def per_round(kind, rounds):
+    return stats.quantile(asked(kind, rounds)["ns"], 0.25)  # others' turns only make it longer
+
+
+def fault(run):
+    """A page fault that is counted by the system-wide view, most of them thinned out."""
+    with measure.bpf_stats():
+        for _ in run.rounds(run["rounds"], 2):
+            off = per_round("faults", run["faults"])
+            with lib.Perfd("--set", "cpu.frequency_hz=0") as perfd:
+                before = measure.bpf_run(perfd.process.pid, "perf_event")
+                on = per_round("faults", run["faults"])
+                after = measure.bpf_run(perfd.process.pid, "perf_event")
+            ran = (after[0] - before[0]) / max(after[1] - before[1], 1)
+            run.put("fault_whole", on - off)
+            run.put("fault_bpf", ran)
+            run.put("fault_around", on - off - ran)
+
+
+def sideband(run):
+    """A child that is forked and ends: two events of the side band, and perfd's programs on
+    fork and exit."""
+    children = run["forks"] * 100
+    with measure.bpf_stats():
+        for _ in run.rounds(run["rounds"], 2):
+            off = per_round("forks", run["forks"])
+            with lib.Perfd(*ALONE) as perfd:
+                before, ran = (perfd.ctl_json("status")["source"]["records"],
+                               measure.bpf_run(perfd.process.pid))
+                on = per_round("forks", run["forks"])
+                ran = (measure.bpf_run(perfd.process.pid)[0] - ran[0]) / children
+                lib.wait_for(lambda: perfd.ctl_json("status")["source"]["records"] - before
+                             >= children, "the events of the children")
+            run.put("process_whole", on - off)
+            run.put("process_bpf", ran)
+            run.put("sideband_around", (on - off - ran) / 2)
+
+
+def constants(run):
+    clock(run)
+    fault(run)
+    sideband(run)

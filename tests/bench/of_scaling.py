@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What grows with what: distinct stacks, frames, CPUs, mapped files. (Processes: of_memory.)"""
+
+import os
+import time
+
+import measure
+import of_throughput
+from measure import lib
+
+
+def stacks(run):
+    """Distinct ones of a synthetic machine, each sampled three times or more."""
+    for count in run["counts"]:
+        samples = max(3 * count, run["samples"])
+        with of_throughput.replayed(samples, of_throughput.RATE, 100, count, 24, "--set",
+                                    f"limits.stacks_max={max(65536, 2 * count)}") as perfd:
+            seen = of_throughput.played(perfd, samples, 120 + run.left(), 0.5)
+            run.put(f"stacks_{count}_sample", seen[-1][1] / samples)
+            run.put(f"stacks_{count}_memory",
+                    measure.memory(perfd.process.pid, "Rss") / 1e6)
+
+
+def frames(run):
+    """BPF time of a sample by the depth of its stack; programs on all CPUs, so that no other
+    stacks are among them."""
+    program = measure.helper("kernel_cost")
+    with measure.bpf_stats(), \
+            lib.Perfd("--set", "memory.faults_hz=0", "--set", "cpu.frequency_hz=999") as perfd:
+        for _ in run.rounds(run["rounds"], 1):
+            for depth in run["depths"]:
+                with measure.busy_cpus(None, program, "gaps", 3600000, depth):
+                    time.sleep(run["settle"])  # its table comes
+                    before = measure.bpf_run(perfd.process.pid, "perf_event")
+                    time.sleep(run["seconds_each"])
+                    after = measure.bpf_run(perfd.process.pid, "perf_event")
+                run.put(f"frames_{depth}", (after[0] - before[0]) / (after[1] - before[1]))
+
+
+def cpus(run):
+    """The cost, in percent of one CPU, with one CPU busy and then all."""
+    there = sorted(os.sched_getaffinity(0))
+    with measure.bpf_stats(), lib.Perfd("--set", "cpu.frequency_hz=999") as perfd:
+        for _ in run.rounds(run["rounds"], 1):
+            for count in (1, 2):
+                if count > len(there):
+                    run.skip("cpus_2", "this machine has one CPU")
+                    continue
+                with measure.busy_cpus(there[:count]):
+                    time.sleep(0.5)
+                    cost = measure.Cost(perfd)
+                    time.sleep(run["seconds_each"])
+                    run.put(f"cpus_{count}", cost.used()["percent"])
+
+
+def files(run):
+    """Mapped as code by one process, each a file of its own, while perfd watches."""
+    for count in run["counts"]:
+        with lib.folder() as place, lib.Perfd() as perfd:
+            time.sleep(1)
+            images = perfd.ctl_json("status")["symbols"]["images"]
+            before, began = measure.family_ns(perfd.process.pid), time.monotonic()
+            with measure.ready(measure.helper("crowd"), "files", count, place,
+                               lib.program("libplugin.so")):
+                lib.wait_for(lambda: perfd.ctl_json("status")["symbols"]["images"]
+                             >= images + count, f"{count} files to be known", 60)
+                took = time.monotonic() - began
+                time.sleep(1)
+                used = measure.family_ns(perfd.process.pid) - before
+                run.put(f"files_{count}_cpu", used / count / 1e3)
+                run.put(f"files_{count}_known", took * 1e3)
+                run.put(f"files_{count}_memory",
+                        sum(measure.memory(pid) for pid in
+                            measure.family(perfd.process.pid)) / 1e6)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether the budget holds when everything happens at once, and whether somebody rare is
+still seen."""
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import time
+
+import measure
+from measure import lib
+
+# What the issue of it says: the kinds, how many of each, and how many a second of it.
+STORM = (("mallocs", 4, 1000000), ("execs", 1, 2000), ("switches", 1, 100000))
+GRACE = 3  # seconds after the start until the budget has to hold
+
+
+class Counter:
+    """A storm's own count, a line a second."""
+
+    def __init__(self, stack, kind, rate):
+        self.process = stack.enter_context(lib.started(
+            lib.program("storm"), kind, rate, stdout=subprocess.PIPE, text=True))
+        self.kind, self.lines = kind, []
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        with contextlib.suppress(ValueError, OSError):
+            for line in self.process.stdout:
+                self.lines.append((time.monotonic(), int(line)))
+
+    def rate(self, since, until):
+        counts = [count for at, count in list(self.lines) if since + 1 <= at <= until]
+        return sum(counts) / len(counts) if counts else 0.0
+
+
+def rate_of(counters, kind, since, until):
+    return sum(one.rate(since, until) for one in counters if one.kind == kind)
+
+
+def worst(values, width):
+    """The largest mean of so many in a row."""
+    width = min(width, len(values))
+    return max(sum(values[i:i + width]) / width for i in range(len(values) - width + 1))
+
+
+def observe(run, perfd, began, seconds):
+    """(by perfd's own account, by ours), percent of the machine, each second after the grace."""
+    cpus, theirs, ours = len(os.sched_getaffinity(0)), [], []
+    cost = measure.Cost(perfd)
+    while time.monotonic() < began + seconds:
+        time.sleep(1)
+        rates, used = perfd.ctl_json("rates"), cost.used()
+        cost = measure.Cost(perfd)
+        if time.monotonic() - began <= GRACE + 1:
+            continue
+        theirs.append(rates["cost_percent"])
+        ours.append(used["percent"] / cpus)
+        if len(ours) % 10 == 1:
+            run.tell(f"{time.monotonic() - began:4.0f} s: {theirs[-1]:.2f} % by its own account, "
+                     f"CPU and BPF {ours[-1]:.2f} %; " + ", ".join(
+                         f"{one['event']} {one['rate']:.3g} {one['unit']}"
+                         for one in rates["streams"]))
+    return theirs, ours
+
+
+def storm(run):
+    with contextlib.ExitStack() as stack, measure.bpf_stats():
+        counters = [Counter(stack, kind, rate) for kind, count, rate in STORM
+                    for _ in range(count)]
+        time.sleep(1)
+        spans = [(time.monotonic(), time.monotonic() + run["resting"])]
+        time.sleep(run["resting"])
+        with lib.Perfd(budget=True) as perfd:
+            for one in counters:
+                if one.kind == "mallocs":
+                    lib.succeeds(perfd.ctl("attach", "--pid", one.process.pid, "-e", "heap",
+                                           "--background"))
+            began = time.monotonic()
+            theirs, ours = observe(run, perfd, began, run.seconds(run["storm"], 15))
+            ended = time.monotonic()
+            lost = measure.lost(perfd)[1]
+            end_rates = perfd.ctl_json("rates")
+        spans.append((time.monotonic(), time.monotonic() + run["resting"]))
+        time.sleep(run["resting"])
+        for kind, count, wished in STORM:
+            with_it = rate_of(counters, kind, began + GRACE, ended)
+            bare = sum(rate_of(counters, kind, *span) for span in spans) / len(spans)
+            run.put(f"{kind}_lost", 100 * (1 - with_it / bare) if bare else 0,
+                    note=f"{with_it:,.0f} a second of {bare:,.0f} without perfd, "
+                         f"{count * wished:,} wished")
+    run.put("cost", *theirs, note=f"over the budget and a fifth in "
+                                  f"{sum(one > 1.2 for one in theirs)} of {len(theirs)} s")
+    run.put("cpu_and_bpf", *ours)
+    run.put("worst_10s", worst(theirs, 10))
+    run.put("lost", lost, note=f"{end_rates['cuts']} cuts, {end_rates['rises']} rises")
+
+
+def rare(run):
+    """Programs that use a thousandth of a CPU each, on busy CPUs: how many of their minutes
+    have a sample."""
+    with lib.Perfd("--set", "history.dir=", budget=True) as perfd, measure.busy_cpus(), \
+            measure.ready(measure.helper("crowd"), "rare", run["processes"]) as crowd:
+        pids = set(lib.children(crowd.pid))
+        minute = min(60.0, run.left() / run["minutes"])
+        if minute < 59:
+            run.cut.append(f"minutes of {minute:.0f} s")
+        for _ in range(run["minutes"]):
+            time.sleep(minute)
+            report = json.loads(lib.succeeds(perfd.ctl(
+                "report", "--last", f"{minute:.0f}s", "--json")).stdout)
+            seen = {one["pid"]: one["samples"] for one in report["processes"]}
+            counts = [seen.get(pid, 0) for pid in pids]
+            run.put("seen", 100 * sum(count > 0 for count in counts) / len(counts))
+            run.put("samples", sum(counts) / len(counts) * 60 / minute)
+            run.tell(f"{sum(count > 0 for count in counts)} of {len(counts)} seen")

@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The benchmarks' own arithmetic: known values, a regression that must be found, noise that
+must not be, and a suite that outlives its benches."""
+
+import contextlib
+import io
+import math
+import os
+import random
+import sys
+
+import lib
+
+sys.path.insert(0, os.path.join(lib.ROOT, "tests", "bench"))
+import benches  # noqa: E402
+import page  # noqa: E402
+import report  # noqa: E402
+import row  # noqa: E402
+import stats  # noqa: E402
+import suite  # noqa: E402
+
+
+def near(got, want, what, off=1e-3):
+    lib.check(abs(got - want) <= off * max(1, abs(want)), f"{what}: {got}, expected {want}")
+
+
+def quantiles():
+    near(stats.quantile([1, 2, 3, 4], 0.5), 2.5, "median of four")
+    near(stats.quantile([3, 1, 2], 0.5), 2, "median of three")
+    near(stats.quantile(range(1, 101), 0.95), 95.05, "p95 of 1..100")
+    near(stats.quantile([7], 0.99), 7, "p99 of one")
+    found = stats.summary([5, 1, 3])
+    lib.equal((found["min"], found["median"], found["max"], found["n"]), (1, 3, 5, 3), "summary")
+
+
+def intervals_of_medians():
+    """Tables of the sign test: of 10 values the 2nd and 9th (97.9 %), of 20 the 6th and 15th
+    (95.9 %); 5 cannot give 95 %."""
+    low, high, coverage = stats.median_interval(range(1, 11))
+    lib.equal((low, high), (2, 9), "interval of ten")
+    near(coverage, 0.9785, "its coverage")
+    low, high, coverage = stats.median_interval(range(1, 21))
+    lib.equal((low, high), (6, 15), "interval of twenty")
+    near(coverage, 0.9586, "its coverage")
+    low, high, coverage = stats.median_interval([1, 2, 3, 4, 5])
+    lib.equal((low, high), (1, 5), "interval of five")
+    near(coverage, 0.9375, "its coverage")
+
+
+def student():
+    for part, freedom, want in ((0.975, 1, 12.7062), (0.975, 4, 2.7764), (0.975, 10, 2.2281),
+                                (0.975, 100, 1.9840), (0.95, 5, 2.0150), (0.995, 30, 2.7500)):
+        near(stats.student_quantile(part, freedom), want, f"t({part}, {freedom})")
+    mean, low, high = stats.mean_interval([1, 2, 3, 4, 5])
+    near(mean, 3, "mean")
+    near(high - mean, 2.7764 * math.sqrt(2.5 / 5), "half-width")
+    near(mean - low, high - mean, "symmetry")
+    lib.equal(stats.mean_interval([1])[1:], (-math.inf, math.inf), "interval of one")
+    ratio, low, high = stats.ratio_interval([(11, 10), (22, 20), (5.5, 5)])
+    near(ratio, 1.1, "ratio")
+    near(high - low, 0, "interval of equal ratios", 1e-6)
+
+
+def student_covers():
+    """95 % of the intervals hold the truth, of normal values (4 standard errors)."""
+    chance = random.Random(1)
+    held = 0
+    for _ in range(1000):
+        _, low, high = stats.mean_interval([chance.gauss(10, 3) for _ in range(6)])
+        held += low <= 10 <= high
+    lib.check(abs(held / 1000 - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 1000), f"{held} of 1000")
+
+
+def medians_cover():
+    """At least 95 %, of values far from normal."""
+    chance = random.Random(2)
+    held = 0
+    for _ in range(1000):
+        low, high, _ = stats.median_interval([chance.expovariate(1) for _ in range(12)])
+        held += low <= math.log(2) <= high
+    lib.check(held / 1000 > 0.95 - 4 * math.sqrt(0.95 * 0.05 / 1000), f"{held} of 1000")
+
+
+def rank_tests():
+    """Exact ones as in Mann and Whitney's tables; the normal approximation near them."""
+    near(stats.greater_p([6, 7, 8, 9, 10], [1, 2, 3, 4, 5]), 1 / 252, "five above five")
+    near(stats.greater_p([1, 2, 3, 4, 5], [6, 7, 8, 9, 10]), 1, "five below five")
+    near(stats.greater_p([1, 4], [2, 3]), 4 / 6, "two around two")
+    near(stats.greater_p([5, 5, 5], [5, 5, 5]), 1, "all alike")
+    # Of 10 and 10 the one-sided 2.5 % point is U = 77.
+    new, old = list(range(12, 22)), [*range(2, 12)]
+    near(stats.greater_p(new, old), 1 / math.comb(20, 10), "ten above ten", 2e-3)
+    near(stats.greater_p([5] * 20, [5] * 20), 1, "alike, by the approximation")
+    chance = random.Random(3)
+    false = sum(stats.greater_p([chance.random() for _ in range(6)],
+                                [chance.random() for _ in range(6)]) < 0.05
+                for _ in range(500))
+    lib.check(false / 500 < 0.05 + 4 * math.sqrt(0.05 * 0.95 / 500), f"{false} of 500 by chance")
+
+
+def verdicts():
+    old = [100, 101, 99, 102, 100, 98]
+    slower = [value * 1.25 for value in old]
+    lib.equal(stats.compare(slower, old, "less")["verdict"], "worse", "a quarter slower")
+    lib.equal(stats.compare(old, slower, "less")["verdict"], "better", "a fifth faster")
+    lib.equal(stats.compare(slower, old, "more")["verdict"], "better", "a quarter more")
+    lib.equal(stats.compare(old, slower, "more")["verdict"], "worse", "a fifth less")
+    certain = [value * 1.05 for value in old]
+    found = stats.compare(certain, old, "less")
+    lib.check(found["p"] < 0.01 and found["verdict"] == "same", f"sure, but small: {found}")
+    wild = [60, 180, 100, 150, 90, 140]
+    found = stats.compare(wild, old, "less")
+    lib.check(found["change"] > 0.1 and found["verdict"] == "same", f"large, but unsure: {found}")
+    lib.equal(stats.compare([200, 201], [100, 101], "less")["verdict"], "few", "two and two")
+    lib.equal(stats.compare([1, 2, 1, 2, 1], [0] * 5, "less")["verdict"], "worse", "from nothing")
+    lib.equal(stats.compare([0] * 5, [0] * 5, "less")["verdict"], "same", "nothing and nothing")
+
+
+def noise_is_no_regression():
+    """Two runs of the same thing with 8 % of noise: hardly ever a verdict; a third slower:
+    nearly always."""
+    chance = random.Random(4)
+    seen = {"same": 0, "worse": 0, "better": 0}
+    found = 0
+    for _ in range(300):
+        old, new = ([chance.gauss(100, 8) for _ in range(8)] for _ in range(2))
+        seen[stats.compare(new, old, "less")["verdict"]] += 1
+        found += stats.compare([one * 1.33 for one in new], old, "less")["verdict"] == "worse"
+    lib.check(seen["worse"] + seen["better"] <= 9, f"verdicts on noise: {seen}")
+    lib.check(found >= 290, f"{found} of 300 regressions found")
+
+
+def bench_of(measure, name="made"):
+    return row.Bench(name, measure, [row.Figure("time", "ms", "less", "how long", limit=5),
+                                     row.Figure("gone", "ms", "", "never measured")],
+                     full={"seconds": 5})
+
+
+def results_of(values, status="ok"):
+    bench = bench_of(None)
+    results = report.empty("full")
+    outcome = {"values": {"time": values, "gone": [1]}, "status": status}
+    results["rows"] = [report.row(bench, figure, outcome) for figure in bench.figures]
+    return results
+
+
+def results_and_baselines():
+    with lib.folder() as place:
+        path = os.path.join(place, "sub", "results.json")
+        report.save(results_of([4, 4, 4, 5, 4]), path)
+        before = report.load(path)
+        lib.equal(before["rows"][0]["met"], True, "the limit")
+        lib.check(before["machine"]["kernel"] and before["date"], "machine and date")
+        same = report.compared(results_of([4, 5, 4, 4, 4]), before)
+        lib.equal([verdict["verdict"] for _, verdict in same], ["same"], "the same again")
+        worse = report.compared(results_of([6, 7, 6, 6, 7]), before)
+        lib.check(report.is_regression(worse) and not report.is_regression(same), "regressions")
+        lib.contains(report.comparison_text(worse), "worse   made.time", "text of a comparison")
+        failed = report.compared(results_of([], status="failed"), before)
+        lib.check(report.is_regression(failed), "a row that fails now is a regression")
+        with open(path, "w") as file:
+            file.write('{"schema": "another"}')
+        try:
+            report.load(path)
+        except ValueError as error:
+            lib.contains(str(error), path, "error of another schema")
+        else:
+            raise AssertionError("another schema was read")
+
+
+def the_table_of_the_page():
+    text = page.tables([results_of([4, 4, 4, 5, 4])])
+    lib.contains(text, "| `made.time` | how long | 4 ms | 4 … 5 |", "the table")
+    lib.contains(text, "≤ 5 |", "the limit")
+    with open(page.PAGE) as file:
+        kept = file.read()
+    lib.check(page.BEGIN in kept and page.END in kept, "the page has lost its markers")
+
+
+def times_and_rounds():
+    run = row.Run(bench_of(None), {"seconds": 5}, allowance=1000)
+    lib.equal(list(run.rounds(4)), [0, 1, 2, 3], "rounds with time")
+    run.began -= 10000
+    lib.equal(list(run.rounds(4, least=2)), [0, 1], "rounds without")
+    lib.equal(run.cut, ["2 of 4 rounds"], "what was cut")
+    lib.equal(run.seconds(60, 15), 15, "seconds without time")
+
+
+def the_suite_goes_on():
+    """A bench that fails, one that skips, one that leaves a process and one that forgets a
+    figure: each is told, the next one runs, and nothing stays."""
+    def asked(*options):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            code = suite.main()
+        return code, out.getvalue()
+
+    table = [one.name for one in benches.BENCHES]
+    lib.equal(len(set(table)), len(table), "benches with a name of their own")
+    for bench in benches.BENCHES:
+        names = [figure.name for figure in bench.figures]
+        lib.equal(len(set(names)), len(names), f"figures of {bench.name} with names of their own")
+    lib.check(sum(one.quick["seconds"] for one in benches.BENCHES if one.quick) <= 120,
+              "the quick suite is planned for more than two minutes")
+    lib.check(sum(one.full["seconds"] for one in benches.BENCHES) <= 900,
+              "the suite is planned for more than fifteen minutes")
+    sys.argv = ["suite.py", "--list", "--quick"]
+    code, text = asked()
+    lib.equal(code, 0, "exit code of --list")
+    lib.contains(text, "storm", "the list")
+    with lib.folder() as place:
+        output = os.path.join(place, "results.json")
+        sys.argv = ["suite.py", "--only", "selftest", "--output", output, "--minutes", "5"]
+        os.environ["BENCH_SELFTEST"] = "1"
+        try:
+            done = lib.subprocess.run(
+                [sys.executable, os.path.join(lib.ROOT, "tests", "bench", "suite.py"),
+                 *sys.argv[1:]], capture_output=True, text=True, timeout=120)
+        finally:
+            del os.environ["BENCH_SELFTEST"]
+        print(done.stdout + done.stderr)
+        lib.equal(done.returncode, 0, "exit code of the suite")
+        rows = {one["name"]: one for one in report.load(output)["rows"]}
+        lib.equal(rows["selftest_fails.time"]["status"], "failed", "a bench that fails")
+        lib.contains(rows["selftest_fails.time"]["reason"], "on purpose", "its reason")
+        lib.equal(rows["selftest_skips.time"]["reason"], "nothing here", "one that skips")
+        lib.equal(rows["selftest_hangs.time"]["status"], "failed", "one that hangs")
+        lib.contains(rows["selftest_hangs.time"]["reason"], "not done after", "its reason")
+        lib.equal(rows["selftest_leaves.time"]["median"], 2, "one that goes well")
+        lib.equal(rows["selftest_leaves.gone"]["reason"], "the bench did not measure it",
+                  "a figure that was forgotten")
+        left = int(rows["selftest_leaves.pid"]["median"])
+        lib.check(lib.is_gone(left), "the process that a bench left is still there")
+        lib.contains(done.stdout, "left behind", "what is said of it")
+
+
+lib.main(quantiles, intervals_of_medians, student, student_covers, medians_cover, rank_tests,
+         verdicts, noise_is_no_regression, results_and_baselines, the_table_of_the_page,
+         times_and_rounds, the_suite_goes_on)

@@ -83,8 +83,8 @@ static void print_gaps(uint64_t ms, uint64_t depth)
 
 static uint64_t faults(void)
 {
-	char *memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
 	uint64_t began, took;
 
 	if (memory == MAP_FAILED)

@@ -143,7 +143,8 @@ int main(int argc, char **argv)
 	struct machine machine = {.random = 88172645463325252ULL};
 
 	if (argc < 7) {
-		fprintf(stderr, "usage: synthetic FILE SAMPLES RATE PROCESSES STACKS DEPTH [CODE]\n");
+		fprintf(stderr,
+			"usage: synthetic FILE SAMPLES RATE PROCESSES STACKS DEPTH [CODE]\n");
 		return 2;
 	}
 	machine.samples = strtoull(argv[2], NULL, 10);
@@ -152,8 +153,8 @@ int main(int argc, char **argv)
 	machine.stacks = strtoull(argv[5], NULL, 10);
 	machine.depth = strtoull(argv[6], NULL, 10);
 	machine.path = argc > 7 ? argv[7] : "/lib/x86_64-linux-gnu/libc.so.6";
-	if (!machine.rate || !machine.processes || !machine.stacks ||
-	    machine.depth > FRAMES_MAX || stat(machine.path, &machine.code)) {
+	if (!machine.rate || !machine.processes || !machine.stacks || machine.depth > FRAMES_MAX ||
+	    stat(machine.path, &machine.code)) {
 		fprintf(stderr, "synthetic: %s: %s\n", machine.path, strerror(errno));
 		return 1;
 	}

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -137,6 +138,11 @@ struct folding {
 	const struct window_fold *how;
 	uint32_t frames[FOLD_FRAMES_MAX]; /* of the profile, root first */
 	size_t count;
+	/* Most frames come again and again, and their names with them. By frame of the stack
+	 * table: 1 + where in `runs` its profile frames are (how many, then which); 0: not met
+	 * yet. NULL: no memory to remember them. */
+	uint32_t *met;
+	VEC(uint32_t) runs;
 };
 
 static void push(struct folding *f, uint32_t frame)
@@ -211,6 +217,37 @@ static void push_named(struct folding *f, const struct frame *at)
 	}
 }
 
+/* What was pushed for a frame, from `before` on. Without memory it is found anew next time. */
+static void remember(struct folding *f, uint32_t id, size_t before)
+{
+	size_t at = f->runs.count, count = f->count - before;
+
+	if (!f->met || f->count >= FOLD_FRAMES_MAX || at >= UINT32_MAX - FOLD_FRAMES_MAX ||
+	    vec_reserve(&f->runs, at + 1 + count))
+		return;
+	f->runs.items[at] = (uint32_t)count;
+	memcpy(&f->runs.items[at + 1], &f->frames[before], count * sizeof(*f->frames));
+	f->runs.count = at + 1 + count;
+	f->met[id] = (uint32_t)at + 1;
+}
+
+static void push_frame(struct folding *f, uint32_t id)
+{
+	const struct frame *frame = &f->how->stacks->frames.items[id];
+	const uint32_t *run = f->met && f->met[id] ? &f->runs.items[f->met[id] - 1] : NULL;
+	size_t before = f->count;
+
+	for (uint32_t i = 0; run && i < *run; i++)
+		push(f, run[1 + i]);
+	if (run)
+		return;
+	if (frame->state == FRAME_NAMED)
+		push_named(f, frame);
+	else
+		push_unnamed(f, frame);
+	remember(f, id, before);
+}
+
 static void push_stack(struct folding *f, uint32_t index)
 {
 	const struct stack_table *stacks = f->how->stacks;
@@ -223,15 +260,8 @@ static void push_stack(struct folding *f, uint32_t index)
 								       : ABI_REASON_LOST_STACK));
 		return;
 	}
-	for (size_t i = stack->count; i-- > 0;) {
-		const struct frame *frame =
-			&stacks->frames.items[stacks->frame_ids.items[stack->first + i]];
-
-		if (frame->state == FRAME_NAMED)
-			push_named(f, frame);
-		else
-			push_unnamed(f, frame);
-	}
+	for (size_t i = stack->count; i-- > 0;)
+		push_frame(f, stacks->frame_ids.items[stack->first + i]);
 }
 
 /* The profile's buckets may have become wider than the window's steps. */
@@ -248,9 +278,9 @@ static uint64_t rounded(uint64_t count, uint32_t scale)
 	return scale ? (count + scale / 2) / scale : count;
 }
 
-int window_fold(const struct window *window, const struct window_fold *how)
+static int fold(struct folding *f, const struct window *window)
 {
-	struct folding folding = {.how = how};
+	const struct window_fold *how = f->how;
 
 	for (size_t i = 0; i < window->samples.count; i++) {
 		const struct window_sample *from = &window->samples.items[i];
@@ -266,17 +296,31 @@ int window_fold(const struct window *window, const struct window_fold *how)
 
 		if (!(from->count | from->weight | from->live[0] | from->live[1]))
 			continue; /* came into use and left it again */
-		folding.count = 0;
+		f->count = 0;
 		if (reason_frame(from->reason)[0])
-			push_special(&folding, reason_frame(from->reason));
+			push_special(f, reason_frame(from->reason));
 		if (from->user_stack != STACK_NONE)
-			push_stack(&folding, from->user_stack);
+			push_stack(f, from->user_stack);
 		if (from->kernel_stack != STACK_NONE)
-			push_stack(&folding, from->kernel_stack);
-		sample.stack = profile_stack(how->profile, folding.frames, folding.count);
+			push_stack(f, from->kernel_stack);
+		sample.stack = profile_stack(how->profile, f->frames, f->count);
 		if (sample.stack == PROFILE_NONE ||
 		    profile_add_sample(how->profile, &sample, values))
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+int window_fold(const struct window *window, const struct window_fold *how)
+{
+	struct folding folding = {.how = how};
+	int r;
+
+	/* Not worth it for a look at a sample or two. */
+	if (window->samples.count > 8)
+		folding.met = calloc(how->stacks->frames.count, sizeof(*folding.met));
+	r = fold(&folding, window);
+	free(folding.met);
+	vec_free(&folding.runs);
+	return r;
 }

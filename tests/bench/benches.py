@@ -18,7 +18,7 @@ LESS, MORE, TOLD = "less", "more", ""
 
 def kernel_figures():
     for event, what, bpf, around in (
-            ("clock", "a firing of a cpu-clock", "its BPF program, 25 frames", "RATES_CLOCK_NS"),
+            ("clock", "a firing of a cpu-clock", "its BPF program, 24 calls deep", "RATES_CLOCK_NS"),
             ("fault", "a counted page fault", "its BPF program", "RATES_FAULT_NS"),
             ("process", "a process that forks and ends", "perfd's programs on it", None)):
         yield Figure(event + "_whole", "ns", LESS, f"{what}: all that the program loses", effect=0.3)
@@ -113,10 +113,10 @@ COUNTS = (10, 100, 1000, 10000)
 
 BENCHES = [
     Bench("kernel", of_kernel.constants, list(kernel_figures()),
-          full={"seconds": 45, "rounds": 5, "ms": 1000, "faults": 60, "forks": 20},
-          quick={"seconds": 12, "rounds": 2, "ms": 300, "faults": 20, "forks": 8}),
+          full={"seconds": 45, "rounds": 5, "gaps": 1, "faults": 60, "forks": 20},
+          quick={"seconds": 12, "rounds": 2, "gaps": 0.4, "faults": 20, "forks": 8}),
     Bench("synthetic", of_throughput.synthetic, [
-        Figure("sample", "ns", LESS, "perfd's CPU a sample, 50,000 stacks of 24 frames"),
+        Figure("sample", "ns", LESS, "perfd's CPU a sample, 20,000 stacks of 24 frames"),
         Figure("cpu", "% of a CPU", LESS, "100,000 samples a second would take so much", limit=30),
         Figure("lost", "samples", LESS, "lost of the recording", limit=0)],
         full={"seconds": 35, "samples": 6000000}, quick={"seconds": 8, "samples": 1000000}),
@@ -183,7 +183,7 @@ BENCHES = [
         Figure("put", "ms", LESS, "CPU to write a second", effect=0.2),
         Figure("tidy", "ms", LESS, "CPU to sum a second up later", effect=0.2),
         Figure("draw_all", "ms", LESS, "CPU of a flame graph of all of it", effect=0.2)],
-        full={"seconds": 12, "history": 3600}),
+        full={"seconds": 12, "history": 900}),
     Bench("convert", of_scripts.convert, [
         Figure("folded_to_svg", "MB/s", MORE, "folded to SVG, of CPU time"),
         Figure("perf_to_folded", "MB/s", MORE, "perf script's text to folded, of CPU time")],

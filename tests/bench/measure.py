@@ -184,6 +184,19 @@ def ready(*command):
         yield process
 
 
+def gaps(seconds, depth):
+    """Share of their own time that programs on all CPUs, so deep in calls, lost to interrupts."""
+    command = [helper("kernel_cost"), "gaps", str(round(seconds * 1000)), str(depth)]
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(lib.started(
+            "taskset", "-c", cpu, *command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+            text=True)) for cpu in sorted(os.sched_getaffinity(0))]
+        seen = [json.loads(process.communicate(timeout=seconds * 5 + 60)[0])
+                for process in processes]
+    mine = sum(one["ran_ns"] - one["away_ns"] for one in seen)
+    return sum(one["gap_ns"] for one in seen) / max(mine, 1)
+
+
 # --- perfd ------------------------------------------------------------------------------------
 
 class Cost:

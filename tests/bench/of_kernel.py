@@ -11,6 +11,7 @@ import stats
 from measure import lib
 
 CLOCK_HZ = 4999
+DEPTH = 24
 ALONE = ("--set", "cpu.frequency_hz=0", "--set", "memory.faults_hz=0")
 
 
@@ -21,22 +22,16 @@ def asked(*arguments):
     return json.loads(done.stdout)
 
 
-def gap_share(ms, depth):
-    """Of a program's own time, the part that interrupts took."""
-    seen = asked("gaps", ms, depth)
-    return seen["gap_ns"] / max(seen["ran_ns"] - seen["away_ns"], 1)
-
-
 def clock(run):
     """A firing of a cpu-clock: all of it, and what is left without the BPF program."""
-    with measure.bpf_stats(), lib.Perfd("--set", "memory.faults_hz=0") as perfd, \
-            measure.busy_cpus(None, measure.helper("kernel_cost"), "gaps", 3600000, 20):
+    with measure.bpf_stats(), lib.Perfd("--set", "memory.faults_hz=0") as perfd:
+        measure.gaps(0.5, DEPTH)  # its table comes
         for _ in run.rounds(run["rounds"], 2):
             lib.succeeds(perfd.ctl("rates", "--session", 0, "-F", 1))
-            off = gap_share(run["ms"], 20)
+            off = measure.gaps(run["gaps"], DEPTH)
             lib.succeeds(perfd.ctl("rates", "--session", 0, "-F", CLOCK_HZ))
             before = measure.bpf_run(perfd.process.pid, "perf_event")
-            on = gap_share(run["ms"], 20)
+            on = measure.gaps(run["gaps"], DEPTH)
             after = measure.bpf_run(perfd.process.pid, "perf_event")
             whole = (on - off) * 1e9 / CLOCK_HZ
             ran = (after[0] - before[0]) / max(after[1] - before[1], 1)

@@ -18,19 +18,6 @@ DEPTH = 24
 BPFTRACE = "profile:hz:%d { @[ustack, kstack, comm] = count(); }" % HZ
 
 
-def gaps(seconds):
-    """Share of the program's own time that interrupts took, of all CPUs together."""
-    command = [measure.helper("kernel_cost"), "gaps", str(round(seconds * 1000)), str(DEPTH)]
-    with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(lib.started(
-            "taskset", "-c", cpu, *command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
-            text=True)) for cpu in sorted(os.sched_getaffinity(0))]
-        seen = [lib.json.loads(process.communicate(timeout=seconds * 5 + 60)[0])
-                for process in processes]
-    mine = sum(one["ran_ns"] - one["away_ns"] for one in seen)
-    return sum(one["gap_ns"] for one in seen) / mine
-
-
 def ended(process, patience=60):
     """CPU ns of a process and what it waited for, once it has been asked to end."""
     process.send_signal(signal.SIGINT)
@@ -52,7 +39,7 @@ def recorded(command, output, seconds, settle):
             time.sleep(settle)
             lib.check(process.poll() is None, f"{command[0]} ended at once")
             began = time.monotonic()
-            share = gaps(seconds)
+            share = measure.gaps(seconds, DEPTH)
             spent = time.monotonic() - began
             cpu = ended(process)
     size = os.path.getsize(output) if os.path.exists(output) else os.path.getsize(output + ".out")
@@ -90,7 +77,7 @@ def by_perfd(perfd, place, seconds):
     began = time.monotonic()
     with perfd.start_ctl("record", "-a", "-F", HZ, "-o", path) as ctl:
         perfd.wait_session()
-        share = gaps(seconds)
+        share = measure.gaps(seconds, DEPTH)
         client = ended(ctl)
     spent = time.monotonic() - began
     cpu = measure.family_ns(perfd.process.pid) - before + client
@@ -106,7 +93,7 @@ def profilers(run):
         recorders = Recorders(place)
         by_perfd(perfd, place, 1)  # meets the program, as it has where it is always on
         for _ in run.rounds(run["rounds"], 1):
-            base = gaps(seconds)
+            base = measure.gaps(seconds, DEPTH)
             for name in run["peers"]:
                 try:
                     if name == "perfd":

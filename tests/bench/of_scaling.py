@@ -10,9 +10,9 @@ from measure import lib
 
 
 def stacks(run):
-    """Distinct ones of a synthetic machine, each sampled three times or more."""
+    """Distinct ones of a synthetic machine, each of them seen."""
     for count in run["counts"]:
-        samples = max(3 * count, run["samples"])
+        samples = max(2 * count, run["samples"])
         with of_throughput.replayed(samples, of_throughput.RATE, 100, count, 24, "--set",
                                     f"limits.stacks_max={max(65536, 2 * count)}") as perfd:
             seen = of_throughput.played(perfd, samples, 120 + run.left(), 0.5)

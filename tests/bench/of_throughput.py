@@ -9,7 +9,8 @@ import time
 import measure
 from measure import lib
 
-RATE = 100000  # samples a second of the synthetic machine
+RATE = 100000  # samples a second of the synthetic machine, which is that of history.c
+STACKS = 20000
 SOURCES = ("forks", "execs", "switches", "mallocs")
 
 
@@ -41,7 +42,7 @@ def played(perfd, samples, seconds, step=1.0):
 
 def synthetic(run):
     samples = run["samples"]
-    with replayed(samples, RATE, 100, 50000, 24) as perfd:
+    with replayed(samples, RATE, 40, STACKS, 24) as perfd:
         seen = played(perfd, samples, run.left() + 60)
     wall, cpu, _ = seen[-1]
     rate = samples / (wall - seen[0][0]) * 1e9

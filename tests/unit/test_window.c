@@ -190,6 +190,42 @@ START_TEST(a_reason_is_a_frame)
 }
 END_TEST
 
+/* Named or not, as often as they come. */
+START_TEST(frames_met_again_are_the_same)
+{
+	struct world w;
+	struct profile *profile;
+
+	world_init(&w);
+	name(&w, w.user, 1, "main");
+	name(&w, w.kernel, 0, "read");
+	for (uint32_t i = 0; i < 20; i++) {
+		struct window_sample sample = {.process = w.process,
+					       .comm = "prog",
+					       .kernel_stack = i % 2 ? w.kernel : STACK_NONE,
+					       .user_stack = w.user,
+					       .reason = ABI_REASON_COMPLETE,
+					       .tick = i,
+					       .count = 1,
+					       .weight = 1};
+
+		ck_assert_int_eq(window_add(&w.window, &sample), 0);
+	}
+	profile = fold(&w);
+	for (size_t i = 0; i < profile->samples.count; i++) {
+		const char *text = stack_text(profile, i);
+
+		ck_assert_uint_eq(profile->samples.items[i].stack,
+				  profile->samples.items[i % 2].stack);
+		ck_assert(!strcmp(text, "main;[prog+0x10]") ||
+			  !strcmp(text, "main;[prog+0x10];read"));
+	}
+	ck_assert_uint_eq(profile_total(profile, 0), 20);
+	profile_destroy(profile);
+	world_deinit(&w);
+}
+END_TEST
+
 START_TEST(every_reason_has_words)
 {
 	for (unsigned int i = 0; i < ABI_REASON_COUNT; i++) {
@@ -209,7 +245,7 @@ int main(void)
 	Suite *suite = suite_create("window");
 
 	SUITE_CASE(suite, "window", alike_samples_are_summed, root_first_and_kernel_on_top,
-		   places_stand_in_for_names, a_reason_is_a_frame);
+		   places_stand_in_for_names, a_reason_is_a_frame, frames_met_again_are_the_same);
 	SUITE_CASE(suite, "reasons", every_reason_has_words);
 	return suite_main(suite);
 }

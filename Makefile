@@ -414,6 +414,16 @@ uninstall:
 		$(SYSTEMD)/sysusers.d/perfd.conf $(SYSTEMD)/tmpfiles.d/perfd.conf) \
 		$(DESTDIR)$(DATADIR)/man/man1/perfctl-*.1 $(DESTDIR)$(PREFIX)/lib/perfd/libperfd-heap*.so
 
+.PHONY: deb test-deb
+# Into $(B)/deb, with every complaint of lintian's an error.
+deb:
+	$(say) DEB $(B)/deb
+	$(Q)configs/debian/build.sh $(VERSION) $(B)/deb
+
+# Built, installed, run, removed and purged in a clean tree: the network the first time.
+test-deb:
+	$(Q)B=$(B) $(PYTHON) tests/release/deb.py
+
 # --- The rest ---------------------------------------------------------------
 
 .PHONY: config clean help
@@ -448,6 +458,8 @@ help:
 	@echo 'make symbolize-peers  names of addresses, compared with llvm-symbolizer and others'
 	@echo 'make config    write configs/perfd.conf anew from the table in daemon/config.c'
 	@echo 'make install   DESTDIR= PREFIX=/usr/local: programs, man pages, completions, service'
+	@echo 'make deb       a Debian package in $(B)/deb, clean by lintian'
+	@echo 'make test-deb  that package, installed, run, removed and purged in a clean tree (root)'
 	@echo 'make uninstall the same away; settings and what perfd kept stay'
 	@echo 'make clean     remove $(B)'
 	@echo 'V=1 shows the commands; CC=clang compiles user space by clang.'

@@ -23,10 +23,13 @@ date=$($git log -1 --format=%aD)
 
 mkdir -p "$out/src"
 out=$(cd "$out" && pwd)
-# With their times, that make may go on where it was.
-$git ls-files -z | tar --null -cf - -T - | tar -xf - -C "$out/src"
+# With their times, that make may go on where it was; what is not there any more goes.
+rm -rf "$out/src/debian"
+$git ls-files | sort >"$out/files"
+tar -cf - -T "$out/files" | tar -xf - -C "$out/src"
 cd "$out/src"
-rm -rf debian
+find . -path ./build -prune -o ! -type d -print | sed 's,^\./,,' | sort |
+	comm -13 "$out/files" - | xargs -r rm -f
 mv configs/debian debian
 rm debian/build.sh
 for file in control changelog; do
@@ -41,6 +44,4 @@ DEB_BUILD_OPTIONS="parallel=${JOBS:-2} ${DEB_BUILD_OPTIONS:-}" \
 	tail -n 30 "$out/log" >&2
 	exit 1
 }
-cd ..
-mv ../*.deb ../*.changes ../*.buildinfo "$out" 2>/dev/null || true
 lintian --allow-root --tag-display-limit 0 --fail-on error,warning "$out"/*.changes

@@ -312,13 +312,16 @@ static int load(struct library *ret)
 {
 	void *library = dlopen(LIBRARY, RTLD_NOW);
 
-	if (!library)
-		return log_error_errno(-ENOSYS, "metrics need %s (Debian: libmicrohttpd12)",
-				       LIBRARY);
+	if (!library) {
+		log_error("metrics need %s (Debian: libmicrohttpd12)", LIBRARY);
+		return -ENOSYS;
+	}
 #define X(result, name, parameters)                                                                \
 	*(void **)&ret->name = dlsym(library, "MHD_" #name);                                       \
-	if (!ret->name)                                                                            \
-		return log_error_errno(-ENOSYS, "%s has no MHD_%s", LIBRARY, #name);
+	if (!ret->name) {                                                                          \
+		log_error("%s has no MHD_%s", LIBRARY, #name);                                     \
+		return -ENOSYS;                                                                    \
+	}
 	FUNCTIONS(X)
 #undef X
 	return 0;

@@ -156,10 +156,8 @@ static __always_inline int on_free(__u32 pid, __u64 pointer, struct abi_counters
 	record.pid = pid;
 	record.time = bpf_ktime_get_boot_ns();
 	record.address = pointer & ((1ULL << ABI_ADDRESS_BITS) - 1);
-	if (emit(&record, sizeof(record))) {
-		count->fired++;
-		account(count, ABI_REASON_LOST_RING, 0);
-	}
+	if (emit(&record, sizeof(record)))
+		account_shared(count, ABI_REASON_LOST_RING, 0);
 	return 0;
 }
 
@@ -188,10 +186,9 @@ static __always_inline int on_alloc(struct pt_regs *ctx, __u32 pid, const struct
 			      << ABI_ADDRESS_BITS;
 	record.stack = heap_stack(ctx, cpu, pid, record.time, &reason);
 	record.reason = reason;
-	count->fired++;
 	if (emit(&record, sizeof(record)))
 		reason = ABI_REASON_LOST_RING;
-	account(count, reason, what->weight);
+	account_shared(count, reason, what->weight);
 	return 0;
 }
 

@@ -134,6 +134,19 @@ static __always_inline long user_stack(struct scratch *scratch, struct task_stru
 	return emit_stack(scratch, ABI_FRAME_FILE, walk->hash, walk->count) ? -1 : (long)walk->hash;
 }
 
+/* Of programs that another may displace in their middle, on the same counters. */
+static __always_inline void account_shared(struct abi_counters *count, __u32 reason, __u64 weight)
+{
+	__u64 at = reason;
+
+	asm volatile("" : "+r"(at));
+	if (at >= ABI_REASON_COUNT)
+		return;
+	__sync_fetch_and_add(&count->fired, 1);
+	__sync_fetch_and_add(&count->samples[at], 1);
+	__sync_fetch_and_add(&count->weight[at], weight);
+}
+
 static __always_inline void account(struct abi_counters *count, __u32 reason, __u64 weight)
 {
 	__u64 at = reason;

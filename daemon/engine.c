@@ -384,6 +384,7 @@ int engine_create(const struct engine_options *options, struct event_base *base,
 		return error_set(error, -ENOMEM, "out of memory");
 	raise_file_limit();
 	engine->config = *options->config;
+	engine->tell_accounts = options->tell_accounts;
 	cgroup_table_init(&engine->cgroups);
 	engine->base = base;
 	engine->next_id = 1;
@@ -408,11 +409,24 @@ int engine_create(const struct engine_options *options, struct event_base *base,
 	return 0;
 }
 
+/* Nothing fires any more, and what has fired is in its session. */
+static void stop_sampling(struct engine *engine)
+{
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		if (engine->sessions[slot])
+			engine->source->ops->close_slot(engine->source, slot);
+	engine_drain(engine, true);
+	if (engine->tell_accounts && engine->drain_timer)
+		engine_tell_accounts(engine);
+}
+
 void engine_destroy(struct engine *engine)
 {
 	if (!engine)
 		return;
 	engine_heap_destroy(engine);
+	if (engine->source)
+		stop_sampling(engine);
 	engine_close_history(engine);
 	engine_forget_questions(engine);
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)

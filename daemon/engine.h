@@ -82,6 +82,7 @@ struct engine_options {
 	const char *replay; /* a recording instead of BPF; NULL: BPF */
 	const char *capture; /* also write all records there; NULL: do not */
 	const char *program; /* for the worker, e.g. "/proc/self/exe" */
+	bool tell_accounts; /* at the end, in the log: where every sample went */
 };
 
 int engine_create(const struct engine_options *options, struct event_base *base,

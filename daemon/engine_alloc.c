@@ -30,8 +30,11 @@ void engine_on_alloc(struct engine *engine, const struct abi_alloc *alloc)
 					  .stack = STACK_NONE,
 					  .reason = alloc->reason};
 
-	if (!process || size < 1)
+	if (!process || size < 1) {
+		engine->taken[ABI_SLOT_HEAP].unasked++;
 		return;
+	}
+	engine->taken[ABI_SLOT_HEAP].stored++;
 	bytes = bytes_of(engine, alloc, process, size);
 	what.bytes = (uint64_t)llround(bytes);
 	what.count = (uint64_t)llround(bytes / size * SESSION_HEAP_SCALE);

@@ -43,6 +43,21 @@
 
 struct question;
 
+/* What became of the records of samples that the daemon took, by slot. */
+struct engine_taken {
+	uint64_t stored; /* in a session */
+	uint64_t refused; /* the session's owner may not see the process */
+	uint64_t limited; /* above a limit */
+	uint64_t unasked; /* the session was closed meanwhile */
+};
+
+/* All slots together: see engine_accounts.c. */
+struct engine_accounts {
+	uint64_t fired, idle, filtered, thinned, lost_ring; /* as the kernel side counts */
+	struct engine_taken taken;
+	uint64_t unexplained; /* in flight, while there is sampling */
+};
+
 struct engine {
 	struct config config;
 	struct event_base *base;
@@ -71,6 +86,8 @@ struct engine {
 	uint64_t now; /* of the newest record */
 	VEC(uint32_t) doubted; /* processes of which an exit was told that may be none */
 	uint64_t discovered; /* processes that no event had told of */
+	struct engine_taken taken[ABI_SLOTS_MAX];
+	bool tell_accounts; /* at the end */
 	uint64_t records;
 	uint64_t sideband_records; /* of these: of processes and mappings */
 	uint64_t drains; /* times that the source was read to its end */
@@ -105,6 +122,10 @@ void engine_on_oom(struct engine *engine, const struct abi_rss *rss);
 struct session_tables engine_tables(const struct engine *engine);
 /* The source's callback. */
 void engine_on_record(void *context, const struct abi_header *record);
+struct engine_accounts engine_accounts(const struct engine *engine,
+				       const struct source_counters *counters);
+/* Says in the log where every sample went; nothing fires any more. */
+void engine_tell_accounts(struct engine *engine);
 /* Decides on exits that may be none, once there was time for a mapping to be told. */
 void engine_settle_doubts(struct engine *engine, uint64_t now);
 /* Walks the raw stacks whose tables are there; `last`: all of them. */

@@ -26,17 +26,22 @@ static struct process *find_process(struct engine *engine, uint32_t pid, uint64_
 
 static void on_sample(struct engine *engine, const struct abi_sample *sample)
 {
-	struct session *session =
-		sample->hdr.slot < ABI_SLOTS_MAX ? engine->sessions[sample->hdr.slot] : NULL;
+	uint32_t slot = sample->hdr.slot < ABI_SLOTS_MAX ? sample->hdr.slot : 0;
+	struct engine_taken *taken = &engine->taken[slot];
+	struct session *session = engine->sessions[slot];
 	uint32_t kernel = STACK_NONE, user = STACK_NONE;
 	uint8_t reason = sample->hdr.reason;
 	struct process *process;
+	uint64_t refused;
 
-	if (!session)
-		return; /* fired before its session was closed */
+	if (!session) { /* fired before its session was closed */
+		taken->unasked++;
+		return;
+	}
 	process = find_process(engine, sample->pid, sample->hdr.time);
 	if (!process) {
 		session->limited++;
+		taken->limited++;
 		return;
 	}
 	if (process->cgroup != sample->cgroup) {
@@ -50,9 +55,15 @@ static void on_sample(struct engine *engine, const struct abi_sample *sample)
 	if ((sample->kernel_stack && kernel == STACK_NONE) ||
 	    (sample->user_stack && user == STACK_NONE))
 		reason = ABI_REASON_LOST_STACK;
-	session_add(session, sample, process,
-		    process_table_comm(&engine->processes, process, sample->tid), kernel, user,
-		    reason);
+	refused = session->refused;
+	if (session_add(session, sample, process,
+			process_table_comm(&engine->processes, process, sample->tid), kernel, user,
+			reason))
+		taken->stored++;
+	else if (session->refused > refused)
+		taken->refused++;
+	else
+		taken->limited++;
 }
 
 /* Which tables the walk used, and which one it lacked. */

@@ -87,6 +87,7 @@ static json_t *samples(const struct engine *engine, const struct source_counters
 {
 	struct abi_counters sum = totals(counters);
 	json_t *unwinding = json_object(), *lost = json_object();
+	struct engine_accounts accounts = engine_accounts(engine, counters);
 	uint64_t taken = 0, lost_total = 0, walked = 0;
 
 	for (unsigned int reason = 0; reason < ABI_REASON_COUNT; reason++)
@@ -106,7 +107,10 @@ static json_t *samples(const struct engine *engine, const struct source_counters
 			json_object_set_new(unwinding, reason_key(reason), number(count));
 		}
 	}
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "fired",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+			 "s:o, s:o}", "stored", number(accounts.taken.stored), "refused",
+			 number(accounts.taken.refused), "limited", number(accounts.taken.limited),
+			 "unasked", number(accounts.taken.unasked), "fired",
 			 number(sum.fired), "idle", number(sum.idle), "filtered",
 			 number(sum.filtered), "thinned", number(sum.thinned), "late_periods",
 			 number(sum.late), "missed_periods", number(sum.missed), "carried_weight",

@@ -273,6 +273,7 @@ static int start(struct perfd *perfd)
 		.replay = perfd->replay,
 		.capture = perfd->capture,
 		.program = "/proc/self/exe",
+		.tell_accounts = perfd->private_fd < 0,
 	};
 	struct server_options server_options = {.config = &perfd->settings.config,
 						.settings = &perfd->settings,

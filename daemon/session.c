@@ -126,7 +126,7 @@ static void begin_window(struct session *session, uint64_t time)
 	session->window.step_ns = session->step_ns;
 }
 
-void session_add(struct session *session, const struct abi_sample *sample, struct process *process,
+bool session_add(struct session *session, const struct abi_sample *sample, struct process *process,
 		 const char *comm, uint32_t kernel_stack, uint32_t user_stack, uint8_t reason)
 {
 	struct window_sample add = {.process = process,
@@ -137,7 +137,7 @@ void session_add(struct session *session, const struct abi_sample *sample, struc
 				    .weight = sample->weight};
 
 	strncpy(add.comm, comm, sizeof(add.comm) - 1);
-	session_put(session, process, sample->hdr.time, &add);
+	return session_put(session, process, sample->hdr.time, &add);
 }
 
 bool session_put(struct session *session, struct process *process, uint64_t time,

@@ -122,8 +122,8 @@ void session_drop_members(struct session *session);
 /* A child of a member: seen, with what its parent was allowed. */
 void session_forked(struct session *session, struct process *parent, struct process *child);
 
-/* One sample, its process and stacks found. */
-void session_add(struct session *session, const struct abi_sample *sample, struct process *process,
+/* One sample, its process and stacks found. False: it is not in the session. */
+bool session_add(struct session *session, const struct abi_sample *sample, struct process *process,
 		 const char *comm, uint32_t kernel_stack, uint32_t user_stack, uint8_t reason);
 /* The same for one that is put together already. False: it is not in the session. */
 bool session_put(struct session *session, struct process *process, uint64_t time,

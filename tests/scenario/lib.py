@@ -240,7 +240,8 @@ class Perfd:
         identity = {}
         if self.user is not None:
             identity = {"user": self.user, "group": self.user, "extra_groups": []}
-        with open(self.log_path, "w") as log:
+        # Appending, so that a log that is cut short (rotated) begins anew.
+        with open(self.log_path, "a") as log:
             self.process = subprocess.Popen(
                 [self.binary, "--config", "/dev/null", "--socket", self.socket, "--set",
                  "unwind.cache_dir=" + os.path.join(self.folder, "cache"), "--set",
@@ -294,10 +295,30 @@ class Perfd:
             raise AssertionError("perfd did not end within 20 s of SIGTERM") from None
         equal(code, 0, "exit code of perfd after SIGTERM")
         check(not os.path.exists(self.socket), "the socket is still there after perfd")
+        self.check_accounts()
         for helper in helpers:
             wait_for(lambda: not os.path.exists(f"/proc/{helper}"), f"worker {helper} to end", 5)
         for number in programs:  # the kernel frees them a moment later
             wait_for(lambda: not bpf_program_lives(number), f"BPF program {number} to go", 10)
+
+    def accounts(self):
+        """Where every sample went, as it says at its end; None: of a recording."""
+        lines = [line for line in self.log().splitlines() if "accounts: " in line]
+        if not lines:
+            return None
+        return {key: int(value) for key, value in
+                (pair.split("=") for pair in lines[-1].split("accounts: ", 1)[1].split())}
+
+    def check_accounts(self):
+        """Every firing is stored, or lost or left out for a reason: exactly."""
+        told = self.accounts()
+        if not told:
+            check(not self.bpf, f"perfd did not say where its samples went: {self.log()}")
+            return
+        equal(told["fired"], sum(told[key] for key in (
+            "idle", "filtered", "thinned", "lost_ring", "stored", "refused", "limited", "unasked")),
+            f"firings, of all that became of them ({told})")
+        equal(told["unexplained"], 0, f"unexplained samples ({told})")
 
     def log(self):
         with open(self.log_path, errors="replace") as file:

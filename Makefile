@@ -251,6 +251,19 @@ scenario: all programs $(B)/tests/test_format_svg
 test-kills: all programs
 	$(Q)B=$(B) PERFD_KILLS=1000 $(PYTHON) tests/scenario/worker_kills.py
 
+# An ordinary user's requests that race with processes which change: half an hour.
+.PHONY: test-races test-kill9 soak
+test-races: all programs
+	$(Q)B=$(B) REQUESTS=$(or $(REQUESTS),100000) TEST_TIMEOUT=7200 ONLY=races $(RUN) scenario
+
+# perfd killed at N random moments under load: ten minutes or more.
+test-kill9: all programs
+	$(Q)B=$(B) KILLS=$(or $(N),200) TEST_TIMEOUT=7200 ONLY=kill9 $(RUN) scenario
+
+# A mixed load for MINUTES: memory and descriptors stay where they are.
+soak: all programs
+	$(Q)B=$(B) MINUTES=$(or $(MINUTES),60) TEST_TIMEOUT=9000 ONLY=soak $(RUN) scenario
+
 # Into real programs under load, 100 times each: a quarter of an hour.
 .PHONY: test-attach
 test-attach: all programs
@@ -443,6 +456,9 @@ help:
 	@echo 'make unit      only the unit suites: seconds, no root'
 	@echo 'make scenario  only the scenarios; make scenario ONLY=ctrl_c for one'
 	@echo 'make test-kills  the worker killed 1,000 times at random under load'
+	@echo 'make test-kill9  perfd killed N=200 times at random under load: nothing listed is lost'
+	@echo 'make test-races  REQUESTS=100000 of a user race with processes that are others'\'' a moment later'
+	@echo 'make soak      a mixed load for MINUTES=60: memory and descriptors stay flat'
 	@echo 'make test-kernels  perfd under Debian'\''s kernels in QEMU; ONLY=sid or ONLY=bookworm/plain'
 	@echo 'make test-trixie  built, and its unit suites run, with Debian 13 (debootstrap, root)'
 	@echo 'make test-attach  libperfd-heap.so into programs under load, TIMES=100 times each'

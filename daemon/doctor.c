@@ -118,6 +118,7 @@ static void decide_capabilities(const struct doctor_facts *facts, struct doctor_
 		 false},
 		{"CAP_CHECKPOINT_RESTORE", CAPABILITY(CHECKPOINT_RESTORE) | CAPABILITY(SYS_ADMIN),
 		 false},
+		{"CAP_KILL", CAPABILITY(KILL), false},
 		{"CAP_SETUID", CAPABILITY(SETUID), false},
 		{"CAP_SETGID", CAPABILITY(SETGID), false},
 	};

@@ -10,6 +10,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/privileges.h"
 
 #define HELD_FILES_MAX 512
 #define TICK_MS 250
@@ -352,6 +353,9 @@ static int start(struct engine *engine, const struct engine_options *options, st
 						   &engine->source)
 			    : source_bpf_create(&engine->config, engine_on_record, engine, error,
 						&engine->source);
+	/* Capabilities are each thread's own: before there is a second one. */
+	if (!r && options->drop_privileges)
+		r = privileges_drop(error);
 	if (!r)
 		open_cache(engine, options);
 	if (!r)

@@ -83,6 +83,7 @@ struct engine_options {
 	const char *capture; /* also write all records there; NULL: do not */
 	const char *program; /* for the worker, e.g. "/proc/self/exe" */
 	bool tell_accounts; /* at the end, in the log: where every sample went */
+	bool drop_privileges; /* once the programs are loaded: see privileges.h */
 };
 
 int engine_create(const struct engine_options *options, struct event_base *base,

@@ -108,15 +108,15 @@ static json_t *samples(const struct engine *engine, const struct source_counters
 		}
 	}
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-			 "s:o, s:o}", "stored", number(accounts.taken.stored), "refused",
+			 "s:o, s:o}",
+			 "stored", number(accounts.taken.stored), "refused",
 			 number(accounts.taken.refused), "limited", number(accounts.taken.limited),
-			 "unasked", number(accounts.taken.unasked), "fired",
-			 number(sum.fired), "idle", number(sum.idle), "filtered",
-			 number(sum.filtered), "thinned", number(sum.thinned), "late_periods",
-			 number(sum.late), "missed_periods", number(sum.missed), "carried_weight",
-			 number(sum.carried), "taken", number(taken), "lost_total",
-			 number(lost_total), "stacks_refused", number(engine->stacks.refused),
-			 "unwinding", unwinding, "lost", lost);
+			 "unasked", number(accounts.taken.unasked), "fired", number(sum.fired),
+			 "idle", number(sum.idle), "filtered", number(sum.filtered), "thinned",
+			 number(sum.thinned), "late_periods", number(sum.late), "missed_periods",
+			 number(sum.missed), "carried_weight", number(sum.carried), "taken",
+			 number(taken), "lost_total", number(lost_total), "stacks_refused",
+			 number(engine->stacks.refused), "unwinding", unwinding, "lost", lost);
 }
 
 static json_t *processes(const struct engine *engine)

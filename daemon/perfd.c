@@ -274,6 +274,7 @@ static int start(struct perfd *perfd)
 		.capture = perfd->capture,
 		.program = "/proc/self/exe",
 		.tell_accounts = perfd->private_fd < 0,
+		.drop_privileges = true,
 	};
 	struct server_options server_options = {.config = &perfd->settings.config,
 						.settings = &perfd->settings,

@@ -5,6 +5,8 @@ the others are served meanwhile. Frames are as daemon/protocol.h has them."""
 
 import contextlib
 import os
+import random
+import resource
 import socket
 import struct
 import subprocess
@@ -14,7 +16,7 @@ import lib
 
 HEADER = struct.Struct("<IHHI")  # length, type, version, serial
 VERSION = 1
-HELLO, STATUS, ERROR, OK, JSON = 1, 2, 64, 65, 67
+HELLO, STATUS, RECENT, ERROR, OK, JSON = 1, 2, 9, 64, 65, 67
 TEXT = 2  # tag of an error's sentence
 
 
@@ -168,5 +170,103 @@ def many_connections():
         lib.wait_for(lambda: perfd.ctl("status").returncode == 0, "room for another client")
 
 
+def a_thousand_clients():
+    """Where so many may be, all are served; where not, those above it are told, and room for
+    others is left by each user."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with lib.Perfd("--set", "cpu.frequency_hz=0", "--set", "daemon.clients_max=1100") as perfd, \
+            contextlib.ExitStack() as stack:
+        before = int(lib.status_field(perfd.process.pid, "VmRSS").split()[0])
+        clients = [stack.enter_context(connect(perfd)) for _ in range(1000)]
+        for client in clients:
+            client.settimeout(60)
+            client.sendall(HEADER.pack(0, STATUS, VERSION, 1))
+        for client in clients:
+            lib.equal(frame(client)[0], JSON, "type of the reply")
+        served(perfd)
+        lib.equal(perfd.ctl_json("status")["server"]["clients"], 1001, "clients")
+        grown = int(lib.status_field(perfd.process.pid, "VmRSS").split()[0]) - before
+        lib.check(grown < 64 * 1024, f"perfd grew by {grown} KiB for 1,000 clients")
+    flood = ("import socket, sys\n"
+             "clients = []\n"
+             "for _ in range(1000):\n"
+             "    client = socket.socket(socket.AF_UNIX)\n"
+             "    client.connect(sys.argv[1])\n"
+             "    clients.append(client)\n"
+             "print('there', flush=True)\n"
+             "sys.stdin.readline()\n")
+    with lib.Perfd("--set", "cpu.frequency_hz=0") as perfd, \
+            lib.started("python3", "-c", flood, perfd.socket, user=61001, group=61001, extra_groups=[],
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE) as one:
+        lib.equal(one.stdout.readline(), b"there\n", "the flood")
+        served(perfd)  # half of the places are left
+        told = lib.perfctl("status", "--socket", perfd.socket, user=61002, group=61002,
+                           extra_groups=[], cwd="/", binary=perfctl_for_all(perfd))
+        lib.succeeds(told, "status of another user")
+        refused = perfd.ctl_json("status")["server"]["clients_refused"]
+        lib.check(refused >= 1000 - 64, f"{refused} were refused")
+
+
+def perfctl_for_all(perfd):
+    return lib.for_everybody(lib.PERFCTL, perfd.folder)
+
+
+def random_frames():
+    """Bytes at random, headers that are none, fields at random in frames that are: errors, and the
+    service goes on without growing."""
+    random.seed(8)
+    tags = [tag for tag in range(40) if tag != 12]  # background sessions stay, as they should
+    with without_bpf() as perfd:
+        before = int(lib.status_field(perfd.process.pid, "VmRSS").split()[0])
+        sent = 0
+        while sent < 20000:
+            with connect(perfd) as client:
+                client.setblocking(False)
+                for _ in range(200):
+                    sent += 1
+                    body = b"".join(
+                        struct.pack("<HI", random.choice(tags), random.choice([0, 1, 4, 8, 300]))
+                        + random.randbytes(random.choice([0, 1, 4, 8]))
+                        for _ in range(random.randrange(4)))
+                    kind = random.choice([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 64, 70, 999])
+                    whole = HEADER.pack(len(body), kind, VERSION, sent) + body
+                    if random.random() < 0.02:
+                        whole = random.randbytes(random.randrange(1, 200))
+                    try:
+                        client.sendall(whole)
+                        client.recv(1 << 20)
+                    except BlockingIOError:
+                        continue
+                    except OSError:
+                        break
+        served(perfd)
+        lib.wait_for(lambda: perfd.ctl_json("status")["server"]["clients"] == 1, "the clients to go")
+        lib.equal(perfd.sessions(), [], "sessions that are left")
+        grown = int(lib.status_field(perfd.process.pid, "VmRSS").split()[0]) - before
+        lib.check(grown < 48 * 1024, f"perfd grew by {grown} KiB")
+
+
+def slow_readers_of_much():
+    """Results that nobody reads: others are served, and what waits is bounded."""
+    with lib.Perfd() as perfd, contextlib.ExitStack() as stack, lib.folder() as place:
+        with lib.started(lib.program("shares"), 1, stdout=subprocess.DEVNULL) as busy:
+            busy.wait(30)
+        lib.wait_for(lambda: perfd.ctl("report", "--last", "1m").returncode == 0, "something to ask for")
+        clients = [stack.enter_context(connect(perfd)) for _ in range(20)]
+        for client in clients:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                for serial in range(200):
+                    client.sendall(HEADER.pack(0, RECENT, VERSION, serial))
+        for _ in range(3):
+            served(perfd)
+        with lib.started(lib.program("shares"), 30, stdout=subprocess.DEVNULL) as target:
+            lib.succeeds(perfd.ctl("attach", "--pid", target.pid, "-d", "500ms", "-o",
+                                   os.path.join(place, "x.svg")))
+        grown = int(lib.status_field(perfd.process.pid, "VmRSS").split()[0])
+        lib.check(grown < 300 * 1024, f"perfd has {grown} KiB")
+
+
 lib.main(not_a_socket, second_perfd, another_version, half_a_frame, four_gigabytes, nonsense,
-         does_not_read, many_connections)
+         does_not_read, many_connections, a_thousand_clients, random_frames, slow_readers_of_much)

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/privileges.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "daemon/base/cleanup.h"
+#include "daemon/base/log.h"
+
+#define PARANOID_PATH "/proc/sys/kernel/perf_event_paranoid"
+#define PARANOID_MAX 2 /* above, as Debian has it, only CAP_SYS_ADMIN opens events */
+
+static const struct {
+	unsigned number;
+	enum privilege_need need;
+} privileges[] = {
+#define X(name, number, need, why) {number, PRIVILEGE_##need},
+	PRIVILEGES(X)
+#undef X
+};
+
+/* The header may be older than the kernel. */
+#define X(name, number, need, why) _Static_assert((number) < 64, #name);
+PRIVILEGES(X)
+#undef X
+_Static_assert(CAP_KILL == 5 && CAP_SYS_PTRACE == 19 && CAP_SYS_ADMIN == 21 && CAP_SYSLOG == 34,
+	       "numbers are linux/capability.h's");
+
+#define BIT(number) (1ULL << (number))
+#define CHECKPOINT_RESTORE 40
+
+uint64_t privileges_needed(uint64_t has, long paranoid)
+{
+	bool admin = paranoid > PARANOID_MAX || !(has & BIT(CHECKPOINT_RESTORE));
+	uint64_t needed = 0;
+
+	for (size_t i = 0; i < sizeof(privileges) / sizeof(privileges[0]); i++)
+		if (privileges[i].need == PRIVILEGE_ALWAYS || admin)
+			needed |= BIT(privileges[i].number);
+	return has & needed;
+}
+
+/* What cannot be read counts as the strictest. */
+static long read_paranoid(void)
+{
+	_cleanup_fclose_ FILE *file = fopen(PARANOID_PATH, "re");
+	long level;
+
+	return file && fscanf(file, "%ld", &level) == 1 ? level : PARANOID_MAX + 1;
+}
+
+static int read_permitted(uint64_t *ret)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	*ret = data[0].permitted | (uint64_t)data[1].permitted << 32;
+	return 0;
+}
+
+static int set(uint64_t kept)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {
+		{.permitted = (uint32_t)kept, .effective = (uint32_t)kept},
+		{.permitted = (uint32_t)(kept >> 32), .effective = (uint32_t)(kept >> 32)}};
+
+	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+/* Takes CAP_SETPCAP. Without it (a service manager has set the bounds) they stay. */
+static void drop_bounds(uint64_t kept)
+{
+	for (unsigned number = 0; number < 64; number++) {
+		if (kept & BIT(number) || prctl(PR_CAPBSET_READ, number, 0, 0, 0) != 1)
+			continue;
+		if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0)
+			return;
+	}
+}
+
+int privileges_drop(struct error *error)
+{
+	uint64_t has, kept, now = 0;
+	int r = read_permitted(&has);
+
+	if (r)
+		return error_set(error, r, "cannot read my capabilities: %s", strerror(-r));
+	kept = privileges_needed(has, read_paranoid());
+	drop_bounds(kept);
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	r = set(kept);
+	if (!r)
+		r = read_permitted(&now);
+	if (!r && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		r = -errno;
+	if (r || now != kept)
+		return error_set(error, r ? r : -EPERM,
+				 "cannot let go of capabilities that are not needed: %s",
+				 strerror(r ? -r : EPERM));
+	log_debug("capabilities %#llx, of %#llx until now", (unsigned long long)kept,
+		  (unsigned long long)has);
+	return 0;
+}

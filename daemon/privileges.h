@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The daemon's capabilities. Once its BPF programs are loaded and before it has any thread or
+ * client, it lets all go that are not in the table below, from its bounding set as well, so
+ * that no child can have them either; and new privileges, by whatever it executes, for good.
+ * docs/privileges.md has the table, with what the children keep of it; the unit's
+ * CapabilityBoundingSet= is the same list.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/error.h"
+
+/* X(capability, number, need, what for) */
+#define PRIVILEGES(X)                                                                              \
+	X(DAC_READ_SEARCH, 2, ALWAYS, "files and cgroups of others, by handle and path")           \
+	X(KILL, 5, ALWAYS, "to end a worker or an opener, which is another user, when it hangs")   \
+	X(SETGID, 6, ALWAYS, "workers, openers and fetchers become nobody")                        \
+	X(SETUID, 7, ALWAYS, "likewise")                                                           \
+	X(SYS_PTRACE, 19, ALWAYS, "others' /proc/PID, memory of Java programs, the injector")      \
+	X(SYS_ADMIN, 21, WHERE_PARANOID,                                                           \
+	  "perf events where kernel.perf_event_paranoid is above 2, "                              \
+	  "and map_files before Linux 5.9")                                                        \
+	X(SYSLOG, 34, ALWAYS, "addresses of the kernel's functions")                               \
+	X(PERFMON, 38, ALWAYS, "events of new sessions, of CPUs that come, probes in programs")    \
+	X(BPF, 39, ALWAYS,                                                                         \
+	  "maps before Linux 5.19; the programs of -e heap, when first asked for")                 \
+	X(CHECKPOINT_RESTORE, 40, ALWAYS, "/proc/PID/map_files")
+
+enum privilege_need {
+	PRIVILEGE_ALWAYS,
+	PRIVILEGE_WHERE_PARANOID, /* or where there is no CAP_CHECKPOINT_RESTORE */
+};
+
+/* Bits of those that are kept of the `has`; `paranoid`: kernel.perf_event_paranoid. */
+uint64_t privileges_needed(uint64_t has, long paranoid);
+/* 0: this thread, and all it will start and execute, has what is needed and no more. */
+int privileges_drop(struct error *error);

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""perfd is killed (SIGKILL) at random moments under load, again and again: every window that had been
+listed is there, nothing is counted twice, the databases are whole, and the gap is short and stated.
+And an end by SIGTERM loses nothing. KILLS: how often (3; `make test-kill9` has 200)."""
+
+import os
+import random
+import signal
+import sqlite3
+import statistics
+import subprocess
+import time
+
+import lib
+
+KILLS = int(os.environ.get("KILLS", "3"))
+HZ = 199
+
+
+def daemon(where):
+    return lib.Perfd("--set", f"history.dir={where}", "--set", f"cpu.frequency_hz={HZ}", "--set",
+                     "history.age=168h")
+
+
+def load():
+    return lib.started("sh", "-c", f"while :; do {lib.program('shares')} 1 >/dev/null; true; ls / "
+                       ">/dev/null; done", stdout=subprocess.DEVNULL)
+
+
+def listed(perfd):
+    return perfd.ctl_json("windows", "--since", "-6h", "--top", "1000000")["windows"]
+
+
+def sums(windows, until):
+    """Samples by event of what ends by then: windows are summed up to wider ones meanwhile."""
+    found = {}
+    for row in windows:
+        if row["end_ns"] <= until.get(row["event"], 0):
+            found[row["event"]] = found.get(row["event"], 0) + row["samples"]
+    return found
+
+
+def newest(windows):
+    until = {}
+    for row in windows:
+        until[row["event"]] = max(until.get(row["event"], 0), row["end_ns"])
+    return until
+
+
+def check_bases(where):
+    for name in os.listdir(where):
+        lib.check("damaged" not in name, f"a database was set aside: {name}")
+        if name.endswith(".db"):
+            base = sqlite3.connect(os.path.join(where, name))
+            lib.equal(base.execute("PRAGMA integrity_check").fetchall(), [("ok",)], name)
+            twice = base.execute("SELECT event, count(*) FROM windows GROUP BY event, start "
+                                 "HAVING count(*) > 1").fetchall()
+            lib.check(not twice, f"windows that are there twice: {twice}")
+            base.close()
+
+
+def at_random_moments():
+    with lib.folder() as place, load():
+        where = os.path.join(place, "h")
+        before, gaps, windows = [], [], 0
+        for _ in range(KILLS):
+            with daemon(where) as perfd:
+                if before:
+                    until = newest(before)
+                    lib.equal(sums(listed(perfd), until), sums(before, until),
+                              "samples in what had been listed")
+                known = set(newest(before).values())
+                lib.wait_for(lambda: set(newest(listed(perfd)).values()) - known,
+                             "a window of this perfd's", 30)
+                time.sleep(random.random() * 1.5)
+                before = listed(perfd)
+                perfd.process.send_signal(signal.SIGKILL)
+                killed = time.time_ns()
+                perfd.process.wait()
+                gaps.append((killed - newest(before)["cpu-clock"]) / 1e9)
+                windows = len(before)
+        with daemon(where) as perfd:
+            until = newest(before)
+            lib.equal(sums(listed(perfd), until), sums(before, until), "samples in what was listed")
+            told = perfd.ctl_json("report", "--since", "-6h")
+            lib.check("gap: perfd was not running" in {count["key"] for count in told["counts"]},
+                      "the gap is not stated")
+        check_bases(where)
+        print(f"# {KILLS} kills, {windows} windows at the end; from the last listed window's end to the "
+              f"kill: median {statistics.median(gaps):.2f} s, at most {max(gaps):.2f} s, "
+              f"{sum(gap > 2 for gap in gaps)} above 2 s")
+        lib.check(statistics.median(gaps) < 2, f"{statistics.median(gaps)} s were lost, in the median")
+
+
+def an_end_loses_nothing():
+    """What the database has is what the daemon says that it stored, to the sample."""
+    with lib.folder() as place, load():
+        where = os.path.join(place, "h")
+        took, stored = 0.0, {"cpu-clock": 0, "faults": 0}
+        for _ in range(2):
+            with daemon(where) as perfd:
+                lib.wait_for(lambda: len(listed(perfd)) >= 4, "windows", 30)
+                time.sleep(random.random())
+                began = time.monotonic()
+                perfd.end()
+                took = max(took, time.monotonic() - began)
+                told = perfd.accounts()
+                stored["cpu-clock"] += told["view_cpu"]
+                stored["faults"] += told["view_faults"]
+        kept = dict.fromkeys(stored, 0)
+        for name in os.listdir(where):
+            if name.endswith(".db"):
+                base = sqlite3.connect(os.path.join(where, name))
+                for event, samples in base.execute("SELECT event, sum(samples) FROM windows GROUP BY event"):
+                    kept[event] += samples
+                base.close()
+        print(f"# from SIGTERM until all is gone: {took:.2f} s at most; {kept}")
+        lib.equal(kept, stored, "samples in the database, and those that perfd stored")
+        check_bases(where)
+
+
+lib.main(at_random_moments, an_end_loses_nothing)

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/base/cleanup.h"
+#include "daemon/base/strbuf.h"
 
 #define BUSY_MS 5000 /* somebody's sqlite3 may hold it for a moment */
 
@@ -217,14 +219,36 @@ static int open_with(const char *path, int flags, struct error *error, sqlite3 *
 			 db ? sqlite3_errmsg(db) : "out of memory");
 }
 
+/* On a read-only disk no file can be made beside it, as WAL mode wants; but nobody writes
+ * there either. What only the log has (perfd was killed before) would be passed over in
+ * silence, so with one it stays an error. */
+static int open_immutable(const char *path, struct error *error, sqlite3 **ret)
+{
+	_cleanup_(strbuf_deinit) struct strbuf uri = {0}, log = {0};
+	struct stat st;
+
+	strbuf_printf(&log, "%s-wal", path);
+	if (!access(path, W_OK) || errno != EROFS || (!stat(strbuf_text(&log), &st) && st.st_size))
+		return -EINVAL;
+	strbuf_puts(&uri, "file:");
+	for (const char *c = path; *c; c++)
+		strbuf_printf(&uri, strchr("?#%", *c) ? "%%%02x" : "%c", (unsigned char)*c);
+	strbuf_puts(&uri, "?immutable=1");
+	return open_with(strbuf_text(&uri), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, error, ret);
+}
+
 int history_database_open(const char *path, enum history_database_use use, struct error *error,
 			  sqlite3 **ret)
 {
 	_cleanup_database_ sqlite3 *db = NULL;
-	int r = open_with(path,
-			  use == HISTORY_DATABASE_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
-							: SQLITE_OPEN_READWRITE,
-			  error, &db);
+	int r = use == HISTORY_DATABASE_READ ? open_immutable(path, error, &db) : -EINVAL;
+
+	if (r)
+		r = open_with(path,
+			      use == HISTORY_DATABASE_WRITE
+				      ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+				      : SQLITE_OPEN_READWRITE,
+			      error, &db);
 
 	if (r && use == HISTORY_DATABASE_READ) /* of another user, or on a read-only disk */
 		r = open_with(path, SQLITE_OPEN_READONLY, error, &db);

@@ -496,6 +496,57 @@ START_TEST(old_days_go_and_a_clock_ahead_removes_none)
 }
 END_TEST
 
+/* A day back, a day ahead, and as it was: what was put is there, each under the time that the
+ * clock told, over a restart too; nothing goes, and nothing is counted twice. */
+START_TEST(a_clock_that_leaps_a_day)
+{
+	static const int64_t leaps[] = {0, -24, 0, 24, 0, 48, -24, 0};
+	uint64_t sum = 0, seconds = 0;
+
+	for (size_t i = 0; i < sizeof(leaps) / sizeof(leaps[0]); i++) {
+		for (uint64_t n = 0; n < 5; n++, seconds++) {
+			uint64_t now = NOON + seconds * SECOND + (uint64_t)leaps[i] * HOUR;
+
+			ck_assert_int_eq(put(now, "a", 1), 0);
+			tidy(now);
+			sum += 9;
+		}
+		history_store_close(&store);
+		open_store();
+		ck_assert_uint_eq(total(between(0, NOON + 1000 * HOUR)), sum);
+	}
+	ck_assert_uint_eq(store.stats.days_removed, 0);
+	ck_assert_uint_eq(store.stats.damaged, 0);
+	ck_assert_uint_eq(total(between(NOON - 25 * HOUR, NOON - 23 * HOUR)), 2 * 5 * 9);
+	ck_assert_uint_eq(total(between(NOON + 47 * HOUR, NOON + 49 * HOUR)), 5 * 9);
+}
+END_TEST
+
+/* A file system that is read-only when perfd starts, and one that becomes so. */
+START_TEST(a_read_only_disk_is_told)
+{
+	if (geteuid() || mount("none", folder, "tmpfs", 0, "size=8m,mode=700"))
+		return; /* no file systems here */
+	history_store_close(&store);
+	open_store();
+	ck_assert_int_eq(put(NOON, "a", 1), 0);
+	history_store_close(&store);
+	ck_assert_int_eq(mount("none", folder, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+	open_store();
+	ck_assert_int_lt(put(NOON + SECOND, "a", 1), 0);
+	ck_assert_msg(strstr(error.text, folder), "%s", error.text);
+	ck_assert_uint_eq(total(between(0, NOON + HOUR)), 9); /* what there is can be asked for */
+	history_store_close(&store);
+	ck_assert_int_eq(mount("none", folder, NULL, MS_REMOUNT, NULL), 0);
+	open_store();
+	ck_assert_int_eq(put(NOON + SECOND, "a", 1), 0);
+	ck_assert_uint_eq(total(between(0, NOON + HOUR)), 18);
+	history_store_close(&store);
+	ck_assert_int_eq(umount(folder), 0);
+	open_store();
+}
+END_TEST
+
 /* What was said to be stored is there after a SIGKILL at any moment, once. */
 START_TEST(killed_while_writing)
 {
@@ -571,6 +622,8 @@ int main(void)
 	tcase_add_test(tc, a_full_disk_loses_nothing_that_was_there);
 	tcase_add_test(tc, room_is_made_by_the_oldest);
 	tcase_add_test(tc, old_days_go_and_a_clock_ahead_removes_none);
+	tcase_add_test(tc, a_clock_that_leaps_a_day);
+	tcase_add_test(tc, a_read_only_disk_is_told);
 	tcase_add_loop_test(tc, killed_while_writing, 0, 40);
 	tcase_add_test(tc, lists);
 	suite_add_tcase(suite, tc);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -87,10 +88,22 @@ static void drop_bounds(uint64_t kept)
 	}
 }
 
+/* The side band's buffer of a CPU that comes, without CAP_IPC_LOCK (perf_mmap() in
+ * kernel/events/core.c); takes CAP_SYS_RESOURCE, or a unit that says so. */
+static void allow_locked_memory(void)
+{
+	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+
+	if (setrlimit(RLIMIT_MEMLOCK, &all) < 0)
+		log_debug("locked memory stays limited: RLIMIT_MEMLOCK cannot be raised");
+}
+
 int privileges_drop(struct error *error)
 {
 	uint64_t has, kept, now = 0;
 	int r = read_permitted(&has);
+
+	allow_locked_memory();
 
 	if (r)
 		return error_set(error, r, "cannot read my capabilities: %s", strerror(-r));

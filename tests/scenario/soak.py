@@ -28,8 +28,11 @@ def memory_of(pid):
 
 def look(perfd, began):
     pid = perfd.process.pid
-    worker = perfd.ctl_json("status")["symbols"]["worker_pid"]
-    sample = {"s": time.monotonic() - began, "fds": len(os.listdir(f"/proc/{pid}/fd")),
+    symbols = perfd.ctl_json("status")["symbols"]
+    worker, fds = symbols["worker_pid"], len(os.listdir(f"/proc/{pid}/fd"))
+    # Each program file that was seen so far takes one, up to a limit: others' work is none of ours.
+    sample = {"s": time.monotonic() - began, "fds": fds, "images": symbols["images"],
+              "fds_but_files": fds - symbols["images"],
               "children": len(lib.children(pid)), **memory_of(pid)}
     try:
         sample["worker"] = memory_of(worker)["VmRSS"]
@@ -124,7 +127,8 @@ def an_hour():
             settled = [sample for sample in samples if sample["s"] >= MINUTES * 60 / 6]
             # Half a minute is no time to settle in: only what grows without end is seen.
             tolerance = 0.05 if MINUTES >= 20 else 0.5
-            told = {key: flat(settled, key, tolerance) for key in ("VmRSS", "RssAnon", "fds")}
+            told = {key: flat(settled, key, tolerance) for key in ("VmRSS", "RssAnon", "fds", "images")}
+            told["fds_but_files"] = flat(settled, "fds_but_files", tolerance)
             told["worker"] = flat(settled, "worker", 1.0)
             perfd.end()
             report = {"minutes": MINUTES, "done": done, "accounts": perfd.accounts(), **told}
@@ -132,7 +136,7 @@ def an_hour():
             with open(os.path.join(lib.BUILD, "bench", "soak.json"), "w", encoding="utf-8") as file:
                 json.dump({**report, "samples": samples}, file)
             print("# " + json.dumps(report))
-            for key in ("VmRSS", "fds"):
+            for key in ("RssAnon", "fds_but_files"):
                 lib.check(told[key]["flat"], f"{key} is not flat: {told[key]}")
 
 

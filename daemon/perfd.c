@@ -24,6 +24,8 @@
 #include "daemon/metrics.h"
 #include "daemon/metrics_server.h"
 #include "daemon/notify.h"
+#include "daemon/peer.h"
+#include "daemon/privileges.h"
 #include "daemon/reload.h"
 #include "daemon/server.h"
 #include "daemon/settings.h"
@@ -292,6 +294,8 @@ static int start(struct perfd *perfd)
 	r = watch_signals(perfd);
 	if (r < 0)
 		return r;
+	if (perfd->private_fd < 0)
+		privileges_join(peer_group(perfd->settings.config.socket_group));
 	r = engine_create(&engine_options, perfd->base, &error, &perfd->engine);
 	if (r < 0)
 		return log_error("%s", error.text), r;

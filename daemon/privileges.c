@@ -2,6 +2,7 @@
 #include "daemon/privileges.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ PRIVILEGES(X)
 _Static_assert(CAP_KILL == 5 && CAP_SYS_PTRACE == 19 && CAP_SYS_ADMIN == 21 && CAP_SYSLOG == 34,
 	       "numbers are linux/capability.h's");
 
+#define NGROUPS_IN 256 /* more than anybody has */
 #define BIT(number) (1ULL << (number))
 #define CHECKPOINT_RESTORE 40
 
@@ -86,6 +88,21 @@ static void drop_bounds(uint64_t kept)
 		if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0)
 			return;
 	}
+}
+
+void privileges_join(gid_t group)
+{
+	gid_t groups[NGROUPS_IN];
+	int count = getgroups(NGROUPS_IN - 1, groups);
+
+	if (group == (gid_t)-1 || count < 0)
+		return;
+	for (int i = 0; i < count; i++)
+		if (groups[i] == group)
+			return;
+	groups[count] = group;
+	if (setgroups((size_t)count + 1, groups) < 0)
+		log_debug("group %u cannot be joined: %s", group, strerror(errno));
 }
 
 /* The side band's buffer of a CPU that comes, without CAP_IPC_LOCK (perf_mmap() in

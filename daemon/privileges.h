@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "daemon/base/error.h"
 
@@ -36,5 +37,8 @@ enum privilege_need {
 
 /* Bits of those that are kept of the `has`; `paranoid`: kernel.perf_event_paranoid. */
 uint64_t privileges_needed(uint64_t has, long paranoid);
+/* Joins the group that sees all, as the unit has perfd do: so that a socket can be given to it
+ * without CAP_CHOWN. What cannot be joined is passed over: whoever needs it will be told. */
+void privileges_join(gid_t group);
 /* 0: this thread, and all it will start and execute, has what is needed and no more. */
 int privileges_drop(struct error *error);

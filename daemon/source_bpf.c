@@ -289,7 +289,8 @@ static int bpf_target_slots(struct source *source, pid_t pid, uint32_t *ret)
 	if (bpf_map_lookup_elem(bpf_map__fd(self(source)->programs.sampler->maps.targets), &key,
 				&target))
 		return -errno;
-	*ret = target.slots;
+	/* The exec is told before its tracepoint has run: who joins with it has not left. */
+	*ret = target.slots | target.at_exec;
 	return 0;
 }
 

@@ -144,7 +144,7 @@ void resolver_on_image(void *context, int error, const char *text,
 		image_table_fail(resolver->images, image, text ? text : "refused");
 		/* Not the file's fault: it is handed over again when it is asked for, some times.
 		 */
-		if (error == -EINTR || error == -ENOMEM || error == -EPIPE || error == -ESTALE) {
+		if (error != -ENOEXEC && error != -EINVAL && error != -E2BIG && error != -EFAULT) {
 			image->attempts++;
 			symbolizer_drop_image(resolver->symbolizer, image->id);
 		}

@@ -114,6 +114,8 @@ struct symbolizer {
 	enum wire_kind step; /* what was sent and is not answered */
 	uint32_t step_id;
 	uint64_t step_deadline; /* CLOCK_BOOTTIME, ns */
+	uint64_t step_sent; /* likewise */
+	uint64_t step_cpu; /* what the worker had had of a processor by then, ns */
 	uint64_t not_before; /* of the next start */
 	uint64_t delay; /* before the start after that */
 	uint32_t start_failures; /* in a row */

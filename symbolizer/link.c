@@ -18,6 +18,7 @@
 #include "symbolizer/client_private.h"
 #include "symbolizer/sandbox.h"
 
+#define STARVED_MAX 4 /* times the deadline: so long a worker that gets no processor has */
 #define START_DEADLINE_NS (10 * NSEC_PER_SEC) /* exec and the sandbox */
 #define DELAY_KILLED_NS (10 * NSEC_PER_MSEC)
 #define DELAY_FIRST_NS (50 * NSEC_PER_MSEC)
@@ -166,7 +167,10 @@ static void send_step(struct symbolizer *s, enum wire_kind kind, int fd)
 		.size = s->request.length,
 		.fd = fd,
 	};
-	s->step_deadline = clock_boot_ns() + limit;
+	s->step_sent = clock_boot_ns();
+	s->step_deadline = s->step_sent + limit;
+	if (!worker_process_cpu(s->process.pid, &s->step_cpu))
+		s->step_cpu = 0;
 	if (!s->step_began)
 		s->step_began = clock_boot_ns();
 	if (strbuf_error(&s->request)) {
@@ -546,6 +550,18 @@ static bool receive(struct symbolizer *s)
 	return s->state != LINK_DOWN;
 }
 
+/* On a busy machine a worker may have had little of a processor by the deadline: that says
+ * nothing of the file. One that waits for something else hangs, and one that computed has
+ * had its time. */
+static bool starves(const struct symbolizer *s, uint64_t now)
+{
+	uint64_t limit = s->config.deadline_ns, cpu;
+
+	return now - s->step_sent < STARVED_MAX * limit &&
+	       worker_process_cpu(s->process.pid, &cpu) && cpu - s->step_cpu < limit / 2 &&
+	       worker_process_is_running(s->process.pid);
+}
+
 static void mind_time(struct symbolizer *s)
 {
 	uint64_t now = clock_boot_ns();
@@ -554,9 +570,12 @@ static void mind_time(struct symbolizer *s)
 	client_parts_expire(s, now);
 	if (s->state == LINK_DOWN && now >= s->not_before && (!s->is_slow || work_waits(s)))
 		start(s);
-	else if (s->state != LINK_DOWN && s->step_deadline && now >= s->step_deadline)
-		link_lost(s, true, "it gave no answer before the deadline");
-	else if (slow_when(s) && now >= slow_when(s))
+	else if (s->state != LINK_DOWN && s->step_deadline && now >= s->step_deadline) {
+		if (starves(s, now))
+			s->step_deadline = now + s->config.deadline_ns / 8;
+		else
+			link_lost(s, true, "it gave no answer before the deadline");
+	} else if (slow_when(s) && now >= slow_when(s))
 		slow_take(s);
 }
 

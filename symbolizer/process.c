@@ -140,6 +140,28 @@ enum worker_end worker_process_end(struct worker_process *process, bool expected
 	return expected ? WORKER_END_FAULT : WORKER_END_KILLED;
 }
 
+bool worker_process_cpu(pid_t pid, uint64_t *ret)
+{
+	struct timespec used;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &used) < 0)
+		return false;
+	*ret = (uint64_t)used.tv_sec * NSEC_PER_SEC + (uint64_t)used.tv_nsec;
+	return true;
+}
+
+bool worker_process_is_running(pid_t pid)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[64], state = '?';
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	/* Its name has no brackets: it is ours. */
+	return file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1 && state == 'R';
+}
+
 bool worker_process_reap(pid_t pid)
 {
 	return waitpid(pid, NULL, WNOHANG) != 0;

@@ -35,4 +35,8 @@ int worker_process_start(const struct symbolizer_config *config, struct error *e
 enum worker_end worker_process_end(struct worker_process *process, bool expected, char *text,
 				   size_t size, pid_t *ret_left);
 /* True when that child is gone. Never blocks. */
+/* What it has had of a processor so far, ns; false: that cannot be told. */
+bool worker_process_cpu(pid_t pid, uint64_t *ret);
+/* It has something to compute, and waits for nothing else. */
+bool worker_process_is_running(pid_t pid);
 bool worker_process_reap(pid_t pid);

@@ -100,6 +100,8 @@ static void move_worker(struct symbolizer *s, struct symbolizer *slow)
 	slow->step = s->step;
 	slow->step_id = s->step_id;
 	slow->step_deadline = s->step_deadline;
+	slow->step_sent = s->step_sent;
+	slow->step_cpu = s->step_cpu;
 	slow->step_began = s->step_began;
 	slow->warned = true;
 	/* out points to the request's bytes, and in may hold the half of an answer. */

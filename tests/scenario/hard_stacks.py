@@ -11,6 +11,7 @@ As a scenario: all cases at -O2, and of each other build those that its flags ch
 
 import contextlib
 import functools
+import json
 import os
 import re
 import subprocess
@@ -226,7 +227,20 @@ def verdicts(build, names, ms):
     names = [name for name in names or cases if name in cases]
     with at_home(build) as ctl:
         stacks = record(ctl, build, names, ms)
-    return [(name, Verdict(stacks[name], build, *cases[name])) for name in names]
+        met = trouble(ctl)
+    found = [(name, Verdict(stacks[name], build, *cases[name])) for name in names]
+    for _, verdict in found:
+        verdict.trouble = met
+    return found
+
+
+def trouble(ctl):
+    """What perfd says itself of tables and files that it has not got."""
+    status = json.loads(ctl("status", "--json").stdout)
+    kinds = {"symbols": ("worker_restarts", "quarantined", "images_failed", "openers"),
+             "unwinder": ("tables_loaded", "tables_failed", "tables_evicted")}
+    told = [f"{key}: {status[kind][key]}" for kind, keys in kinds.items() for key in keys]
+    return "; ".join(told + [str(status[key]) for key in ("quarantine", "damaged") if status[key]])
 
 
 def missed(verdict):
@@ -249,6 +263,7 @@ def judge(build, names, ms):
             wrong.append(f"{name} {verdict.share:.1%} ({verdict.reasons()})")
             for weight, why, stack in verdict.worst():
                 print(f"{build} {name}: {weight} {why}: {shorten(stack)}")
+            print(f"{build}: {verdict.trouble}")
     lib.check(not wrong, f"{build}: {len(wrong)} cases are not whole: " + "; ".join(wrong))
 
 

@@ -15,6 +15,7 @@
 #include "daemon/base/log.h"
 #include "symbolizer/channel.h"
 #include "symbolizer/client.h"
+#include "symbolizer/process.h"
 #include "symbolizer/vdso.h"
 #include "tests/unit/symbolizer_fixture.h"
 #include "tests/unit/workshop.h"
@@ -311,6 +312,36 @@ START_TEST(the_worker_goes_with_its_parent)
 }
 END_TEST
 
+/* What a deadline goes by on a busy machine: whether a worker computes, and how much it could. */
+START_TEST(a_worker_that_computes)
+{
+	int go[2];
+	uint64_t before, after, until = clock_boot_ns() + PATIENCE_NS;
+	pid_t waits;
+	char byte;
+
+	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
+	waits = fork();
+	if (!waits) {
+		_exit(read(go[0], &byte, 1) != 1);
+	}
+	while (worker_process_is_running(waits))
+		ck_assert(clock_boot_ns() < until);
+	ck_assert(worker_process_is_running(getpid()));
+	ck_assert(worker_process_cpu(getpid(), &before));
+	do {
+		ck_assert(clock_boot_ns() < until);
+		ck_assert(worker_process_cpu(getpid(), &after));
+	} while (after < before + NSEC_PER_MSEC);
+	ck_assert_int_eq(write(go[1], "x", 1), 1);
+	ck_assert_int_eq(waitpid(waits, NULL, 0), waits);
+	ck_assert(!worker_process_is_running(waits));
+	ck_assert(!worker_process_cpu(waits, &after));
+	close(go[0]);
+	close(go[1]);
+}
+END_TEST
+
 /* A worker that was taken over and says what it likes. What it is asked tells
  * it which lie to tell: the id of the image is the number of the lie. */
 static int liar_main(void)
@@ -411,6 +442,7 @@ int main(int argc, char **argv)
 	workshop_add(tcase, !geteuid(), "not root", the_worker_has_no_rights);
 	tcase_add_test(tcase, the_worker_goes_with_its_parent);
 	tcase_add_test(tcase, a_worker_that_lies);
+	tcase_add_test(tcase, a_worker_that_computes);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -216,8 +216,7 @@ static struct image *good_image(struct symbolizer *s, const struct op *op)
 	return NULL;
 }
 
-/* The worker need not hold the file for this: it reads other parts of it. */
-/* For those who want the file itself. */
+/* For those who want the file itself: the worker need not hold it. */
 static void step_unwind(struct symbolizer *s, struct op *op)
 {
 	struct image *image = good_image(s, op);
@@ -550,18 +549,6 @@ static bool receive(struct symbolizer *s)
 	return s->state != LINK_DOWN;
 }
 
-/* On a busy machine a worker may have had little of a processor by the deadline: that says
- * nothing of the file. One that waits for something else hangs, and one that computed has
- * had its time. */
-static bool starves(const struct symbolizer *s, uint64_t now)
-{
-	uint64_t limit = s->config.deadline_ns, cpu;
-
-	return now - s->step_sent < STARVED_MAX * limit &&
-	       worker_process_cpu(s->process.pid, &cpu) && cpu - s->step_cpu < limit / 2 &&
-	       worker_process_is_running(s->process.pid);
-}
-
 static void mind_time(struct symbolizer *s)
 {
 	uint64_t now = clock_boot_ns();
@@ -570,12 +557,13 @@ static void mind_time(struct symbolizer *s)
 	client_parts_expire(s, now);
 	if (s->state == LINK_DOWN && now >= s->not_before && (!s->is_slow || work_waits(s)))
 		start(s);
-	else if (s->state != LINK_DOWN && s->step_deadline && now >= s->step_deadline) {
-		if (starves(s, now))
-			s->step_deadline = now + s->config.deadline_ns / 8;
-		else
-			link_lost(s, true, "it gave no answer before the deadline");
-	} else if (slow_when(s) && now >= slow_when(s))
+	else if (s->state != LINK_DOWN && s->step_deadline && now >= s->step_deadline &&
+		 now - s->step_sent < STARVED_MAX * s->config.deadline_ns &&
+		 worker_process_starves(s->process.pid, s->step_cpu + s->config.deadline_ns / 2))
+		s->step_deadline = now + s->config.deadline_ns / 8;
+	else if (s->state != LINK_DOWN && s->step_deadline && now >= s->step_deadline)
+		link_lost(s, true, "it gave no answer before the deadline");
+	else if (slow_when(s) && now >= slow_when(s))
 		slow_take(s);
 }
 

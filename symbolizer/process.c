@@ -151,7 +151,7 @@ bool worker_process_cpu(pid_t pid, uint64_t *ret)
 	return true;
 }
 
-bool worker_process_is_running(pid_t pid)
+static bool is_running(pid_t pid)
 {
 	_cleanup_fclose_ FILE *file = NULL;
 	char path[64], state = '?';
@@ -160,6 +160,13 @@ bool worker_process_is_running(pid_t pid)
 	file = fopen(path, "re");
 	/* Its name has no brackets: it is ours. */
 	return file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1 && state == 'R';
+}
+
+bool worker_process_starves(pid_t pid, uint64_t enough)
+{
+	uint64_t used;
+
+	return worker_process_cpu(pid, &used) && used < enough && is_running(pid);
 }
 
 bool worker_process_reap(pid_t pid)

@@ -37,6 +37,7 @@ enum worker_end worker_process_end(struct worker_process *process, bool expected
 /* True when that child is gone. Never blocks. */
 /* What it has had of a processor so far, ns; false: that cannot be told. */
 bool worker_process_cpu(pid_t pid, uint64_t *ret);
-/* It has something to compute, and waits for nothing else. */
-bool worker_process_is_running(pid_t pid);
+/* It has something to compute and waits for nothing else, but has had less than so much of a
+ * processor (ns since its beginning): the machine is busy, which says nothing of a file. */
+bool worker_process_starves(pid_t pid, uint64_t enough);
 bool worker_process_reap(pid_t pid);

@@ -325,9 +325,10 @@ START_TEST(a_worker_that_computes)
 	if (!waits) {
 		_exit(read(go[0], &byte, 1) != 1);
 	}
-	while (worker_process_is_running(waits))
+	while (worker_process_starves(waits, UINT64_MAX))
 		ck_assert(clock_boot_ns() < until);
-	ck_assert(worker_process_is_running(getpid()));
+	ck_assert(worker_process_starves(getpid(), UINT64_MAX));
+	ck_assert(!worker_process_starves(getpid(), 1));
 	ck_assert(worker_process_cpu(getpid(), &before));
 	do {
 		ck_assert(clock_boot_ns() < until);
@@ -335,7 +336,7 @@ START_TEST(a_worker_that_computes)
 	} while (after < before + NSEC_PER_MSEC);
 	ck_assert_int_eq(write(go[1], "x", 1), 1);
 	ck_assert_int_eq(waitpid(waits, NULL, 0), waits);
-	ck_assert(!worker_process_is_running(waits));
+	ck_assert(!worker_process_starves(waits, UINT64_MAX));
 	ck_assert(!worker_process_cpu(waits, &after));
 	close(go[0]);
 	close(go[1]);

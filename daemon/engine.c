@@ -39,7 +39,7 @@ static void on_opened(void *context, struct image *image)
 {
 	struct engine *engine = context;
 
-	if (image->state == IMAGE_OPENED && !image->announced) {
+	if (image->sure && image->state != IMAGE_FAILED && !image->announced) {
 		image->announced = true;
 		engine->source->ops->know_file(engine->source, image->file_device,
 					       image->file_inode, image->id);

@@ -15,6 +15,7 @@
 #include "symbolizer/vdso.h"
 
 #define ATTEMPTS_MAX 3
+#define NEXT_USE_NS 10000000000ULL
 
 void image_table_init(struct image_table *table, uint32_t max, uint32_t held_max)
 {
@@ -71,6 +72,11 @@ static void also_known_as(struct image_table *table, const struct image *image, 
 
 	if (!other || (image->roots && !other->roots))
 		hashmap_put(&table->index, key, image->id);
+}
+
+static uint64_t file_key(const struct image *image)
+{
+	return inode_key(image->file_device >> 20, image->file_device & 0xfffff, image->file_inode);
 }
 
 static bool is_roots(const struct stat *st)
@@ -236,7 +242,7 @@ static void recognise(struct image_table *table, const struct abi_mmap *mmap)
 	known = hashmap_get(&table->index,
 			    inode_key(major(st.st_dev), minor(st.st_dev), st.st_ino));
 	image = known ? image_table_get(table, (uint32_t)*known) : NULL;
-	if (!image || !image->file_inode || image->build_id_size)
+	if (!image || !image->sure || !image->file_inode || image->build_id_size)
 		return; /* not opened, so not sure; or written anew since */
 	memcpy(image->build_id, mmap->build_id, mmap->build_id_size);
 	image->build_id_size = mmap->build_id_size;
@@ -253,8 +259,8 @@ uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap)
 	recognise(table, mmap);
 	id = image_table_add(table, mmap);
 	image = image_table_get(table, id);
-	if (!image || image->vdso || image->roots || !image->file_inode || !mmap->build_id_size ||
-	    !stat_mapping(mmap, &st))
+	if (!image || image->vdso || !image->sure || image->roots || !image->file_inode ||
+	    !mmap->build_id_size || !stat_mapping(mmap, &st))
 		return id;
 	if (image->file_device == device_of(major(st.st_dev), minor(st.st_dev)) &&
 	    image->file_inode == st.st_ino)
@@ -304,6 +310,16 @@ bool image_table_wants_file(const struct image *image)
 	       image->attempts < ATTEMPTS_MAX;
 }
 
+bool image_table_wants_use(struct image *image, uint64_t now)
+{
+	if (image->state == IMAGE_FAILED && image->attempts >= ATTEMPTS_MAX &&
+	    now >= image->next_use) {
+		image->attempts = ATTEMPTS_MAX - 1;
+		image->next_use = now + NEXT_USE_NS;
+	}
+	return image_table_wants_file(image);
+}
+
 static void hold(struct image_table *table, struct image *image, int fd)
 {
 	if (table->held >= table->held_max)
@@ -326,6 +342,7 @@ bool image_table_open_vdso(struct image_table *table, struct image *image)
 		image_table_not_opened(table, image, "the vDSO cannot be copied");
 	else
 		hold(table, image, fd);
+	image->sure = true;
 	return true;
 }
 
@@ -344,6 +361,7 @@ void image_table_opening(struct image *image, struct opener_request *ret)
 
 void image_table_opened(struct image_table *table, struct image *image, struct opener_file *file)
 {
+	uint32_t attempts = file->sure ? 0 : image->attempts;
 	int fd = TAKE_FD(file->fd);
 
 	/* What was root's file is a user's now. */
@@ -359,8 +377,11 @@ void image_table_opened(struct image_table *table, struct image *image, struct o
 	image->file_device = device_of(file->dev_major, file->dev_minor);
 	image->file_inode = file->inode;
 	image->file_uid = file->uid;
-	also_known_as(table, image, inode_key(file->dev_major, file->dev_minor, file->inode));
+	image->sure = file->sure;
+	if (image->sure)
+		also_known_as(table, image, file_key(image));
 	hold(table, image, fd);
+	image->attempts = attempts;
 }
 
 void image_table_not_opened(struct image_table *table, struct image *image, const char *why)
@@ -384,9 +405,13 @@ int image_table_hand_over(struct image_table *table, struct image *image)
 int image_table_ready(struct image_table *table, struct image *image, const uint8_t *build_id,
 		      uint8_t build_id_size)
 {
+	bool checked = image->build_id_size;
+
 	if (image->build_id_size && (build_id_size != image->build_id_size ||
 				     memcmp(build_id, image->build_id, build_id_size))) {
 		/* A file of the same name, but not the one that was mapped. */
+		image->attempts++;
+		image->sure = image->roots = image->identified = false;
 		image_table_fail(table, image, "the file has been replaced since it was mapped");
 		return -EINVAL;
 	}
@@ -396,6 +421,10 @@ int image_table_ready(struct image_table *table, struct image *image, const uint
 	}
 	if (image->build_id_size)
 		also_known_as(table, image, build_id_key(build_id, build_id_size));
+	if (!image->sure && checked && image->file_inode) {
+		image->sure = true;
+		also_known_as(table, image, file_key(image));
+	}
 	image->state = IMAGE_READY;
 	return 0;
 }

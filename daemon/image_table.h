@@ -59,6 +59,8 @@ struct image {
 	uint32_t file_device; /* of the opened file, as the kernel numbers devices; 0: vDSO */
 	uint64_t file_inode;
 	uint32_t file_uid; /* its owner */
+	bool sure; /* the opened file is the mapped one: what is known of it can be told of others
+		    */
 	bool roots; /* only root can have written the opened file */
 	struct file_identity identity; /* of the opened file, if `identified` */
 	bool identified;
@@ -71,6 +73,7 @@ struct image {
 	uint32_t jit_dump; /* the image of its compiler's dump; IMAGE_NONE: none */
 	uint64_t jit_looked, jit_next, jit_wait; /* ns, likewise */
 	bool announced; /* to the kernel side */
+	uint64_t next_use; /* boot time, ns: then a use may be tried though three failed */
 	struct image_use use; /* the newest */
 	char *path; /* as the process that mapped it first sees it */
 	char why[120];
@@ -105,9 +108,11 @@ void image_table_jit_again(struct image_table *table, struct image *image, uint3
  * on, in place of the one it had. Of more than IMAGE_JIT_MAX the oldest is closed. */
 void image_table_jit_file(struct image_table *table, struct image *image, int fd);
 struct image *image_table_get(const struct image_table *table, uint32_t id);
-/* Is there a file that is to be opened by image->use? (A failed one is tried again with
- * each new use, three times in all.) */
+/* Is there a file that is to be opened by image->use? (A failed one is tried again, three
+ * times in all.) */
 bool image_table_wants_file(const struct image *image);
+/* The same for a use that is new: now and then more than three are tried. */
+bool image_table_wants_use(struct image *image, uint64_t now);
 /* It is the vDSO, and has been copied (or not, and has failed): nobody is to be asked. */
 bool image_table_open_vdso(struct image_table *table, struct image *image);
 /* What an opener is to be asked for, valid as long as the image stays as it is. The

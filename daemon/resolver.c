@@ -419,7 +419,7 @@ uint32_t resolver_map(struct resolver *resolver, struct process *process,
 	mapping.image = image_table_map(resolver->images, mmap);
 	image = image_table_get(resolver->images, mapping.image);
 	mapping.memory = image && image->anonymous;
-	if (image && image_table_wants_file(image)) {
+	if (image && image_table_wants_use(image, clock_boot_ns())) {
 		image->use = (struct image_use){process->pid, mapping.start, mapping.end};
 		resolver_open(resolver, image);
 	}

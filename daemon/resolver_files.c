@@ -154,6 +154,9 @@ void resolver_on_image(void *context, int error, const char *text,
 		symbolizer_drop_image(resolver->symbolizer, image->id);
 	} else {
 		look_for_debug_file(resolver, image, opened);
+		/* Only now it may be known to be the mapped one. */
+		if (resolver->on_opened)
+			resolver->on_opened(resolver->context, image);
 	}
 }
 

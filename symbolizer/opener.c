@@ -230,7 +230,7 @@ static int take_path(struct opening *opening, const char *path)
 
 int opener_open_carefully(pid_t pid, uint64_t map_start, uint64_t map_end, const char *path,
 			  const struct opener_identity *id, const struct opener_care *care,
-			  struct error *error, int *ret_fd)
+			  struct error *error, int *ret_fd, bool *ret_sure)
 {
 	struct opening opening = {.pid = pid,
 				  .start = map_start,
@@ -238,13 +238,14 @@ int opener_open_carefully(pid_t pid, uint64_t map_start, uint64_t map_end, const
 				  .id = id,
 				  .care = care,
 				  .code = -ENOENT};
-	bool reached = false;
+	bool reached = false, sure;
 	int fd;
 
 	if (take_path(&opening, path) < 0)
 		return error_set(error, -ENAMETOOLONG, "a path of %zu bytes is too long",
 				 strlen(path));
 	fd = try_map_files(&opening);
+	sure = fd >= 0 || identity_known(&opening);
 	/* Its path would lead to the same file system. */
 	if (opening.code == -EHOSTDOWN)
 		opening.path[0] = '\0';
@@ -259,11 +260,14 @@ int opener_open_carefully(pid_t pid, uint64_t map_start, uint64_t map_end, const
 				 *path ? path : "the mapping", pid,
 				 opening.tried[0] ? opening.tried : "it names no file");
 	*ret_fd = fd;
+	*ret_sure = sure;
 	return 0;
 }
 
 int opener_open(pid_t pid, uint64_t map_start, uint64_t map_end, const char *path,
 		const struct opener_identity *id, struct error *error, int *ret_fd)
 {
-	return opener_open_carefully(pid, map_start, map_end, path, id, NULL, error, ret_fd);
+	bool sure;
+
+	return opener_open_carefully(pid, map_start, map_end, path, id, NULL, error, ret_fd, &sure);
 }

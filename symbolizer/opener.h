@@ -59,7 +59,9 @@ const char *opener_care_forbids(const struct opener_care *care, uint32_t dev_maj
  * regular file) ... with a sentence that says what was tried. */
 int opener_open(pid_t pid, uint64_t map_start, uint64_t map_end, const char *path,
 		const struct opener_identity *id, struct error *error, int *ret_fd);
-/* The same with care; -EHOSTDOWN: on a file system that is to be left alone. */
+/* The same with care; -EHOSTDOWN: on a file system that is to be left alone. *ret_sure: it is
+ * the mapped file, by the mapping itself or by its inode; a path may be another's since, or,
+ * of a process that is gone, lie below another root. */
 int opener_open_carefully(pid_t pid, uint64_t map_start, uint64_t map_end, const char *path,
 			  const struct opener_identity *id, const struct opener_care *care,
-			  struct error *error, int *ret_fd);
+			  struct error *error, int *ret_fd, bool *ret_sure);

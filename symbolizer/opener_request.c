@@ -18,7 +18,7 @@
 /* ---- kinds ---- */
 
 typedef int opener_kind_fn(const struct opener_request *request, const struct opener_care *care,
-			   struct error *error, int *ret_fd);
+			   struct error *error, struct opener_file *ret);
 
 static const char *path_of(const struct opener_request *request)
 {
@@ -26,39 +26,39 @@ static const char *path_of(const struct opener_request *request)
 }
 
 static int open_mapped(const struct opener_request *request, const struct opener_care *care,
-		       struct error *error, int *ret_fd)
+		       struct error *error, struct opener_file *ret)
 {
 	return opener_open_carefully(request->pid, request->start, request->end, path_of(request),
-				     &request->id, care, error, ret_fd);
+				     &request->id, care, error, &ret->fd, &ret->sure);
 }
 
 static int open_debug(const struct opener_request *request, const struct opener_care *care,
-		      struct error *error, int *ret_fd)
+		      struct error *error, struct opener_file *ret)
 {
 	int r = -ENOENT;
 
 	(void)care;
 	if (request->build_id_size)
 		r = debug_file_open(request->pid, request->build_id, request->build_id_size,
-				    ret_fd);
+				    &ret->fd);
 	if (r && request->name && request->name[0])
-		r = debug_file_open_link(request->pid, path_of(request), request->name, ret_fd);
+		r = debug_file_open_link(request->pid, path_of(request), request->name, &ret->fd);
 	return r ? error_set(error, r, "the debug file of %.80s: %s", path_of(request),
 			     strerror(-r))
 		 : 0;
 }
 
 static int open_perf_map(const struct opener_request *request, const struct opener_care *care,
-			 struct error *error, int *ret_fd)
+			 struct error *error, struct opener_file *ret)
 {
-	int r = perf_map_file_open(request->pid, care, ret_fd);
+	int r = perf_map_file_open(request->pid, care, &ret->fd);
 
 	return r ? error_set(error, r, "the perf map of process %d: %s", request->pid, strerror(-r))
 		 : 0;
 }
 
 static int open_proc(const struct opener_request *request, const char *name, struct error *error,
-		     int *ret_fd)
+		     struct opener_file *ret)
 {
 	char path[64];
 	int fd;
@@ -67,26 +67,26 @@ static int open_proc(const struct opener_request *request, const char *name, str
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(error, -errno, "%s: %s", path, strerror(errno));
-	*ret_fd = fd;
+	ret->fd = fd;
 	return 0;
 }
 
 static int open_memory(const struct opener_request *request, const struct opener_care *care,
-		       struct error *error, int *ret_fd)
+		       struct error *error, struct opener_file *ret)
 {
 	(void)care;
-	return open_proc(request, "mem", error, ret_fd);
+	return open_proc(request, "mem", error, ret);
 }
 
 static int open_maps(const struct opener_request *request, const struct opener_care *care,
-		     struct error *error, int *ret_fd)
+		     struct error *error, struct opener_file *ret)
 {
 	(void)care;
-	return open_proc(request, "maps", error, ret_fd);
+	return open_proc(request, "maps", error, ret);
 }
 
 static int open_part(const struct opener_request *request, const struct opener_care *care,
-		     struct error *error, int *ret_fd)
+		     struct error *error, struct opener_file *ret)
 {
 	struct symbolizer_part part = {.kind = (enum symbolizer_part_kind)request->part,
 				       .build_id_size = request->build_id_size,
@@ -98,7 +98,7 @@ static int open_part(const struct opener_request *request, const struct opener_c
 	(void)care;
 	if (part.build_id_size <= sizeof(part.build_id)) {
 		memcpy(part.build_id, request->build_id, part.build_id_size);
-		r = debug_part_open(request->pid, path_of(request), &part, ret_fd);
+		r = debug_part_open(request->pid, path_of(request), &part, &ret->fd);
 	}
 	return r ? error_set(error, r, "%.80s, of the debug information of %.80s: %s", part.name,
 			     path_of(request), strerror(-r))
@@ -106,10 +106,10 @@ static int open_part(const struct opener_request *request, const struct opener_c
 }
 
 static int open_path(const struct opener_request *request, const struct opener_care *care,
-		     struct error *error, int *ret_fd)
+		     struct error *error, struct opener_file *ret)
 {
 	return opener_open_carefully(request->pid, 0, 0, path_of(request), NULL, care, error,
-				     ret_fd);
+				     &ret->fd, &ret->sure);
 }
 
 static const struct {
@@ -142,7 +142,7 @@ int opener_request_serve(const struct opener_request *request, const struct open
 			 struct error *error, struct opener_file *ret)
 {
 	struct opener_file file = {.fd = -1};
-	int r = kinds[request->kind].open(request, care, error, &file.fd);
+	int r = kinds[request->kind].open(request, care, error, &file);
 
 	if (!r && !kinds[request->kind].in_proc)
 		r = describe(file.fd, &file, error);
@@ -299,6 +299,7 @@ void opener_reply_encode(const struct opener_reply *reply, struct strbuf *ret)
 	strbuf_u32(ret, file->uid);
 	strbuf_u8(ret, file->roots);
 	strbuf_u8(ret, file->identified);
+	strbuf_u8(ret, file->sure);
 	strbuf_u64(ret, identity->device);
 	strbuf_u64(ret, identity->inode);
 	strbuf_u64(ret, identity->size);
@@ -329,6 +330,7 @@ int opener_reply_decode(const void *bytes, size_t size, struct opener_reply *ret
 	reply.file.uid = reader_u32(&reader);
 	reply.file.roots = reader_u8(&reader);
 	reply.file.identified = reader_u8(&reader);
+	reply.file.sure = reader_u8(&reader);
 	identity->device = reader_u64(&reader);
 	identity->inode = reader_u64(&reader);
 	identity->size = reader_u64(&reader);

@@ -57,6 +57,7 @@ struct opener_file {
 	uint32_t uid; /* its owner */
 	bool roots; /* only root can have written it */
 	bool identified; /* `identity` is there */
+	bool sure; /* of a mapping: it is the mapped file, and not one found by its path alone */
 	struct file_identity identity;
 };
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "daemon/image_table.h"
@@ -156,6 +157,61 @@ START_TEST(another_build_is_no_match)
 	ck_assert_int_eq(image->state, IMAGE_FAILED);
 	ck_assert_ptr_nonnull(strstr(image->why, "replaced"));
 	ck_assert_uint_eq(table.held, 0);
+}
+END_TEST
+
+/* A process that is gone, below another root: what its path leads to here is another file, of
+ * which nothing is told until the worker has compared the build ids. */
+START_TEST(found_by_its_path_alone)
+{
+	union event gone = event_of(ROOTS, GONE, 4096, true), mine = map(ROOTS);
+	struct image *image, *other;
+	struct stat st;
+
+	ck_assert_int_eq(stat(ROOTS, &st), 0);
+	image = take(&gone);
+	ck_assert_int_eq(image->state, IMAGE_OPENED);
+	ck_assert(!image->sure);
+	mine.mmap.build_id_size = 0;
+	mine.mmap.inode = st.st_ino;
+	mine.mmap.dev_major = major(st.st_dev);
+	mine.mmap.dev_minor = minor(st.st_dev);
+	other = take(&mine);
+	ck_assert_ptr_ne(other, image);
+	ck_assert(other->sure);
+	/* It is another one, and is not opened by that path for ever. */
+	for (int i = 0; image_table_wants_file(image) || image->state == IMAGE_OPENED; i++) {
+		ck_assert_int_lt(i, 5);
+		take(&gone);
+		close_file(image);
+		ck_assert_int_eq(image_table_ready(&table, image, (const uint8_t *)"other", 5),
+				 -EINVAL);
+		ck_assert(!image->sure);
+	}
+	ck_assert(image_table_wants_use(image, 1));
+	ck_assert_int_eq(image->state, IMAGE_FAILED);
+	image->attempts++;
+	ck_assert(!image_table_wants_use(image, 2));
+	ck_assert_ptr_eq(take(&mine), other);
+}
+END_TEST
+
+/* The same, and it is the right one. */
+START_TEST(found_by_its_path_and_checked)
+{
+	union event gone = event_of(ROOTS, GONE, 4096, true), mine = map(ROOTS);
+	struct image *image = take(&gone);
+	struct stat st;
+
+	ck_assert_int_eq(stat(ROOTS, &st), 0);
+	close_file(image);
+	ck_assert_int_eq(image_table_ready(&table, image, build_id, sizeof(build_id)), 0);
+	ck_assert(image->sure);
+	mine.mmap.build_id_size = 0;
+	mine.mmap.inode = st.st_ino;
+	mine.mmap.dev_major = major(st.st_dev);
+	mine.mmap.dev_minor = minor(st.st_dev);
+	ck_assert_ptr_eq(take(&mine), image);
 }
 END_TEST
 
@@ -347,6 +403,8 @@ int main(void)
 	tcase_add_test(tcase, known_by_its_inode_first);
 	workshop_add(tcase, root, "needs root", known_by_its_inode_only);
 	tcase_add_test(tcase, another_build_is_no_match);
+	tcase_add_test(tcase, found_by_its_path_alone);
+	tcase_add_test(tcase, found_by_its_path_and_checked);
 	tcase_add_test(tcase, memory_is_one_image);
 	tcase_add_test(tcase, no_more_than_the_limit);
 	tcase_add_test(tcase, descriptors_are_bounded);

@@ -189,13 +189,14 @@ BENCHES = [
         Figure("perf_to_folded", "MB/s", MORE, "perf script's text to folded, of CPU time")],
         full={"seconds": 15, "runs": 5, "stacks": 30000}),
     Bench("unwind_build", of_scripts.unwind_build, [
-        Figure("row", "ns", LESS, "an unwind table made, a row, of real files"),
+        Figure("libc", "ns", LESS, "an unwind table made, a row, of the C library", effect=0.2),
+        Figure("libcrypto", "ns", LESS, "likewise, of libcrypto", effect=0.2),
         Figure("bytes", "bytes", LESS, "an unwind table, a row")],
-        full={"seconds": 20}),
+        full={"seconds": 12, "rounds": 6}),
     Bench("symbolize", of_scripts.symbolize, [
-        Figure("dwarf5", "ms", LESS, "CPU of perfctl symbolize, 10,000 addresses", effect=0.2),
-        Figure("dwarf4", "ms", LESS, "likewise, DWARF 4", effect=0.2)],
-        full={"seconds": 25, "rounds": 3}),
+        Figure("cold", "ms", LESS, "CPU of perfctl symbolize, 10,000 addresses of C++", effect=0.2),
+        Figure("warm", "1/s", MORE, "addresses named by the worker, of CPU time", effect=0.2)],
+        full={"seconds": 25, "rounds": 5}),
     Bench("picture", of_scripts.picture, [
         Figure("open", "ms", LESS, "a browser opens an SVG of 10,000 boxes", effect=0.25),
         Figure("zoom", "ms", LESS, "first zoom, until the frame is drawn", effect=0.25),

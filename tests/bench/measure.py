@@ -17,6 +17,7 @@ import lib  # noqa: E402
 
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 STATS = "/proc/sys/kernel/bpf_stats_enabled"
+PERF_EVENT = 7  # enum bpf_prog_type
 CPUCLOCK_SCHED = 2  # linux/posix-timers.h: a process's clock, as clock_getcpuclockid(3) makes it
 
 
@@ -107,26 +108,27 @@ def bpf_stats():
             file.write(before)
 
 
+def fdinfo(pid):
+    """Of each descriptor of a process the fields that /proc tells of it."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/fdinfo"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/fdinfo/{name}") as file:
+                yield dict((part.strip() for part in line.split(":", 1))
+                           for line in file if ":" in line)
+
+
 def bpf_run(pid, kind=None):
-    """(ns, runs) of the programs that a process holds, of a type (perf_event, …) or of all."""
-    ns = runs = 0
-    for number in lib.bpf_programs(pid):
-        shown = json.loads(lib.bpftool("prog", "show", "id", str(number), "--json").stdout)
-        if kind in (None, shown.get("type")):
-            ns += shown.get("run_time_ns", 0)
-            runs += shown.get("run_cnt", 0)
-    return ns, runs
+    """(ns, runs) of the programs that a process holds, of a type (PERF_EVENT, …) or of all."""
+    programs = {fields["prog_id"]: (int(fields["run_time_ns"]), int(fields["run_cnt"]))
+                for fields in fdinfo(pid) if "run_time_ns" in fields
+                and kind in (None, int(fields["prog_type"]))}
+    return (sum(ns for ns, _ in programs.values()), sum(runs for _, runs in programs.values()))
 
 
 def map_bytes(pid):
     """Kernel memory of the BPF maps that a process holds, each once."""
-    maps = {}
-    with contextlib.suppress(OSError):
-        for name in os.listdir(f"/proc/{pid}/fdinfo"):
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/fdinfo/{name}") as file:
-                fields = dict(line.split(":", 1) for line in file if ":" in line)
-                if "map_id" in fields:
-                    maps[fields["map_id"].strip()] = int(fields.get("memlock", "0"))
+    maps = {fields["map_id"]: int(fields.get("memlock", "0")) for fields in fdinfo(pid)
+            if "map_id" in fields and "prog_id" not in fields}
     return sum(maps.values())
 
 

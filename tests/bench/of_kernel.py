@@ -30,9 +30,9 @@ def clock(run):
             lib.succeeds(perfd.ctl("rates", "--session", 0, "-F", 1))
             off = measure.gaps(run["gaps"], DEPTH)
             lib.succeeds(perfd.ctl("rates", "--session", 0, "-F", CLOCK_HZ))
-            before = measure.bpf_run(perfd.process.pid, "perf_event")
+            before = measure.bpf_run(perfd.process.pid, measure.PERF_EVENT)
             on = measure.gaps(run["gaps"], DEPTH)
-            after = measure.bpf_run(perfd.process.pid, "perf_event")
+            after = measure.bpf_run(perfd.process.pid, measure.PERF_EVENT)
             whole = (on - off) * 1e9 / CLOCK_HZ
             ran = (after[0] - before[0]) / max(after[1] - before[1], 1)
             run.put("clock_whole", whole)
@@ -50,9 +50,9 @@ def fault(run):
         for _ in run.rounds(run["rounds"], 2):
             off = per_round("faults", run["faults"])
             with lib.Perfd("--set", "cpu.frequency_hz=0") as perfd:
-                before = measure.bpf_run(perfd.process.pid, "perf_event")
+                before = measure.bpf_run(perfd.process.pid, measure.PERF_EVENT)
                 on = per_round("faults", run["faults"])
-                after = measure.bpf_run(perfd.process.pid, "perf_event")
+                after = measure.bpf_run(perfd.process.pid, measure.PERF_EVENT)
             ran = (after[0] - before[0]) / max(after[1] - before[1], 1)
             run.put("fault_whole", on - off)
             run.put("fault_bpf", ran)

@@ -31,9 +31,9 @@ def frames(run):
             for depth in run["depths"]:
                 with measure.busy_cpus(None, program, "gaps", 3600000, depth):
                     time.sleep(run["settle"])  # its table comes
-                    before = measure.bpf_run(perfd.process.pid, "perf_event")
+                    before = measure.bpf_run(perfd.process.pid, measure.PERF_EVENT)
                     time.sleep(run["seconds_each"])
-                    after = measure.bpf_run(perfd.process.pid, "perf_event")
+                    after = measure.bpf_run(perfd.process.pid, measure.PERF_EVENT)
                 run.put(f"frames_{depth}", (after[0] - before[0]) / (after[1] - before[1]))
 
 

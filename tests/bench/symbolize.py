@@ -29,8 +29,9 @@ from result import lib
 
 COPIES, ADDRESSES, EU_ADDRESSES, AGAIN = 60, 10_000, 100, 4
 ROUNDS = int(os.environ.get("SYMBOLIZE_ROUNDS", "5"))
-WARM_ROUNDS = 100  # of bench_names
-VERSIONS = (5, 4)
+ALONE = bool(os.environ.get("BENCH_AS_IS"))  # perfctl only, and little of it: make bench
+WARM_ROUNDS = 10 if ALONE else 100  # of bench_names
+VERSIONS = (5,) if ALONE else (5, 4)
 SOURCE = os.path.join(lib.ROOT, "tests", "programs", "towers.cc")
 NAMES = os.path.join(lib.BUILD, "tests", "bench_names")
 
@@ -77,6 +78,8 @@ def tools(path):
     """Of each tool its command and how its version is told."""
     found = {"perfctl symbolize": ([lib.PERFCTL, "symbolize", "--no-demangle", path],
                                    [lib.PERFCTL, "--version"])}
+    if ALONE:
+        return found
     names = {os.path.basename(name) for folder in os.get_exec_path()
              for name in glob.glob(os.path.join(folder, "llvm-symbolizer-[0-9]*"))}
     for name in sorted(names, key=lambda name: int(name.rsplit("-", 1)[1])) or \

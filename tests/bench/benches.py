@@ -53,7 +53,7 @@ def resting_figures():
 def memory_figures(suffix):
     where = f", {suffix[1:]} more processes" if suffix else ", machine at rest"
     for name, what in (("daemon", "resident, daemon"), ("worker", "resident, worker"),
-                       ("openers", "resident, openers"),
+                       ("openers", "resident, openers (and the worker for slow files)"),
                        ("together", "of all three, shared pages counted once"),
                        ("maps", "BPF maps in the kernel")):
         yield Figure(name + suffix, "MB", LESS, what + where)
@@ -143,15 +143,15 @@ BENCHES = [
           full={"seconds": 35, "settle": 4, "windows": 5, "seconds_each": 2.5},
           quick={"seconds": 13, "settle": 2, "windows": 5, "seconds_each": 0.8}),
     Bench("crowded", of_memory.crowded, list(crowded_figures(COUNTS)),
-          full={"seconds": 45, "counts": COUNTS, "settle": 2, "windows": 5, "seconds_each": 0.8}),
+          full={"seconds": 40, "counts": COUNTS, "settle": 2, "windows": 5, "seconds_each": 0.8}),
     Bench("stacks", of_scaling.stacks, list(scaling_figures("stacks", STACKS, (
         ("_sample", "ns", "perfd's CPU a sample, %d distinct stacks"),
         ("_memory", "MB", "the daemon's, %d distinct stacks")))),
         full={"seconds": 40, "counts": STACKS, "samples": 500000}),
     Bench("frames", of_scaling.frames, list(scaling_figures("frames", DEPTHS, (
         ("", "ns", "BPF time of a sample, %d calls deep"),))),
-        full={"seconds": 30, "rounds": 5, "depths": DEPTHS, "settle": 0.4, "seconds_each": 0.7},
-        quick={"seconds": 6, "rounds": 1, "depths": DEPTHS, "settle": 0.3, "seconds_each": 0.4}),
+        full={"seconds": 30, "rounds": 5, "depths": DEPTHS, "seconds_each": 0.7},
+        quick={"seconds": 6, "rounds": 1, "depths": DEPTHS, "seconds_each": 0.4}),
     Bench("cpus", of_scaling.cpus, list(scaling_figures("cpus", (1, 2), (
         ("", "% of a CPU", "perfd and BPF at 999 Hz, %d CPUs busy"),))),
         full={"seconds": 20, "rounds": 5, "seconds_each": 1}),
@@ -159,17 +159,19 @@ BENCHES = [
         ("_cpu", "µs", "perfd's CPU a file, %d mapped"),
         ("_known", "ms", "until perfd knows all %d"),
         ("_memory", "MB", "perfd and its helpers, %d files")))),
-        full={"seconds": 35, "counts": COUNTS}),
+        full={"seconds": 30, "counts": COUNTS}),
     Bench("overhead", of_overhead.overhead, list(overhead_figures()),
-          full={"seconds": 150, "rounds": 8, "size": 0.6, "settle": 1.5,
+          full={"seconds": 150, "rounds": 6, "size": 0.6, "settle": 1.5,
                 "programs": ("redis", "gcc", "pgbench", "python3"),
                 "variants": ("auto", *of_overhead.RATES)},
           quick={"seconds": 18, "rounds": 3, "size": 0.3, "settle": 0.7,
-                 "programs": ("redis", "gcc"), "variants": ("auto",)}),
+                 "programs": ("redis", "gcc"), "variants": ("auto",),
+                 "figures": ("redis_auto", "gcc_auto")}),
     Bench("profilers", of_peers.profilers, list(peer_figures()),
-          full={"seconds": 80, "rounds": 3, "seconds_each": 3,
+          full={"seconds": 85, "rounds": 3, "seconds_each": 4,
                 "peers": ("perfd", "perf_fp", "perf_dwarf", "bpftrace", "bcc_profile")},
-          quick={"seconds": 10, "rounds": 2, "seconds_each": 1.5, "peers": ("perfd", "perf_fp")}),
+          quick={"seconds": 10, "rounds": 2, "seconds_each": 1.5, "peers": ("perfd", "perf_fp"),
+                 "figures": ("perfd_", "perf_fp_", "ratio_")}),
     Bench("heap", of_scripts.heap, [
         Figure("bare", "ns", TOLD, "malloc() and free()"),
         Figure("library", "ns", LESS, "with libperfd-heap.so, nobody looks"),
@@ -183,7 +185,7 @@ BENCHES = [
         Figure("put", "ms", LESS, "CPU to write a second", effect=0.2),
         Figure("tidy", "ms", LESS, "CPU to sum a second up later", effect=0.2),
         Figure("draw_all", "ms", LESS, "CPU of a flame graph of all of it", effect=0.2)],
-        full={"seconds": 12, "history": 900}),
+        full={"seconds": 18, "history": 3600}),
     Bench("convert", of_scripts.convert, [
         Figure("folded_to_svg", "MB/s", MORE, "folded to SVG, of CPU time"),
         Figure("perf_to_folded", "MB/s", MORE, "perf script's text to folded, of CPU time")],
@@ -217,6 +219,6 @@ BENCHES = [
         *(Figure(kind + "_lost", "%", LESS, f"{kind}: fewer than without perfd", effect=0.5)
           for kind, _, _ in of_storm.STORM),
         Figure("lost", "events", TOLD, "samples and events that perfd lost")],
-        full={"seconds": 90, "seconds_max": 640, "storm": 600, "resting": 5},
-        quick={"seconds": 24, "seconds_max": 50, "storm": 30, "resting": 2}),
+        full={"seconds": 90, "seconds_max": 640, "storm": 600, "resting": 6, "settle": 5},
+        quick={"seconds": 24, "seconds_max": 50, "storm": 30, "resting": 3, "settle": 2}),
 ]

@@ -46,19 +46,22 @@ static void be_rare(unsigned int seed)
 	}
 }
 
-static void processes(long count, int rare)
+/* Their pids, in memory that stays. */
+static pid_t *processes(long count, int rare)
 {
-	pid_t parent = getpid();
+	pid_t *pids = calloc((size_t)count + 1, sizeof(*pids)), parent = getpid();
 
 	for (long i = 0; i < count; i++) {
 		pid_t pid = fork();
 
-		if (pid < 0) {
+		if (!pids || pid < 0) {
 			perror("crowd: fork");
 			exit(EXIT_FAILURE);
 		}
-		if (pid)
+		if (pid) {
+			pids[i] = pid;
 			continue;
+		}
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(0);
@@ -67,6 +70,7 @@ static void processes(long count, int rare)
 		for (;;)
 			pause();
 	}
+	return pids;
 }
 
 static void map_copy(const char *folder, long number, const char *bytes, size_t size)
@@ -102,16 +106,22 @@ static void files(long count, const char *folder, const char *like)
 int main(int argc, char **argv)
 {
 	long count = argc > 2 ? atol(argv[2]) : 0;
+	pid_t *pids = NULL;
 
 	if (argc > 4 && !strcmp(argv[1], "files"))
 		files(count, argv[3], argv[4]);
 	else if (argc > 2)
-		processes(count, !strcmp(argv[1], "rare"));
+		pids = processes(count, !strcmp(argv[1], "rare"));
 	else
 		return 2;
 	puts("ready");
 	fflush(stdout);
 	while (getchar() != EOF)
 		;
+	for (pid_t *pid = pids; pid && *pid; pid++)
+		kill(*pid, SIGKILL);
+	while (wait(NULL) > 0)
+		;
+	free(pids);
 	return 0;
 }

@@ -2,8 +2,10 @@
  *
  * What the kernel takes from a program around perfd's events, seen from within the program:
  *
- *	kernel_cost gaps MILLISECONDS DEPTH	looks at the clock all the time, DEPTH calls deep:
- *						where it stands still, somebody else ran
+ *	kernel_cost gaps MILLISECONDS DEPTH [WARM]	looks at the clock all the time, DEPTH calls
+ *						deep: where it stands still, somebody else ran;
+ *						what is seen in the first WARM milliseconds
+ *						does not count
  *	kernel_cost faults ROUNDS		touches 4,000 pages a round
  *	kernel_cost forks ROUNDS		100 children a round, which end at once
  *	kernel_cost work TURNS			a fixed piece of work
@@ -61,20 +63,25 @@ __attribute__((noinline)) static void watch(struct gaps *gaps, uint64_t ns)
 
 /* Each call has a frame of its own: something is done after it that is no arithmetic, which
  * the compiler would make a loop of. */
-__attribute__((noinline)) static void descend(struct gaps *gaps, uint64_t ns, uint64_t depth)
+__attribute__((noinline)) static void descend(const uint64_t ns[2], struct gaps *gaps,
+					      uint64_t depth)
 {
-	if (depth)
-		descend(gaps, ns, depth - 1);
-	else
-		watch(gaps, ns);
+	if (depth) {
+		descend(ns, gaps, depth - 1);
+	} else {
+		watch(gaps, ns[0]);
+		*gaps = (struct gaps){0};
+		watch(gaps, ns[1]);
+	}
 	__asm__ volatile("" : : "r"(depth) : "memory");
 }
 
-static void print_gaps(uint64_t ms, uint64_t depth)
+static void print_gaps(uint64_t ms, uint64_t depth, uint64_t warm_ms)
 {
+	const uint64_t ns[2] = {warm_ms * 1000000, ms * 1000000};
 	struct gaps gaps = {0};
 
-	descend(&gaps, ms * 1000000, depth);
+	descend(ns, &gaps, depth);
 	printf("{\"gaps\": %" PRIu64 ", \"gap_ns\": %" PRIu64 ", \"away\": %" PRIu64
 	       ", \"away_ns\": %" PRIu64 ", \"ran_ns\": %" PRIu64 "}\n",
 	       gaps.gaps, gaps.gap_ns, gaps.away, gaps.away_ns, gaps.ran_ns);
@@ -149,7 +156,8 @@ int main(int argc, char **argv)
 							   : work;
 
 	if (!strcmp(kind, "gaps")) {
-		print_gaps(count, argc > 3 ? strtoull(argv[3], NULL, 10) : 0);
+		print_gaps(count, argc > 3 ? strtoull(argv[3], NULL, 10) : 0,
+			   argc > 4 ? strtoull(argv[4], NULL, 10) : 0);
 		return 0;
 	}
 	printf("{\"ns\": [");

@@ -184,11 +184,17 @@ def ready(*command):
                      text=True) as process:
         lib.equal(process.stdout.readline().strip(), "ready", f"first line of {command[0]}")
         yield process
+        process.stdin.close()
+        process.wait(60)
+
+
+WARM_MS = 400  # until perfd has a new process's mappings and tables
 
 
 def gaps(seconds, depth):
     """Share of their own time that programs on all CPUs, so deep in calls, lost to interrupts."""
-    command = [helper("kernel_cost"), "gaps", str(round(seconds * 1000)), str(depth)]
+    command = [helper("kernel_cost"), "gaps", str(round(seconds * 1000)), str(depth),
+               str(WARM_MS)]
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(lib.started(
             "taskset", "-c", cpu, *command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
@@ -222,6 +228,18 @@ class Cost:
         used = {key: now[key] - self.before[key] for key in now}
         used["percent"] = 100 * (used["cpu"] + used["bpf"]) / max(used["wall"], 1)
         return used
+
+
+def wait_for_tables(perfd):
+    """Until nearly all stacks are whole: what runs has its mappings and tables. At most 10 s."""
+    def nearly_all():
+        seen = [perfd.ctl_json("status")["samples"]["unwinding"]]
+        time.sleep(0.2)
+        seen.append(perfd.ctl_json("status")["samples"]["unwinding"])
+        whole = seen[1]["complete"] - seen[0]["complete"]
+        return whole > 0.9 * (sum(seen[1].values()) - sum(seen[0].values()))
+    with contextlib.suppress(AssertionError):
+        lib.wait_for(nearly_all, "whole stacks", 10)
 
 
 def lost(perfd):

@@ -41,10 +41,12 @@ def once(works, perfd=None):
     return done
 
 
-def with_perfd(works, variants, settle):
-    """{variant: once()}: one perfd, its rate changed in a random order; auto is first."""
+def with_perfd(works, variants, settle, place):
+    """{variant: once()}: one perfd, its rate changed in a random order; auto is first. It has
+    met the programs, and has their tables from the round before: what is always on has."""
     done = {}
-    with lib.Perfd(budget=True) as perfd:
+    with lib.Perfd("--set", f"unwind.cache_dir={place}/tables", budget=True) as perfd:
+        once(works)
         time.sleep(settle)
         if "auto" in variants:
             done["auto"] = once(works, perfd)
@@ -63,7 +65,7 @@ def overhead(run):
         for number in run.rounds(run["rounds"], 2):
             # What drifts over a round is against perfd once, and once for it.
             off = once(works) if number % 2 == 0 else None
-            done = with_perfd(works, run["variants"], run["settle"])
+            done = with_perfd(works, run["variants"], run["settle"], place)
             off = off or once(works)
             for variant, found in done.items():
                 for name, (wall, cpu, cost) in found.items():

@@ -30,7 +30,7 @@ def frames(run):
         for _ in run.rounds(run["rounds"], 1):
             for depth in run["depths"]:
                 with measure.busy_cpus(None, program, "gaps", 3600000, depth):
-                    time.sleep(run["settle"])  # its table comes
+                    measure.wait_for_tables(perfd)
                     before = measure.bpf_run(perfd.process.pid, measure.PERF_EVENT)
                     time.sleep(run["seconds_each"])
                     after = measure.bpf_run(perfd.process.pid, measure.PERF_EVENT)

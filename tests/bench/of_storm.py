@@ -66,31 +66,48 @@ def observe(run, perfd, began, seconds):
     return theirs, ours
 
 
+@contextlib.contextmanager
+def blowing(counters):
+    """The storm; its counters go into the list."""
+    with contextlib.ExitStack() as stack:
+        counters += [Counter(stack, kind, rate) for kind, count, rate in STORM
+                     for _ in range(count)]
+        yield
+
+
+def bare(run):
+    """{kind: a second} without perfd."""
+    counters, began = [], time.monotonic()
+    with blowing(counters):
+        time.sleep(run["resting"])
+        return {kind: rate_of(counters, kind, began, time.monotonic()) for kind, _, _ in STORM}
+
+
 def storm(run):
-    with contextlib.ExitStack() as stack, measure.bpf_stats():
-        counters = [Counter(stack, kind, rate) for kind, count, rate in STORM
-                    for _ in range(count)]
-        time.sleep(1)
-        spans = [(time.monotonic(), time.monotonic() + run["resting"])]
-        time.sleep(run["resting"])
+    counters = []
+    with measure.bpf_stats():
+        spans = [bare(run)]
         with lib.Perfd(budget=True) as perfd:
-            for one in counters:
-                if one.kind == "mallocs":
-                    lib.succeeds(perfd.ctl("attach", "--pid", one.process.pid, "-e", "heap",
-                                           "--background"))
-            began = time.monotonic()
-            theirs, ours = observe(run, perfd, began, run.seconds(run["storm"], 15))
-            ended = time.monotonic()
-            lost = measure.lost(perfd)[1]
-            end_rates = perfd.ctl_json("rates")
-        spans.append((time.monotonic(), time.monotonic() + run["resting"]))
-        time.sleep(run["resting"])
-        for kind, count, wished in STORM:
-            with_it = rate_of(counters, kind, began + GRACE, ended)
-            bare = sum(rate_of(counters, kind, *span) for span in spans) / len(spans)
-            run.put(f"{kind}_lost", 100 * (1 - with_it / bare) if bare else 0,
-                    note=f"{with_it:,.0f} a second of {bare:,.0f} without perfd, "
-                         f"{count * wished:,} wished")
+            time.sleep(run["settle"])
+            with blowing(counters):
+                began = time.monotonic()
+                for one in counters:
+                    if one.kind == "mallocs":
+                        lib.succeeds(perfd.ctl("attach", "--pid", one.process.pid, "-e", "heap",
+                                               "--background"))
+                theirs, ours = observe(run, perfd, began,
+                                       run.seconds(run["storm"], 15))
+                with_it = {kind: rate_of(counters, kind, began + GRACE, time.monotonic())
+                           for kind, _, _ in STORM}
+                lost, end_rates = measure.lost(perfd)[1], perfd.ctl_json("rates")
+        spans.append(bare(run))
+    for kind, count, wished in STORM:
+        alone = sum(span[kind] for span in spans) / len(spans)
+        # Nobody loses what it makes above its rate, to catch up.
+        run.put(f"{kind}_lost", 100 * (1 - min(with_it[kind], count * wished)
+                                       / max(min(alone, count * wished), 1)),
+                note=f"{with_it[kind]:,.0f} a second, {alone:,.0f} without perfd, "
+                     f"{count * wished:,} wished")
     run.put("cost", *theirs, note=f"over the budget and a fifth in "
                                   f"{sum(one > 1.2 for one in theirs)} of {len(theirs)} s")
     run.put("cpu_and_bpf", *ours)
@@ -101,7 +118,7 @@ def storm(run):
 def rare(run):
     """Programs that use a thousandth of a CPU each, on busy CPUs: how many of their minutes
     have a sample."""
-    with lib.Perfd("--set", "history.dir=", budget=True) as perfd, measure.busy_cpus(), \
+    with lib.Perfd(budget=True) as perfd, measure.busy_cpus(), \
             measure.ready(measure.helper("crowd"), "rare", run["processes"]) as crowd:
         pids = set(lib.children(crowd.pid))
         minute = min(60.0, run.left() / run["minutes"])

@@ -69,10 +69,8 @@ def held(run):
             taken, lost = measure.lost(perfd)
             cost, began = measure.Cost(perfd), time.monotonic()
             time.sleep(run["seconds_each"])
-            used, wall = cost.used(), time.monotonic() - began
-            time.sleep(0.5)  # what is still in the rings
             now, gone = measure.lost(perfd)
-            rate = (now - taken) / wall
+            used, rate = cost.used(), (now - taken) / (time.monotonic() - began)
             run.tell(f"{hz} Hz: {rate:,.0f} samples a second, {gone - lost} lost")
             if gone > lost:
                 run.put("lost_at", rate)
@@ -95,9 +93,10 @@ def storm_of(kind, seconds, perfd=None, session=None):
             lib.succeeds(perfd.ctl("attach", "--pid", process.pid, "-e", session,
                                    "--background"))
         process.stdout.readline()
-        cost = measure.Cost(perfd) if perfd else None
+        cost, began = measure.Cost(perfd) if perfd else None, time.monotonic()
         counts = [int(process.stdout.readline()) for _ in range(seconds)]
-        return sum(counts) / seconds, cost.used() if cost else None
+        wall = time.monotonic() - began
+        return sum(counts) / wall, cost.used() if cost else None
 
 
 def events(run):
@@ -114,6 +113,6 @@ def events(run):
                     run.put(f"{kind}_lost", measure.lost(perfd)[1])
                 run.put(f"{kind}_rate", rate)
                 run.put(f"{kind}_slower", 100 * (bare / rate - 1))
-                run.put(f"{kind}_cost", (used["cpu"] + used["bpf"]) / run["seconds_each"]
-                        / max(rate, 1))
+                run.put(f"{kind}_cost", (used["cpu"] + used["bpf"])
+                        / max(rate * used["wall"] / 1e9, 1))
                 run.tell(f"{kind}: {rate:,.0f} a second, {bare:,.0f} without perfd")

@@ -36,7 +36,7 @@ class Bench:
     name: str
     measure: Callable  # of a Run
     figures: list
-    full: dict  # its sizes; "seconds": what it takes, about
+    full: dict  # its sizes; "seconds": what it takes, about; "figures": only those that begin so
     quick: dict | None = None  # None: in the full suite only
 
     def __post_init__(self):
@@ -44,6 +44,11 @@ class Bench:
 
     def sizes(self, quick):
         return self.quick if quick else self.full
+
+    def figures_of(self, quick):
+        """Those that these sizes measure."""
+        return [figure for figure in self.figures
+                if figure.name.startswith(self.sizes(quick).get("figures", ""))]
 
 
 @dataclass

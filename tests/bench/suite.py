@@ -90,7 +90,8 @@ def run_one(args):
 
 def remains():
     """Children that a bench left to us, ended by their ids."""
-    left = [pid for pid in measure.family(os.getpid()) if pid != os.getpid()]
+    left = [pid for pid in measure.family(os.getpid())
+            if pid != os.getpid() and lib.status_field(pid, "State")[:1] not in ("", "Z")]
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -167,7 +168,7 @@ def run_all(args):
         else:
             outcome = outcome_of(bench, args, allowance)
         took = time.monotonic() - started
-        for figure in bench.figures:
+        for figure in bench.figures_of(args.quick):
             row = {**report.row(bench, figure, outcome), "bench_seconds": round(took, 1)}
             results["rows"].append(row)
             print(f"   {figure.name:<34} {report.line(row)}", flush=True)
@@ -204,7 +205,7 @@ def main():
     if args.list:
         for bench in wanted(args):
             print(f"{bench.name:<24} {bench.sizes(args.quick)['seconds']:>4} s  "
-                  + ", ".join(f"{figure.name} [{figure.unit}]" for figure in bench.figures))
+                  + ", ".join(f"{figure.name} [{figure.unit}]" for figure in bench.figures_of(args.quick)))
         return 0
     if args.compare:
         args.output = args.compare

@@ -77,6 +77,7 @@ int main(int argc, char **argv)
 	const char *kind = argc > 1 ? argv[1] : "";
 	uint64_t rate = argc > 2 ? strtoull(argv[2], NULL, 10) : 0, done = 0, told = 0;
 	uint64_t began = now(), second = began;
+	uint64_t turn = !strcmp(kind, "forks") || !strcmp(kind, "execs") ? 20 : 1000;
 	unsigned int random = 1;
 	pthread_t thread;
 
@@ -87,7 +88,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	for (;;) {
 		uint64_t time = now();
-		uint64_t due = rate ? (time - began) * rate / NSEC : done + 1000;
+		uint64_t due = rate ? (time - began) * rate / NSEC : done + turn;
 
 		for (; done < due; done++) {
 			if (!strcmp(kind, "forks"))

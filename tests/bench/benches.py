@@ -113,8 +113,8 @@ COUNTS = (10, 100, 1000, 10000)
 
 BENCHES = [
     Bench("kernel", of_kernel.constants, list(kernel_figures()),
-          full={"seconds": 45, "rounds": 5, "gaps": 1, "faults": 60, "forks": 20},
-          quick={"seconds": 12, "rounds": 2, "gaps": 0.4, "faults": 20, "forks": 8}),
+          full={"seconds": 45, "rounds": 5, "gaps": 1, "faults": 480, "forks": 100},
+          quick={"seconds": 12, "rounds": 2, "gaps": 0.4, "faults": 160, "forks": 40}),
     Bench("synthetic", of_throughput.synthetic, [
         Figure("sample", "ns", LESS, "perfd's CPU a sample, 20,000 stacks of 24 frames"),
         Figure("cpu", "% of a CPU", LESS, "100,000 samples a second would take so much", limit=30),
@@ -157,7 +157,7 @@ BENCHES = [
         full={"seconds": 20, "rounds": 5, "seconds_each": 1}),
     Bench("files", of_scaling.files, list(scaling_figures("files", COUNTS, (
         ("_cpu", "µs", "perfd's CPU a file, %d mapped"),
-        ("_known", "ms", "until perfd knows all %d"),
+        ("_known", "ms", "until perfd has opened all %d"),
         ("_memory", "MB", "perfd and its helpers, %d files")))),
         full={"seconds": 30, "counts": COUNTS}),
     Bench("overhead", of_overhead.overhead, list(overhead_figures()),
@@ -220,5 +220,5 @@ BENCHES = [
           for kind, _, _ in of_storm.STORM),
         Figure("lost", "events", TOLD, "samples and events that perfd lost")],
         full={"seconds": 90, "seconds_max": 640, "storm": 600, "resting": 6, "settle": 5},
-        quick={"seconds": 24, "seconds_max": 50, "storm": 30, "resting": 3, "settle": 2}),
+        quick={"seconds": 24, "seconds_max": 50, "storm": 30, "resting": 4, "settle": 2}),
 ]

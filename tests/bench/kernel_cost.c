@@ -6,8 +6,8 @@
  *						deep: where it stands still, somebody else ran;
  *						what is seen in the first WARM milliseconds
  *						does not count
- *	kernel_cost faults ROUNDS		touches 4,000 pages a round
- *	kernel_cost forks ROUNDS		100 children a round, which end at once
+ *	kernel_cost faults ROUNDS		touches 500 pages a round
+ *	kernel_cost forks ROUNDS		20 children a round, which end at once
  *	kernel_cost work TURNS			a fixed piece of work
  *
  * A line of JSON. gaps: {"gaps", "gap_ns", "away", "away_ns", "ran_ns"}: gaps are interrupts,
@@ -28,8 +28,8 @@
 #define GAP_NS 400u
 #define AWAY_NS 150000u
 #define PAGE 4096ul
-#define PAGES 4000ul
-#define CHILDREN 100u
+#define PAGES 500ul
+#define CHILDREN 20u
 
 struct gaps {
 	uint64_t gaps, gap_ns, away, away_ns, ran_ns;

@@ -46,7 +46,7 @@ def per_round(kind, rounds):
 
 def fault(run):
     """A page fault that is counted by the system-wide view, most of them thinned out."""
-    pages = run["faults"] * 4000
+    pages = run["faults"] * 500
     with measure.bpf_stats():
         for _ in run.rounds(run["rounds"], 2):
             off = per_round("faults", run["faults"])
@@ -63,7 +63,7 @@ def fault(run):
 def sideband(run):
     """A child that is forked and ends: two events of the side band, and perfd's programs on
     fork and exit."""
-    children = run["forks"] * 100
+    children = run["forks"] * 20
     with measure.bpf_stats():
         for _ in run.rounds(run["rounds"], 2):
             off = per_round("forks", run["forks"])

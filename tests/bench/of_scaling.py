@@ -53,17 +53,23 @@ def cpus(run):
                     run.put(f"cpus_{count}", cost.used()["percent"])
 
 
+def opened(perfd):
+    """Files that perfd has asked its openers for, so far."""
+    return perfd.ctl_json("status")["symbols"]["openers"]["requests"]
+
+
 def files(run):
-    """Mapped as code by one process, each a file of its own, while perfd watches."""
+    """Mapped as code by one process, each a file of its own, while perfd watches: until it has
+    opened all of them, and what that took."""
     for count in run["counts"]:
         with lib.folder() as place, lib.Perfd() as perfd:
             time.sleep(1)
-            images = perfd.ctl_json("status")["symbols"]["images"]
+            requests = opened(perfd)
             before, began = measure.family_ns(perfd.process.pid), time.monotonic()
             with measure.ready(measure.helper("crowd"), "files", count, place,
                                lib.program("libplugin.so")):
-                lib.wait_for(lambda: perfd.ctl_json("status")["symbols"]["images"]
-                             >= images + count, f"{count} files to be known", 60)
+                lib.wait_for(lambda: opened(perfd) >= requests + count,
+                             f"{count} files to be opened", max(run.left(), 30))
                 took = time.monotonic() - began
                 time.sleep(1)
                 used = measure.family_ns(perfd.process.pid) - before

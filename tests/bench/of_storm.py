@@ -23,7 +23,7 @@ class Counter:
     def __init__(self, stack, kind, rate):
         self.process = stack.enter_context(lib.started(
             lib.program("storm"), kind, rate, stdout=subprocess.PIPE, text=True))
-        self.kind, self.lines = kind, []
+        self.kind, self.lines = kind, [(time.monotonic(), 0)]
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
@@ -32,8 +32,11 @@ class Counter:
                 self.lines.append((time.monotonic(), int(line)))
 
     def rate(self, since, until):
-        counts = [count for at, count in list(self.lines) if since + 1 <= at <= until]
-        return sum(counts) / len(counts) if counts else 0.0
+        """A second; lines come when it is behind with its work, so not each second."""
+        lines = [line for line in list(self.lines) if since <= line[0] <= until]
+        if len(lines) < 2:
+            return 0.0
+        return sum(count for _, count in lines[1:]) / (lines[-1][0] - lines[0][0])
 
 
 def rate_of(counters, kind, since, until):
@@ -77,7 +80,7 @@ def blowing(counters):
 
 def bare(run):
     """{kind: a second} without perfd."""
-    counters, began = [], time.monotonic()
+    counters, began = [], time.monotonic()  # their first moment is in it
     with blowing(counters):
         time.sleep(run["resting"])
         return {kind: rate_of(counters, kind, began, time.monotonic()) for kind, _, _ in STORM}
@@ -103,9 +106,12 @@ def storm(run):
         spans.append(bare(run))
     for kind, count, wished in STORM:
         alone = sum(span[kind] for span in spans) / len(spans)
+        if not alone:
+            run.skip(f"{kind}_lost", "this machine is too busy for it even without perfd")
+            continue
         # Nobody loses what it makes above its rate, to catch up.
         run.put(f"{kind}_lost", 100 * (1 - min(with_it[kind], count * wished)
-                                       / max(min(alone, count * wished), 1)),
+                                       / min(alone, count * wished)),
                 note=f"{with_it[kind]:,.0f} a second, {alone:,.0f} without perfd, "
                      f"{count * wished:,} wished")
     run.put("cost", *theirs, note=f"over the budget and a fifth in "

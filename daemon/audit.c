@@ -20,6 +20,7 @@ static const struct {
 } ops[] = {
 	{MESSAGE_OPEN, "attach"},   {MESSAGE_STOP, "stop"},        {MESSAGE_CLOSE, "close"},
 	{MESSAGE_DETACH, "detach"}, {MESSAGE_HEAP, "heap-inject"}, {MESSAGE_RELOAD, "reload"},
+	{MESSAGE_RATES, "rate"},
 };
 
 /* What a process calls itself, and whose it is; "" and -1 where it is gone. */
@@ -83,6 +84,8 @@ void audit_begin(const struct connection *connection, const struct message *mess
 	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
 		if (ops[i].type == message->info->type)
 			ret->op = ops[i].op;
+	if (message->info->type == MESSAGE_RATES && !message_has(message, FIELD_SESSION))
+		ret->op = NULL; /* a look */
 	ret->session = session_of(connection, message);
 	ret->target = (pid_t)message_u32(message, FIELD_PID);
 	for (; ret->session && at; at = at->next)

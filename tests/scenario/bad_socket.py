@@ -22,8 +22,8 @@ TEXT = 2  # tag of an error's sentence
 
 def connect(perfd):
     client = socket.socket(socket.AF_UNIX)
+    client.connect(perfd.socket)  # waits where the queue is full
     client.settimeout(10)
-    client.connect(perfd.socket)
     return contextlib.closing(client)
 
 

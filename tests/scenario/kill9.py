@@ -55,7 +55,7 @@ def check_bases(where):
             base = sqlite3.connect(os.path.join(where, name))
             lib.equal(base.execute("PRAGMA integrity_check").fetchall(), [("ok",)], name)
             twice = base.execute("SELECT event, start_ns, count(*) FROM window "
-                                 "GROUP BY event, start_ns HAVING count(*) > 1").fetchall()
+                                 "GROUP BY event, start_ns, end_ns HAVING count(*) > 1").fetchall()
             lib.check(not twice, f"windows that are there twice: {twice}")
             base.close()
 

@@ -95,6 +95,8 @@ def tries(pid, session, mine):
                    (["--session", session, "-o", "-"], 1, DENIED)],
         "sessions": [(["--json"], 0, None)],
         "status": [(["--json"], 0, None), ([], 0, None)],
+        "top": [(["--once"], 0, None), (["--once", "--json"], 0, None)],  # own processes
+        "rates": [([], 0, None), (["--session", session, "-F", 5], 1, DENIED)],
         "report": all_of_them + [(["--session", session], 1, DENIED), (["--pid", pid], 1, "only root")],
         "flamegraph": [(["@-1m", "-o", "-"], 1, "only root"),
                        (["--session", session, "-o", "-"], 1, DENIED)],
@@ -144,7 +146,7 @@ def every_command():
             lib.check("secret_work" in result_of(perfd, place, theirs, A, finish=False), "A's own")
 
 
-OTHERS = {"top", "rates", "heap", "export"}  # tried by scenarios of their own
+OTHERS = {"heap", "export"}  # of files, or as report
 
 
 def the_whole_machine_is_ones_own():

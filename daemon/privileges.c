@@ -4,31 +4,22 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 
-#define PARANOID_PATH "/proc/sys/kernel/perf_event_paranoid"
-#define PARANOID_MAX 2 /* above, as Debian has it, only CAP_SYS_ADMIN opens events */
-
-static const struct {
-	unsigned number;
-	enum privilege_need need;
-} privileges[] = {
-#define X(name, number, need, why) {number, PRIVILEGE_##need},
+static const unsigned privileges[] = {
+#define X(name, number, why) number,
 	PRIVILEGES(X)
 #undef X
 };
 
 /* The header may be older than the kernel. */
-#define X(name, number, need, why) _Static_assert((number) < 64, #name);
+#define X(name, number, why) _Static_assert((number) < 64, #name);
 PRIVILEGES(X)
 #undef X
 _Static_assert(CAP_KILL == 5 && CAP_SYS_PTRACE == 19 && CAP_SYS_ADMIN == 21 && CAP_SYSLOG == 34,
@@ -36,26 +27,14 @@ _Static_assert(CAP_KILL == 5 && CAP_SYS_PTRACE == 19 && CAP_SYS_ADMIN == 21 && C
 
 #define NGROUPS_IN 256 /* more than anybody has */
 #define BIT(number) (1ULL << (number))
-#define CHECKPOINT_RESTORE 40
 
-uint64_t privileges_needed(uint64_t has, long paranoid)
+uint64_t privileges_needed(uint64_t has)
 {
-	bool admin = paranoid > PARANOID_MAX || !(has & BIT(CHECKPOINT_RESTORE));
 	uint64_t needed = 0;
 
 	for (size_t i = 0; i < sizeof(privileges) / sizeof(privileges[0]); i++)
-		if (privileges[i].need == PRIVILEGE_ALWAYS || admin)
-			needed |= BIT(privileges[i].number);
+		needed |= BIT(privileges[i]);
 	return has & needed;
-}
-
-/* What cannot be read counts as the strictest. */
-static long read_paranoid(void)
-{
-	_cleanup_fclose_ FILE *file = fopen(PARANOID_PATH, "re");
-	long level;
-
-	return file && fscanf(file, "%ld", &level) == 1 ? level : PARANOID_MAX + 1;
 }
 
 static int read_permitted(uint64_t *ret)
@@ -124,7 +103,7 @@ int privileges_drop(struct error *error)
 
 	if (r)
 		return error_set(error, r, "cannot read my capabilities: %s", strerror(-r));
-	kept = privileges_needed(has, read_paranoid());
+	kept = privileges_needed(has);
 	drop_bounds(kept);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	r = set(kept);

@@ -14,29 +14,23 @@
 
 #include "daemon/base/error.h"
 
-/* X(capability, number, need, what for) */
+/* X(capability, number, what for) */
 #define PRIVILEGES(X)                                                                              \
-	X(DAC_READ_SEARCH, 2, ALWAYS, "files and cgroups of others, by handle and path")           \
-	X(KILL, 5, ALWAYS, "to end a worker or an opener, which is another user, when it hangs")   \
-	X(SETGID, 6, ALWAYS, "workers, openers and fetchers become nobody")                        \
-	X(SETUID, 7, ALWAYS, "likewise")                                                           \
-	X(SYS_PTRACE, 19, ALWAYS, "others' /proc/PID, memory of Java programs, the injector")      \
-	X(SYS_ADMIN, 21, WHERE_PARANOID,                                                           \
-	  "perf events where kernel.perf_event_paranoid is above 2, "                              \
-	  "and map_files before Linux 5.9")                                                        \
-	X(SYSLOG, 34, ALWAYS, "addresses of the kernel's functions")                               \
-	X(PERFMON, 38, ALWAYS, "events of new sessions, of CPUs that come, probes in programs")    \
-	X(BPF, 39, ALWAYS,                                                                         \
-	  "maps before Linux 5.19; the programs of -e heap, when first asked for")                 \
-	X(CHECKPOINT_RESTORE, 40, ALWAYS, "/proc/PID/map_files")
+	X(DAC_READ_SEARCH, 2, "files and cgroups of others, by handle and path")                   \
+	X(KILL, 5, "to end a worker or an opener, which is another user, when it hangs")           \
+	X(SETGID, 6, "workers, openers and fetchers become nobody")                                \
+	X(SETUID, 7, "likewise")                                                                   \
+	X(SYS_PTRACE, 19, "others' /proc/PID, memory of Java programs, the injector")              \
+	X(SYS_ADMIN, 21,                                                                           \
+	  "probes in programs (uprobes, since Linux 6.16 and its contemporaries); perf events "    \
+	  "where kernel.perf_event_paranoid is above 2; map_files before Linux 5.9")               \
+	X(SYSLOG, 34, "addresses of the kernel's functions")                                       \
+	X(PERFMON, 38, "events of new sessions and of CPUs that come")                             \
+	X(BPF, 39, "maps before Linux 5.19; the programs of -e heap, when first asked for")        \
+	X(CHECKPOINT_RESTORE, 40, "/proc/PID/map_files")
 
-enum privilege_need {
-	PRIVILEGE_ALWAYS,
-	PRIVILEGE_WHERE_PARANOID, /* or where there is no CAP_CHECKPOINT_RESTORE */
-};
-
-/* Bits of those that are kept of the `has`; `paranoid`: kernel.perf_event_paranoid. */
-uint64_t privileges_needed(uint64_t has, long paranoid);
+/* Bits of those that are kept of the `has`. */
+uint64_t privileges_needed(uint64_t has);
 /* Joins the group that sees all, as the unit has perfd do: so that a socket can be given to it
  * without CAP_CHOWN. What cannot be joined is passed over: whoever needs it will be told. */
 void privileges_join(gid_t group);

@@ -17,17 +17,15 @@
 
 START_TEST(what_is_needed)
 {
-	uint64_t all = ~0ULL, kept = privileges_needed(all, 2);
+	uint64_t kept = privileges_needed(~0ULL);
 
-	ck_assert(kept & BIT(PERFMON) && kept & BIT(BPF) && kept & BIT(SYS_PTRACE));
-	ck_assert(!(kept & (BIT(SYS_ADMIN) | BIT(SETPCAP) | BIT(DAC_OVERRIDE) | BIT(NET_ADMIN) |
-			    BIT(SYS_MODULE) | BIT(SYS_RAWIO) | BIT(CHOWN) | BIT(FOWNER))));
-	ck_assert_uint_eq(privileges_needed(all, 3), kept | BIT(SYS_ADMIN));
-	/* map_files by the older rule. */
-	ck_assert(privileges_needed(all & ~BIT(CHECKPOINT_RESTORE), 2) & BIT(SYS_ADMIN));
+	ck_assert(kept & BIT(PERFMON) && kept & BIT(BPF) && kept & BIT(SYS_PTRACE) &&
+		  kept & BIT(KILL));
+	ck_assert(!(kept & (BIT(SETPCAP) | BIT(DAC_OVERRIDE) | BIT(NET_ADMIN) | BIT(SYS_MODULE) |
+			    BIT(SYS_RAWIO) | BIT(CHOWN) | BIT(FOWNER) | BIT(SYS_RESOURCE))));
 	/* Nothing is made up. */
-	ck_assert_uint_eq(privileges_needed(BIT(BPF) | BIT(NET_RAW), 2), BIT(BPF));
-	ck_assert_uint_eq(privileges_needed(0, 3), 0);
+	ck_assert_uint_eq(privileges_needed(BIT(BPF) | BIT(NET_RAW)), BIT(BPF));
+	ck_assert_uint_eq(privileges_needed(0), 0);
 }
 END_TEST
 

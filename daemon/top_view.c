@@ -25,6 +25,7 @@
 #define WIDE 110
 #define TREND_NARROW 10
 #define ESCAPE_DELAY_MS 25
+#define KEY_REDRAW ('L' & 0x1f)
 #define FIRST_NS (500 * NSEC_PER_MSEC)
 #define RETRY_NS (2 * NSEC_PER_SEC)
 
@@ -322,9 +323,15 @@ static bool take_keys(struct screen *screen)
 
 	while ((r = get_wch(&c)) != ERR) {
 		uint32_t key = key_of(r, c);
+		enum top_level level = screen->view->state->level;
 
+		/* Another page is drawn anew, over whatever else wrote to the terminal. */
+		if (key == KEY_REDRAW)
+			clearok(curscr, TRUE);
 		if (key && top_state_key(screen->view->state, key, &screen->rows, row_lines()))
 			make_rows(screen);
+		if (screen->view->state->level != level)
+			clearok(curscr, TRUE);
 	}
 	return true;
 }
@@ -458,6 +465,7 @@ static void set_up(struct screen *screen)
 	noecho();
 	nonl();
 	intrflush(stdscr, FALSE);
+	typeahead(-1); /* a screen is drawn whole, also while keys come */
 	keypad(stdscr, TRUE);
 	nodelay(stdscr, TRUE);
 	curs_set(0);

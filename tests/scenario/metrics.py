@@ -164,7 +164,7 @@ def figures_are_those_of_status():
         lib.check(0 < found["perfd_events_fired_total"] <= told["samples"]["fired"], "fired")
         rate = found['perfd_sampling_rate_hertz{event="cpu-clock"}']
         lib.check(19 <= rate <= 99, f"rate {rate}")
-        lib.check(0 < found["perfd_budget_ratio"] <= 1, "budget")
+        lib.equal(found["perfd_budget_ratio"], told["rates"]["budget_percent"] / 100, "budget")
         lib.check(found["perfd_resident_memory_bytes{process=\"worker\"}"] > 1e6, "worker's memory")
         lib.check(found["perfd_cpu_seconds_total{process=\"daemon\"}"] > 0, "daemon's CPU time")
         lib.check(found["perfd_history_limit_bytes"] == 1 << 30, "history")

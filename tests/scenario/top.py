@@ -50,6 +50,9 @@ def from_processes_to_callers_and_back():
         screen.type("enter")
         screen.wait(r"callers of work_50")
         screen.wait(r"^ +\d+\.\d .* main ")
+        screen.type("/", "^main$", "enter")  # not what was sampled before its tables were there
+        screen.wait(r'filter "\^main\$"')
+        screen.wait(r"CALLER\n +\d+\.\d .* main ")
         screen.type("enter")
         screen.wait(r"callers of work_50 < main")
         screen.type("back")

@@ -37,7 +37,7 @@ def event_figures():
         yield Figure(kind + "_cost", "ns", LESS, f"{what}: perfd's CPU and BPF time for it",
                      effect=0.2)
         yield Figure(kind + "_slower", "%", LESS, f"{what}: what the program loses by it",
-                     effect=0.5)
+                     effect=10)
         yield Figure(kind + "_lost", "events", LESS, f"{what}: lost by perfd", limit=0)
 
 
@@ -83,9 +83,9 @@ def overhead_figures():
             how = "as it is by default" if variant == "auto" else f"at {variant} Hz"
             limit = 0.5 if variant == "auto" and program != "python3" else None
             yield Figure(f"{program}_{variant}_time", "%", LESS,
-                         f"{program} takes longer with perfd {how}", limit=limit, effect=0.5)
+                         f"{program} takes longer with perfd {how}", limit=limit, effect=3)
             yield Figure(f"{program}_{variant}_work", "%", LESS,
-                         f"{program}'s own CPU time grows with perfd {how}", effect=0.5)
+                         f"{program}'s own CPU time grows with perfd {how}", effect=3)
             yield Figure(f"{program}_{variant}_cost", "% of the machine", LESS,
                          f"perfd's CPU and BPF time meanwhile, {how}", effect=0.25)
 
@@ -161,7 +161,7 @@ BENCHES = [
         ("_memory", "MB", "perfd and its helpers, %d files")))),
         full={"seconds": 30, "counts": COUNTS}),
     Bench("overhead", of_overhead.overhead, list(overhead_figures()),
-          full={"seconds": 150, "rounds": 6, "size": 0.6, "settle": 1.5,
+          full={"seconds": 150, "rounds": 12, "size": 0.6, "settle": 1.5,
                 "programs": ("redis", "gcc", "pgbench", "python3"),
                 "variants": ("auto", *of_overhead.RATES)},
           quick={"seconds": 18, "rounds": 3, "size": 0.3, "settle": 0.7,
@@ -206,7 +206,7 @@ BENCHES = [
         full={"seconds": 20}),
     Bench("rare", of_storm.rare, [
         Figure("seen", "%", MORE, "programs with a thousandth of a CPU: their minutes with a "
-               "sample", limit=99),
+               "sample", limit=99, effect=5),
         Figure("samples", "samples", TOLD, "of such a program in a minute")],
         full={"seconds": 62, "seconds_max": 182, "processes": 20, "minutes": 1}),
     Bench("storm", of_storm.storm, [
@@ -216,7 +216,7 @@ BENCHES = [
                limit=1.2, effect=0.3),
         Figure("cpu_and_bpf", "% of the machine", LESS, "perfd's CPU and BPF time alone",
                effect=0.3),
-        *(Figure(kind + "_lost", "%", LESS, f"{kind}: fewer than without perfd", effect=0.5)
+        *(Figure(kind + "_lost", "%", LESS, f"{kind}: fewer than without perfd", effect=3)
           for kind, _, _ in of_storm.STORM),
         Figure("lost", "events", TOLD, "samples and events that perfd lost")],
         full={"seconds": 90, "seconds_max": 640, "storm": 600, "resting": 6, "settle": 5},

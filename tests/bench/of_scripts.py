@@ -88,4 +88,5 @@ def heap(run):
             run.put(names[row["variant"]], float(row["median"].split()[0]))
     for figure in run.bench.figures:
         if figure.name not in run.values:
-            run.skip(figure.name, "not installed (apt install heaptrack libjemalloc2 bpfcc-tools)")
+            run.skip(figure.name, "not installed (apt install heaptrack libjemalloc2 bpfcc-tools), "
+                     "or it did not start")

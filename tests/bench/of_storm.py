@@ -136,6 +136,9 @@ def rare(run):
                 "report", "--last", f"{minute:.0f}s", "--json")).stdout)
             seen = {one["pid"]: one["samples"] for one in report["processes"]}
             counts = [seen.get(pid, 0) for pid in pids]
-            run.put("seen", 100 * sum(count > 0 for count in counts) / len(counts))
+            rate = max(one["rate"] for one in perfd.ctl_json("rates")["streams"]
+                       if one["event"] == "cpu-clock")
+            run.put("seen", 100 * sum(count > 0 for count in counts) / len(counts),
+                    note=f"at {rate:.0f} Hz in the end")
             run.put("samples", sum(counts) / len(counts) * 60 / minute)
             run.tell(f"{sum(count > 0 for count in counts)} of {len(counts)} seen")

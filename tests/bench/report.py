@@ -144,8 +144,9 @@ def compared(results, baseline):
             verdict = {"verdict": "gone" if one["status"] == "failed" else "skipped",
                        "change": None, "p": None}
         else:
+            points = one["unit"] == "%"
             verdict = stats.compare(one["values"], old["values"], one["better"],
-                                    effect=one["effect"])
+                                    effect=one["effect"], points=points) | {"points": points}
         found.append((one["name"], verdict))
     return found
 
@@ -157,7 +158,9 @@ def comparison_text(verdicts):
         if verdict["change"] is None:
             lines.append(f"  {verdict['verdict']:<8}{name}")
         else:
-            lines.append(f"  {verdict['verdict']:<8}{name:<48}{verdict['change']:+8.1%}  "
+            change = (f"{verdict['change']:+.1f} points" if verdict["points"]
+                      else f"{verdict['change']:+.1%}")
+            lines.append(f"  {verdict['verdict']:<8}{name:<48}{change:>16}  "
                          f"p {verdict['p']:.3g}")
     return "\n".join(lines)
 

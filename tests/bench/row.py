@@ -19,7 +19,9 @@ class Figure:
     better: str  # "less", "more"; "": neither, told only
     what: str  # a sentence for people
     limit: float | None = None  # what was promised: at most, or at least, as `better` has it
-    effect: float = 0.10  # a change of the median that is worth a word
+    # A change of the median that is worth a word: a part of it; of what is in "%" (of
+    # something lost or gained), so many points.
+    effect: float = 0.10
 
     def __post_init__(self):
         assert self.better in ("less", "more", "")

@@ -149,15 +149,18 @@ LEVEL = 0.01  # one-sided, each figure
 EFFECT = 0.10  # of the median
 
 
-def compare(new, old, better, level=LEVEL, effect=EFFECT):
+def compare(new, old, better, level=LEVEL, effect=EFFECT, points=False):
     """{"verdict", "change", "p"}: "worse" or "better" only with both a p-value below the level
     and a change of the median above the effect; "same"; "few" where so few values cannot
-    give such a p-value. better: "less" or "more"."""
+    give such a p-value. better: "less" or "more". points: values are differences themselves,
+    around nothing, so the change is not a ratio but a difference, in their unit."""
     worse, bettered = greater_p(new, old), greater_p(old, new)
     if better == "more":
         worse, bettered = bettered, worse
     before, after = median(old), median(new)
-    if before:
+    if points:
+        change = after - before
+    elif before:
         change = after / before - 1
     else:
         change = 0.0 if after == before else math.copysign(math.inf, after)

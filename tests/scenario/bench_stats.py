@@ -115,6 +115,11 @@ def verdicts():
     lib.equal(stats.compare([200, 201], [100, 101], "less")["verdict"], "few", "two and two")
     lib.equal(stats.compare([1, 2, 1, 2, 1], [0] * 5, "less")["verdict"], "worse", "from nothing")
     lib.equal(stats.compare([0] * 5, [0] * 5, "less")["verdict"], "same", "nothing and nothing")
+    around = [-0.3, 0.1, 0.2, -0.1, 0.0, 0.1]
+    found = stats.compare([value + 0.4 for value in around], around, "less", effect=3, points=True)
+    lib.equal(found["verdict"], "same", f"half a point more than nothing: {found}")
+    found = stats.compare([value + 5 for value in around], around, "less", effect=3, points=True)
+    lib.equal(found["verdict"], "worse", f"five points more than nothing: {found}")
 
 
 def noise_is_no_regression():

@@ -38,6 +38,7 @@ void profile_destroy(struct profile *profile)
 	vec_free(&profile->counts);
 	vec_free(&profile->marks);
 	series_list_deinit(&profile->series);
+	heap_data_deinit(&profile->heap);
 	hashmap_deinit(&profile->frame_index);
 	id_index_deinit(&profile->stack_index);
 	hashmap_deinit(&profile->sample_index);

@@ -10,6 +10,7 @@
  *	        samples alike in stack, process, comm and bucket are one
  *	series  a quantity over time beside the samples (series.h)
  *	mark    something that happened at one moment
+ *	site    what is known of a stack's allocations beyond samples (heap_site.h)
  *
  * Ownership: the profile owns all it holds; what is handed in is copied. Ids
  * are dense, stable, and mean nothing in another profile.
@@ -26,6 +27,7 @@
 #include "daemon/base/hashmap.h"
 #include "daemon/base/strtab.h"
 #include "daemon/base/vec.h"
+#include "flamegraph/heap_data.h"
 #include "flamegraph/id_index.h"
 #include "flamegraph/series.h"
 
@@ -105,6 +107,7 @@ struct profile {
 	VEC(struct profile_count) counts;
 	VEC(struct profile_mark) marks; /* in any order */
 	struct series_list series;
+	struct heap_data heap; /* of allocations; its ids are checked by who puts them there */
 
 	struct profile_value_type value_types[PROFILE_VALUES_MAX];
 	uint32_t value_type_count;

@@ -34,11 +34,13 @@ struct merge {
 	uint32_t *processes;
 	uint32_t value_map[PROFILE_VALUES_MAX]; /* index in from -> index in into */
 	struct series_list series; /* of the result, until it is the profile's */
+	struct heap_data heap; /* likewise */
 };
 
 static void merge_deinit(struct merge *merge)
 {
 	series_list_deinit(&merge->series);
+	heap_data_deinit(&merge->heap);
 	free(merge->strings);
 	free(merge->frames);
 	free(merge->stacks);
@@ -339,6 +341,17 @@ static int make_series(struct merge *merge, uint64_t into_shift, uint64_t from_s
 	return r;
 }
 
+/* Likewise what they have of allocations. */
+static int make_heap(struct merge *merge, uint64_t into_shift, uint64_t from_shift)
+{
+	const struct heap_data_map own = {.shift_ns = into_shift};
+	const struct heap_data_map other = {
+		.stacks = merge->stacks, .processes = merge->processes, .shift_ns = from_shift};
+	int r = heap_data_join(&merge->heap, &merge->into->heap, &own);
+
+	return r ? r : heap_data_join(&merge->heap, &merge->from->heap, &other);
+}
+
 /* Of two names that differ, that of the earlier profile; of two as early, the
  * smaller. */
 static uint32_t join_name(const struct merge *merge, uint32_t a, uint32_t from_name)
@@ -372,6 +385,7 @@ static void join_marks(struct merge *merge)
 		profile_join_mark(into, &mark);
 	}
 	SWAP(into->series, merge->series);
+	SWAP(into->heap, merge->heap);
 }
 
 static void join_meta(struct merge *merge)
@@ -514,6 +528,8 @@ static int merge_tables(struct merge *merge, uint32_t value_types)
 	r = map_processes(merge, into_shift, from_shift);
 	if (!r)
 		r = make_series(merge, into_shift, from_shift);
+	if (!r)
+		r = make_heap(merge, into_shift, from_shift);
 	if (r)
 		return r;
 	r = swap_tables(into, &old, anew);

@@ -5,6 +5,7 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/reader.h"
+#include "flamegraph/heap_wire.h"
 #include "flamegraph/profile_internal.h"
 
 static const char magic[4] = {'P', 'F', 'D', 'P'};
@@ -142,6 +143,7 @@ int profile_encode(const struct profile *profile, struct strbuf *out)
 	encode_code(profile, out);
 	encode_samples(profile, out);
 	encode_meta(profile, out);
+	heap_encode(&profile->heap, out);
 	return strbuf_error(out);
 }
 
@@ -460,6 +462,17 @@ static bool decode_meta(struct decoder *decoder)
 	profile->title = get_string(decoder);
 	profile->host = get_string(decoder);
 	profile->event = get_string(decoder);
+	return reader_ok(&decoder->in);
+}
+
+static bool decode_end(struct decoder *decoder, uint32_t version)
+{
+	struct profile *profile = decoder->profile;
+
+	if (version > 2 &&
+	    !heap_decode(&decoder->in, decoder->stacks.items, decoder->stacks.count,
+			 profile->processes.count, &profile->heap, &decoder->no_memory))
+		return false;
 	if (reader_ok(&decoder->in) && reader_left(&decoder->in))
 		return reader_fail(&decoder->in, "bytes after the end");
 	return reader_ok(&decoder->in);
@@ -494,14 +507,15 @@ int profile_decode(const void *data, size_t size, struct error *error, struct pr
 	if (head && memcmp(head, magic, sizeof(magic)))
 		return error_set(error, -EBADMSG, "not a profile: it begins with other bytes");
 	version = reader_u32(&decoder.in);
-	if (reader_ok(&decoder.in) && version != PROFILE_WIRE_VERSION)
+	if (reader_ok(&decoder.in) &&
+	    (version < PROFILE_WIRE_OLDEST || version > PROFILE_WIRE_VERSION))
 		return error_set(error, -EPROTONOSUPPORT,
 				 "the profile is of version %u, this program reads version %u",
 				 version, PROFILE_WIRE_VERSION);
 	if (!decode_strings(&decoder) || !decode_frames(&decoder) || !decode_stacks(&decoder) ||
 	    !decode_processes(&decoder) || !decode_value_types(&decoder) ||
 	    !decode_samples(&decoder) || !decode_counts(&decoder) || !decode_marks(&decoder) ||
-	    !decode_series(&decoder) || !decode_meta(&decoder))
+	    !decode_series(&decoder) || !decode_meta(&decoder) || !decode_end(&decoder, version))
 		return decode_failed(&decoder, error);
 	*ret = TAKE_PTR(decoder.profile);
 	return 0;

@@ -15,9 +15,10 @@
  *	u32 n, n series (u32 name, unit, group, process, kind, band; u64 step;
  *	       u32 n, n points (u64 value, with band also u64 low, high))
  *	u64 start, duration, bucket width; u32 frequency, title, host, event
+ *	of allocations more, as heap_wire.h has it (since version 3)
  *
- * A reader of another version refuses: the two ends of the socket are of one
- * build nearly always, and stored profiles carry the version to convert by.
+ * A reader of another version refuses, but for files of version 2: the two ends of the
+ * socket are of one build nearly always.
  */
 #pragma once
 
@@ -27,7 +28,8 @@
 #include "daemon/base/strbuf.h"
 #include "flamegraph/profile.h"
 
-#define PROFILE_WIRE_VERSION 2
+#define PROFILE_WIRE_VERSION 3
+#define PROFILE_WIRE_OLDEST 2 /* that is still read */
 
 /* Appends to *out; 0, -ENOMEM (*out then holds a part), or -E2BIG. */
 int profile_encode(const struct profile *profile, struct strbuf *out);

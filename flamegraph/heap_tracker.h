@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Follows sampled allocations until they are freed: what each site has in use, what it had
+ * when all sites together had most, how long things lived, and snapshots from time to time.
+ *
+ * An owner is who has addresses of its own: a process. A site is an owner's stack. Who calls
+ * names both by numbers; the tracker makes a place for each site and hands it back.
+ *
+ * The peak is kept without copying: a site's share of it is what it has in use, until that
+ * changes for the first time after the peak; only then it is set aside.
+ *
+ * Snapshots begin at one a second. When HEAP_SNAPSHOTS_MAX are there, every other one is
+ * dropped and the distance doubles.
+ *
+ * Bounded: at most HEAP_OBJECTS_MAX are followed at once, of HEAP_SITES_MAX sites. Of what
+ * is above, allocations count, but nothing else is known: they are in no figure of what is in
+ * use, and are counted in `untracked`.
+ *
+ * Times are of one clock, in ns, and ascend but for what threads do at the same moment.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "daemon/base/hashmap.h"
+#include "daemon/base/vec.h"
+#include "flamegraph/heap_data.h"
+
+#define HEAP_OBJECTS_MAX (1u << 20)
+#define HEAP_SITES_MAX 8192u
+#define HEAP_SNAPSHOT_NS 1000000000ULL
+#define HEAP_OWNERS_MAX 65535u
+#define HEAP_SITE_NONE UINT32_MAX
+
+struct heap_object {
+	uint64_t key; /* owner and address; 0: the place is free */
+	uint64_t time;
+	uint64_t count, bytes;
+	uint32_t site;
+	uint32_t next_free; /* place + 1; 0: none */
+};
+
+/* A site with what is needed while it changes. */
+struct heap_tracked {
+	struct heap_site site; /* its stack is the caller's number; live includes what is new */
+	uint32_t owner;
+	uint8_t reason; /* the caller's */
+	uint64_t peak_epoch; /* site.peak is of that peak; else it is site.live */
+	/* Of what moves since the last snapshot. */
+	double fresh_var, moved_var;
+};
+
+struct heap_owner {
+	struct heap_sum live, most; /* now; at most since heap_tracker_take_most() */
+	uint64_t ended; /* 0: no */
+};
+
+struct heap_tracker {
+	struct hashmap index; /* of objects */
+	VEC(struct heap_object) objects;
+	uint32_t first_free;
+	size_t object_count; /* in use */
+	struct hashmap site_index;
+	VEC(struct heap_tracked) sites;
+	VEC(struct heap_owner) owners;
+	struct heap_sum live; /* of all owners that have not ended */
+	uint64_t peak_bytes, peak_time, peak_epoch;
+	VEC(uint64_t) snapshots;
+	uint64_t last_snapshot, snapshot_ns;
+	uint64_t frees, unknown_frees;
+	uint64_t lost_frees; /* an address came again without its free */
+	uint64_t untracked; /* sampled, but not followed */
+	uint64_t untracked_sites; /* of these: for want of room for sites */
+};
+
+struct heap_allocation {
+	uint64_t time;
+	uint32_t owner; /* < HEAP_OWNERS_MAX */
+	uint32_t stack;
+	uint8_t reason;
+	uint64_t address; /* 0: nobody will tell of its end */
+	uint64_t count, bytes; /* what it stands for */
+};
+
+/* `time`: of the beginning. */
+void heap_tracker_init(struct heap_tracker *tracker, uint64_t time);
+void heap_tracker_deinit(struct heap_tracker *tracker);
+void heap_tracker_alloc(struct heap_tracker *tracker, const struct heap_allocation *what);
+void heap_tracker_free(struct heap_tracker *tracker, uint64_t time, uint32_t owner,
+		       uint64_t address);
+/* The owner ends: what it has in use is leaked. */
+void heap_tracker_end(struct heap_tracker *tracker, uint64_t time, uint32_t owner);
+/* The owner loses all it had without freeing it, and goes on. */
+void heap_tracker_clear(struct heap_tracker *tracker, uint64_t time, uint32_t owner);
+/* Takes a snapshot if it is time for one. */
+void heap_tracker_tick(struct heap_tracker *tracker, uint64_t time);
+/* The most that the owner had in use since it was asked for last. */
+struct heap_sum heap_tracker_take_most(struct heap_tracker *tracker, uint32_t owner);
+/* A copy of everything as of now, with sites in the tracker's order: `stack` as the caller
+ * numbered it, `process` the owner. Moments are since `begin`. -ENOMEM: nothing in *ret. */
+int heap_tracker_export(const struct heap_tracker *tracker, uint64_t begin, uint64_t now,
+			struct heap_data *ret);

@@ -71,6 +71,7 @@ struct session_info {
 	uint32_t processes; /* seen */
 	uint64_t first_sample_ns; /* from open to the first sample in the daemon; 0: none yet */
 	char title[256];
+	const char *event; /* static */
 };
 
 typedef void session_end_fn(void *context, uint32_t id, enum session_end end);

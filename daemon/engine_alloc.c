@@ -37,7 +37,7 @@ void engine_on_alloc(struct engine *engine, const struct abi_alloc *alloc)
 	engine->taken[ABI_SLOT_HEAP].stored++;
 	bytes = bytes_of(engine, alloc, process, size);
 	what.bytes = (uint64_t)llround(bytes);
-	what.count = (uint64_t)llround(bytes / size * SESSION_HEAP_SCALE);
+	what.count = (uint64_t)llround(bytes / size * HEAP_COUNT_SCALE);
 	if (alloc->stack)
 		what.stack = stack_table_index(&engine->stacks, alloc->stack);
 	if (what.stack == STACK_NONE)
@@ -58,7 +58,7 @@ void engine_on_free(struct engine *engine, const struct abi_free *record)
 		struct session *session = engine->sessions[slot];
 
 		if (session && session->source == ABI_SOURCE_HEAP && (process->slots >> slot & 1))
-			session_free(session, process, record->address);
+			session_free(session, process, record->time, record->address);
 	}
 }
 
@@ -108,6 +108,10 @@ void engine_run_heap(struct engine *engine)
 	uint32_t slots = heap_slots(engine);
 	uint64_t now = clock_boot_ns(), next;
 	struct timeval delay = {0};
+
+	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++)
+		if (slots >> slot & 1)
+			session_heap_tick(engine->sessions[slot], engine->now);
 
 	if (!slots && !engine->heap.processes.count)
 		return;

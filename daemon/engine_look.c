@@ -35,6 +35,7 @@ static void on_look_timer(evutil_socket_t fd, short what, void *context)
 {
 	struct session *session = context;
 	session_profile_fn *done = session->on_look;
+	struct session_tables tables = engine_tables(session->engine);
 	struct error error = {0};
 	struct profile *profile;
 
@@ -53,7 +54,7 @@ static void on_look_timer(evutil_socket_t fd, short what, void *context)
 		engine_take_counters(session->engine, session);
 	session->on_look = NULL;
 	profile = session->look_takes ? session_take(session, taken_until(session))
-				      : session_copy(session, clock_boot_ns());
+				      : session_copy(session, &tables, clock_boot_ns());
 	if (!profile)
 		error_set(&error, -ENOMEM, "out of memory");
 	if (profile && !session->id && !profile->duration_ns) {
@@ -161,6 +162,7 @@ static void fill_info(const struct session *session, struct session_info *info)
 	};
 	info->lost = session->limited + session->counters.samples[ABI_REASON_LOST_RING];
 	memcpy(info->title, session->request.title, sizeof(info->title));
+	info->event = event_kind_of(session->source)->name;
 }
 
 int engine_session_info(const struct engine *engine, uint32_t id, struct session_info *ret)

@@ -52,6 +52,14 @@ static void measure(struct session *session, struct process *process, uint64_t t
 	}
 }
 
+static void measure_session(struct session *session, struct process *process,
+			    const struct abi_rss *rss)
+{
+	measure(session, process, rss->hdr.time, rss->bytes, process->memory);
+	if (session->source == ABI_SOURCE_HEAP)
+		session_heap_rss(session, process, rss->hdr.time, rss->bytes);
+}
+
 static bool changed(const struct process *process, const __u64 *bytes)
 {
 	for (uint32_t kind = 0; kind < ABI_MEMORY_COUNT; kind++) {
@@ -83,8 +91,7 @@ void engine_on_rss(struct engine *engine, const struct abi_rss *rss)
 	for (uint32_t slot = 1; process->slots && slot < ABI_SESSION_SLOTS; slot++)
 		if (engine->sessions[slot] &&
 		    ((slot < ABI_SESSION_SLOTS && process->slots >> slot & 1)))
-			measure(engine->sessions[slot], process, rss->hdr.time, rss->bytes,
-				process->memory);
+			measure_session(engine->sessions[slot], process, rss);
 	if (process->memory_time && !changed(process, rss->bytes) &&
 	    rss->hdr.time - process->memory_time < UNCHANGED_NS)
 		return;

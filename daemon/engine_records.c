@@ -179,15 +179,17 @@ static void on_exec(struct engine *engine, const struct abi_exec *exec)
 			continue;
 		session_member(session, process);
 		if (session->source == ABI_SOURCE_HEAP)
-			session_heap_exec(session, process);
+			session_heap_exec(session, process, exec->hdr.time);
 	}
 }
 
-static void end_sessions_of(struct engine *engine, const struct process *process)
+static void end_sessions_of(struct engine *engine, struct process *process, uint64_t time)
 {
 	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
 
+		if (session && session->source == ABI_SOURCE_HEAP && (process->slots >> slot & 1))
+			session_heap_exit(session, process, time);
 		if (session && session->target == process)
 			session->end = SESSION_END_EXIT; /* ended after this drain */
 	}
@@ -199,7 +201,7 @@ static void on_exited(struct engine *engine, const struct abi_exit *ended)
 	struct process *process = process_table_exit(&engine->processes, ended, &last);
 
 	if (process && last)
-		end_sessions_of(engine, process);
+		end_sessions_of(engine, process, ended->hdr.time);
 	else if (process && process->doubted && vec_push(&engine->doubted, process->pid))
 		process_table_settled(process); /* it goes with whoever has its number next */
 }
@@ -234,7 +236,7 @@ void engine_settle_doubts(struct engine *engine, uint64_t now)
 		} else if (engine->source->ops->target_slots && !has_ended(process->pid)) {
 			process_table_settled(process);
 		} else {
-			end_sessions_of(engine, process);
+			end_sessions_of(engine, process, process->doubted);
 			process_table_end(&engine->processes, process);
 		}
 	}

@@ -265,13 +265,42 @@ static json_t *tables(const struct engine *engine)
 			 number(stacks->resets));
 }
 
+/* Of the session that has most, for the limits are a session's; what there was no room for: of
+ * all. */
+struct heap_room {
+	uint64_t objects, sites, untracked;
+};
+
+static struct heap_room heap_room(const struct engine *engine)
+{
+	struct heap_room room = {0};
+
+	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
+		const struct heap_tracker *tracker =
+			engine->sessions[slot] ? &engine->sessions[slot]->heap.tracker : NULL;
+
+		if (!tracker)
+			continue;
+		if (tracker->object_count > room.objects)
+			room.objects = tracker->object_count;
+		if (tracker->sites.count > room.sites)
+			room.sites = tracker->sites.count;
+		room.untracked += tracker->untracked;
+	}
+	return room;
+}
+
 /* Of all processes together, as last looked at; what some of them share counts in each. */
 static json_t *memory(const struct engine *engine)
 {
 	const __u64 *total = engine->memory_total;
 	const struct heap_follow *heap = &engine->heap;
+	struct heap_room room = heap_room(engine);
 	json_t *followed = json_pack(
-		"{s:o, s:o, s:o, s:o, s:f}", "processes", number(heap->processes.count), "probes",
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "objects",
+		number(room.objects), "objects_max", number(HEAP_OBJECTS_MAX), "sites",
+		number(room.sites), "sites_max", number(HEAP_SITES_MAX), "untracked",
+		number(room.untracked), "processes", number(heap->processes.count), "probes",
 		number(heap_follow_probes(heap)), "probes_failed", number(heap->failed), "hits",
 		number(heap->hits), "observed", heap_follow_observed(heap));
 

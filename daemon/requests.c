@@ -90,15 +90,15 @@ static int on_status(struct connection *connection, const struct message *messag
 
 static json_t *session_json(const struct session_info *info)
 {
-	return json_pack("{s:I, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "id",
-			 (json_int_t)info->id, "state", session_end_name(info->end), "pid",
+	return json_pack("{s:I, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}",
+			 "id", (json_int_t)info->id, "state", session_end_name(info->end), "pid",
 			 (json_int_t)info->pid, "owner_uid", (json_int_t)info->owner, "background",
 			 info->background, "frequency_hz", (json_int_t)info->frequency_hz,
 			 "elapsed_ns", (json_int_t)info->elapsed_ns, "duration_ns",
 			 (json_int_t)info->duration_ns, "samples", (json_int_t)info->samples,
 			 "lost", (json_int_t)info->lost, "processes", (json_int_t)info->processes,
-			 "first_sample_ns", (json_int_t)info->first_sample_ns, "title",
-			 info->title);
+			 "first_sample_ns", (json_int_t)info->first_sample_ns, "title", info->title,
+			 "event", info->event);
 }
 
 static int on_sessions(struct connection *connection, const struct message *message,

@@ -150,6 +150,7 @@ void session_expire(struct session *session, uint64_t before, uint64_t now);
  * session 0 a merge of what its range has. NULL without memory. */
 struct profile *session_profile(struct session *session, uint64_t now);
 /* Likewise a copy, with which the session goes on. */
-struct profile *session_copy(struct session *session, uint64_t now);
+struct profile *session_copy(struct session *session, const struct session_tables *tables,
+			     uint64_t now);
 /* Likewise what came since the last take; the session goes on without it. Not session 0. */
 struct profile *session_take(struct session *session, uint64_t now);

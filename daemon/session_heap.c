@@ -1,93 +1,128 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/session_heap.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/session.h"
 
-#define MEMBER_SHIFT 48
+/* Live heap goes on the time line this often; with many processes less. */
+#define MEASURE_NS (100 * NSEC_PER_MSEC)
+#define MEASURE_MANY_NS NSEC_PER_SEC
+#define MANY_OWNERS 64u
+/* The true value lies within so many standard errors 95 times of 100. */
+#define BAND 1.96
+
+#define KIND(text, in, step)                                                                       \
+	{                                                                                          \
+		.name = (text), .group = (in), .unit = "bytes", .kind = SERIES_LEVEL,              \
+		.step_ns = (step)                                                                  \
+	}
+/* The most of each step. */
+static const struct measure_kind most_kind = KIND("live", "", MEASURE_NS);
+/* The parts of what is resident, at one moment. */
+static const struct measure_kind live_kind = KIND("live heap", "heap", NSEC_PER_SEC);
+static const struct measure_kind anon_kind = KIND("other anonymous", "heap", NSEC_PER_SEC);
+static const struct measure_kind file_kind = KIND("file and shared", "heap", NSEC_PER_SEC);
 
 void session_heap_deinit(struct session_heap *heap)
 {
-	hashmap_deinit(&heap->index);
-	vec_free(&heap->live);
-	window_deinit(&heap->in_use);
+	heap_tracker_deinit(&heap->tracker);
 }
 
-/* 0: it cannot be told apart from others. */
-static uint64_t key_of(struct session *session, struct process *process, uint64_t address)
+static struct heap_tracker *tracker_of(struct session *session)
+{
+	struct heap_tracker *tracker = &session->heap.tracker;
+
+	if (!tracker->snapshot_ns)
+		heap_tracker_init(tracker, session->opened);
+	return tracker;
+}
+
+/* HEAP_OWNERS_MAX: what it does is not the session's to know, or there is no room. */
+static uint32_t owner_of(struct session *session, struct process *process)
 {
 	struct session_member *member = session_member(session, process);
-	size_t number = member ? (size_t)(member - session->members.items) : UINT16_MAX;
+	size_t number = member ? (size_t)(member - session->members.items) : HEAP_OWNERS_MAX;
 
-	return number < UINT16_MAX ? (uint64_t)(number + 1) << MEMBER_SHIFT | address : 0;
+	return member && member->allowed && number < HEAP_OWNERS_MAX ? (uint32_t)number
+								     : HEAP_OWNERS_MAX;
 }
 
-static void change(struct session *session, const struct heap_live *live, bool gone)
+/* ---- time lines ---- */
+
+static void measure(struct session *session, const struct measure_kind *kind,
+		    struct process *process, uint64_t time, uint64_t value, double error)
 {
-	size_t number = (size_t)(live->key >> MEMBER_SHIFT) - 1;
-	struct window_sample sample = {
-		.process = session->members.items[number].process,
-		.user_stack = live->stack,
-		.kernel_stack = STACK_NONE,
-		.reason = live->reason,
-		.live = {gone ? -live->count : live->count, gone ? -live->bytes : live->bytes},
-	};
+	uint64_t off = (uint64_t)llround(BAND * error);
+	struct session_measure what = {.kind = kind, .process = process, .time = time};
 
-	memcpy(sample.comm, sample.process->comm, sizeof(sample.comm));
-	if (window_add(&session->heap.in_use, &sample))
-		session->limited++;
+	what.point.value = value;
+	what.point.low = value > off ? value - off : 0;
+	what.point.high = value + off;
+	session_measure(session, &what);
 }
 
-static void drop(struct session *session, uint64_t place)
+static void measure_live(struct session *session, uint32_t owner, uint64_t time)
 {
-	struct session_heap *heap = &session->heap;
-	struct heap_live *live = &heap->live.items[place];
+	struct heap_sum most = heap_tracker_take_most(&session->heap.tracker, owner);
 
-	change(session, live, true);
-	hashmap_remove(&heap->index, live->key);
-	*live = (struct heap_live){.next_free = heap->first_free};
-	heap->first_free = (uint32_t)place + 1;
-	heap->live_count--;
+	measure(session, &most_kind, session->members.items[owner].process, time, most.bytes,
+		heap_sum_bytes_error(&most));
 }
 
-static void keep(struct session *session, uint64_t key, const struct session_allocation *what)
+static void measure_all(struct session *session, uint64_t now)
 {
 	struct session_heap *heap = &session->heap;
-	struct heap_live live = {.key = key,
-				 .count = what->count,
-				 .bytes = what->bytes,
-				 .stack = what->stack,
-				 .reason = what->reason};
-	uint64_t *known = hashmap_get(&heap->index, key);
-	uint32_t place = heap->first_free;
+	size_t owners = heap->tracker.owners.count;
+	uint64_t interval = owners > MANY_OWNERS ? MEASURE_MANY_NS : MEASURE_NS;
 
-	if (known) /* its free was lost: the address is another's now */
-		drop(session, *known);
-	place = heap->first_free;
-	if (heap->live_count >= HEAP_LIVE_MAX || !key ||
-	    (!place && vec_push(&heap->live, (struct heap_live){0}))) {
-		heap->untracked++;
+	if (now < heap->measured + interval)
 		return;
-	}
-	if (!place) {
-		place = (uint32_t)heap->live.count;
-		heap->live.items[place - 1].next_free = heap->first_free;
-	}
-	if (hashmap_put(&heap->index, key, place - 1)) {
-		heap->untracked++;
-		return;
-	}
-	heap->first_free = heap->live.items[place - 1].next_free;
-	heap->live.items[place - 1] = live;
-	heap->live_count++;
-	change(session, &live, false);
+	for (uint32_t owner = 0; owner < owners; owner++)
+		if (!heap->tracker.owners.items[owner].ended)
+			measure_live(session, owner, now);
+	heap->measured = now;
 }
+
+void session_heap_tick(struct session *session, uint64_t now)
+{
+	struct heap_tracker *tracker = &session->heap.tracker;
+
+	/* Without frees nothing is known of what is in use. */
+	if (!tracker->snapshot_ns || (!tracker->frees && !tracker->object_count))
+		return;
+	heap_tracker_tick(tracker, now);
+	measure_all(session, now);
+}
+
+void session_heap_rss(struct session *session, struct process *process, uint64_t time,
+		      const __u64 *bytes)
+{
+	const struct heap_tracker *tracker = &session->heap.tracker;
+	uint32_t owner = owner_of(session, process);
+	uint64_t anon = bytes[ABI_MEMORY_ANON], live;
+	double error;
+
+	if (owner >= tracker->owners.count || (!tracker->frees && !tracker->object_count))
+		return;
+	live = tracker->owners.items[owner].live.bytes;
+	error = heap_sum_bytes_error(&tracker->owners.items[owner].live);
+	measure(session, &live_kind, process, time, live, error);
+	measure(session, &anon_kind, process, time, anon > live ? anon - live : 0,
+		anon > live ? error : 0);
+	measure(session, &file_kind, process, time,
+		bytes[ABI_MEMORY_FILE] + bytes[ABI_MEMORY_SHMEM], 0);
+}
+
+/* ---- events ---- */
 
 void session_alloc(struct session *session, struct process *process,
 		   const struct session_allocation *what)
 {
+	uint32_t owner = owner_of(session, process);
 	struct window_sample sample = {
 		.process = process,
 		.kernel_stack = STACK_NONE,
@@ -96,44 +131,127 @@ void session_alloc(struct session *session, struct process *process,
 		.count = what->count,
 		.weight = what->bytes,
 	};
+	struct heap_allocation allocation = {
+		.time = what->time,
+		.owner = owner,
+		.stack = what->stack,
+		.reason = what->reason,
+		.address = what->address,
+		.count = what->count,
+		.bytes = what->bytes,
+	};
 
 	memcpy(sample.comm, process->comm, sizeof(sample.comm));
-	if (session_put(session, process, what->time, &sample) && what->address)
-		keep(session, key_of(session, process, what->address), what);
+	if (!session_put(session, process, what->time, &sample) || owner >= HEAP_OWNERS_MAX)
+		return;
+	heap_tracker_alloc(tracker_of(session), &allocation);
+	measure_all(session, what->time);
 }
 
-void session_free(struct session *session, struct process *process, uint64_t address)
+void session_free(struct session *session, struct process *process, uint64_t time, uint64_t address)
 {
-	uint64_t key = key_of(session, process, address);
-	uint64_t *place = key ? hashmap_get(&session->heap.index, key) : NULL;
+	uint32_t owner = owner_of(session, process);
 
-	session->heap.frees++;
-	if (place)
-		drop(session, *place);
-	else
-		session->heap.unknown_frees++;
+	if (owner >= HEAP_OWNERS_MAX)
+		return;
+	/* What is on the time line is the most of the time until now. */
+	measure_all(session, time);
+	heap_tracker_free(tracker_of(session), time, owner, address);
 }
 
-void session_heap_exec(struct session *session, struct process *process)
+void session_heap_exec(struct session *session, struct process *process, uint64_t time)
 {
-	uint64_t key = key_of(session, process, 0);
+	uint32_t owner = owner_of(session, process);
 
-	for (size_t i = 0; key && i < session->heap.live.count; i++)
-		if (session->heap.live.items[i].key >> MEMBER_SHIFT == key >> MEMBER_SHIFT)
-			drop(session, i);
+	if (session->heap.tracker.snapshot_ns && owner < HEAP_OWNERS_MAX)
+		heap_tracker_clear(&session->heap.tracker, time, owner);
+}
+
+void session_heap_exit(struct session *session, struct process *process, uint64_t time)
+{
+	struct heap_tracker *tracker = &session->heap.tracker;
+	uint32_t owner;
+
+	if (!tracker->snapshot_ns)
+		return;
+	owner = owner_of(session, process);
+	if (owner >= tracker->owners.count)
+		return;
+	if (tracker->frees || tracker->object_count)
+		measure_live(session, owner, time);
+	heap_tracker_end(tracker, time, owner);
+}
+
+/* ---- the result ---- */
+
+static int add_site(struct session *session, const struct heap_tracked *tracked, size_t number,
+		    struct window *window)
+{
+	struct window_sample sample = {
+		.process = session->members.items[tracked->owner].process,
+		.user_stack = tracked->site.stack,
+		.kernel_stack = STACK_NONE,
+		.reason = tracked->reason,
+		.site = (uint32_t)number + 1,
+	};
+
+	memcpy(sample.comm, sample.process->comm, sizeof(sample.comm));
+	return window_add(window, &sample);
+}
+
+int session_heap_window(struct session *session, uint64_t now, struct window *ret)
+{
+	struct heap_tracker *tracker = &session->heap.tracker;
+	struct window window = {.start = session->opened,
+				.end = session->opened + session->window_ns,
+				.heap = calloc(1, sizeof(*window.heap))};
+	int r = window.heap ? 0 : -ENOMEM;
+
+	if (!r && !tracker->sites.count)
+		r = -ENODATA;
+	if (!r)
+		r = heap_tracker_export(tracker, session->opened, now, window.heap);
+	for (size_t i = 0; !r && i < tracker->sites.count; i++)
+		r = add_site(session, &tracker->sites.items[i], i, &window);
+	if (r) {
+		window_deinit(&window);
+		return r;
+	}
+	*ret = window;
+	return 0;
 }
 
 void session_heap_finish(struct session *session)
 {
-	struct window *in_use = &session->heap.in_use;
+	uint64_t end = session->ended ? session->ended : clock_boot_ns();
+	struct window window;
+	int r = session_heap_window(session, end, &window);
 
-	if (!in_use->samples.count)
-		return;
-	in_use->start = session->opened;
-	in_use->end = session->opened + session->window_ns;
-	if (vec_push(&session->closed, *in_use)) {
-		session->limited += in_use->samples.count;
-		window_deinit(in_use);
+	if (!r && vec_push(&session->closed, window)) {
+		window_deinit(&window);
+		r = -ENOMEM;
 	}
-	*in_use = (struct window){0};
+	if (r == -ENOMEM)
+		session->limited += session->heap.tracker.sites.count;
+}
+
+void session_heap_counts(const struct session *session, struct profile *profile)
+{
+	const struct heap_tracker *tracker = &session->heap.tracker;
+
+	if (tracker->untracked)
+		profile_add_count(profile, "heap_untracked",
+				  "sampled allocations that there was no room to follow: in no "
+				  "figure of what is in use",
+				  tracker->untracked, 0);
+	if (tracker->lost_frees)
+		profile_add_count(profile, "heap_lost_frees",
+				  "sampled allocations whose free was not seen, only their "
+				  "address again",
+				  tracker->lost_frees, 0);
+	if (tracker->unknown_frees)
+		profile_add_count(profile, "heap_unknown_frees",
+				  "frees of what was not followed: its allocation was lost, or is "
+				  "from before",
+				  tracker->unknown_frees, 0);
 }

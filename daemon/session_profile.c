@@ -28,8 +28,13 @@ static struct profile *begin_profile(struct session *session)
 	profile_add_value_type(profile, kind->count, "count");
 	profile->default_value = profile_add_value_type(profile, kind->value, kind->unit);
 	if (session->source == ABI_SOURCE_HEAP) {
+		/* pprof's names, and two more pairs in their manner; as window_fold() has them. */
 		profile_add_value_type(profile, "inuse_objects", "count");
 		profile_add_value_type(profile, "inuse_space", "bytes");
+		profile_add_value_type(profile, "peak_objects", "count");
+		profile_add_value_type(profile, "peak_space", "bytes");
+		profile_add_value_type(profile, "temporary_objects", "count");
+		profile_add_value_type(profile, "temporary_space", "bytes");
 	}
 	profile->bucket_ns = session->step_ns;
 	return profile;
@@ -63,6 +68,21 @@ static const char *cgroup_of(const struct session *session, const struct process
 		       : "";
 }
 
+static struct profile_process describe_process(const struct session *session,
+					       const struct process *process, uint64_t start,
+					       struct profile *profile)
+{
+	return (struct profile_process){
+		.pid = process->pid,
+		.ppid = process->ppid,
+		.start_ns = on_axis(process->start, start),
+		.end_ns = on_axis(process->end, start),
+		.birth_ns = session->opened_real - session->opened + process->start,
+		.comm = profile_string(profile, process->comm),
+		.cgroup = profile_string(profile, cgroup_of(session, process)),
+	};
+}
+
 /* Writes what is known of the members now into the profile. */
 static void finish_processes(struct session *session, uint64_t start)
 {
@@ -76,17 +96,9 @@ static void finish_processes(struct session *session, uint64_t start)
 		if (!member->allowed)
 			continue;
 		index = process_index(session, member->process);
-		if (index == PROFILE_NONE)
-			continue;
-		profile->processes.items[index] = (struct profile_process){
-			.pid = process->pid,
-			.ppid = process->ppid,
-			.start_ns = on_axis(process->start, start),
-			.end_ns = on_axis(process->end, start),
-			.birth_ns = session->opened_real - session->opened + process->start,
-			.comm = profile_string(profile, process->comm),
-			.cgroup = profile_string(profile, cgroup_of(session, process)),
-		};
+		if (index != PROFILE_NONE)
+			profile->processes.items[index] =
+				describe_process(session, process, start, profile);
 	}
 }
 
@@ -150,7 +162,7 @@ static void fold_one(struct session *session, const struct session_tables *table
 	}
 	window_settle(window, tables->stacks, session->reasons);
 	how.profile = session->profile;
-	how.scale = session->source == ABI_SOURCE_HEAP ? SESSION_HEAP_SCALE : 0;
+	how.scale = session->source == ABI_SOURCE_HEAP ? HEAP_COUNT_SCALE : 0;
 	if (session->id)
 		how.begins_ns = window->start - session->opened;
 	if (window_fold(window, &how))
@@ -202,7 +214,9 @@ static void name_source(const struct session *session, struct profile *profile)
 
 	gethostname(host, sizeof(host) - 1);
 	profile->host = profile_string(profile, host);
-	profile->frequency_hz = session->request.frequency_hz;
+	/* Allocations are not sampled at a rate. */
+	profile->frequency_hz =
+		session->source == ABI_SOURCE_HEAP ? 0 : session->request.frequency_hz;
 	profile->title = profile_string(profile, session->request.title);
 	profile->event = profile_string(profile, event_kind_of(session->source)->name);
 }
@@ -327,6 +341,8 @@ static void finish_counts(const struct session *session, struct profile *profile
 	}
 	if (session->id)
 		add_late(profile, session->counters.late);
+	if (session->source == ABI_SOURCE_HEAP)
+		session_heap_counts(session, profile);
 	if (session->times.dropped)
 		profile_add_count(profile, "times_dropped",
 				  "measures and marks that there was no room for",
@@ -417,7 +433,55 @@ struct profile *session_profile(struct session *session, uint64_t now)
 	return profile;
 }
 
-struct profile *session_copy(struct session *session, uint64_t now)
+/* Folding what is in use now into a profile of its own: that of the session goes on. */
+struct heap_fold {
+	struct session *session;
+	struct profile *profile;
+	struct hashmap processes; /* serial -> index */
+};
+
+static uint32_t heap_process(void *context, struct process *process)
+{
+	struct heap_fold *fold = context;
+	uint64_t *known = hashmap_get(&fold->processes, process->serial);
+	struct profile_process row;
+	uint32_t index;
+
+	if (known)
+		return (uint32_t)*known;
+	row = describe_process(fold->session, process, fold->session->opened, fold->profile);
+	index = profile_add_process(fold->profile, &row);
+	return hashmap_put(&fold->processes, process->serial, index) ? PROFILE_NONE : index;
+}
+
+static int add_heap(struct session *session, const struct session_tables *tables, uint64_t now,
+		    struct profile *copy)
+{
+	_cleanup_profile_ struct profile *profile = begin_profile(session);
+	struct heap_fold fold = {.session = session, .profile = profile};
+	struct window_fold how = {.stacks = tables->stacks,
+				  .images = tables->images,
+				  .profile = profile,
+				  .scale = HEAP_COUNT_SCALE,
+				  .process = heap_process,
+				  .context = &fold};
+	uint64_t reasons[ABI_REASON_COUNT] = {0}; /* counted already */
+	struct window window;
+	int r = session_heap_window(session, now, &window);
+
+	if (r)
+		return r == -ENODATA ? 0 : r;
+	window_settle(&window, tables->stacks, reasons);
+	r = profile ? window_fold(&window, &how) : -ENOMEM;
+	if (!r)
+		r = profile_merge(copy, profile);
+	hashmap_deinit(&fold.processes);
+	window_deinit(&window);
+	return r;
+}
+
+struct profile *session_copy(struct session *session, const struct session_tables *tables,
+			     uint64_t now)
 {
 	struct profile *profile, *copy;
 
@@ -425,7 +489,10 @@ struct profile *session_copy(struct session *session, uint64_t now)
 		return session_profile(session, now);
 	profile = settled_profile(session);
 	copy = profile ? begin_profile(session) : NULL;
-	if (copy && profile_merge(copy, profile)) {
+	/* Once it has ended, what is in use is a window like the others. */
+	if (copy && (profile_merge(copy, profile) ||
+		     (session->source == ABI_SOURCE_HEAP && !session->ended &&
+		      add_heap(session, tables, now, copy)))) {
 		profile_destroy(copy);
 		copy = NULL;
 	}

@@ -11,6 +11,7 @@
 
 /* A marker, the user frames, the kernel's, with some of them inlined. */
 #define FOLD_FRAMES_MAX 4096
+#define HEAP_LIBRARY "libperfd-heap"
 
 void window_deinit(struct window *window)
 {
@@ -18,13 +19,16 @@ void window_deinit(struct window *window)
 		process_unref(window->samples.items[i].process);
 	vec_free(&window->samples);
 	hashmap_deinit(&window->index);
+	if (window->heap)
+		heap_data_deinit(window->heap);
+	free(window->heap);
 }
 
 static bool alike(const struct window_sample *a, const struct window_sample *b)
 {
 	return a->process == b->process && a->kernel_stack == b->kernel_stack &&
 	       a->user_stack == b->user_stack && a->reason == b->reason && a->tick == b->tick &&
-	       !memcmp(a->comm, b->comm, sizeof(a->comm));
+	       a->site == b->site && !memcmp(a->comm, b->comm, sizeof(a->comm));
 }
 
 static uint64_t hash(const struct window_sample *sample)
@@ -52,8 +56,6 @@ int window_add(struct window *window, const struct window_sample *sample)
 		if (alike(there, sample)) {
 			there->count += sample->count;
 			there->weight += sample->weight;
-			there->live[0] += sample->live[0];
-			there->live[1] += sample->live[1];
 			return 0;
 		}
 	}
@@ -248,6 +250,25 @@ static void push_frame(struct folding *f, uint32_t id)
 	remember(f, id, before);
 }
 
+/* Of allocations: so many of the innermost frames are of the library that perfd put in, which
+ * nobody asked about. */
+static size_t inner_frames(const struct folding *f, const struct stack *stack)
+{
+	size_t count = 0;
+
+	for (; f->how->scale && count < stack->count; count++) {
+		const struct stack_table *stacks = f->how->stacks;
+		const struct frame *frame =
+			&stacks->frames.items[stacks->frame_ids.items[stack->first + count]];
+		const struct image *image = image_table_get(f->how->images, frame->image);
+
+		if (!image || image->anonymous ||
+		    strncmp(image_module(image), HEAP_LIBRARY, strlen(HEAP_LIBRARY)) != 0)
+			break;
+	}
+	return count;
+}
+
 static void push_stack(struct folding *f, uint32_t index)
 {
 	const struct stack_table *stacks = f->how->stacks;
@@ -260,7 +281,7 @@ static void push_stack(struct folding *f, uint32_t index)
 								       : ABI_REASON_LOST_STACK));
 		return;
 	}
-	for (size_t i = stack->count; i-- > 0;)
+	for (size_t i = stack->count, end = inner_frames(f, stack); i-- > end;)
 		push_frame(f, stacks->frame_ids.items[stack->first + i]);
 }
 
@@ -278,15 +299,40 @@ static uint64_t rounded(uint64_t count, uint32_t scale)
 	return scale ? (count + scale / 2) / scale : count;
 }
 
+static bool put_sum(uint64_t *values, const struct heap_sum *sum, const struct heap_sum *more)
+{
+	values[0] = rounded(sum->count + (more ? more->count : 0), HEAP_COUNT_SCALE);
+	values[1] = sum->bytes + (more ? more->bytes : 0);
+	return values[0] | values[1];
+}
+
+/* Whether there is anything. */
+static bool site_values(const struct heap_site *site, uint64_t *values)
+{
+	bool any = put_sum(values + 2, &site->live, &site->leaked);
+
+	any |= put_sum(values + 4, &site->peak, NULL);
+	return put_sum(values + 6, &site->temporary, NULL) || any;
+}
+
+static int fold_heap(const struct window *window, const struct window_fold *how)
+{
+	static const struct heap_data_map as_it_is;
+
+	return window->heap ? heap_data_join(&how->profile->heap, window->heap, &as_it_is) : 0;
+}
+
 static int fold(struct folding *f, const struct window *window)
 {
 	const struct window_fold *how = f->how;
 
 	for (size_t i = 0; i < window->samples.count; i++) {
 		const struct window_sample *from = &window->samples.items[i];
-		uint64_t values[PROFILE_VALUES_MAX] = {
-			rounded(from->count, how->scale), from->weight,
-			rounded(from->live[0], how->scale), from->live[1]};
+		struct heap_site *site =
+			from->site ? &window->heap->sites.items[from->site - 1] : NULL;
+		uint64_t values[PROFILE_VALUES_MAX] = {rounded(from->count, how->scale),
+						       from->weight};
+		bool any = from->count | from->weight;
 		struct profile_sample sample = {
 			.process = how->process(how->context, from->process),
 			.comm = profile_string_n(how->profile, from->comm,
@@ -294,8 +340,8 @@ static int fold(struct folding *f, const struct window *window)
 			.bucket = bucket_of(window, from, how),
 		};
 
-		if (!(from->count | from->weight | from->live[0] | from->live[1]))
-			continue; /* came into use and left it again */
+		if (site)
+			any |= site_values(site, values);
 		f->count = 0;
 		if (reason_frame(from->reason)[0])
 			push_special(f, reason_frame(from->reason));
@@ -304,14 +350,19 @@ static int fold(struct folding *f, const struct window *window)
 		if (from->kernel_stack != STACK_NONE)
 			push_stack(f, from->kernel_stack);
 		sample.stack = profile_stack(how->profile, f->frames, f->count);
-		if (sample.stack == PROFILE_NONE ||
-		    profile_add_sample(how->profile, &sample, values))
+		if (sample.stack == PROFILE_NONE)
+			return -ENOMEM;
+		if (site) {
+			site->stack = sample.stack;
+			site->process = sample.process;
+		}
+		if (any && profile_add_sample(how->profile, &sample, values))
 			return -ENOMEM;
 	}
-	return 0;
+	return fold_heap(window, how);
 }
 
-int window_fold(const struct window *window, const struct window_fold *how)
+int window_fold(struct window *window, const struct window_fold *how)
 {
 	struct folding folding = {.how = how};
 	int r;

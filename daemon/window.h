@@ -13,6 +13,7 @@
 #include "bpf/abi.h"
 #include "daemon/process_table.h"
 #include "daemon/stack_table.h"
+#include "flamegraph/heap_data.h"
 #include "flamegraph/profile.h"
 
 struct window_sample {
@@ -24,7 +25,7 @@ struct window_sample {
 	uint32_t tick; /* when: in steps of the window from its beginning */
 	uint64_t count;
 	uint64_t weight;
-	uint64_t live[2]; /* of allocations: count and bytes that came into use, or left it */
+	uint32_t site; /* place + 1 in the window's heap; 0: none */
 	uint32_t next; /* of the same hash, or UINT32_MAX */
 };
 
@@ -34,6 +35,7 @@ struct window {
 	uint64_t step_ns; /* samples are told apart by when they were taken as fine as this */
 	VEC(struct window_sample) samples;
 	struct hashmap index;
+	struct heap_data *heap; /* of allocations, by stack: owned; NULL: nothing of them */
 };
 
 void window_deinit(struct window *window);
@@ -60,6 +62,7 @@ struct window_fold {
 	void *context;
 };
 /* Adds all samples to how->profile, whose value types are 0: samples (count),
- * 1: weight, and 2 and 3, where there are those: what is in use. What has no name yet is named by
- * its place. -ENOMEM. */
-int window_fold(const struct window *window, const struct window_fold *how);
+ * 1: weight, and, where there are those, 2 and 3 what is in use, 4 and 5 what was at the peak, 6
+ * and 7 what was temporary. The window's heap becomes the profile's. What has no name yet is
+ * named by its place. -ENOMEM. */
+int window_fold(struct window *window, const struct window_fold *how);

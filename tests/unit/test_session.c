@@ -208,7 +208,7 @@ START_TEST(a_look_changes_nothing)
 		sample(&w, 100 * MS, ABI_REASON_TRUNCATED);
 		sample(&w, turn * SECOND, ABI_REASON_COMPLETE);
 		fold(&w);
-		profile = session_copy(w.session, w.session->opened + 4 * SECOND);
+		profile = session_copy(w.session, &w.tables, w.session->opened + 4 * SECOND);
 		ck_assert_uint_eq(profile_total(profile, 0), 2 * turn);
 		ck_assert_uint_eq(profile->counts.count, 2);
 		ck_assert_uint_eq(profile->counts.items[0].count, turn);

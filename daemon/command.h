@@ -36,6 +36,7 @@ struct command {
 command_fn cmd_record, cmd_attach, cmd_detach, cmd_sessions, cmd_status, cmd_report, cmd_version;
 command_fn cmd_convert, cmd_diff, cmd_flamegraph, cmd_symbolize, cmd_timeline;
 command_fn cmd_services, cmd_windows, cmd_doctor, cmd_config, cmd_reload, cmd_top, cmd_rates;
+command_fn cmd_heap;
 
 /* --- shared by the commands (command.c) --- */
 

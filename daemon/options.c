@@ -94,12 +94,20 @@ static const struct option_row {
 			  "which of the profile's values (default: the one it was taken for)"},
 	[OPTION_FROM] = {0, "from", VALUE_TEXT, "FORMAT", offsetof(struct options, from), NULL,
 			 "the input's format (default: recognised by its content)"},
-	[OPTION_BY] = {0, "by", VALUE_TEXT, "SCALE", offsetof(struct options, by), NULL,
-		       "compare by second, share of the whole, or value as it is (default: second "
-		       "where both durations are known, else share); of a time line: process, "
-		       "thread, module or kind (default: process)"},
+	[OPTION_BY] =
+		{0, "by", VALUE_TEXT, "SCALE", offsetof(struct options, by), NULL,
+		 "compare by second, share of the whole, or value as it is (default: second "
+		 "where both durations are known, else share); of a time line: process, "
+		 "thread, module or kind (default: process); of allocations: function or site "
+		 "(default: function)"},
 	[OPTION_WIDTHS] = {0, "widths", VALUE_TEXT, "OF", offsetof(struct options, widths), NULL,
 			   "of the picture's boxes: sum, after or before (default: sum)"},
+	[OPTION_VIEW] = {0, "view", VALUE_TEXT, "VIEW", offsetof(struct options, view), NULL,
+			 "inuse, alloc, peak, leaked or temporary (default: inuse, alloc where "
+			 "frees were not followed)"},
+	[OPTION_DIFF] = {0, "diff", VALUE_TEXT, "T1 T2", offsetof(struct options, diff), NULL,
+			 "what came and went between two moments of the session: 10s, 1.5m, -5s "
+			 "(before the end), start, end, peak"},
 	[OPTION_STEP] =
 		{0, "step", VALUE_DURATION, "TIME", offsetof(struct options, step_ns),
 		 "a time: 20ms, 1s",

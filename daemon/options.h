@@ -39,6 +39,8 @@
 	X(FROM)                                                                                    \
 	X(BY)                                                                                      \
 	X(WIDTHS)                                                                                  \
+	X(VIEW)                                                                                    \
+	X(DIFF)                                                                                    \
 	X(STEP)                                                                                    \
 	X(ANNOTATE)                                                                                \
 	X(OFFSETS)                                                                                 \
@@ -93,6 +95,8 @@ struct options {
 	const char *by; /* of diff; NULL: the default */
 	const char *widths; /* likewise */
 	const char *sort, *filter; /* of top; NULL: the default, all */
+	const char *view; /* of heap; NULL: the default */
+	const char *diff; /* of heap: a moment; NULL: none */
 	const char *socket; /* NULL: the config's */
 	const char *config; /* NULL: /etc/perfd/perfd.conf */
 	char **rest; /* arguments that are no options, NULL-terminated */

@@ -80,6 +80,16 @@ static const char timeline_more[] =
 	"of time: perf script's text and what perfd has do. --value also names series that lie\n"
 	"beside the samples. Without -o the result goes to standard output. Formats: table, json,\n"
 	"svg, html. --top: series of their own, 9 at most (default: 8).\n";
+static const char heap_more[] =
+	"\nWithout SUBJECT it is the one session of allocations there is, or --pid's. SUBJECT is "
+	"a\n"
+	"file that `record --heap` or `attach --heap` wrote (.perfd has all; pprof's what is in\n"
+	"use and was allocated), - for standard input, session:ID, @SINCE..UNTIL. Without -o it\n"
+	"is a table on standard output: totals, the pattern, advice, and one view by function.\n"
+	"--json: schema perfd.heap/1. Any other format (-f svg, -o x.html, x.pb.gz) is of the\n"
+	"view. Views: what is in use, all that was allocated, what was in use when most was, what\n"
+	"a process left at its end, what lived less than a millisecond. A function is said to\n"
+	"leak only with the evidence; `man perfctl` and docs/memory.md have the rules.\n";
 static const char symbolize_more[] =
 	"\nAddresses are hexadecimal, with 0x or without; none at all: one a line from standard\n"
 	"input. Needs no perfd: the same worker that perfd uses, without privileges, reads the\n"
@@ -167,6 +177,10 @@ static const struct command commands[] = {
 	 (RESULT & ~OPTION_BIT(PALETTE)) | READING | RUNNING | OPTION_BIT(BY) | OPTION_BIT(VALUE) |
 		 OPTION_BIT(TOP) | OPTION_BIT(JSON),
 	 cmd_timeline, timeline_more, 1},
+	{"heap", "[SUBJECT] [--view VIEW] [options]", "who allocates, who holds memory, who leaks",
+	 RESULT | READING | RUNNING | OPTION_BIT(VIEW) | OPTION_BIT(DIFF) | OPTION_BIT(BY) |
+		 OPTION_BIT(TOP) | OPTION_BIT(JSON),
+	 cmd_heap, heap_more, 2},
 	{"services", "[options]", "who used what, of the time that perfd remembers",
 	 RANGE | FILTER | OPTION_BIT(EVENT) | OPTION_BIT(TOP) | OPTION_BIT(JSON) | WHERE,
 	 cmd_services, services_more, 0},

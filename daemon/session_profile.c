@@ -511,7 +511,8 @@ static void forget_ended(struct session *session)
 		struct session_member member = session->members.items[i];
 
 		member.profile_index = PROFILE_NONE;
-		if (member.process->end ||
+		/* What it left is known by its number. */
+		if ((member.process->end && session->source != ABI_SOURCE_HEAP) ||
 		    hashmap_put(&session->member_index, member.process->serial, kept))
 			process_unref(member.process);
 		else

@@ -79,7 +79,8 @@ static void measure_all(struct session *session, uint64_t now)
 	size_t owners = heap->tracker.owners.count;
 	uint64_t interval = owners > MANY_OWNERS ? MEASURE_MANY_NS : MEASURE_NS;
 
-	if (now < heap->measured + interval)
+	/* Without frees nothing is known of what is in use. */
+	if (!heap->tracker.follows || now < heap->measured + interval)
 		return;
 	for (uint32_t owner = 0; owner < owners; owner++)
 		if (!heap->tracker.owners.items[owner].ended)
@@ -91,8 +92,7 @@ void session_heap_tick(struct session *session, uint64_t now)
 {
 	struct heap_tracker *tracker = &session->heap.tracker;
 
-	/* Without frees nothing is known of what is in use. */
-	if (!tracker->snapshot_ns || (!tracker->frees && !tracker->object_count))
+	if (!tracker->follows)
 		return;
 	heap_tracker_tick(tracker, now);
 	measure_all(session, now);
@@ -106,7 +106,7 @@ void session_heap_rss(struct session *session, struct process *process, uint64_t
 	uint64_t anon = bytes[ABI_MEMORY_ANON], live;
 	double error;
 
-	if (owner >= tracker->owners.count || (!tracker->frees && !tracker->object_count))
+	if (owner >= tracker->owners.count || !tracker->follows)
 		return;
 	live = tracker->owners.items[owner].live.bytes;
 	error = heap_sum_bytes_error(&tracker->owners.items[owner].live);
@@ -177,7 +177,7 @@ void session_heap_exit(struct session *session, struct process *process, uint64_
 	owner = owner_of(session, process);
 	if (owner >= tracker->owners.count)
 		return;
-	if (tracker->frees || tracker->object_count)
+	if (tracker->follows)
 		measure_live(session, owner, time);
 	heap_tracker_end(tracker, time, owner);
 }

@@ -298,8 +298,10 @@ void heap_tracker_alloc(struct heap_tracker *tracker, const struct heap_allocati
 	heap_sum_add(&tracked->site.alloc, &sum);
 	if (what->count)
 		tracked->site.sizes[heap_bucket(size_of(what))] += what->count;
-	if (what->address)
-		follow(tracker, what, tracked);
+	if (!what->address)
+		return;
+	tracker->follows = true;
+	follow(tracker, what, tracked);
 }
 
 void heap_tracker_free(struct heap_tracker *tracker, uint64_t time, uint32_t owner,
@@ -397,7 +399,7 @@ static void add_ages(const struct heap_tracker *tracker, uint64_t now, struct he
 int heap_tracker_export(const struct heap_tracker *tracker, uint64_t begin, uint64_t now,
 			struct heap_data *ret)
 {
-	struct heap_data data = {.frees = tracker->frees > 0 || tracker->object_count > 0};
+	struct heap_data data = {.frees = tracker->follows};
 	size_t last = tracker->snapshots.count;
 	int r = vec_reserve(&data.snapshots, last + 1);
 

@@ -67,6 +67,7 @@ struct heap_tracker {
 	uint64_t peak_bytes, peak_time, peak_epoch;
 	VEC(uint64_t) snapshots;
 	uint64_t last_snapshot, snapshot_ns;
+	bool follows; /* somebody tells of frees */
 	uint64_t frees, unknown_frees;
 	uint64_t lost_frees; /* an address came again without its free */
 	uint64_t untracked; /* sampled, but not followed */

@@ -171,9 +171,8 @@ START_TEST(rows_are_by_function)
 	struct profile *profile = make(false);
 	struct heap_rows rows;
 
-	ck_assert_int_eq(heap_rows_init(&rows, profile, &profile->heap, HEAP_INUSE,
-					HEAP_BY_FUNCTION),
-			 0);
+	ck_assert_int_eq(
+		heap_rows_init(&rows, profile, &profile->heap, HEAP_INUSE, HEAP_BY_FUNCTION), 0);
 	ck_assert_uint_eq(rows.rows.count, 2); /* nothing of serve is in use */
 	ck_assert_str_eq(function_of(profile, &rows.rows.items[0]), "remember");
 	ck_assert_str_eq(function_of(profile, &rows.rows.items[1]), "malloc_config");
@@ -182,9 +181,8 @@ START_TEST(rows_are_by_function)
 	ck_assert(fabs(rows.rows.items[0].growth.slope - 10000) < 200);
 	ck_assert_int_ne(rows.rows.items[1].worst.verdict, HEAP_LEAKS);
 	heap_rows_deinit(&rows);
-	ck_assert_int_eq(heap_rows_init(&rows, profile, &profile->heap, HEAP_TEMPORARY,
-					HEAP_BY_SITE),
-			 0);
+	ck_assert_int_eq(
+		heap_rows_init(&rows, profile, &profile->heap, HEAP_TEMPORARY, HEAP_BY_SITE), 0);
 	ck_assert_uint_eq(rows.rows.count, 1);
 	ck_assert_str_eq(function_of(profile, &rows.rows.items[0]), "serve");
 	heap_rows_deinit(&rows);
@@ -237,9 +235,9 @@ START_TEST(the_report_says_what_leaks)
 	char *told;
 	json_t *json;
 
-	ck_assert_int_eq(heap_report_init(&report, profile, &profile->heap, HEAP_LEAKED,
-					  HEAP_BY_SITE, 1),
-			 0);
+	ck_assert_int_eq(
+		heap_report_init(&report, profile, &profile->heap, HEAP_LEAKED, HEAP_BY_SITE, 1),
+		0);
 	write(heap_report_text, &report, &told);
 	ck_assert_ptr_nonnull(strstr(told, "LEAK: remember leaks: it grows 9.77 ± 0.00 KiB/s"));
 	ck_assert_ptr_nonnull(strstr(told, "none of the 501 sampled objects older than 10 s"));
@@ -270,16 +268,16 @@ START_TEST(two_snapshots_have_a_difference)
 	ck_assert_int_eq(heap_diff_moment(&profile->heap, "10s", &error, &before), 0);
 	ck_assert_int_eq(heap_diff_moment(&profile->heap, "-20s", &error, &after), 0);
 	ck_assert_int_eq(heap_diff_moment(&profile->heap, "soon", &error, &after), -EINVAL);
-	ck_assert_int_eq(heap_diff_init(&diff, profile, &profile->heap, before, after,
-					HEAP_BY_FUNCTION, 0),
-			 0);
+	ck_assert_int_eq(
+		heap_diff_init(&diff, profile, &profile->heap, before, after, HEAP_BY_FUNCTION, 0),
+		0);
 	ck_assert_uint_eq(diff.rows.count, 1);
 	ck_assert(fabs(diff.rows.items[0].bytes - 300000) < 1500);
 	heap_diff_deinit(&diff);
 	ck_assert_int_eq(heap_diff_moment(&profile->heap, "peak", &error, &after), 0);
-	ck_assert_int_eq(heap_diff_init(&diff, profile, &profile->heap, before, after,
-					HEAP_BY_FUNCTION, 0),
-			 0);
+	ck_assert_int_eq(
+		heap_diff_init(&diff, profile, &profile->heap, before, after, HEAP_BY_FUNCTION, 0),
+		0);
 	ck_assert(fabs(diff.all.bytes - 500000) < 1500);
 	heap_diff_deinit(&diff);
 	profile_destroy(profile);

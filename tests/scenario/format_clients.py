@@ -27,6 +27,8 @@ SOURCE = os.path.join(lib.ROOT, "tests", "clients")
 PPROF = "github.com/google/pprof@v0.0.0-20260906184651-6331bc6350fe"
 INFERNO = "0.12.8"
 PATIENCE = 280  # seconds for an installation
+# A minute of a program that leaks, as sites and snapshots.
+HEAP = os.path.join(lib.ROOT, "tests", "fuzz", "corpus", "profile_wire", "heap_sites")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -207,6 +209,24 @@ def go_pprof_diff_base(case):
     lib.check(rows is not None, "no table")
 
 
+def go_pprof_heap():
+    """The types that pprof knows heaps by, in its order, what is in use first; totals are ours."""
+    with tempfile.TemporaryDirectory() as place:
+        path = os.path.join(place, "heap.pb.gz")
+        perfctl("heap", HEAP, "-o", path)
+        lib.contains(run(go_pprof(), "-raw", path),
+                     "alloc_objects/count alloc_space/bytes inuse_objects/count "
+                     "inuse_space/bytes[dflt]", "pprof's sample types")
+        for name, suffix in (("alloc_objects", ""), ("alloc_space", "B"), ("inuse_objects", ""),
+                             ("inuse_space", "B")):
+            text = run(go_pprof(), "-top", f"-sample_index={name}",
+                       f"-unit={'bytes' if suffix else 'count'}", path)
+            total = sum(int(line.rsplit(" ", 1)[1])
+                        for line in perfctl("convert", HEAP, "--value", name).splitlines())
+            lib.contains(text, f"Type: {name}\n", "pprof's head")
+            lib.contains(text, f"Total samples = {total}{suffix} ", f"total of {name}")
+
+
 @with_case
 def npm_pprof_format(case):
     found = check_js("pprof", case.convert("pprof"))
@@ -305,6 +325,8 @@ def json_is_as_documented(case):
         "report": ("report", case.text),
         "timeline": ("timeline", case.text),
         "diff": ("diff", case.text, other.text),
+        "heap": ("heap", HEAP),
+        "heap-diff": ("heap", HEAP, "--diff", "10s..40s"),
     }
     for name, command in documents.items():
         rules = os.path.join(lib.ROOT, "docs", "schemas", f"perfd.{name}-1.json")
@@ -410,7 +432,7 @@ def firefox_importer():
                    "the tables")
 
 
-lib.main(json_is_as_documented, go_pprof_top_and_tree, go_pprof_diff_base, npm_pprof_format, speedscope_schema,
+lib.main(json_is_as_documented, go_pprof_top_and_tree, go_pprof_diff_base, go_pprof_heap, npm_pprof_format, speedscope_schema,
          speedscope_imports_its_own, speedscope_imports_pprof, speedscope_imports_folded,
          speedscope_imports_chrome, callgrind_annotate,
          inferno_collapses_alike, inferno_collapses_what_perf_prints_alike, inferno_reads_folded, inferno_reads_two_columns,

@@ -142,14 +142,17 @@ static void explain_nothing(const struct question *question, struct error *error
 	const struct engine *engine = question->engine;
 	const struct event_kind *kind = event_kind_find(
 		question->query.event[0] ? question->query.event : engine->config.event);
+	char why[128];
 	struct history_stats stats;
 
+	if (kind)
+		event_kind_explain(kind, why, sizeof(why));
 	history_get_stats(engine->history, &stats);
 	if (kind && !engine->sessions[kind->view])
 		error_set(error, -ENODATA,
 			  "nothing is kept of that time, and there is no system-wide view of %s: "
-			  "%s is 0",
-			  kind->name, kind->key);
+			  "%s",
+			  kind->name, why);
 	else if (kind && engine->sessions[kind->view]->source != kind->source)
 		error_set(error, -ENODATA,
 			  "nothing is kept of that time, and the system-wide view is of %s, not of "

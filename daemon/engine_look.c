@@ -116,6 +116,15 @@ int engine_session_take(struct engine *engine, uint32_t id, session_profile_fn *
 	return begin_look(session, true, done, context, error);
 }
 
+static int no_view(const struct event_kind *kind, struct error *error)
+{
+	char why[128];
+
+	event_kind_explain(kind, why, sizeof(why));
+	return error_set(error, -ENODATA, "there is no system-wide view of %s: %s", kind->name,
+			 why);
+}
+
 int engine_recent(struct engine *engine, const char *event, const struct engine_range *range,
 		  session_profile_fn *done, void *context, struct error *error)
 {
@@ -128,8 +137,7 @@ int engine_recent(struct engine *engine, const char *event, const struct engine_
 		return engine_parse_event(engine, event, &source, error);
 	session = engine->sessions[kind->view];
 	if (!session)
-		return error_set(error, -ENODATA, "there is no system-wide view of %s: %s is 0",
-				 kind->name, kind->key);
+		return no_view(kind, error);
 	/* One view serves whichever of its events the config chose. */
 	if (session->source != kind->source)
 		return error_set(error, -EOPNOTSUPP,

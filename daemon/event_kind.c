@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/event_kind.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/base/strbuf.h"
@@ -30,6 +31,14 @@ const struct event_kind *event_kind_find(const char *name)
 const struct event_kind *event_kind_of(enum abi_source source)
 {
 	return &kinds[source ? source - 1 : 0];
+}
+
+void event_kind_explain(const struct event_kind *kind, char *text, size_t size)
+{
+	if (*kind->key)
+		snprintf(text, size, "%s is 0", kind->key);
+	else
+		snprintf(text, size, "only sessions look at it (perfctl help attach)");
 }
 
 char *event_kind_names(void)

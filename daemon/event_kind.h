@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "bpf/abi.h"
@@ -24,5 +25,7 @@ struct event_kind {
 const struct event_kind *event_kind_find(const char *name);
 /* That of a source that is in the table. */
 const struct event_kind *event_kind_of(enum abi_source source);
+/* Why there is no system-wide view of it: "memory.faults_hz is 0". */
+void event_kind_explain(const struct event_kind *kind, char *text, size_t size);
 /* "cpu-clock, cycles, …", the caller's to free; NULL without memory. */
 char *event_kind_names(void);

@@ -285,6 +285,7 @@ def what_is_not_known_is_said():
     with lib.Perfd("--set", "cpu.frequency_hz=0") as perfd:
         lib.fails(perfd.ctl("heap"), 1, "no session looks at allocations")
         lib.fails(perfd.ctl("heap", "--pid", os.getpid()), 1, "attach --heap --pid")
+        lib.fails(perfd.ctl("heap", "--last", "1m"), 1, "no system-wide view of heap")
         with lib.folder() as place:
             path = os.path.join(place, "cpu.folded")
             with open(path, "w") as file:

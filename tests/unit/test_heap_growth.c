@@ -214,7 +214,7 @@ static Suite *heap_growth_suite(void)
 	Suite *suite = suite_create("heap_growth");
 	TCase *slow = tcase_create("verdicts");
 
-	tcase_set_timeout(slow, 60);
+	tcase_set_timeout(slow, 240);
 	tcase_add_test(slow, what_leaks_is_said_to);
 	tcase_add_test(slow, what_does_not_is_not);
 	tcase_add_test(slow, the_slope_is_right);

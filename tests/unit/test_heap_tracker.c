@@ -315,10 +315,16 @@ static Suite *heap_tracker_suite(void)
 {
 	Suite *suite = suite_create("heap_tracker");
 
+	TCase *large = tcase_create("large");
+
 	SUITE_CASE(suite, "events", all_samples_give_the_truth, the_peak_is_of_one_moment,
 		   snapshots_get_further_apart, an_end_leaks_and_an_exec_loses,
-		   what_is_lost_is_counted, a_full_table_is_counted);
-	SUITE_CASE(suite, "truth", sums_are_unbiased_and_errors_honest);
+		   what_is_lost_is_counted);
+	/* A million objects, 400 runs: some seconds with sanitizers. */
+	tcase_set_timeout(large, 120);
+	tcase_add_test(large, a_full_table_is_counted);
+	tcase_add_test(large, sums_are_unbiased_and_errors_honest);
+	suite_add_tcase(suite, large);
 	return suite;
 }
 

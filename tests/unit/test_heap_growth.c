@@ -21,8 +21,8 @@ static uint32_t ring[4096];
 
 static void churn(struct world *w)
 {
-	for (unsigned i = 0; i < 20; i++) {
-		uint32_t object = world_alloc(w, 1, 4000);
+	for (unsigned i = 0; i < 5; i++) {
+		uint32_t object = world_alloc(w, 1, 16000);
 
 		world_free(w, object);
 	}

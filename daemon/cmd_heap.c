@@ -17,7 +17,7 @@
 #include "flamegraph/diff.h"
 #include "flamegraph/heap_report.h"
 
-#define TOP_DEFAULT 15
+#define TOP_DEFAULT 40
 #define TIME_STEPS 120u /* of the history */
 
 enum form { FORM_TEXT, FORM_JSON, FORM_OTHER };

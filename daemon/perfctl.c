@@ -89,7 +89,7 @@ static const char heap_more[] =
 	"--json: schema perfd.heap/1. Any other format (-f svg, -o x.html, x.pb.gz) is of the\n"
 	"view. Views: what is in use, all that was allocated, what was in use when most was, what\n"
 	"a process left at its end, what lived less than a millisecond. A function is said to\n"
-	"leak only with the evidence; `man perfctl` and docs/memory.md have the rules.\n";
+	"leak only with the evidence; `man perfctl-heap` and docs/memory.md have the rules.\n";
 static const char symbolize_more[] =
 	"\nAddresses are hexadecimal, with 0x or without; none at all: one a line from standard\n"
 	"input. Needs no perfd: the same worker that perfd uses, without privileges, reads the\n"

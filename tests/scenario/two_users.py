@@ -141,7 +141,8 @@ def every_command():
                     if part:
                         lib.contains(result.stderr, part, words)
                     no_secret(result.stdout, words)
-                    lib.check(str(theirs.pid) not in result.stdout, f"{words} tells of the process")
+                    lib.check(not re.search(rf"\b{theirs.pid}\b", result.stdout),
+                              f"{words} tells of the process")
             # The owner sees it, and root.
             lib.check("secret_work" in result_of(perfd, place, theirs, A, finish=False), "A's own")
 

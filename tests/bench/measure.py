@@ -242,6 +242,17 @@ def wait_for_tables(perfd):
         lib.wait_for(nearly_all, "whole stacks", 10)
 
 
+def wait_quiet(perfd, seconds=15):
+    """Until perfd has met what runs: its tables are made, its names known. A machine where
+    programs come and go all the time never gets there: then after so many seconds."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        before = family_ns(perfd.process.pid)
+        time.sleep(0.5)
+        if family_ns(perfd.process.pid) - before < 0.02 * 0.5e9:
+            return
+
+
 def lost(perfd):
     """(samples taken, samples and events lost) so far."""
     samples = perfd.ctl_json("status")["samples"]

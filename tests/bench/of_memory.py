@@ -34,6 +34,7 @@ def put_cost(run, perfd, suffix, windows, seconds):
 def resting(run):
     with measure.bpf_stats(), lib.Perfd(budget=True) as perfd:
         time.sleep(run["settle"])  # first names, first windows
+        measure.wait_quiet(perfd)
         put_cost(run, perfd, "_rest", run["windows"], run["seconds_each"])
         for _ in range(5):
             put_memory(run, perfd)
@@ -52,6 +53,7 @@ def crowded(run):
                 with lib.Perfd(budget=True) as perfd:
                     run.put(f"start_{count}", (time.monotonic() - began) * 1e3)
                     time.sleep(run["settle"])
+                    measure.wait_quiet(perfd, 5)
                     put_cost(run, perfd, f"_{count}", run["windows"], run["seconds_each"])
                     for _ in range(5):
                         put_memory(run, perfd, f"_{count}")

@@ -33,11 +33,14 @@ def ended(process, patience=60):
 
 def recorded(command, output, seconds, settle):
     """(share of time in the kernel, CPU ns, bytes) of a recorder that is a program."""
-    with open(output + ".out", "w") as out:
+    with open(output + ".out", "w") as out, open(output + ".err", "w+") as complaints:
         with lib.started(*command, stdin=subprocess.DEVNULL, stdout=out,
-                         stderr=subprocess.DEVNULL) as process:
+                         stderr=complaints) as process:
             time.sleep(settle)
-            lib.check(process.poll() is None, f"{command[0]} ended at once")
+            if process.poll() is not None:
+                complaints.seek(0)
+                raise lib.Skip(f"{os.path.basename(str(command[0]))} does not work here: "
+                               + complaints.read().strip()[-200:])
             began = time.monotonic()
             share = measure.gaps(seconds, DEPTH)
             spent = time.monotonic() - began
@@ -91,7 +94,8 @@ def profilers(run):
     with lib.folder() as place, lib.Perfd("--set", "cpu.frequency_hz=0", "--set",
                                           "memory.faults_hz=0") as perfd:
         recorders = Recorders(place)
-        by_perfd(perfd, place, 1)  # meets the program, as it has where it is always on
+        by_perfd(perfd, place, 1)  # meets what runs, as it has where it is always on
+        measure.wait_quiet(perfd)
         for _ in run.rounds(run["rounds"], 1):
             base = measure.gaps(seconds, DEPTH)
             for name in run["peers"]:

@@ -63,7 +63,7 @@ def files(run):
     opened all of them, and what that took."""
     for count in run["counts"]:
         with lib.folder() as place, lib.Perfd() as perfd:
-            time.sleep(1)
+            measure.wait_quiet(perfd)
             requests = opened(perfd)
             before, began = measure.family_ns(perfd.process.pid), time.monotonic()
             with measure.ready(measure.helper("crowd"), "files", count, place,

@@ -92,6 +92,7 @@ def storm(run):
         spans = [bare(run)]
         with lib.Perfd(budget=True) as perfd:
             time.sleep(run["settle"])
+            measure.wait_quiet(perfd)
             with blowing(counters):
                 began = time.monotonic()
                 for one in counters:

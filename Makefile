@@ -269,6 +269,11 @@ soak: all programs
 test-attach: all programs
 	$(Q)ATTACH_TIMES=$(or $(TIMES),100) TEST_TIMEOUT=7200 ONLY=heap_attach $(RUN) scenario
 
+# Allocations beside an exact count of the same run, 400 seeds of each tier: a minute.
+.PHONY: test-heap-truth
+test-heap-truth: all programs
+	$(Q)HEAP_TRUTH_SEEDS=$(or $(SEEDS),400) ONLY=heap_truth $(RUN) scenario
+
 # Debian's kernels in QEMU, by emulation: minutes, and the network the first time.
 .PHONY: test-kernels
 test-kernels: all $(addprefix $(B)/programs/,shares deep threads)
@@ -303,8 +308,10 @@ symbolize-peers: all
 	$(Q)B=$(B) SYMBOLIZE_ADDRESSES=10000 SYMBOLIZE_REPORT=$(abspath $(B))/bench/symbolize_peers.json \
 		$(PYTHON) tests/scenario/symbolize_peers.py
 
-# What libperfd-heap.so costs, beside its peers: ten minutes.
-.PHONY: bench-heap
+# What libperfd-heap.so costs, beside its peers: ten minutes. What memory's tiers cost: five.
+.PHONY: bench-heap bench-memory
+bench-memory: all programs
+	$(Q)B=$(B) $(PYTHON) tests/bench/memory.py
 bench-heap: all programs
 	$(Q)B=$(B) $(PYTHON) tests/bench/heap.py
 
@@ -462,6 +469,7 @@ help:
 	@echo 'make test-kernels  perfd under Debian'\''s kernels in QEMU; ONLY=sid or ONLY=bookworm/plain'
 	@echo 'make test-trixie  built, and its unit suites run, with Debian 13 (debootstrap, root)'
 	@echo 'make test-attach  libperfd-heap.so into programs under load, TIMES=100 times each'
+	@echo 'make test-heap-truth  sampled allocations beside an exact count, SEEDS=400 runs of each tier'
 	@echo 'make asan      unit suites under ASan and UBSan'
 	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make fuzz-campaign  the fuzzers in turns until they have run FUZZ_RUNS=10000000 inputs'
@@ -470,6 +478,7 @@ help:
 	@echo '               BASELINE=results.json compares and fails if something got worse'
 	@echo 'make bench-quick  likewise in two minutes; make bench-table writes docs/benchmarks.md'
 	@echo 'make bench-heap  what libperfd-heap.so costs, beside heaptrack, jemalloc and memleak'
+	@echo 'make bench-memory  what the three tiers of memory cost the programs they look at'
 	@echo 'make bench-unwind  how whole stacks are, and their cost, beside perf and bpftrace'
 	@echo 'make symbolize-peers  names of addresses, compared with llvm-symbolizer and others'
 	@echo 'make config    write configs/perfd.conf anew from the table in daemon/config.c'

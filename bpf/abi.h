@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define ABI_VERSION 6
+#define ABI_VERSION 7
 
 #define ABI_COMM_MAX 16 /* TASK_COMM_LEN, NUL included */
 #define ABI_PATH_MAX 4096 /* PATH_MAX, NUL included */
@@ -22,13 +22,15 @@
 #define ABI_FRAMES_MAX 512 /* frames of one stack */
 #define ABI_KERNEL_FRAMES_MAX 127 /* the kernel's own limit (perf_event_max_stack) */
 #define ABI_SESSION_SLOTS 32 /* slots that processes can join: bits of an abi_target */
-#define ABI_SLOTS_MAX 36 /* sets of sampling events at once */
+#define ABI_SLOTS_MAX 37 /* sets of sampling events at once */
 
 /* Slots of the views of the whole machine, which are always on. */
 #define ABI_SLOT_CPU 0
 #define ABI_SLOT_FAULTS 32
 #define ABI_SLOT_HEAP 33 /* no view: what the probes of all sessions counted */
-#define ABI_SLOT_PROCESS 35 /* likewise: what following processes takes */
+#define ABI_SLOT_MMAP 34
+#define ABI_SLOT_PROCESS 35 /* likewise no view: what following processes takes */
+#define ABI_SLOT_MUNMAP 36
 
 /*
  * Why a sample's stack is what it is, and why a sample is missing: one list
@@ -87,6 +89,8 @@ enum abi_source {
 	ABI_SOURCE_CYCLES,
 	ABI_SOURCE_FAULTS, /* page faults */
 	ABI_SOURCE_HEAP, /* allocations, by probes in the program */
+	ABI_SOURCE_MMAP, /* address space taken: mmap, mremap, brk */
+	ABI_SOURCE_MUNMAP, /* and given back */
 	ABI_SOURCE_COUNT
 };
 
@@ -230,6 +234,7 @@ struct abi_rss {
 	__u32 pid;
 	__u32 exact; /* 1: summed over all CPUs; 0: off by what lies in their batches */
 	__u64 bytes[ABI_MEMORY_COUNT];
+	__u64 cgroup; /* cgroup v2 id, 0 if none */
 };
 
 /*
@@ -326,7 +331,7 @@ enum abi_probe {
 /* A process with probes. The allocator's own count while from <= now < until. */
 struct abi_heap_target {
 	__u64 from, until; /* boot time, ns */
-	__u64 interval; /* bytes between two samples, on average */
+	__u64 interval; /* bytes between two samples, on average; at most 2^31 */
 	__u64 hits; /* of the allocator's probes, in the present window or not */
 };
 
@@ -385,7 +390,7 @@ ABI_ASSERT(sizeof(struct abi_comm) == 40, "abi_comm");
 ABI_ASSERT(sizeof(struct abi_exit) == 24, "abi_exit");
 ABI_ASSERT(sizeof(struct abi_mmap) == 88, "abi_mmap");
 ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
-ABI_ASSERT(sizeof(struct abi_rss) == 56, "abi_rss");
+ABI_ASSERT(sizeof(struct abi_rss) == 64, "abi_rss");
 ABI_ASSERT(sizeof(struct abi_alloc) == 32, "abi_alloc");
 ABI_ASSERT(sizeof(struct abi_free) == 24, "abi_free");
 ABI_ASSERT(sizeof(struct abi_heap_target) == 32, "abi_heap_target");

@@ -13,16 +13,9 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32);
-	__type(value, struct abi_heap_target);
-} heap_targets SEC(".maps");
-
-/* Units of the line: 2^20 to an interval. */
-#define GAP_SHIFT 20
+/* Units of the line: 2^32 to an interval, so that 8 bytes are many of them. */
+#define GAP_SHIFT 32
+#define LOG_BITS 20u /* of a gap's logarithm, behind the point */
 
 struct heap_cpu {
 	__s64 gap; /* until the next sample */
@@ -49,19 +42,23 @@ static __always_inline __s64 draw_gap(void)
 			high += step;
 	x = u << 32 >> high; /* 1 <= x < 2, 32 bits behind the point */
 	log = high;
-	for (__u32 i = 0; i < GAP_SHIFT; i++) {
+	for (__u32 i = 0; i < LOG_BITS; i++) {
 		x = (x >> 1) * (x >> 1) >> 30;
 		log = log << 1 | x >> 33;
 		x >>= x >> 33;
 	}
-	/* ln 2 in 20 bits */
-	return (__s64)(((32ULL << GAP_SHIFT) - log) * 726817ULL >> GAP_SHIFT);
+	/* ln 2 in 32 bits: 25 and 32 bits at most, so 57. */
+	return (__s64)(((32ULL << LOG_BITS) - log) * 2977044472ULL >> LOG_BITS);
 }
 
 static __always_inline bool is_sampled(struct heap_cpu *cpu, __u64 size, __u64 interval)
 {
-	__u64 units = size > 1ULL << 40 ? ~0ULL >> 2 : (size << GAP_SHIFT) / (interval | 1);
+	__u64 whole = interval ? interval : 1, times = size / whole;
+	__u64 units = times >> 20 ? ~0ULL >> 4 : times << GAP_SHIFT;
 	__s64 left;
+
+	/* The rest is below the interval, which is a GiB at most (bpf/abi.h). */
+	units += ((size - times * whole) << GAP_SHIFT) / whole;
 
 	if (!cpu->drawn) {
 		cpu->drawn = 1;
@@ -162,6 +159,7 @@ static __always_inline int on_free(__u32 pid, __u64 pointer, struct abi_counters
 }
 
 struct allocation {
+	__u64 time; /* 0: now */
 	__u64 pointer, size;
 	__u64 weight; /* ABI_WEIGHT_BY_SIZE's code if 0 */
 };
@@ -178,7 +176,7 @@ static __always_inline int on_alloc(struct pt_regs *ctx, __u32 pid, const struct
 	if (what->weight)
 		code = abi_small(what->weight, ABI_WEIGHT_MANTISSA,
 				 (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32());
-	record.time = bpf_ktime_get_boot_ns();
+	record.time = what->time ? what->time : bpf_ktime_get_boot_ns();
 	record.who = (pid & ((1U << ABI_PID_BITS) - 1)) | code << ABI_PID_BITS;
 	record.what = (what->pointer & ((1ULL << ABI_ADDRESS_BITS) - 1)) |
 		      (__u64)abi_small(what->size, ABI_SIZE_MANTISSA,
@@ -233,7 +231,7 @@ int heap_probe(struct pt_regs *ctx)
 		return 0;
 	}
 	__sync_fetch_and_add(&target->hits, 1);
-	now = bpf_ktime_get_boot_ns();
+	now = what.time = bpf_ktime_get_boot_ns();
 	if (now < target->from || now >= target->until || !what.size ||
 	    !is_sampled(cpu, what.size, target->interval))
 		return 0;

@@ -53,6 +53,8 @@ struct mm_rss_stat {
 struct mm_struct {
 	unsigned long flags; /* before 6.18 */
 	unsigned long start_code;
+	unsigned long start_brk;
+	unsigned long brk;
 	struct percpu_counter rss_stat[4];
 	mm_context_t context;
 };
@@ -96,7 +98,24 @@ struct sched_entity {
 	__u64 sum_exec_runtime; /* CPU time, ns; brought up to date some hundred times a second */
 };
 
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp; /* of version 2 */
+};
+
+struct thread_info {
+	__u32 status; /* x86 */
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int flags;
 	int exit_state;
 	pid_t pid;
@@ -106,6 +125,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct cred *real_cred;
 	struct signal_struct *signal;
+	struct css_set *cgroups;
 	struct sched_entity se;
 	unsigned int in_execve : 1;
 	unsigned long nvcsw; /* context switches, voluntary and not */

@@ -66,6 +66,15 @@ struct {
 	__type(value, struct abi_target);
 } targets SEC(".maps");
 
+/* Processes whose allocations are looked at (heap.bpf.c), by pid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct abi_heap_target);
+} heap_targets SEC(".maps");
+
 /* Ids of the stacks that the daemon has: a stack is sent when it is not here.
  * LRU: an old one falls out and is sent again when it comes back. */
 struct {

@@ -29,6 +29,7 @@ static __always_inline void follow_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
 	__u32 parent_pid = (__u32)BPF_CORE_READ(parent, tgid);
 	__u32 pid = (__u32)BPF_CORE_READ(child, tgid);
+	struct abi_heap_target *heap, heap_copy;
 	struct abi_target *from, target;
 	struct unwind_process *set, copy;
 
@@ -41,6 +42,12 @@ static __always_inline void follow_fork(struct bpf_raw_tracepoint_args *ctx)
 		bpf_map_update_elem(&unwind_processes, &pid, &copy, BPF_ANY);
 	} else {
 		bpf_map_delete_elem(&unwind_processes, &pid);
+	}
+	/* Probes of libraries are in whoever maps them: the child's count at once. */
+	heap = bpf_map_lookup_elem(&heap_targets, &parent_pid);
+	if (heap) {
+		heap_copy = *heap;
+		bpf_map_update_elem(&heap_targets, &pid, &heap_copy, BPF_ANY);
 	}
 	from = bpf_map_lookup_elem(&targets, &parent_pid);
 	if (from) {
@@ -110,6 +117,7 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	/* do_exit() has counted this thread out already (kernel/exit.c). */
 	if (BPF_CORE_READ(task, signal, live.counter) == 0) {
 		bpf_map_delete_elem(&targets, &pid);
+		bpf_map_delete_elem(&heap_targets, &pid);
 		bpf_map_delete_elem(&unwind_processes, &pid);
 	}
 	note_cost(began);

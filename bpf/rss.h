@@ -95,6 +95,7 @@ static __always_inline bool read_rss(struct task_struct *task, struct abi_rss *r
 	record->hdr.size = sizeof(*record);
 	record->hdr.time = bpf_ktime_get_boot_ns();
 	record->pid = (__u32)BPF_CORE_READ(task, tgid);
+	record->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	if (!mm)
 		return false;
 	record->exact = !counts;

@@ -32,8 +32,10 @@ struct config {
 	uint32_t frequency_max_hz; /* above: refused */
 	/* [memory] */
 	uint32_t faults_hz; /* page-fault samples of the system-wide view; 0: none */
+	uint32_t mmap_hz; /* likewise of mmap, munmap, mremap and brk */
 	uint64_t rss_interval_ns; /* between two looks at all processes' memory; 0: none */
 	uint64_t heap_interval_bytes; /* between two sampled allocations, on average */
+	char heap_probes[256]; /* names with * and ?, apart by spaces; "": none */
 	uint32_t heap_budget_permille; /* of a process's time, for probes on its allocator */
 	/* [budget] */
 	uint32_t budget_permille; /* of the machine, for all of perfd; 0: no limit */

@@ -46,10 +46,17 @@
 	  "A session that asks for more is refused.")                                              \
 	X("memory", "faults_hz", faults_hz, CONFIG_NUMBER, RESTART, "Hz", "97", 0, 100000,         \
 	  "System-wide page-fault samples a second and CPU, at most. 0: none.")                    \
+	X("memory", "mmap_hz", mmap_hz, CONFIG_NUMBER, RESTART, "Hz", "97", 0, 100000,             \
+	  "System-wide samples of mmap, mremap and brk, and of munmap, a second and CPU, at "      \
+	  "most; kernels before 6.14 have none. 0: none.")                                         \
 	X("memory", "rss_interval", rss_interval_ns, CONFIG_TIME, NOW, "time", "1s",               \
 	  0, 3600 * NSEC_PER_SEC, "Between two looks at what every process has of memory. 0: none.") \
-	X("memory", "heap_interval", heap_interval_bytes, CONFIG_SIZE, RESTART, "size", "64K",        \
+	X("memory", "heap_interval", heap_interval_bytes, CONFIG_SIZE, NOW, "size", "64K",         \
 	  256, GIB, "-e heap: bytes between two sampled allocations, on average.")                 \
+	X("memory", "heap_probes", heap_probes, CONFIG_TEXT, RESTART, "patterns", "", 0, 255,      \
+	  "Programs whose allocations are looked at all the time, by probes on their allocators "  \
+	  "within heap_budget for all of them: names with * and ?, apart by spaces; * alone is "   \
+	  "every program. Empty: none. perfctl report -e heap shows them.")                        \
 	X("memory", "heap_budget", heap_budget_permille, CONFIG_NUMBER, NOW, "1/1000 of one CPU", "10", \
 	  1, 1000, "-e heap: what probes on a process's allocator may cost it.")                   \
 	X("budget", "machine", budget_permille, CONFIG_NUMBER, NOW, "1/1000 of all CPUs", "10",         \

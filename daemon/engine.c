@@ -364,7 +364,8 @@ static int start(struct engine *engine, const struct engine_options *options, st
 		jvm_table_init(&engine->jvms, engine->source, engine->resolver.symbolizer,
 			       engine->resolver.openers);
 	if (!r)
-		heap_follow_init(&engine->heap, engine->source, &engine->resolver, &engine->config);
+		heap_follow_init(&engine->heap, engine->source, &engine->resolver,
+				 &engine->unwinder, &engine->config);
 	if (!r)
 		watch_init(&engine->watch, engine);
 	if (!r)
@@ -476,6 +477,7 @@ void engine_destroy(struct engine *engine)
 	stack_table_deinit(&engine->stacks);
 	process_table_deinit(&engine->processes);
 	image_table_deinit(&engine->images);
+	cgroup_memory_deinit(&engine->cgroup_memory);
 	cgroup_table_deinit(&engine->cgroups);
 	free(engine);
 }

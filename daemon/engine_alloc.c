@@ -4,7 +4,10 @@
  */
 #include "daemon/engine_internal.h"
 
+#include <fnmatch.h>
 #include <math.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "daemon/base/clock.h"
 
@@ -16,9 +19,23 @@ static double bytes_of(const struct engine *engine, const struct abi_alloc *allo
 
 	if (code != ABI_WEIGHT_BY_SIZE)
 		return (double)abi_small_value(code, ABI_WEIGHT_MANTISSA);
-	/* p = 1 - exp(-size / interval) */
-	return size / -expm1(-size / (double)engine->config.heap_interval_bytes) *
-	       heap_follow_share(&engine->heap, process, alloc->time);
+	return heap_follow_weigh(&engine->heap, process, alloc->time, size);
+}
+
+/* One allocator's function calls another, as realloc() does malloc() where its arena is full:
+ * that is one allocation, and the outer one's probe has had its own draw. */
+static bool is_inner(const struct engine *engine, uint32_t index)
+{
+	const struct stack_table *table = &engine->stacks;
+	const struct stack *stack = &table->stacks.items[index];
+	const struct frame *leaf, *caller;
+
+	if (stack->state != STACK_READY || stack->count < 2)
+		return false;
+	leaf = &table->frames.items[table->frame_ids.items[stack->first]];
+	caller = &table->frames.items[table->frame_ids.items[stack->first + 1]];
+	return leaf->image == caller->image &&
+	       heap_follow_inside(&engine->heap, caller->image, caller->offset);
 }
 
 void engine_on_alloc(struct engine *engine, const struct abi_alloc *alloc)
@@ -36,17 +53,26 @@ void engine_on_alloc(struct engine *engine, const struct abi_alloc *alloc)
 	}
 	engine->taken[ABI_SLOT_HEAP].stored++;
 	bytes = bytes_of(engine, alloc, process, size);
+	if (bytes <= 0)
+		return; /* another sample stands for it */
 	what.bytes = (uint64_t)llround(bytes);
 	what.count = (uint64_t)llround(bytes / size * HEAP_COUNT_SCALE);
 	if (alloc->stack)
 		what.stack = stack_table_index(&engine->stacks, alloc->stack);
 	if (what.stack == STACK_NONE)
 		what.reason = ABI_REASON_LOST_STACK;
+	else if (!what.address && is_inner(engine, what.stack))
+		return;
 	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
 
 		if (session && session->source == ABI_SOURCE_HEAP && (process->slots >> slot & 1))
 			session_alloc(session, process, &what);
+	}
+	/* The view's windows come and go: what of them is in use, nobody could say. */
+	if (engine->sessions[ABI_SLOT_HEAP] && process->heap_wanted) {
+		what.address = 0;
+		session_alloc(engine->sessions[ABI_SLOT_HEAP], process, &what);
 	}
 }
 
@@ -62,11 +88,6 @@ void engine_on_free(struct engine *engine, const struct abi_free *record)
 	}
 }
 
-bool engine_has_heap(const struct engine *engine)
-{
-	return engine->heap.processes.count;
-}
-
 static uint32_t heap_slots(const struct engine *engine)
 {
 	uint32_t slots = 0;
@@ -77,21 +98,53 @@ static uint32_t heap_slots(const struct engine *engine)
 	return slots;
 }
 
+bool engine_has_heap(const struct engine *engine)
+{
+	return heap_slots(engine);
+}
+
+static bool matches(const char *patterns, const char *comm)
+{
+	char text[sizeof(((struct config *)0)->heap_probes)], *rest = NULL;
+
+	snprintf(text, sizeof(text), "%s", patterns);
+	for (char *word = strtok_r(text, " \t,", &rest); word; word = strtok_r(NULL, " \t,", &rest))
+		if (!fnmatch(word, comm, 0))
+			return true;
+	return false;
+}
+
+/* Whether the view of the machine is to show it. perfd looks not at itself. */
+static bool is_wanted(struct engine *engine, struct process *process)
+{
+	if (!engine->sessions[ABI_SLOT_HEAP] || process->kernel)
+		return false;
+	if (process->heap_judged == process->execs + 1)
+		return process->heap_wanted;
+	process->heap_judged = process->execs + 1;
+	process->heap_wanted = process->pid != (uint32_t)getpid() &&
+			       process->ppid != (uint32_t)getpid() &&
+			       matches(engine->config.heap_probes, process->comm);
+	if (process->heap_wanted)
+		resolver_want_maps(&engine->resolver, process, true);
+	return process->heap_wanted;
+}
+
 /* Those that joined a session since, and those that are in none any more. */
 static void follow(struct engine *engine, uint32_t slots)
 {
 	uint64_t key, value;
 
-	for (size_t at = 0; slots && hashmap_next(&engine->processes.alive, &at, &key, &value);) {
+	for (size_t at = 0; hashmap_next(&engine->processes.alive, &at, &key, &value);) {
 		struct process *process = (struct process *)(uintptr_t)value;
 
-		if (process->slots & slots)
+		if (process->slots & slots || is_wanted(engine, process))
 			heap_follow_add(&engine->heap, process);
 	}
 	for (size_t i = engine->heap.processes.count; i-- > 0;) {
 		struct process *process = engine->heap.processes.items[i]->process;
 
-		if (!(process->slots & slots))
+		if (!(process->slots & slots) && !is_wanted(engine, process))
 			heap_follow_remove(&engine->heap, process);
 	}
 }
@@ -113,7 +166,7 @@ void engine_run_heap(struct engine *engine)
 		if (slots >> slot & 1)
 			session_heap_tick(engine->sessions[slot], engine->now);
 
-	if (!slots && !engine->heap.processes.count)
+	if (!slots && !engine->heap.processes.count && !engine->sessions[ABI_SLOT_HEAP])
 		return;
 	follow(engine, slots);
 	next = heap_follow_run(&engine->heap, now);

@@ -82,8 +82,13 @@ static void refuse(struct heap_target *target, int code, const char *why)
 {
 	struct error error = {0};
 
-	error_set(&error, code, "libperfd-heap.so cannot be put into pid %u (%s): %s",
-		  target->process->pid, target->process->comm, why);
+	bool gone = code == -ESRCH || code == -ECANCELED;
+
+	error_set(&error, code, "libperfd-heap.so cannot be put into pid %u (%s): %s%s",
+		  target->process->pid, target->process->comm, why,
+		  gone ? ""
+		       : "; attach -e heap sees what it allocates without it, by probes on its "
+			 "allocator where that has names, and -e mmap what it maps");
 	over(target, &error);
 }
 

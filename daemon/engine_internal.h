@@ -6,6 +6,7 @@
 #pragma once
 
 #include "daemon/capture.h"
+#include "daemon/cgroup_memory.h"
 #include "daemon/cgroup_table.h"
 #include "daemon/engine.h"
 #include "daemon/engine_heap.h"
@@ -95,6 +96,7 @@ struct engine {
 	uint64_t memory_looked; /* boot time, ns */
 	__u64 memory_total[ABI_MEMORY_COUNT]; /* of the present look */
 	uint64_t memory_looks; /* so far */
+	struct cgroup_memory cgroup_memory;
 	uint64_t oom_kills; /* processes killed for want of memory */
 	uint64_t hurry_until; /* boot time, ns */
 	struct event *drain_timer;

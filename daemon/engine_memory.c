@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What processes have of memory, on the time lines of the sessions that show them, and
+ * What processes, cgroups and the machine have of memory, on the time lines that show them, and
  * what the kernel does when there is not enough.
  *
  * All processes are looked at once an interval. A process that has not changed since is
@@ -79,6 +79,12 @@ static struct session *memory_view(const struct engine *engine)
 						 : engine->sessions[ABI_SLOT_CPU];
 }
 
+static uint64_t resident(const struct abi_rss *rss)
+{
+	return rss->bytes[ABI_MEMORY_FILE] + rss->bytes[ABI_MEMORY_ANON] +
+	       rss->bytes[ABI_MEMORY_SHMEM];
+}
+
 void engine_on_rss(struct engine *engine, const struct abi_rss *rss)
 {
 	struct process *process = process_table_alive(&engine->processes, rss->pid);
@@ -86,6 +92,9 @@ void engine_on_rss(struct engine *engine, const struct abi_rss *rss)
 
 	for (uint32_t kind = 0; kind < ABI_MEMORY_COUNT; kind++)
 		engine->memory_total[kind] += rss->bytes[kind];
+	if (rss->hdr.type == ABI_RSS)
+		cgroup_memory_add(&engine->cgroup_memory, &engine->cgroups, rss->cgroup,
+				  resident(rss), rss->hdr.time);
 	if (!process)
 		return;
 	for (uint32_t slot = 1; process->slots && slot < ABI_SESSION_SLOTS; slot++)
@@ -101,6 +110,18 @@ void engine_on_rss(struct engine *engine, const struct abi_rss *rss)
 	process->memory_time = rss->hdr.time;
 }
 
+static void note_cgroup(void *context, const struct cgroup_memory_row *row)
+{
+	struct session *view = context;
+	struct session_measure measure = {
+		.kind = &row->kind,
+		.time = row->seen,
+		.point = {.value = row->bytes, .low = row->bytes, .high = row->bytes},
+	};
+
+	session_measure(view, &measure);
+}
+
 void engine_look_at_memory(struct engine *engine, uint64_t now)
 {
 	static const __u64 nothing[ABI_MEMORY_COUNT];
@@ -113,26 +134,28 @@ void engine_look_at_memory(struct engine *engine, uint64_t now)
 		return;
 	engine->memory_looked = now;
 	memset(engine->memory_total, 0, sizeof(engine->memory_total));
+	cgroup_memory_begin(&engine->cgroup_memory);
 	if (engine->source->ops->memory(engine->source))
 		log_debug("the memory of processes could not be read");
 	engine->memory_looks++;
 	/* Of all together; what some of them share counts in each. */
 	if (view)
 		measure(view, NULL, now, engine->memory_total, nothing);
+	if (view)
+		cgroup_memory_end(&engine->cgroup_memory, now, note_cgroup, view);
 }
 
 void engine_on_oom(struct engine *engine, const struct abi_rss *rss)
 {
 	struct process *process = process_table_find(&engine->processes, rss->pid);
-	uint64_t resident = rss->bytes[ABI_MEMORY_FILE] + rss->bytes[ABI_MEMORY_ANON] +
-			    rss->bytes[ABI_MEMORY_SHMEM];
+	uint64_t had = resident(rss);
 	const char *comm = process ? process->comm : "a process";
 
 	engine->oom_kills++;
 	log_warning("the kernel kills %s (pid %u) for want of memory: it has %llu MiB", comm,
-		    rss->pid, (unsigned long long)(resident >> 20));
+		    rss->pid, (unsigned long long)(had >> 20));
 	/* Its last level is a peak, and no look will come any more. */
-	if (process && resident) {
+	if (process && had) {
 		struct abi_rss last = *rss;
 
 		process->memory_time = 0;
@@ -143,8 +166,8 @@ void engine_on_oom(struct engine *engine, const struct abi_rss *rss)
 
 		if (session && (!session->target || !process ||
 				(slot < ABI_SESSION_SLOTS && process->slots >> slot & 1)))
-			session_mark(session, "oom", resident,
+			session_mark(session, "oom", had,
 				     "%s (pid %u) is killed for want of memory, with %llu MiB",
-				     comm, rss->pid, (unsigned long long)(resident >> 20));
+				     comm, rss->pid, (unsigned long long)(had >> 20));
 	}
 }

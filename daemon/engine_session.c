@@ -102,13 +102,15 @@ static int find_target(struct engine *engine, const struct session_request *requ
 	return 0;
 }
 
-/* Page faults come in bursts, and a sample of them stands for few. */
+/* Page faults and mappings come in bursts, and a sample of them stands for few. */
 #define FAULTS_RATE_FACTOR 10
 
 static int check_rate(const struct engine *engine, enum abi_source source, uint32_t *hz,
 		      struct error *error)
 {
-	uint32_t factor = source == ABI_SOURCE_FAULTS ? FAULTS_RATE_FACTOR : 1;
+	bool counted = source == ABI_SOURCE_FAULTS || source == ABI_SOURCE_MMAP ||
+		       source == ABI_SOURCE_MUNMAP;
+	uint32_t factor = counted ? FAULTS_RATE_FACTOR : 1;
 
 	if (!*hz && engine->config.session_frequency_hz > engine->config.frequency_max_hz / factor)
 		*hz = engine->config.frequency_max_hz;
@@ -263,10 +265,26 @@ static int open_view(struct engine *engine, uint32_t slot, const char *event, ui
 
 int engine_open_system_views(struct engine *engine, struct error *error)
 {
+	static const struct {
+		uint32_t slot;
+		const char *event;
+	} of_mappings[] = {{ABI_SLOT_MMAP, "mmap"}, {ABI_SLOT_MUNMAP, "munmap"}};
 	int r = open_view(engine, ABI_SLOT_CPU, "", engine->config.frequency_hz, error);
 
-	return r ? r
-		 : open_view(engine, ABI_SLOT_FAULTS, "faults", engine->config.faults_hz, error);
+	if (!r)
+		r = open_view(engine, ABI_SLOT_FAULTS, "faults", engine->config.faults_hz, error);
+	for (size_t i = 0; !r && i < 2; i++) {
+		r = open_view(engine, of_mappings[i].slot, of_mappings[i].event,
+			      engine->config.mmap_hz, error);
+		if (r == -ENOMEM)
+			return r;
+		if (r) /* an older kernel: the rest is there */
+			log_warning("no view of mappings (memory.mmap_hz): %s", error->text);
+		r = 0;
+	}
+	if (!r && engine->config.heap_probes[0])
+		r = open_view(engine, ABI_SLOT_HEAP, "heap", 1, error);
+	return r;
 }
 
 static void remove_targets(struct engine *engine, struct session *session);
@@ -345,7 +363,8 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 		return error_set(
 			error, -EINVAL,
 			"-e heap is of one process and its children: name it by its pid, or "
-			"begin it with record -- CMD");
+			"begin it with record -- CMD; memory.heap_probes is for programs by name, "
+			"all the time");
 	if (!r && request->pid)
 		r = find_target(engine, request, error, &target, &held);
 	if (r)

@@ -14,8 +14,12 @@ static const struct event_kind kinds[] = {
 	 "cpu.frequency_hz", "CPU time, by the hardware's cycle counter"},
 	{ABI_SOURCE_FAULTS, "faults", "samples", "faults", "count", ABI_SLOT_FAULTS,
 	 "memory.faults_hz", "page faults: who touches new memory"},
-	{ABI_SOURCE_HEAP, "heap", "alloc_objects", "alloc_space", "bytes", ABI_SLOT_HEAP, "",
-	 "allocations, and what of them is in use"},
+	{ABI_SOURCE_HEAP, "heap", "alloc_objects", "alloc_space", "bytes", ABI_SLOT_HEAP,
+	 "memory.heap_probes", "allocations, and what of them is in use"},
+	{ABI_SOURCE_MMAP, "mmap", "samples", "mapped", "bytes", ABI_SLOT_MMAP, "memory.mmap_hz",
+	 "address space taken by mmap, mremap and brk"},
+	{ABI_SOURCE_MUNMAP, "munmap", "samples", "unmapped", "bytes", ABI_SLOT_MUNMAP,
+	 "memory.mmap_hz", "address space given back by munmap, mremap and brk"},
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 _Static_assert(KINDS + 1 == ABI_SOURCE_COUNT, "a source has no row");

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,14 +11,18 @@
 #include "daemon/base/log.h"
 
 #define WINDOW_NS (20 * NSEC_PER_MSEC) /* where the budget is not enough for all the time */
-#define LONG_WINDOW_NS (250 * NSEC_PER_MSEC) /* elsewhere */
+#define LOOK_NS (250 * NSEC_PER_MSEC) /* between two looks at the cost, elsewhere */
+#define CLOSE_NS NSEC_PER_MSEC /* a window's end is said so long before it */
 #define REST_MAX_NS (60 * NSEC_PER_SEC)
+#define TABLES_NS (2 * NSEC_PER_SEC) /* that probes wait for unwind tables, at most */
+#define BEGIN_MAX 4 /* processes that get their probes in one turn of the loop */
 #define PATIENCE_NS (2 * NSEC_PER_SEC) /* until all of a process's files have been looked at */
 
 void heap_follow_init(struct heap_follow *follow, struct source *source, struct resolver *resolver,
-		      const struct config *config)
+		      struct unwinder *unwinder, const struct config *config)
 {
-	*follow = (struct heap_follow){.source = source, .resolver = resolver, .config = config};
+	*follow = (struct heap_follow){
+		.source = source, .resolver = resolver, .unwinder = unwinder, .config = config};
 	heap_follow_set_budget(follow, config->heap_budget_permille);
 }
 
@@ -26,11 +31,23 @@ void heap_follow_set_budget(struct heap_follow *follow, double permille)
 	follow->budget = permille / 1e3;
 }
 
-static void forget_files(struct heap_followed *followed)
+static struct heap_file *find_file(const struct heap_follow *follow, uint32_t image)
+{
+	for (size_t i = 0; i < follow->files.count; i++)
+		if (follow->files.items[i]->image == image)
+			return follow->files.items[i];
+	return NULL;
+}
+
+static void forget_files(struct heap_follow *follow, struct heap_followed *followed)
 {
 	for (size_t i = 0; i < followed->files.count; i++) {
-		source_heap_detach(&followed->files.items[i].notes);
-		source_heap_detach(&followed->files.items[i].calls);
+		struct heap_mapped *mapped = &followed->files.items[i];
+		struct heap_file *file = find_file(follow, mapped->image);
+
+		source_heap_detach(&mapped->calls);
+		if (file && mapped->notes && !--file->users)
+			source_heap_detach(&file->notes);
 	}
 	vec_clear(&followed->files);
 	followed->has_notes = followed->has_calls = followed->in = false;
@@ -38,7 +55,15 @@ static void forget_files(struct heap_followed *followed)
 
 static void followed_destroy(struct heap_follow *follow, struct heap_followed *followed)
 {
-	forget_files(followed);
+	uint64_t now = clock_boot_ns();
+
+	if (followed->began) {
+		follow->observed_ns += followed->observed_ns;
+		follow->whole_ns += now - followed->began;
+		if (followed->in && !followed->paused)
+			follow->observed_ns += now - followed->opened;
+	}
+	forget_files(follow, followed);
 	vec_free(&followed->files);
 	source_heap_set_target(follow->source->heap, followed->process->pid, NULL);
 	process_unref(followed->process);
@@ -63,27 +88,54 @@ static struct heap_followed *find(const struct heap_follow *follow, const struct
 	return NULL;
 }
 
-static int set_window(struct heap_follow *follow, struct heap_followed *followed, uint64_t from,
-		      uint64_t length)
+static void put_window(struct heap_followed *followed, const struct heap_window *window)
 {
-	const struct heap_window *before = &followed->windows[followed->window];
-	uint32_t next = (followed->window + 1) % HEAP_WINDOWS;
-	uint64_t since = before->until ? before->until : from;
-	struct abi_heap_target target = {.from = from,
-					 .until = from + length,
-					 .interval = follow->config->heap_interval_bytes};
+	followed->window = (followed->window + 1) % HEAP_WINDOWS;
+	followed->windows[followed->window] = *window;
+}
+
+static int set_target(struct heap_follow *follow, struct heap_followed *followed, uint64_t from,
+		      uint64_t until)
+{
+	const struct heap_window *window = &followed->windows[followed->window];
+	struct abi_heap_target target = {
+		.from = from, .until = until, .interval = window->interval};
 	struct abi_heap_target was;
 
 	if (source_heap_target(follow->source->heap, followed->process->pid, &was))
 		target.hits = was.hits;
-	followed->windows[next] = (struct heap_window){
-		.from = from, .until = from + length, .stands_for = from + length - since};
-	followed->window = next;
 	followed->hits = target.hits;
-	followed->next = from + length;
-	followed->observed_ns += length;
-	followed->whole_ns += followed->windows[next].stands_for;
+	followed->hits_at = clock_boot_ns();
 	return source_heap_set_target(follow->source->heap, followed->process->pid, &target);
+}
+
+/* The probes are in: their first WINDOW_NS stand for the time without them, too. */
+static void open_windows(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
+{
+	struct heap_window first = {.from = now,
+				    .until = now + WINDOW_NS,
+				    .stands_for = WINDOW_NS,
+				    .interval = follow->config->heap_interval_bytes};
+	struct heap_window rest = {
+		.from = first.until, .until = UINT64_MAX, .interval = first.interval};
+
+	if (followed->ended)
+		first.stands_for += now - followed->ended;
+	if (!followed->began)
+		followed->began = now;
+	followed->opened = now;
+	put_window(followed, &first);
+	put_window(followed, &rest);
+	set_target(follow, followed, now, UINT64_MAX);
+	followed->next = now + WINDOW_NS;
+}
+
+static void close_window(struct heap_follow *follow, struct heap_followed *followed, uint64_t until)
+{
+	followed->windows[followed->window].until = until;
+	followed->ended = until;
+	followed->observed_ns += until - followed->opened;
+	set_target(follow, followed, followed->opened, until);
 }
 
 int heap_follow_add(struct heap_follow *follow, struct process *process)
@@ -101,6 +153,7 @@ int heap_follow_add(struct heap_follow *follow, struct process *process)
 	}
 	followed->process = process_ref(process);
 	followed->execs = process->execs;
+	followed->since = clock_boot_ns();
 	/* Notes' probes count from now on; functions' with their first window. */
 	r = source_heap_set_target(follow->source->heap, process->pid, &target);
 	if (r)
@@ -134,11 +187,10 @@ static void on_points(void *context, int error, const char *text, const struct p
 
 static struct heap_file *get_file(struct heap_follow *follow, uint32_t image)
 {
-	struct heap_file *file;
+	struct heap_file *file = find_file(follow, image);
 
-	for (size_t i = 0; i < follow->files.count; i++)
-		if (follow->files.items[i]->image == image)
-			return follow->files.items[i];
+	if (file)
+		return file;
 	file = calloc(1, sizeof(*file));
 	if (!file || vec_push(&follow->files, file)) {
 		free(file);
@@ -170,6 +222,11 @@ static void put_in(struct heap_follow *follow, struct heap_followed *followed,
 	struct heap_file *file = get_file(follow, mapped->image);
 	char path[96];
 
+	if (file && !calls) {
+		mapped->notes = true;
+		if (file->users++)
+			return;
+	}
 	path_of(followed, mapped->image, path, sizeof(path));
 	for (size_t i = 0; file && path[0] && i < file->points.count; i++) {
 		const struct probe_point *point = &file->points.items[i];
@@ -178,8 +235,9 @@ static void put_in(struct heap_follow *follow, struct heap_followed *followed,
 
 		if (note == calls)
 			continue;
-		r = source_heap_attach(follow->source->heap, (pid_t)followed->process->pid, path,
-				       point, calls ? &mapped->calls : &mapped->notes);
+		r = source_heap_attach(follow->source->heap,
+				       calls ? (pid_t)followed->process->pid : -1, path, point,
+				       calls ? &mapped->calls : &file->notes);
 		if (r) {
 			follow->failed++;
 			log_debug("pid %u: no probe at %s+0x%" PRIx64 ": %d",
@@ -215,12 +273,19 @@ static void ask(struct heap_follow *follow, struct heap_file *file)
 	file->known = r && r != -EAGAIN;
 }
 
+/* Its stacks are worth little before its unwind tables are there: a moment, mostly. */
+static bool wait_for_tables(const struct heap_follow *follow, struct heap_followed *followed)
+{
+	return follow->unwinder && unwinder_waits(follow->unwinder, followed->process) &&
+	       clock_boot_ns() - followed->since < TABLES_NS;
+}
+
 static void look_at_files(struct heap_follow *follow, struct heap_followed *followed)
 {
 	struct mapping_place place = {0};
 	const struct mapping *mapping;
 
-	bool settled = true;
+	bool settled = true, wait = wait_for_tables(follow, followed);
 
 	while ((mapping = mapping_set_next(followed->process->maps, &place))) {
 		struct heap_mapped *mapped = NULL;
@@ -242,7 +307,7 @@ static void look_at_files(struct heap_follow *follow, struct heap_followed *foll
 		file = get_file(follow, mapping->image);
 		if (file && !file->asked)
 			ask(follow, file);
-		if (file && file->known)
+		if (file && file->known && !wait)
 			settle(follow, followed, mapped, file);
 		settled = settled && mapped->done;
 	}
@@ -267,26 +332,49 @@ static void begin(struct heap_follow *follow, struct heap_followed *followed)
 	for (size_t i = 0; i < followed->files.count; i++)
 		if (followed->files.items[i].done)
 			put_in(follow, followed, &followed->files.items[i], true);
-	set_window(follow, followed, clock_boot_ns(), WINDOW_NS);
+	open_windows(follow, followed, clock_boot_ns());
 }
 
-static void end_window(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
+/* A process of a session has its own; those that are looked at all the time share one. */
+static double budget_of(const struct heap_follow *follow, const struct heap_followed *followed)
 {
-	const struct heap_window *window = &followed->windows[followed->window];
-	struct abi_heap_target target = {0};
-	uint64_t hits, cost, in_for = now - window->from;
+	return followed->process->slots || !follow->sharing ? follow->budget
+							    : follow->budget / follow->sharing;
+}
 
-	source_heap_target(follow->source->heap, followed->process->pid, &target);
+/* They are in: what do they cost? */
+static void look_at_cost(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
+{
+	struct heap_window *window = &followed->windows[followed->window];
+	struct abi_heap_target target;
+	uint64_t hits, cost, since = followed->hits_at;
+	double share = budget_of(follow, followed);
+
+	if (followed->paused) {
+		followed->paused = false;
+		open_windows(follow, followed, now);
+		return;
+	}
+	if (!source_heap_target(follow->source->heap, followed->process->pid, &target))
+		return; /* it has just ended */
 	hits = target.hits - followed->hits;
 	follow->hits += hits;
 	cost = hits * HEAP_HIT_NS;
-	if ((double)cost <= (double)in_for * follow->budget) {
-		set_window(follow, followed, window->until > now ? window->until : now,
-			   LONG_WINDOW_NS);
+	if ((double)cost <= (double)(now - since) * share) {
+		followed->hits = target.hits;
+		followed->hits_at = now;
+		followed->next = now + LOOK_NS;
+		if (window->interval == follow->config->heap_interval_bytes)
+			return;
+		/* A moment without samples, and on with the new one. */
+		close_window(follow, followed, now + CLOSE_NS);
+		followed->next = followed->ended;
+		followed->paused = true;
 		return;
 	}
+	close_window(follow, followed, now + CLOSE_NS);
 	take_out(followed);
-	followed->next = window->from + (uint64_t)((double)cost / follow->budget);
+	followed->next = since + (uint64_t)((double)cost / share);
 	if (followed->next > now + REST_MAX_NS)
 		followed->next = now + REST_MAX_NS;
 }
@@ -295,8 +383,11 @@ static void run_one(struct heap_follow *follow, struct heap_followed *followed, 
 {
 	/* A library that tells of allocations stands before the allocator that it calls. */
 	if (followed->has_notes || !followed->has_calls) {
+		if (followed->in && !followed->paused)
+			close_window(follow, followed, now);
 		if (followed->in)
 			take_out(followed);
+		followed->paused = false;
 		followed->next = 0;
 		return;
 	}
@@ -306,14 +397,21 @@ static void run_one(struct heap_follow *follow, struct heap_followed *followed, 
 	if (!followed->in && followed->unsettled && now - followed->unsettled < PATIENCE_NS)
 		return;
 	if (followed->in)
-		end_window(follow, followed, now);
-	else
+		look_at_cost(follow, followed, now);
+	else if (follow->begun++ < BEGIN_MAX)
 		begin(follow, followed);
+	else /* each takes milliseconds: the others in their turns */
+		followed->next = now + CLOSE_NS;
 }
 
 uint64_t heap_follow_run(struct heap_follow *follow, uint64_t now)
 {
 	uint64_t next = 0;
+
+	follow->begun = follow->sharing = 0;
+	for (size_t i = 0; i < follow->processes.count; i++)
+		follow->sharing += follow->processes.items[i]->has_calls &&
+				   !follow->processes.items[i]->process->slots;
 
 	for (size_t i = follow->processes.count; i-- > 0;) {
 		struct heap_followed *followed = follow->processes.items[i];
@@ -323,8 +421,12 @@ uint64_t heap_follow_run(struct heap_follow *follow, uint64_t now)
 			continue;
 		}
 		if (followed->execs != followed->process->execs) {
-			forget_files(followed);
+			if (followed->in && !followed->paused)
+				close_window(follow, followed, now);
+			followed->paused = false;
+			forget_files(follow, followed);
 			followed->execs = followed->process->execs;
+			followed->since = now;
 		}
 		look_at_files(follow, followed);
 		run_one(follow, followed, now);
@@ -334,18 +436,34 @@ uint64_t heap_follow_run(struct heap_follow *follow, uint64_t now)
 	return next;
 }
 
-double heap_follow_share(const struct heap_follow *follow, const struct process *process,
-			 uint64_t time)
+/* p = 1 - exp(-size / interval), times the share of time that the window is. */
+double heap_follow_weigh(const struct heap_follow *follow, const struct process *process,
+			 uint64_t time, double size)
 {
 	const struct heap_followed *followed = find(follow, process);
+	double share = 1, between = (double)follow->config->heap_interval_bytes;
 
 	for (uint32_t i = 0; followed && i < HEAP_WINDOWS; i++) {
 		const struct heap_window *window = &followed->windows[i];
 
-		if (time >= window->from && time < window->until)
-			return (double)window->stands_for / (double)(window->until - window->from);
+		if (time < window->from || time >= window->until)
+			continue;
+		between = (double)window->interval;
+		if (window->stands_for)
+			share = (double)window->stands_for / (double)(window->until - window->from);
+		return size / -expm1(-size / between) * share;
 	}
-	return 1;
+	/* Seen after its window's end: the next one stands for it. */
+	if (followed && followed->began)
+		return 0;
+	return size / -expm1(-size / between) * share;
+}
+
+bool heap_follow_inside(const struct heap_follow *follow, uint32_t image, uint64_t offset)
+{
+	const struct heap_file *file = find_file(follow, image);
+
+	return file && file->known && probe_points_within(&file->points, offset);
 }
 
 uint64_t heap_follow_probes(const struct heap_follow *follow)
@@ -356,19 +474,27 @@ uint64_t heap_follow_probes(const struct heap_follow *follow)
 		const struct heap_followed *followed = follow->processes.items[i];
 
 		for (size_t f = 0; f < followed->files.count; f++)
-			count += followed->files.items[f].notes.links.count +
-				 followed->files.items[f].calls.links.count;
+			count += followed->files.items[f].calls.links.count;
 	}
+	for (size_t i = 0; i < follow->files.count; i++)
+		count += follow->files.items[i]->notes.links.count;
 	return count;
 }
 
 double heap_follow_observed(const struct heap_follow *follow)
 {
-	uint64_t observed = 0, whole = 0;
+	uint64_t observed = follow->observed_ns, whole = follow->whole_ns;
+	uint64_t now = clock_boot_ns();
 
 	for (size_t i = 0; i < follow->processes.count; i++) {
-		observed += follow->processes.items[i]->observed_ns;
-		whole += follow->processes.items[i]->whole_ns;
+		const struct heap_followed *followed = follow->processes.items[i];
+
+		if (!followed->began)
+			continue;
+		observed += followed->observed_ns;
+		whole += now - followed->began;
+		if (followed->in && !followed->paused)
+			observed += now - followed->opened;
 	}
 	return whole ? (double)observed / (double)whole : 1;
 }

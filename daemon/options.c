@@ -47,10 +47,9 @@ static const struct option_row {
 			      offsetof(struct options, precision_ppm), "a percentage: 1, 0.5%",
 			      "stop when every share is known to so much, to either side, at 95 %: "
 			      "1 takes 9,604 samples"},
-	[OPTION_EVENT] =
-		{'e', "event", VALUE_TEXT, "EVENT", offsetof(struct options, event), NULL,
-		 "cpu-clock, cycles, faults or heap (default: cpu.event of the config); of a "
-		 "file: the one to read"},
+	[OPTION_EVENT] = {'e', "event", VALUE_TEXT, "EVENT", offsetof(struct options, event), NULL,
+			  "cpu-clock, cycles, faults, heap, mmap or munmap (default: cpu.event of "
+			  "the config); of a file: the one to read"},
 	[OPTION_HEAP] =
 		{0, "heap", VALUE_NONE, NULL, 0, NULL,
 		 "allocations, by libperfd-heap.so in the process: preloaded into a command, "

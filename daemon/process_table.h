@@ -44,6 +44,8 @@ struct process {
 	uint32_t jit_execs; /* `execs` when those were found */
 	__u64 memory[ABI_MEMORY_COUNT]; /* bytes by kind, when last put on a time line */
 	uint64_t memory_time; /* boot time ns of that; 0: never */
+	uint32_t heap_judged; /* execs + 1 when `heap_wanted` was last settled */
+	bool heap_wanted; /* memory.heap_probes has a pattern for it */
 	bool settling; /* has executed a program, and no mapping of it has been told yet */
 	uint64_t doubted; /* boot time ns of an exit that may be none; 0: none was told */
 	bool kernel; /* a kernel thread */

@@ -111,6 +111,11 @@ static void note(struct session *session, double rate, uint64_t now)
 	session_measure(session, &measure);
 }
 
+static bool by_time(const struct session *session)
+{
+	return session->source == ABI_SOURCE_CPU_CLOCK || session->source == ABI_SOURCE_CYCLES;
+}
+
 void rates_open(struct engine *engine, struct session *session)
 {
 	struct controller *controller = &engine->rates.controller;
@@ -122,8 +127,7 @@ void rates_open(struct engine *engine, struct session *session)
 	engine->rates.seconds[session->slot] = (struct cpu_seconds){0};
 	engine->rates.weights[session->slot] = 0;
 	rate = wished(engine, session, &why);
-	controller_open(controller, session->slot, rate, lowest(engine, session),
-			session->source != ABI_SOURCE_FAULTS);
+	controller_open(controller, session->slot, rate, lowest(engine, session), by_time(session));
 	controller->streams[session->slot].wished_why = why;
 	note(session, rate, session->opened);
 }
@@ -255,8 +259,8 @@ static bool measure(struct engine *engine, uint64_t now, struct controller_windo
 		struct controller_measured *measured = &window->streams[slot];
 		const struct session *session = engine->sessions[slot];
 
-		measure_stream(measured, session && session->source == ABI_SOURCE_FAULTS,
-			       &counters->slot[slot], &before->slot[slot]);
+		measure_stream(measured, session && !by_time(session), &counters->slot[slot],
+			       &before->slot[slot]);
 		if (slot == ABI_SLOT_HEAP) {
 			measured->fired = less(engine->heap.hits, rates->heap_hits);
 			measured->ns = measured->fired * HEAP_HIT_NS;

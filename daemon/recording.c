@@ -191,6 +191,14 @@ int recording_wait_child(struct recording *recording, struct error *error)
 static int explain_empty(const struct recording *recording, const struct profile *profile,
 			 const char *end, struct error *error)
 {
+	static const struct {
+		const char *event, *what;
+	} counted[] = {{"faults", "page faults"},
+		       {"heap",
+			"allocations (an allocator that is linked in must have its symbols; -e "
+			"faults and -e mmap need none)"},
+		       {"mmap", "calls that take address space"},
+		       {"munmap", "calls that give address space back"}};
 	double seconds = (double)profile->duration_ns / 1e9;
 	uint64_t lost = report_lost(profile);
 
@@ -199,11 +207,10 @@ static int explain_empty(const struct recording *recording, const struct profile
 				 "no samples: all %" PRIu64
 				 " of them were lost (see `perfctl status`)",
 				 lost);
-	if (strcmp(profile_text(profile, profile->event), "faults") == 0 ||
-	    strcmp(profile_text(profile, profile->event), "heap") == 0)
-		return error_set(error, -ENODATA, "no samples in %.3f s: no %s were seen", seconds,
-				 profile_text(profile, profile->event)[0] == 'f' ? "page faults"
-										 : "allocations");
+	for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++)
+		if (!strcmp(profile_text(profile, profile->event), counted[i].event))
+			return error_set(error, -ENODATA, "no samples in %.3f s: no %s were seen",
+					 seconds, counted[i].what);
 	if (!strcmp(end, PROTOCOL_END_EXIT) || recording->child.pid)
 		return error_set(
 			error, -ENODATA,

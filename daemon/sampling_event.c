@@ -34,6 +34,12 @@ static uint64_t faults_period(bool all)
 	return period;
 }
 
+bool sampling_event_has(enum abi_source source)
+{
+	return source == ABI_SOURCE_CPU_CLOCK || source == ABI_SOURCE_CYCLES ||
+	       source == ABI_SOURCE_FAULTS;
+}
+
 uint64_t sampling_period(const struct source_slot *how)
 {
 	switch (how->source) {

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/base/error.h"
@@ -18,8 +19,10 @@ struct sampling_event {
 	int fd; /* the perf event's */
 };
 
+/* False: what is sampled is seen otherwise, by probes or a tracepoint. */
+bool sampling_event_has(enum abi_source source);
 /* Between two firings: nanoseconds of a clock, page faults. 0: a counter that the kernel
- * steers to the frequency. */
+ * steers to the frequency, or no such event. */
 uint64_t sampling_period(const struct source_slot *how);
 /* The same, a little more or less by chance: sampling that goes in step with what a program
  * does again and again would always or never see it. */

@@ -38,8 +38,8 @@ static uint64_t period_on(const struct source_bpf *s, uint32_t slot, uint32_t cp
 
 static int open_event(struct source_bpf *s, struct cpu *cpu, uint32_t slot, struct error *error)
 {
-	if (s->slots[slot].source == ABI_SOURCE_HEAP)
-		return 0; /* its probes are in programs */
+	if (!sampling_event_has(s->slots[slot].source))
+		return 0;
 	return sampling_event_open(&cpu->events[slot], s->programs.sampler->progs.cpu_sample,
 				   &s->slots[slot], period_on(s, slot, cpu->number), cpu->number,
 				   slot, error);
@@ -193,6 +193,7 @@ static void bpf_close_slot(struct source *source, uint32_t slot)
 
 	if (!s->open[slot])
 		return;
+	source_mmap_close(&s->mmap, slot);
 	for (size_t i = 0; i < s->cpus.count; i++)
 		sampling_event_close(&s->cpus.items[i].events[slot]);
 	write_slot(s, slot, false);
@@ -214,6 +215,13 @@ static int bpf_open_slot(struct source *source, uint32_t slot, const struct sour
 	s->generations[slot] = ++s->generation;
 	if (write_periods(s, slot) || write_slot(s, slot, true))
 		return error_set(error, -errno, "cannot write the slot map: %s", strerror(errno));
+	if (how->source == ABI_SOURCE_MMAP || how->source == ABI_SOURCE_MUNMAP) {
+		r = source_mmap_open(&s->mmap, &s->programs, s->config, slot, how, error);
+		if (r) {
+			write_slot(s, slot, false);
+			return r;
+		}
+	}
 	s->open[slot] = true;
 	for (size_t i = 0; !r && i < s->cpus.count; i++) {
 		r = open_event(s, &s->cpus.items[i], slot, error);
@@ -233,7 +241,8 @@ static int bpf_set_rate(struct source *source, uint32_t slot, uint32_t frequency
 	if (!s->open[slot] || s->slots[slot].source == ABI_SOURCE_HEAP)
 		return -EINVAL;
 	s->slots[slot].frequency_hz = frequency_hz;
-	if (s->slots[slot].source == ABI_SOURCE_FAULTS)
+	if (s->slots[slot].source == ABI_SOURCE_FAULTS ||
+	    !sampling_event_has(s->slots[slot].source))
 		return write_slot(s, slot, true) ? -errno : 0;
 	if (write_periods(s, slot))
 		return -errno;
@@ -376,6 +385,7 @@ static void bpf_get_counters(struct source *source, struct source_counters *ret)
 		sum_counters(s, slot, &ret->slot[slot]);
 	bpf_programs_run_time(&s->programs, &ret->bpf_run_ns, &ret->bpf_runs);
 	source_heap_run_time(&s->heap, &ret->bpf_run_ns, &ret->bpf_runs);
+	source_mmap_run_time(&s->mmap, &ret->bpf_run_ns, &ret->bpf_runs);
 	ret->sideband_lost = s->sideband_lost;
 	ret->mapping_leaves = s->unwind.leaves;
 	ret->unwind_bytes = unwind_maps_bytes(&s->unwind);
@@ -407,6 +417,7 @@ static void bpf_destroy(struct source *source)
 	for (uint32_t i = 0; i < s->ring_count; i++)
 		close(s->ring_fds[i]);
 	source_heap_deinit(&s->heap);
+	source_mmap_deinit(&s->mmap);
 	bpf_programs_destroy(&s->programs);
 	reorder_deinit(&s->reorder);
 	unwind_maps_deinit(&s->unwind);

@@ -12,6 +12,7 @@
 #include "daemon/sideband.h"
 #include "daemon/source.h"
 #include "daemon/source_heap.h"
+#include "daemon/source_mmap.h"
 #include "daemon/unwind_maps.h"
 
 #define RINGS_MAX 8u
@@ -29,6 +30,7 @@ struct source_bpf {
 	struct source base;
 	struct bpf_programs programs;
 	struct source_heap heap;
+	struct source_mmap mmap;
 	const struct config *config;
 	struct ring_buffer *rings;
 	int ring_fds[RINGS_MAX];

@@ -36,7 +36,7 @@ struct heap_links {
 int source_heap_load(struct source_heap *heap, const struct bpf_programs *programs,
 		     const struct config *config, struct error *error);
 void source_heap_deinit(struct source_heap *heap);
-/* `path`: to the file, in perfd's own view. -errno: unchanged. */
+/* `path`: to the file, in perfd's own view. pid -1: in all processes. -errno: unchanged. */
 int source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
 		       const struct probe_point *point, struct heap_links *links);
 void source_heap_detach(struct heap_links *links);

@@ -294,25 +294,31 @@ static uint32_t bucket_of(const struct window *window, const struct window_sampl
 	return how->profile->bucket_ns ? (uint32_t)(at / how->profile->bucket_ns) : 0;
 }
 
-static uint64_t rounded(uint64_t count, uint32_t scale)
+/* To whole numbers, up or down by chance, so that sums of many stay right on average; by the
+ * same chance each time for the same sample (the finalizer of splitmix64). */
+static uint64_t rounded(uint64_t count, uint32_t scale, uint64_t key)
 {
-	return scale ? (count + scale / 2) / scale : count;
+	key += 0x9e3779b97f4a7c15ull;
+	key = (key ^ key >> 30) * 0xbf58476d1ce4e5b9ull;
+	key = (key ^ key >> 27) * 0x94d049bb133111ebull;
+	return scale ? (count + (key ^ key >> 31) % scale) / scale : count;
 }
 
-static bool put_sum(uint64_t *values, const struct heap_sum *sum, const struct heap_sum *more)
+static bool put_sum(uint64_t *values, const struct heap_sum *sum, const struct heap_sum *more,
+		    uint64_t key)
 {
-	values[0] = rounded(sum->count + (more ? more->count : 0), HEAP_COUNT_SCALE);
+	values[0] = rounded(sum->count + (more ? more->count : 0), HEAP_COUNT_SCALE, key);
 	values[1] = sum->bytes + (more ? more->bytes : 0);
 	return values[0] | values[1];
 }
 
 /* Whether there is anything. */
-static bool site_values(const struct heap_site *site, uint64_t *values)
+static bool site_values(const struct heap_site *site, uint64_t *values, uint64_t key)
 {
-	bool any = put_sum(values + 2, &site->live, &site->leaked);
+	bool any = put_sum(values + 2, &site->live, &site->leaked, key);
 
-	any |= put_sum(values + 4, &site->peak, NULL);
-	return put_sum(values + 6, &site->temporary, NULL) || any;
+	any |= put_sum(values + 4, &site->peak, NULL, key);
+	return put_sum(values + 6, &site->temporary, NULL, key) || any;
 }
 
 static int fold_heap(const struct window *window, const struct window_fold *how)
@@ -330,7 +336,8 @@ static int fold(struct folding *f, const struct window *window)
 		const struct window_sample *from = &window->samples.items[i];
 		struct heap_site *site =
 			from->site ? &window->heap->sites.items[from->site - 1] : NULL;
-		uint64_t values[PROFILE_VALUES_MAX] = {rounded(from->count, how->scale),
+		uint64_t key = ((uint64_t)from->user_stack << 32 | from->tick) ^ window->start;
+		uint64_t values[PROFILE_VALUES_MAX] = {rounded(from->count, how->scale, key),
 						       from->weight};
 		bool any = from->count | from->weight;
 		struct profile_sample sample = {
@@ -341,7 +348,7 @@ static int fold(struct folding *f, const struct window *window)
 		};
 
 		if (site)
-			any |= site_values(site, values);
+			any |= site_values(site, values, key);
 		f->count = 0;
 		if (reason_frame(from->reason)[0])
 			push_special(f, reason_frame(from->reason));

@@ -283,6 +283,8 @@ static bool place_probe(const struct elf_image *image, const struct found_functi
 	*ret_goes_to = 0;
 	if (!elf_image_offset(image, function->address, &point->offset))
 		return false;
+	point->function = point->offset;
+	point->function_size = function->size < UINT32_MAX ? (uint32_t)function->size : 0;
 	data = elf_getdata_rawchunk(image->elf, (int64_t)point->offset, size, ELF_T_BYTE);
 	if (!data || !data->d_buf)
 		return false;
@@ -354,6 +356,18 @@ int probe_points_find(const struct elf_image *image, struct error *error, struct
 	return 0;
 }
 
+bool probe_points_within(const struct probe_points *points, uint64_t offset)
+{
+	for (size_t i = 0; i < points->count; i++) {
+		const struct probe_point *point = &points->items[i];
+
+		if (point->function_size && offset >= point->function &&
+		    offset - point->function < point->function_size)
+			return true;
+	}
+	return false;
+}
+
 /* ---- the wire ---- */
 
 void probe_points_encode(const struct probe_points *points, struct strbuf *answer)
@@ -364,6 +378,8 @@ void probe_points_encode(const struct probe_points *points, struct strbuf *answe
 
 		strbuf_u64(answer, point->offset);
 		strbuf_u64(answer, point->semaphore);
+		strbuf_u64(answer, point->function);
+		strbuf_u32(answer, point->function_size);
 		strbuf_u8(answer, point->probe);
 		strbuf_append(answer, point->arguments, sizeof(point->arguments));
 		strbuf_u8(answer, point->emulated);
@@ -405,6 +421,8 @@ int probe_points_decode(const void *payload, size_t size, struct error *error,
 
 		point->offset = reader_u64(&reader);
 		point->semaphore = reader_u64(&reader);
+		point->function = reader_u64(&reader);
+		point->function_size = reader_u32(&reader);
 		point->probe = reader_u8(&reader);
 		for (size_t a = 0; a < sizeof(point->arguments); a++) {
 			point->arguments[a] = reader_u8(&reader);

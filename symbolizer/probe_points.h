@@ -32,6 +32,9 @@
 struct probe_point {
 	uint64_t offset;
 	uint64_t semaphore; /* offset of its counter; 0: none */
+	uint64_t
+		function; /* where the function begins, and its bytes; 0: no function, or unknown */
+	uint32_t function_size;
 	uint8_t probe; /* enum abi_probe */
 	uint8_t arguments[3]; /* DWARF numbers of registers */
 	bool emulated;
@@ -44,6 +47,8 @@ struct probe_points {
 
 /* Damaged notes and names are passed over; 0 even where there is none. */
 int probe_points_find(const struct elf_image *image, struct error *error, struct probe_points *ret);
+/* Whether an offset is in one of the functions that have points. */
+bool probe_points_within(const struct probe_points *points, uint64_t offset);
 /* What goes over the wire; the answer to a request; and back: -EBADMSG where it makes no sense. */
 void probe_points_encode(const struct probe_points *points, struct strbuf *answer);
 int probe_points_answer(struct reader *request, int fd, struct strbuf *answer, struct error *error);

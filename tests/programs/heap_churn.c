@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * heap_churn loop N: N pairs of malloc and free, 16 to 271 bytes.
+ * heap_churn rate SECONDS: the loop, and a line a second: nanoseconds of CPU time for a pair.
  * heap_churn strings N: a table of 10,000 strings of 8 to 200 bytes, N of them replaced.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define STRINGS 10000
 
@@ -17,6 +19,30 @@ static void loop(long n)
 
 		__asm__ volatile("" : "+r"(pointer) : : "memory");
 		free(pointer);
+	}
+}
+
+static double cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static void rate(long seconds)
+{
+	for (long i = 0; i < seconds; i++) {
+		time_t began = time(NULL);
+		double before = cpu_ns();
+		long pairs = 0;
+
+		do {
+			loop(100000);
+			pairs += 100000;
+		} while (time(NULL) == began);
+		printf("%.3f\n", (cpu_ns() - before) / (double)pairs);
+		fflush(stdout);
 	}
 }
 
@@ -48,6 +74,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "strings"))
 		strings(n);
+	else if (argc > 1 && !strcmp(argv[1], "rate"))
+		rate(n);
 	else
 		loop(n);
 	return 0;

@@ -87,6 +87,8 @@ def by_probes_on_the_allocator():
 
 def what_is_refused():
     lib.need_bpf()
+    with lib.Perfd() as perfd:
+        lib.fails(perfd.ctl("report", "-e", "heap"), 1, "memory.heap_probes")
     lib.fails(lib.perfctl("record", "-a", "-e", "heap", "-d", 1), 1, "-e heap is of one process")
 
 

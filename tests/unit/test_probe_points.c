@@ -88,10 +88,10 @@ START_TEST(the_wire)
 	for (size_t i = 0; i < out.length; i++)
 		ck_assert_int_eq(probe_points_decode(out.data, i, &problem, &got), -EBADMSG);
 	/* A register and a probe that there are not. */
-	out.data[4 + 17] = 16;
+	out.data[4 + 29] = 16;
 	ck_assert_int_eq(probe_points_decode(out.data, out.length, &problem, &got), -EBADMSG);
-	out.data[4 + 17] = 5;
-	out.data[4 + 16] = ABI_PROBE_COUNT;
+	out.data[4 + 29] = 5;
+	out.data[4 + 28] = ABI_PROBE_COUNT;
 	ck_assert_int_eq(probe_points_decode(out.data, out.length, &problem, &got), -EBADMSG);
 	strbuf_deinit(&out);
 }

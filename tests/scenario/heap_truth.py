@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What perfd says of allocations, beside a program that counts them itself: bytes and
+objects, by place, in total and in use, for many seeds of one run.
+
+HEAP_TRUTH_SEEDS: how many (24; `make test-heap-truth`: 400). The mean error of a figure over
+the seeds is judged by its own standard error, or passes if it is below a thousandth: none of
+the sums over all places may be above 3 of them, none by place above 4.5, and above 3 no more
+than chance would bring (of 64 figures 0.17). The short form, which runs often, has too few
+hits for what is in use by place, and allows 4.5."""
+
+import math
+import os
+import re
+import subprocess
+import time
+
+import lib
+
+SEEDS = int(os.environ.get("HEAP_TRUTH_SEEDS", "24"))
+LONG = SEEDS >= 200
+STEPS = int(os.environ.get("HEAP_TRUTH_STEPS", "4000" if LONG else "2000"))
+LIBRARY = os.path.join(lib.BUILD, "libperfd-heap.so")
+FIGURES = ("objects", "bytes", "live objects", "live bytes")
+VALUES = ("alloc_objects", "alloc_space", "inuse_objects", "inuse_space")
+SITES = 8
+
+
+def told_by(path, place):
+    """{(seed, site): [figure, …]} of a profile."""
+    told = {}
+    for number, value in enumerate(VALUES):
+        out = os.path.join(place, value + ".folded")
+        done = lib.perfctl("convert", path, "--value", value, "-o", out)
+        if done.returncode and "inuse" in value:
+            continue  # there is nothing in use: no samples
+        lib.succeeds(done)
+        for frames, amount in lib.Folded.load(out).stacks:
+            found = re.search(r"hundreds_(\d);.*tens_(\d);.*ones_(\d);.*site_(\d)", ";".join(frames))
+            if found:
+                digits = [int(digit) for digit in found.groups()]
+                key = digits[0] * 100 + digits[1] * 10 + digits[2], digits[3]
+                told.setdefault(key, [0] * 4)[number] += amount
+    return told
+
+
+def truth_of(text):
+    lib.check(text.endswith("end\n"), f"the program ended early: {text[-200:]!r}")
+    truth = {}
+    for line in text.splitlines()[:-1]:
+        seed, site, *figures = (int(word) for word in line.split())
+        truth[seed, site] = figures
+    return truth
+
+
+def z_score(pairs):
+    """(mean error in standard errors, relative error of the sum)."""
+    errors = [told - exact for told, exact in pairs]
+    mean = sum(errors) / len(errors)
+    variance = sum((error - mean) ** 2 for error in errors) / (len(errors) - 1)
+    whole = sum(exact for _, exact in pairs)
+    lib.check(whole > 0, "a figure without anything in it")
+    if variance == 0:
+        lib.check(mean == 0, f"each is off by {mean}")
+        return 0.0, 0.0
+    return mean / math.sqrt(variance / len(errors)), sum(errors) / whole
+
+
+EXACT = 0.001  # of the sum: nobody would notice
+
+
+def judge(what, told, truth, figures):
+    scores = []
+
+    def score(seeds, number, sites):
+        return z_score([(sum(told.get((seed, site), [0] * 4)[number] for site in sites),
+                         sum(truth[seed, site][number] for site in sites)) for seed in seeds])
+
+    for child in (False, True):
+        seeds = sorted({seed for seed, _ in truth if (seed >= 500) == child})
+        for number in figures if seeds else ():
+            name = f"{what}, {'child' if child else 'parent'}'s {FIGURES[number]}"
+            by_place = [score(seeds, number, [site]) for site in range(SITES)]
+            z, off = score(seeds, number, range(SITES))
+            print(f"{name}: {len(seeds)} seeds, all places {off:+.3%}, {z:+.2f} standard errors; "
+                  f"by place {' '.join(f'{z:+.1f} ({off:+.2%})' for z, off in by_place)}")
+            lib.check(abs(z) < (3 if LONG else 4.5) or abs(off) < EXACT,
+                      f"{name} are biased: {z:+.2f} standard errors, {off:+.3%}")
+            if LONG or number < 2:
+                scores += [abs(z) for z, off in by_place if abs(off) >= EXACT]
+    above = sum(score > 3 for score in scores)
+    print(f"{what}: of {len(scores)} figures by place that are not exact to a thousandth {above} are "
+          f"above 3 standard errors, the largest {max(scores):.2f}")
+    lib.check(max(scores) < (4.5 if LONG else 6) and above <= 2, f"{what}: figures by place are biased")
+
+
+def wait_for_tables(perfd):
+    """Stacks have no names before their unwind tables are there: none has come for a second."""
+    seen = [None, 0]
+
+    def settled():
+        loaded = perfd.ctl_json("status")["unwinder"]["tables_loaded"]
+        if loaded != seen[0]:
+            seen[:] = loaded, time.monotonic()
+        return time.monotonic() - seen[1] > 1
+    lib.wait_for(settled, "unwind tables", 60)
+
+
+def run(what, settings, words, env, probes, figures):
+    options = [word for key in settings for word in ("--set", key)]
+    with lib.Perfd("--set", "cpu.frequency_hz=0", "--set", "limits.stacks_max=400000",
+                   *options) as perfd, lib.folder() as place:
+        path = os.path.join(place, "x.pb.gz")
+        with lib.started(lib.program("heap_truth"), SEEDS, STEPS, *words, text=True,
+                         env={**os.environ, **env}, stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE) as process:
+            with perfd.start_ctl("attach", "-e", "heap", "--pid", process.pid, "-o",
+                                 path) as attached:
+                perfd.wait_session(process.pid)
+                lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= probes,
+                             "probes", 30)
+                wait_for_tables(perfd)
+                out, _ = process.communicate("go\n", timeout=600)
+                _, errors = attached.communicate(timeout=60)
+                lib.equal(attached.returncode, 0, f"exit code of attach ({errors})")
+        lib.contains(errors, " 0 lost", "what attach says")
+        observed = perfd.ctl_json("status")["memory"]["heap"]
+        truth, told = truth_of(out), told_by(path, place)
+        print(f"{what}: {len(truth) // SITES} runs, {sum(row[0] for row in truth.values())} "
+              f"allocations of {sum(row[1] for row in truth.values()) >> 20} MiB; {errors.strip()} "
+              f"{observed}")
+        named = sum(row[1] for row in told.values())
+        out = os.path.join(place, "all.folded")
+        lib.succeeds(lib.perfctl("convert", path, "--value", "alloc_space", "-o", out))
+        if named < 0.98 * lib.Folded.load(out).of_comm("heap_truth"):
+            raise lib.Skip("unwind tables came too late for whole stacks: the machine is too busy")
+        judge(what, told, truth, figures)
+
+
+def the_library():
+    """Tier 3: with failing resizes, rates that change in mid-run, and a child."""
+    lib.need_bpf()
+    run("library", (), ("fail", "rates", "fork"),
+        {"LD_PRELOAD": LIBRARY, "PERFD_HEAP_INTERVAL": "512"}, 2, range(4))
+
+
+def probes_on_the_allocator():
+    """Tier 2, without a limit of cost."""
+    lib.need_bpf()
+    run("probes", ("memory.heap_interval=512", "memory.heap_budget=1000"), (), {}, 3, range(2))
+
+
+lib.main(the_library, probes_on_the_allocator)

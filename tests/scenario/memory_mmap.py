@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who takes address space and who gives it back: mmap, mremap, brk and munmap of a program
+that counts its own, all of them and thinned out to a rate, in a session and system-wide."""
+
+import json
+import os
+import subprocess
+
+import lib
+
+TAKEN = ("take_many", "take_large", "grow_mapping", "grow_heap")
+GIVEN = ("give_back", "shrink_heap")
+
+
+def recorded(event, places, rounds, rate, tolerance):
+    with lib.Perfd("--set", "memory.mmap_hz=0") as perfd, lib.folder() as place:
+        path = os.path.join(place, "x.folded")
+        result = lib.succeeds(perfd.ctl("record", "-e", event, "-F", rate, "-o", path, "--",
+                                        lib.program("mappings"), rounds, 500))
+        truth, folded = json.loads(result.stdout), lib.Folded.load(path)
+        lib.contains(result.stderr, " 0 lost", "what record says")
+        for name in places:
+            got, want = folded.within(name), truth[name]["bytes"]
+            off = got / want - 1
+            print(f"-e {event} -F {rate}: {name} {got} of {want}: {off:+.2%}")
+            lib.check(abs(off) <= tolerance[name], f"{name} is off by {off:+.2%}")
+        lib.equal(folded.within("fails"), 0, "bytes of calls that do nothing")
+        return folded, truth, result.stderr
+
+
+def every_call():
+    """Below the rate each call is a sample: exact, to a byte."""
+    lib.need_bpf()
+    none = dict.fromkeys(TAKEN + GIVEN, 0)
+    folded, _, _ = recorded("mmap", TAKEN, 20, 5000, none)
+    for call in ("sys_mmap", "sys_brk", "sys_mremap"):
+        lib.check(any(call in frame for frames, _ in folded.stacks for frame in frames)
+                  or call == "sys_mmap", f"no frame says {call}")
+    recorded("munmap", GIVEN, 20, 5000, none)
+
+
+def thinned():
+    """Far above it one of many is, and stands for them: 20,000 rounds, four standard errors or
+    more by a wide margin."""
+    lib.need_bpf()
+    wide = {"take_many": 0.8, "take_large": 0.5, "grow_mapping": 0.9, "grow_heap": 5,
+            "give_back": 0.5, "shrink_heap": 5}
+    _, truth, said = recorded("mmap", TAKEN, 20000, 400, wide)
+    samples = int(said.split("perfctl: ")[1].split()[0])
+    calls = sum(truth[name]["calls"] for name in TAKEN)
+    lib.check(samples < calls / 4, f"{samples} samples of {calls} calls: not thinned out")
+    recorded("munmap", GIVEN, 20000, 400, wide)
+
+
+def of_the_program(perfd, event):
+    """Bytes in the view of the machine, with the few of its start and of main() itself; 0 as
+    long as there are none."""
+    path = os.path.join(perfd.folder, event + ".folded")
+    if perfd.ctl("report", "-e", event, "-o", path).returncode:
+        return 0
+    return sum(value for frames, value in lib.Folded.load(path).stacks
+               if frames[0] == "mappings")
+
+
+def the_machine():
+    with lib.Perfd("--set", "history.window=1s") as perfd:
+        if "6.14" in perfd.log():
+            raise lib.Skip("an older kernel: sessions only")
+        with lib.started(lib.program("mappings"), 4000, 300, stdout=subprocess.PIPE,
+                         text=True) as process:
+            out, _ = process.communicate(timeout=60)
+        truth = json.loads(out)
+        for event, places in (("mmap", TAKEN), ("munmap", GIVEN)):
+            want = sum(truth[name]["bytes"] for name in places)
+            # The rings are read now and then.
+            got = lib.wait_for(lambda: of_the_program(perfd, event) > 0.5 * want
+                               and of_the_program(perfd, event), f"what it did, by {event}")
+            print(f"{event}, machine: {got} of {want}: {got / want - 1:+.2%}")
+            lib.check(got / want < 1.6, f"bytes of the program by {event}")
+            report = perfd.ctl_json("report", "-e", event)
+            lib.equal(report["event"], event, "event")
+            lib.equal(report["lost"], 0, "lost")
+
+
+def what_is_refused():
+    with lib.Perfd("--set", "memory.mmap_hz=0") as perfd:
+        lib.fails(perfd.ctl("report", "-e", "mmap"), 1, "memory.mmap_hz")
+        lib.fails(perfd.ctl("report", "-e", "munmap"), 1, "memory.mmap_hz")
+        lib.succeeds(perfd.ctl("report"))
+
+
+lib.main(every_call, thinned, the_machine, what_is_refused)

@@ -205,6 +205,8 @@ class Causes:
         if len(other) == 1 and self.names.same(mine[-1][0], other[0][0]) and \
                 mine[0][1:] == other[0][1:]:
             return "no functions, only the symbol"
+        if len(mine) == len(other) and all(a[1:] == b[1:] for a, b in zip(mine, other)):
+            return "another of the names there" # versions of a symbol
         if self.is_of_its_row(address, mine, other):
             return "inline chain of the row's beginning"
         return None

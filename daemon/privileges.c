@@ -96,7 +96,7 @@ static void allow_locked_memory(void)
 
 int privileges_drop(struct error *error)
 {
-	uint64_t has, kept, now = 0;
+	uint64_t has = 0, kept, now = 0;
 	int r = read_permitted(&has);
 
 	allow_locked_memory();

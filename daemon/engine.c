@@ -127,7 +127,7 @@ static void empty_stacks(struct engine *engine)
 		engine->source->ops->forget_stack(engine->source,
 						  engine->stacks.stacks.items[i].id);
 	log_debug("stack table emptied after %zu stacks", engine->stacks.stacks.count);
-	stack_table_reset(&engine->stacks);
+	engine_compact_stacks(engine);
 }
 
 void engine_drain(struct engine *engine, bool now)
@@ -149,7 +149,7 @@ void engine_drain(struct engine *engine, bool now)
 	unwinder_flush(&engine->unwinder);
 	jvm_table_flush(&engine->jvms, clock_boot_ns());
 	engine_run_heap(engine);
-	if (stack_table_full(&engine->stacks) && !engine_has_heap(engine))
+	if (stack_table_full(&engine->stacks))
 		empty_stacks(engine);
 }
 

@@ -114,8 +114,8 @@ void engine_on_alloc(struct engine *engine, const struct abi_alloc *alloc);
 void engine_on_free(struct engine *engine, const struct abi_free *record);
 /* Follows the processes of sessions of allocations with probes. */
 void engine_run_heap(struct engine *engine);
-/* Stacks are held by allocations that are in use. */
-bool engine_has_heap(const struct engine *engine);
+/* Empties the stack table, but for what allocations that are followed need of it. */
+void engine_compact_stacks(struct engine *engine);
 /* What every process has of memory, if it is time to look. */
 void engine_look_at_memory(struct engine *engine, uint64_t now);
 /* A process's memory, for the time lines that show it; one that the kernel kills. */

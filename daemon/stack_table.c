@@ -38,14 +38,21 @@ void stack_table_deinit(struct stack_table *table)
 	vec_free(&table->new_frames);
 }
 
+static struct stack_table emptied(const struct stack_table *table)
+{
+	return (struct stack_table){
+		.max = table->max,
+		.generation = table->generation + 1,
+		.refused = table->refused,
+		.resets = table->resets + 1,
+		.memory_image = table->memory_image,
+		.memory_context = table->memory_context,
+	};
+}
+
 void stack_table_reset(struct stack_table *table)
 {
-	struct stack_table empty = {.max = table->max,
-				    .generation = table->generation + 1,
-				    .refused = table->refused,
-				    .resets = table->resets + 1,
-				    .memory_image = table->memory_image,
-				    .memory_context = table->memory_context};
+	struct stack_table empty = emptied(table);
 
 	stack_table_deinit(table);
 	*table = empty;
@@ -92,6 +99,75 @@ static uint32_t frame_index(struct stack_table *table, uint32_t image, uint64_t 
 	}
 	hashmap_put(&table->frame_index, key, index);
 	return index;
+}
+
+/* A frame with what is known of it; what was asked is asked anew. UINT32_MAX: no memory. */
+static uint32_t copy_frame(struct stack_table *into, const struct stack_table *from, uint32_t index)
+{
+	const struct frame *frame = &from->frames.items[index];
+	size_t frames = into->frames.count;
+	uint32_t copy = frame_index(into, frame->image, frame->offset);
+	bool named = frame->state == FRAME_NAMED;
+
+	if (copy == UINT32_MAX || copy < frames || frame->image == IMAGE_NONE)
+		return copy;
+	if ((!named && frame->state != FRAME_UNNAMED && frame->state != FRAME_LATE) ||
+	    vec_reserve(&into->names, into->names.count + frame->name_count))
+		return copy;
+	into->new_frames.count--; /* put there last */
+	into->unresolved--;
+	into->frames.items[copy].state = frame->state;
+	into->frames.items[copy].start = frame->start;
+	into->frames.items[copy].first_name = into->names.count;
+	into->frames.items[copy].name_count = named ? frame->name_count : 0;
+	for (uint16_t i = 0; named && i < frame->name_count; i++) {
+		struct frame_name name = from->names.items[frame->first_name + i];
+
+		name.name = stack_table_string(into, strtab_get(&from->strings, name.name));
+		name.module = stack_table_string(into, strtab_get(&from->strings, name.module));
+		name.file = stack_table_string(into, strtab_get(&from->strings, name.file));
+		into->names.items[into->names.count++] = name;
+	}
+	return copy;
+}
+
+static uint32_t copy_stack(struct stack_table *into, const struct stack_table *from, uint32_t index)
+{
+	const struct stack *stack = &from->stacks.items[index];
+	uint32_t copy = stack_table_index(into, stack->id);
+	size_t first = into->frame_ids.count;
+
+	if (copy == STACK_NONE || into->stacks.items[copy].state == STACK_READY ||
+	    stack->state != STACK_READY || vec_reserve(&into->frame_ids, first + stack->count))
+		return copy;
+	for (uint16_t i = 0; i < stack->count; i++) {
+		uint32_t frame = copy_frame(into, from, from->frame_ids.items[stack->first + i]);
+
+		if (frame == UINT32_MAX)
+			break;
+		into->frame_ids.items[into->frame_ids.count++] = frame;
+	}
+	into->stacks.items[copy] = (struct stack){
+		.id = stack->id,
+		.state = STACK_READY,
+		.reason = stack->reason,
+		.first = first,
+		.count = (uint16_t)(into->frame_ids.count - first),
+	};
+	return copy;
+}
+
+void stack_table_compact(struct stack_table *table, uint32_t *indexes, size_t count)
+{
+	struct stack_table old = *table;
+
+	*table = emptied(&old);
+	for (size_t i = 0; i < count; i++)
+		if (indexes[i] < old.stacks.count)
+			indexes[i] = copy_stack(table, &old, indexes[i]);
+		else
+			indexes[i] = STACK_NONE;
+	stack_table_deinit(&old);
 }
 
 /* A return address lies behind its call: the call's own place is asked for. The

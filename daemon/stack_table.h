@@ -9,8 +9,9 @@
  * it is bytes that were not walked yet (raw_stacks.h), and READY once it is frames. A frame is
  * asked for once; until the answer is there, or if there is none, it is "[module+0xoffset]".
  *
- * Bounded: beyond its limit the whole table is emptied (stack_table_reset()) at
- * a moment when nobody holds an index; the kernel then sends stacks anew.
+ * Bounded: beyond its limit the table is emptied (stack_table_reset(), or stack_table_compact()
+ * for those that are still needed) at a moment when nobody holds another index; the kernel
+ * then sends stacks anew.
  */
 #pragma once
 
@@ -92,6 +93,10 @@ static inline bool stack_table_full(const struct stack_table *table)
 	return table->stacks.count > table->max * 2ULL;
 }
 void stack_table_reset(struct stack_table *table);
+/* Likewise, but `count` stacks go on, with the names they have: indexes[] become their new
+ * ones, STACK_NONE (as that stays) where there was no memory. One that is not READY is
+ * AWAITED again. */
+void stack_table_compact(struct stack_table *table, uint32_t *indexes, size_t count);
 
 /* Index for an ABI id, awaited if it has not come; STACK_NONE above the limit. */
 uint32_t stack_table_index(struct stack_table *table, uint64_t id);

@@ -201,10 +201,31 @@ static bool find_owner(struct heap_tracker *tracker, uint32_t owner)
 	return true;
 }
 
+static uint64_t site_key(uint32_t owner, uint8_t reason, uint32_t stack)
+{
+	return (uint64_t)owner << 40 | (uint64_t)reason << 32 | stack;
+}
+
+int heap_tracker_renumber(struct heap_tracker *tracker, const uint32_t *stacks)
+{
+	int r = 0;
+
+	hashmap_clear(&tracker->site_index);
+	for (size_t i = 0; i < tracker->sites.count; i++) {
+		struct heap_tracked *tracked = &tracker->sites.items[i];
+
+		tracked->site.stack = stacks ? stacks[i] : UINT32_MAX;
+		if (hashmap_put(&tracker->site_index,
+				site_key(tracked->owner, tracked->reason, tracked->site.stack), i))
+			r = -ENOMEM;
+	}
+	return r;
+}
+
 static struct heap_tracked *find_site(struct heap_tracker *tracker,
 				      const struct heap_allocation *what)
 {
-	uint64_t key = (uint64_t)what->owner << 40 | (uint64_t)what->reason << 32 | what->stack;
+	uint64_t key = site_key(what->owner, what->reason, what->stack);
 	uint64_t *known = hashmap_get(&tracker->site_index, key);
 	struct heap_tracked tracked = {
 		.site = {.stack = what->stack, .process = what->owner},

@@ -97,6 +97,9 @@ void heap_tracker_clear(struct heap_tracker *tracker, uint64_t time, uint32_t ow
 void heap_tracker_tick(struct heap_tracker *tracker, uint64_t time);
 /* The most that the owner had in use since it was asked for last. */
 struct heap_sum heap_tracker_take_most(struct heap_tracker *tracker, uint32_t owner);
+/* The caller has other numbers for stacks: those of the sites, in the tracker's order; NULL: none
+ * is known any more (UINT32_MAX). -ENOMEM: what comes from now on begins sites of its own. */
+int heap_tracker_renumber(struct heap_tracker *tracker, const uint32_t *stacks);
 /* A copy of everything as of now, with sites in the tracker's order: `stack` as the caller
  * numbered it, `process` the owner. Moments are since `begin`. -ENOMEM: nothing in *ret. */
 int heap_tracker_export(const struct heap_tracker *tracker, uint64_t begin, uint64_t now,

@@ -46,6 +46,32 @@ START_TEST(all_samples_give_the_truth)
 }
 END_TEST
 
+/* The caller's stacks get other numbers in the middle of it. */
+START_TEST(stacks_are_renumbered)
+{
+	const uint32_t stacks[] = {70, 1};
+	struct heap_data data;
+	struct world w;
+
+	world_init(&w, 1, 0);
+	world_alloc(&w, 1, 100);
+	world_alloc(&w, 2, 1000);
+	ck_assert_int_eq(heap_tracker_renumber(&w.tracker, stacks), 0);
+	world_alloc(&w, 70, 20);
+	world_alloc(&w, 1, 3000);
+	data = world_export(&w);
+	ck_assert_uint_eq(data.sites.count, 2);
+	ck_assert_uint_eq(world_site(&data, 70)->live.bytes, 120);
+	ck_assert_uint_eq(world_site(&data, 1)->live.bytes, 4000);
+	heap_data_deinit(&data);
+	ck_assert_int_eq(heap_tracker_renumber(&w.tracker, NULL), 0);
+	data = world_export(&w);
+	ck_assert_uint_eq(data.sites.items[0].stack, UINT32_MAX);
+	heap_data_deinit(&data);
+	world_deinit(&w);
+}
+END_TEST
+
 /* Each site's share is what it had at that moment, whatever came after or before. */
 START_TEST(the_peak_is_of_one_moment)
 {
@@ -317,9 +343,9 @@ static Suite *heap_tracker_suite(void)
 
 	TCase *large = tcase_create("large");
 
-	SUITE_CASE(suite, "events", all_samples_give_the_truth, the_peak_is_of_one_moment,
-		   snapshots_get_further_apart, an_end_leaks_and_an_exec_loses,
-		   what_is_lost_is_counted);
+	SUITE_CASE(suite, "events", all_samples_give_the_truth, stacks_are_renumbered,
+		   the_peak_is_of_one_moment, snapshots_get_further_apart,
+		   an_end_leaks_and_an_exec_loses, what_is_lost_is_counted);
 	/* A million objects, 400 runs: some seconds with sanitizers. */
 	tcase_set_timeout(large, 120);
 	tcase_add_test(large, a_full_table_is_counted);

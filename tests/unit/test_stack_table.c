@@ -192,6 +192,51 @@ START_TEST(limits_hold_and_are_counted)
 }
 END_TEST
 
+/* Those that somebody needs go on, names and all; the others, and what was asked of them, do
+ * not. */
+START_TEST(what_is_needed_is_kept)
+{
+	struct record one = record(11, ABI_SPACE_KERNEL, 2, (uint64_t)0xffffffff81000010,
+				   (uint64_t)0xffffffff81000020);
+	struct record other = record(12, ABI_SPACE_KERNEL, 2, (uint64_t)0xffffffff81000010,
+				     (uint64_t)0xffffffff81000030);
+	uint32_t kept[] = {1, STACK_NONE, 2, 1}, generation;
+	struct frame_name name = {.line = 7};
+	struct stack_table table;
+
+	stack_table_init(&table, 100);
+	stack_table_put(&table, &one.stack, NULL);
+	stack_table_put(&table, &other.stack, NULL);
+	stack_table_index(&table, 13); /* awaited */
+	generation = table.generation;
+	name.name = stack_table_string(&table, "of_no_use");
+	name.name = stack_table_string(&table, "schedule");
+	stack_table_name(&table, table.frame_ids.items[0], &name, 1, 0);
+	ck_assert_uint_eq(table.unresolved, 2);
+	stack_table_compact(&table, kept, 4);
+	ck_assert_uint_ne(table.generation, generation);
+	ck_assert_uint_eq(kept[0], 0);
+	ck_assert_uint_eq(kept[1], STACK_NONE);
+	ck_assert_uint_eq(kept[2], 1);
+	ck_assert_uint_eq(kept[3], 0);
+	ck_assert_uint_eq(table.stacks.count, 2);
+	ck_assert_int_eq(table.stacks.items[0].state, STACK_READY);
+	ck_assert_int_eq(table.stacks.items[1].state, STACK_AWAITED);
+	ck_assert_uint_eq(frame_of(&table, 0, 0)->offset, 0xffffffff81000010);
+	ck_assert_int_eq(frame_of(&table, 0, 0)->state, FRAME_NAMED);
+	ck_assert_str_eq(strtab_get(&table.strings,
+				    table.names.items[frame_of(&table, 0, 0)->first_name].name),
+			 "schedule");
+	ck_assert_uint_eq(table.names.items[frame_of(&table, 0, 0)->first_name].line, 7);
+	/* That of the kept stack that had no name yet is asked for anew. */
+	ck_assert_uint_eq(table.unresolved, 1);
+	ck_assert_uint_eq(table.new_frames.count, 1);
+	ck_assert_uint_eq(table.frames.items[table.new_frames.items[0]].offset, 0xffffffff8100002f);
+	ck_assert_uint_eq(stack_table_index(&table, 12), 0);
+	stack_table_deinit(&table);
+}
+END_TEST
+
 /* What a damaged capture could hold. */
 START_TEST(count_beyond_the_record_is_cut)
 {
@@ -216,6 +261,6 @@ int main(void)
 		   a_sample_may_come_before_its_stack, raw_until_the_mappings_are_known,
 		   count_beyond_the_record_is_cut);
 	SUITE_CASE(suite, "names", names_come_once);
-	SUITE_CASE(suite, "limits", limits_hold_and_are_counted);
+	SUITE_CASE(suite, "limits", limits_hold_and_are_counted, what_is_needed_is_kept);
 	return suite_main(suite);
 }

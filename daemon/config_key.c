@@ -63,7 +63,7 @@
 	  0, 1000, "What all of perfd may cost; rates are lowered to keep it. 0: no limit.")       \
 	X("budget", "process", budget_process_permille, CONFIG_NUMBER, NOW, "1/1000 of its time", "50", \
 	  0, 1000, "What samples may cost the thread that they hit. 0: no limit.")                 \
-	X("budget", "floor_hz", budget_floor_hz, CONFIG_NUMBER, NOW, "Hz", "19", 1, 100000,             \
+	X("budget", "floor_hz", budget_floor_hz, CONFIG_NUMBER, NOW, "Hz", "79", 1, 100000,             \
 	  "System-wide rates are lowered no further, that what is rare is still seen.")            \
 	X("budget", "session_floor_hz", budget_session_floor_hz, CONFIG_NUMBER, NOW, "Hz", "99",        \
 	  1, 100000, "Nor are sessions', or what they asked for if that is less.")                 \

@@ -95,17 +95,28 @@ def run(command, **options):
 # --- BPF -----------------------------------------------------------------------------------
 
 @contextlib.contextmanager
-def bpf_stats():
-    """The kernel counts the run time of BPF programs meanwhile."""
-    with open(STATS) as file:
-        before = file.read()
-    with open(STATS, "w") as file:
-        file.write("1")
+def bpf_stats_kept():
+    """Whatever happens meanwhile, the kernel's switch is then what it was."""
+    try:
+        with open(STATS) as file:
+            before = file.read()
+    except OSError:  # no BPF here: nor will anybody turn it
+        yield
+        return
     try:
         yield
     finally:
-        with open(STATS, "w") as file:
+        with contextlib.suppress(OSError), open(STATS, "w") as file:
             file.write(before)
+
+
+@contextlib.contextmanager
+def bpf_stats():
+    """The kernel counts the run time of BPF programs meanwhile."""
+    with bpf_stats_kept():
+        with open(STATS, "w") as file:
+            file.write("1")
+        yield
 
 
 def fdinfo(pid):

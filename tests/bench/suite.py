@@ -166,7 +166,8 @@ def run_all(args):
         if allowance is None:
             outcome = {"status": "skipped", "reason": f"cut: no time left of {minutes:g} minutes"}
         else:
-            outcome = outcome_of(bench, args, allowance)
+            with measure.bpf_stats_kept():  # also where its process was killed
+                outcome = outcome_of(bench, args, allowance)
         took = time.monotonic() - started
         for figure in bench.figures_of(args.quick):
             row = {**report.row(bench, figure, outcome), "bench_seconds": round(took, 1)}

@@ -19,7 +19,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = 12  # of a loop: the first three are not counted
 LIBRARY = os.path.join(lib.BUILD, "libperfd-heap.so")
 OFF = ("--set", "cpu.frequency_hz=0", "--set", "memory.faults_hz=0", "--set", "memory.mmap_hz=0",
-       "--set", "memory.rss_interval=0")
+       "--set", "memory.rss_interval=0s")
 TIER_1 = ("--set", "cpu.frequency_hz=0")
 
 

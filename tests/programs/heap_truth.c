@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * heap_truth SEEDS STEPS [fail] [rates] [fork]: a program that counts its own allocations, by
+ * heap_truth FIRST SEEDS STEPS [fail] [rates] [fork]: a program that counts its own allocations, by
  * seed and place, to be profiled from a line on standard input on. A seed's run has two
  * threads at once, then two others that own what the first ones left, and each step
  * allocates 8 bytes to 1 MiB, resizes, or frees. What is left at the end stays in use.
@@ -282,13 +282,14 @@ static void run_all(int first, int seeds, int steps)
 
 int main(int argc, char **argv)
 {
-	int seeds = argc > 1 ? atoi(argv[1]) : 10, steps = argc > 2 ? atoi(argv[2]) : 1000;
+	int first = argc > 1 ? atoi(argv[1]) : 0, seeds = argc > 2 ? atoi(argv[2]) : 10;
+	int steps = argc > 3 ? atoi(argv[3]) : 1000;
 	bool forks = false;
 	pid_t child = 0;
 
-	if (seeds < 1 || seeds > SEEDS_MAX)
+	if (first < 0 || seeds < 1 || first + seeds > SEEDS_MAX)
 		return 2;
-	for (int i = 3; i < argc; i++) {
+	for (int i = 4; i < argc; i++) {
 		failing |= !strcmp(argv[i], "fail");
 		forks |= !strcmp(argv[i], "fork");
 		if (!strcmp(argv[i], "rates"))
@@ -302,13 +303,13 @@ int main(int argc, char **argv)
 			return 1;
 	}
 	if (forks && !child) {
-		run_all(CHILD, seeds, steps);
+		run_all(CHILD + first, seeds, steps);
 		return 0;
 	}
 	/* The parent's own runs wait for nobody, but its lines do. */
 	if (forks)
 		setvbuf(stdout, NULL, _IOFBF, 1 << 20);
-	run_all(0, seeds, steps);
+	run_all(first, seeds, steps);
 	if (forks)
 		waitpid(child, NULL, 0);
 	puts("end");

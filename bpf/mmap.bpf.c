@@ -152,14 +152,12 @@ static __always_inline long outer_stack(void *ctx, struct scratch *scratch)
 		       : (long)hash;
 }
 
-#define NO_SAMPLE 0xff
-
 struct call {
 	__u64 ids, now, cgroup;
-	__u64 slots; /* that want calls of this kind */
+	__u64 asked; /* slots that want calls of this kind, as bits */
+	__u64 samples; /* those of them that get one */
 	__u64 bytes;
 	long kernel, user;
-	__u32 samples;
 	__u8 source, reason;
 	__u8 shift[64]; /* of each slot's weight */
 };
@@ -172,47 +170,58 @@ static __always_inline __u8 *shift_of(struct call *call, __u64 index)
 	return &call->shift[index & 63];
 }
 
-/* A callback of bpf_loop(): whether the slot wants a sample. */
-static long ask_slot(__u32 index, void *context)
+/* Takes the lowest slot out of the set: mostly there is one, of the view. */
+static __always_inline __u32 next_slot(__u64 *slots)
+{
+	__u64 bit = *slots & -*slots;
+	__u32 index = 0;
+
+	*slots &= ~bit;
+	for (__u32 step = 32; step; step >>= 1)
+		if (bit >> index >> step)
+			index += step;
+	return index;
+}
+
+/* A callback of bpf_loop(): whether the next slot wants a sample. */
+static long ask_slot(__u32 turn __attribute__((unused)), void *context)
 {
 	struct call *call = context;
+	__u32 index = next_slot(&call->asked);
 	struct abi_slot *slot = bpf_map_lookup_elem(&slots, &index);
 	struct abi_counters *count = bpf_map_lookup_elem(&counters, &index);
 	struct slot_state *state = bpf_map_lookup_elem(&slot_states, &index);
 	int shift;
 
-	*shift_of(call, index) = NO_SAMPLE;
-	if (!(call->slots >> index & 1) || !slot || !count || !state || !slot->active)
-		return 0;
+	if (!slot || !count || !state || !slot->active)
+		return !call->asked;
 	count->fired++;
 	if (!is_target(slot, index, (__u32)(call->ids >> 32),
 		       (struct task_struct *)bpf_get_current_task())) {
 		count->filtered++;
-		return 0;
+		return !call->asked;
 	}
 	shift = draw(slot, state, call->bytes, call->now);
 	if (shift < 0) {
 		count->thinned++;
-		return 0;
+		return !call->asked;
 	}
 	*shift_of(call, index) = (__u8)shift;
-	call->samples++;
-	return 0;
+	call->samples |= 1ULL << (index & 63);
+	return !call->asked;
 }
 
 /* Likewise: sends it. */
-static long tell_slot(__u32 index, void *context)
+static long tell_slot(__u32 turn __attribute__((unused)), void *context)
 {
 	struct call *call = context;
+	__u32 index = next_slot(&call->samples);
 	struct abi_counters *count = bpf_map_lookup_elem(&counters, &index);
 	struct abi_sample sample = {};
-
 	__u8 shift = *shift_of(call, index);
 
 	if (!count)
 		return 1;
-	if (shift == NO_SAMPLE)
-		return 0;
 	sample.hdr.size = sizeof(sample);
 	sample.hdr.type = ABI_SAMPLE;
 	sample.hdr.cpu = (__u16)bpf_get_smp_processor_id();
@@ -229,7 +238,7 @@ static long tell_slot(__u32 index, void *context)
 	account(count, emit(&sample, sizeof(sample)) ? ABI_REASON_LOST_RING : call->reason,
 		sample.weight);
 	count->run_ns += bpf_ktime_get_boot_ns() - call->now;
-	return 0;
+	return !call->samples;
 }
 
 static __always_inline void walk(void *ctx, struct scratch *scratch, struct task_struct *task,
@@ -258,13 +267,13 @@ static __always_inline int on_call(void *ctx, struct scratch *scratch, struct ta
 	if (!what_changes(task, number, &scratch->saved, &change))
 		return 0;
 	call.bytes = change.taken;
-	call.slots = mmap_slots;
+	call.asked = mmap_slots;
 	if (!change.taken) {
 		call.source = ABI_SOURCE_MUNMAP;
 		call.bytes = change.given;
-		call.slots = munmap_slots;
+		call.asked = munmap_slots;
 	}
-	if (!call.slots)
+	if (!call.asked)
 		return 0;
 	call.ids = bpf_get_current_pid_tgid();
 	call.now = bpf_ktime_get_boot_ns();

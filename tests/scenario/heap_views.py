@@ -19,13 +19,14 @@ LIBRARY = os.path.join(lib.BUILD, "libperfd-heap.so")
 def story(perfd, *arguments, interval=65536, **options):
     """A heap_story with a session on it, its probes in; it has not begun."""
     env = {**os.environ, "LD_PRELOAD": LIBRARY, "PERFD_HEAP_INTERVAL": str(interval)}
-    before = perfd.ctl_json("status")["memory"]["heap"]["probes"]
+    before = perfd.ctl_json("status")["memory"]["heap"]["processes"]
     with lib.started(lib.program("heap_story"), *arguments, "wait", env=env, text=True,
                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options) as process:
         lib.succeeds(perfd.ctl("attach", "-e", "heap", "--pid", process.pid, "--background"))
         process.session = perfd.wait_session(process.pid)["id"]
-        lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= before + 2,
-                     "the library's probes")
+        # Processes share the probes of a file.
+        lib.wait_for(lambda: (lambda heap: heap["processes"] > before and heap["probes"] >= 2)(
+            perfd.ctl_json("status")["memory"]["heap"]), "the library's probes")
         lib.wait_for(lambda: warm(perfd, process), "stacks to be walked")
         yield process
 

@@ -71,8 +71,10 @@ void engine_tell_accounts(struct engine *engine)
 	log_notice("accounts: fired=%" PRIu64 " idle=%" PRIu64 " filtered=%" PRIu64
 		   " thinned=%" PRIu64 " lost_ring=%" PRIu64 " stored=%" PRIu64 " refused=%" PRIu64
 		   " limited=%" PRIu64 " unasked=%" PRIu64 " unexplained=%" PRIu64
-		   " view_cpu=%" PRIu64 " view_faults=%" PRIu64,
+		   " view_cpu=%" PRIu64 " view_faults=%" PRIu64 " view_mmap=%" PRIu64
+		   " view_munmap=%" PRIu64,
 		   sum.fired, sum.idle, sum.filtered, sum.thinned, sum.lost_ring, sum.taken.stored,
 		   sum.taken.refused, sum.taken.limited, sum.taken.unasked, sum.unexplained,
-		   engine->taken[ABI_SLOT_CPU].stored, engine->taken[ABI_SLOT_FAULTS].stored);
+		   engine->taken[ABI_SLOT_CPU].stored, engine->taken[ABI_SLOT_FAULTS].stored,
+		   engine->taken[ABI_SLOT_MMAP].stored, engine->taken[ABI_SLOT_MUNMAP].stored);
 }

@@ -97,7 +97,8 @@ def an_end_loses_nothing():
     """What the database has is what the daemon says that it stored, to the sample."""
     with lib.folder() as place, load():
         where = os.path.join(place, "h")
-        took, stored = 0.0, {"cpu-clock": 0, "faults": 0}
+        views = {"cpu-clock": "cpu", "faults": "faults", "mmap": "mmap", "munmap": "munmap"}
+        took, stored = 0.0, dict.fromkeys(views, 0)
         for _ in range(2):
             with daemon(where) as perfd:
                 lib.wait_for(lambda: len(listed(perfd)) >= 4, "windows", 30)
@@ -106,8 +107,8 @@ def an_end_loses_nothing():
                 perfd.end()
                 took = max(took, time.monotonic() - began)
                 told = perfd.accounts()
-                stored["cpu-clock"] += told["view_cpu"]
-                stored["faults"] += told["view_faults"]
+                for event, view in views.items():
+                    stored[event] += told["view_" + view]
         kept = dict.fromkeys(stored, 0)
         for name in os.listdir(where):
             if name.endswith(".db"):

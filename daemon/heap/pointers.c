@@ -12,9 +12,9 @@
 #define SUSPENDED 1ULL
 #define ENDING 2ULL
 #define ADDRESS_MASK (((1ULL << ADDRESS_BITS) - 1) & ~(SUSPENDED | ENDING))
-/* It takes some instructions; but it may be preempted, or be this very thread below a
- * signal's handler. */
-#define ENDING_YIELDS 1000
+/* It takes some instructions; but it may be preempted, for milliseconds on a busy machine,
+ * or be this very thread below a signal's handler, which would wait for ever. */
+#define ENDING_YIELDS 100000
 /* A counter that has reached the top stays there: then the table is asked. */
 #define COUNTER_MAX 255u
 

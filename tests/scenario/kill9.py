@@ -4,6 +4,7 @@
 listed is there, nothing is counted twice, the databases are whole, and the gap is short and stated.
 And an end by SIGTERM loses nothing. KILLS: how often (3; `make test-kill9` has 200)."""
 
+import contextlib
 import os
 import random
 import signal
@@ -23,9 +24,15 @@ def daemon(where):
                      "history.age=168h")
 
 
+@contextlib.contextmanager
 def load():
-    return lib.started("sh", "-c", f"while :; do {lib.program('shares')} 1 >/dev/null; true; ls / "
-                       ">/dev/null; done", stdout=subprocess.DEVNULL)
+    with lib.started("sh", "-c", f"while :; do {lib.program('shares')} 1 >/dev/null; true; ls / "
+                     ">/dev/null; done", stdout=subprocess.DEVNULL,
+                     start_new_session=True) as shell:
+        try:
+            yield
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)  # its child would go on for a second
 
 
 def listed(perfd):

@@ -8,9 +8,6 @@
 #define RARE 0.01 /* of one CPU */
 #define LIGHT 0.25
 #define BURST 10 /* times the median */
-#define SMALL 1024 /* bytes a call, on average */
-#define LARGE 8192
-#define MANY 10000 /* calls a second */
 
 static const struct {
 	const char *name;
@@ -18,13 +15,6 @@ static const struct {
 } cpu_rules[CPU_PATTERN_COUNT] = {
 	[CPU_UNKNOWN] = {"unknown", 1}, [CPU_RARE] = {"rare", 10}, [CPU_LIGHT] = {"light", 5},
 	[CPU_BURSTY] = {"bursty", 5},   [CPU_BUSY] = {"busy", 1},
-};
-
-static const char *const heap_names[HEAP_PATTERN_COUNT] = {
-	[HEAP_UNKNOWN] = "unknown",
-	[HEAP_MANY_SMALL] = "many_small",
-	[HEAP_FEW_LARGE] = "few_large",
-	[HEAP_MIXED] = "mixed",
 };
 
 void cpu_seconds_add(struct cpu_seconds *seconds, double share)
@@ -63,34 +53,7 @@ double cpu_pattern_factor(enum cpu_pattern pattern)
 	return pattern < CPU_PATTERN_COUNT ? cpu_rules[pattern].factor : 1;
 }
 
-enum heap_pattern heap_pattern_judge(const struct heap_second *second)
-{
-	if (second->calls <= 0 || second->bytes <= 0)
-		return HEAP_UNKNOWN;
-	if (second->bytes / second->calls >= LARGE)
-		return HEAP_FEW_LARGE;
-	if (second->bytes / second->calls < SMALL && second->calls >= MANY)
-		return HEAP_MANY_SMALL;
-	return HEAP_MIXED;
-}
-
-uint64_t heap_pattern_interval(const struct heap_second *second, uint64_t usual)
-{
-	double interval = second->bytes / PATTERN_ALLOCATIONS;
-
-	if (heap_pattern_judge(second) == HEAP_UNKNOWN)
-		return usual;
-	if (interval < PATTERN_INTERVAL_MIN)
-		return PATTERN_INTERVAL_MIN;
-	return interval > PATTERN_INTERVAL_MAX ? PATTERN_INTERVAL_MAX : (uint64_t)interval;
-}
-
 const char *cpu_pattern_name(enum cpu_pattern pattern)
 {
 	return pattern < CPU_PATTERN_COUNT ? cpu_rules[pattern].name : "";
-}
-
-const char *heap_pattern_name(enum heap_pattern pattern)
-{
-	return pattern < HEAP_PATTERN_COUNT ? heap_names[pattern] : "";
 }

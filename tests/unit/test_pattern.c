@@ -48,35 +48,10 @@ START_TEST(a_process_that_changes)
 }
 END_TEST
 
-static const struct {
-	struct heap_second second;
-	enum heap_pattern pattern;
-	uint64_t interval;
-} heaps[] = {
-	{{0, 0}, HEAP_UNKNOWN, 65536},
-	{{1e6, 24e6}, HEAP_MANY_SMALL, 120000},
-	{{1e6, 500e6}, HEAP_MANY_SMALL, 2500000},
-	{{1e6, 1e9}, HEAP_MANY_SMALL, PATTERN_INTERVAL_MAX},
-	{{10, 100e6}, HEAP_FEW_LARGE, 500000},
-	{{10, 100e3}, HEAP_FEW_LARGE, PATTERN_INTERVAL_MIN},
-	{{5000, 1e6}, HEAP_MIXED, 5000},
-};
-
-START_TEST(memory)
-{
-	ck_assert_int_eq(heap_pattern_judge(&heaps[_i].second), heaps[_i].pattern);
-	ck_assert_uint_eq(heap_pattern_interval(&heaps[_i].second, 65536), heaps[_i].interval);
-	ck_assert_uint_gt(heap_pattern_name(heaps[_i].pattern)[0], 0);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("pattern");
-	TCase *memories = tcase_create("memory");
 
 	SUITE_CASE(suite, "cpu", cpu, a_process_that_changes);
-	tcase_add_loop_test(memories, memory, 0, sizeof(heaps) / sizeof(heaps[0]));
-	suite_add_tcase(suite, memories);
 	return suite_main(suite);
 }

@@ -7,6 +7,18 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* A slot's new owner has nothing of the last one's. */
+static __always_inline void begin(struct slot_state *state, const struct abi_slot *slot,
+				  __u32 index, __u64 now)
+{
+	__u64 *owing = bpf_map_lookup_elem(&debts, &index);
+
+	if (owing)
+		__sync_fetch_and_sub(owing, state->owed);
+	*state = (struct slot_state){
+		.due = now, .window = now, .generation = slot->generation};
+}
+
 /* A gap longer than this is a suspended or stopped machine, not late ticks. */
 #define LATE_MAX_NS 1000000000ULL
 
@@ -61,18 +73,23 @@ static __always_inline __u64 stretch(struct slot_state *state, __u64 period, __u
  * The scheduler's figure may lag by a tick, so the debt is kept until the run ends;
  * what is left then is only counted.
  */
-static __always_inline __u64 weigh(const struct abi_slot *slot, struct slot_state *state,
-				   struct abi_counters *count, __u32 tid, __u64 period, __u64 now)
+static __always_inline __u64 weigh(const struct abi_slot *slot, __u32 index,
+				   struct slot_state *state, struct abi_counters *count, __u32 tid,
+				   __u64 period, __u64 now)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	__u64 switches = BPF_CORE_READ(task, nvcsw) + BPF_CORE_READ(task, nivcsw);
 	__u64 runtime = BPF_CORE_READ(task, se.sum_exec_runtime), weight, late = 0, paid, had;
 
-	if (state->generation != slot->generation ||
-	    now - state->due > LATE_MAX_NS + state->period + period) {
-		*state = (struct slot_state){
-			.due = now, .period = period, .generation = slot->generation};
+	if (state->generation != slot->generation) {
+		begin(state, slot, index, now);
+		state->period = period;
 		weight = period;
+	} else if (now - state->due > LATE_MAX_NS + state->period + period) {
+		state->due = now;
+		state->period = weight = period;
+		state->switches = state->debt = 0;
+		state->tid = 0;
 	} else {
 		weight = stretch(state, period, now, &late);
 	}
@@ -127,13 +144,14 @@ static __always_inline void thin(const struct abi_slot *slot, struct slot_state 
  * the next one stands for it too. The share of time in which the event is on counts
  * in: what is seen in a quarter of the time is worth four times as much.
  */
-static __always_inline __u64 weigh_counted(const struct abi_slot *slot, struct slot_state *state,
-					   __u64 period, __u64 now)
+static __always_inline __u64 weigh_counted(const struct abi_slot *slot, __u32 index,
+					   struct slot_state *state, __u64 period,
+					   __u64 now)
 {
 	__u64 weight;
 
 	if (state->generation != slot->generation)
-		*state = (struct slot_state){.generation = slot->generation, .window = now};
+		begin(state, slot, index, now);
 	state->pending += (period << 16) / (slot->share ? slot->share : 1);
 	if (state->skip) {
 		state->skip--;
@@ -145,32 +163,80 @@ static __always_inline __u64 weigh_counted(const struct abi_slot *slot, struct s
 	return weight;
 }
 
-/* What was lost a moment ago for want of room in the ring, later samples of the same CPU
- * stand for: each for as much again as itself at most, so that none is blown up, and for
- * OWED_NS at most, for then it is too long ago. */
+/*
+ * What was lost a moment ago for want of room in the ring, later samples stand for: each
+ * for as much again as itself at most, so that none is blown up, and for OWED_NS at most,
+ * for then it is too long ago. Samples of the same CPU are the likest; where that one has
+ * carried nothing for AWAY_NS (what ran there has gone to another), those of any other.
+ */
 #define OWED_NS 5000000000ULL
+#define AWAY_NS 100000000ULL
 
-static __always_inline __u64 carry(struct slot_state *state, struct abi_counters *count,
-				   __u64 weight, __u64 now)
+/* Takes from what `from` owes; its own CPU may be owing or taking just then. */
+static __always_inline __u64 take_debt(struct slot_state *from, __u64 *owing, __u64 most, __u64 now)
 {
-	__u64 more = state->owed < weight ? state->owed : weight;
+	__u64 owed = from->owed, more = owed < most ? owed : most;
+	bool stale = now - from->owed_at > OWED_NS;
 
-	if (!more)
+	if (stale)
+		more = owed;
+	if (!more || __sync_val_compare_and_swap(&from->owed, owed, owed - more) != owed)
 		return 0;
-	if (now - state->owed_at > OWED_NS) {
-		state->owed = 0;
+	__sync_fetch_and_sub(owing, more);
+	return stale ? 0 : more;
+}
+
+/* From another CPU, the one that gave last first. A few are asked with each sample, for
+ * there may be hundreds. */
+#define ASKED_MAX 8
+
+static __always_inline __u64 take_from_others(struct slot_state *state, __u32 index, __u64 *owing,
+					      __u64 most, __u64 now)
+{
+	struct slot_state *other;
+	__u64 more;
+
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_map_lookup_percpu_elem))
 		return 0;
+	for (int i = 0; i < ASKED_MAX; i++) {
+		other = bpf_map_lookup_percpu_elem(&slot_states, &index, state->asked);
+		if (other && other->owed && other->generation == state->generation &&
+		    now - other->carried_at >= AWAY_NS) {
+			more = take_debt(other, owing, most, now);
+			if (more)
+				return more;
+		}
+		state->asked = state->asked + 1 < cpu_count ? state->asked + 1 : 0;
 	}
-	state->owed -= more;
+	return 0;
+}
+
+static __always_inline __u64 carry(struct slot_state *state, __u32 index,
+				   struct abi_counters *count, __u64 weight, __u64 now)
+{
+	__u64 *owing = bpf_map_lookup_elem(&debts, &index), more;
+
+	if (!owing || !*owing)
+		return 0;
+	if (state->owed) {
+		more = take_debt(state, owing, weight, now);
+		state->carried_at = now;
+	} else {
+		more = take_from_others(state, index, owing, weight, now);
+	}
 	count->carried += more;
 	return more;
 }
 
-static __always_inline void owe(struct slot_state *state, struct abi_counters *count, __u64 weight,
-				__u64 more, __u64 now)
+static __always_inline void owe(struct slot_state *state, __u32 index, struct abi_counters *count,
+				__u64 weight, __u64 more, __u64 now)
 {
-	state->owed += weight;
-	state->owed_at = now;
+	__u64 *owing = bpf_map_lookup_elem(&debts, &index);
+
+	state->owed_at = state->carried_at = now;
+	__sync_fetch_and_add(&state->owed, weight);
+	if (owing)
+		__sync_fetch_and_add(owing, weight);
 	count->carried -= more;
 }
 
@@ -223,7 +289,7 @@ static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const st
 		period = bpf_map_lookup_elem(&periods, &index);
 		if (period && *period)
 			sample->weight =
-				weigh(slot, state, count, (__u32)ids, *period, sample->hdr.time);
+				weigh(slot, index, state, count, (__u32)ids, *period, sample->hdr.time);
 	}
 	if (!(__u32)ids) {
 		count->idle++;
@@ -234,7 +300,7 @@ static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const st
 		return;
 	}
 	if (counted)
-		sample->weight = weigh_counted(slot, state, ctx->sample_period, sample->hdr.time);
+		sample->weight = weigh_counted(slot, index, state, ctx->sample_period, sample->hdr.time);
 	if (counted && !sample->weight) {
 		count->thinned++;
 		return;
@@ -250,11 +316,11 @@ static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const st
 	sample->kernel_stack = kernel == -1 ? 0 : (__u64)kernel;
 	sample->user_stack = user == -1 ? 0 : (__u64)user;
 	sample->hdr.reason = reason;
-	more = carry(state, count, sample->weight, sample->hdr.time);
+	more = carry(state, index, count, sample->weight, sample->hdr.time);
 	sample->weight += more;
 	if (emit(sample, sizeof(*sample))) {
 		reason = ABI_REASON_LOST_RING;
-		owe(state, count, sample->weight, more, sample->hdr.time);
+		owe(state, index, count, sample->weight, more, sample->hdr.time);
 		sample->weight -= more; /* told of before */
 	}
 	account(count, reason, sample->weight);

@@ -102,6 +102,7 @@ struct slot_state {
 	__u64 debt; /* ns that passed without firing, not given to any sample yet */
 	__u64 owed; /* weight of samples that did not fit into the ring, not yet carried */
 	__u64 owed_at; /* ns: when the last of them was lost */
+	__u64 carried_at; /* ns: likewise, or when this CPU last carried some */
 	__u64 pending; /* counted events: weight that no sample has taken yet */
 	__u64 window; /* likewise: when the present window of thinning began */
 	__u32 taken; /* samples in it */
@@ -109,7 +110,7 @@ struct slot_state {
 	__u32 skip; /* so many firings before the next sample */
 	__u32 tid;
 	__u32 generation; /* of the slot */
-	__u32 pad;
+	__u32 asked; /* the CPU whose `owed` was looked at last */
 };
 
 struct {
@@ -118,6 +119,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct slot_state);
 } slot_states SEC(".maps");
+
+/* By slot: the sum of what all CPUs owe. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ABI_SLOTS_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} debts SEC(".maps");
 
 /* Where a stack is built. One entry for each context that can interrupt another on the
  * same CPU: a clock's interrupt (SAMPLE) may hit while a page fault or a system call

@@ -100,6 +100,7 @@ static int load_sampler(struct bpf_programs *programs, const struct config *conf
 	programs->sampler = sampler;
 	sampler->rodata->ring_count = ring_count;
 	sampler->rodata->ring_wake_bytes = config->ring_bytes / 4;
+	sampler->rodata->cpu_count = (uint32_t)libbpf_num_possible_cpus();
 	const struct {
 		struct bpf_map *map;
 		uint32_t entries;

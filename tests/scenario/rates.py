@@ -133,30 +133,34 @@ def nothing_is_lost_or_doubled():
 
 def what_is_lost_is_carried():
     """A daemon that is away for a moment loses samples: those that come after stand for
-    them, and the total stays."""
-    with lib.folder() as place, \
-            lib.Perfd("--set", "cpu.frequency_hz=0", "--set", "limits.ring_bytes=64K") as perfd:
-        path = os.path.join(place, "shares.perfd")
-        began = time.monotonic()
-        with perfd.start_ctl("record", "-F", "4999", "-o", path, "--", lib.program("shares"),
-                             "5") as record:
-            perfd.wait_session(samples=True)
-            # Until more have been lost than one can wait for in vain.
-            perfd.process.send_signal(signal.SIGSTOP)
-            time.sleep(2)
-            perfd.process.send_signal(signal.SIGCONT)
-            truth = json.loads(record.stdout.read())
-            lib.equal(record.wait(30), 0, "record's exit code")
-        alone = min(1, truth["cpu_ns"] / 1e9 / (time.monotonic() - began))
-        report = perfd.ctl_json("report", path)
-        off = report["total"] / truth["cpu_ns"] - 1
-        samples = perfd.ctl_json("status")["samples"]
-        error = math.sqrt((1 - alone) / (5 * 1000))
-        print(f"{report['lost']} lost of {report['samples']}, total off by {off:+.2%}, "
-              f"{samples['carried_weight'] / 1e9:.2f} s carried")
-        lib.check(report["lost"] > 0, "nothing was lost: nothing was tried")
-        lib.check(samples["carried_weight"] > 0, "nothing was carried")
-        lib.check(abs(off) <= 0.03 + 4 * error, f"the total is off by {off:+.2%}")
+    them, and the total stays. On the same CPU, and where the program goes to another."""
+    cpus = sorted(os.sched_getaffinity(0))
+    for after in dict.fromkeys((cpus[0], cpus[-1])):
+        with lib.folder() as place, \
+                lib.Perfd("--set", "cpu.frequency_hz=0", "--set",
+                          "limits.ring_bytes=64K") as perfd:
+            path = os.path.join(place, "shares.perfd")
+            began = time.monotonic()
+            with perfd.start_ctl("record", "-F", "4999", "-o", path, "--", "taskset", "-c",
+                                 cpus[0], lib.program("shares"), "5") as record:
+                pid = perfd.wait_session(samples=True)["pid"]
+                # Until more have been lost than one can wait for in vain.
+                perfd.process.send_signal(signal.SIGSTOP)
+                time.sleep(2)
+                os.sched_setaffinity(pid, {after})
+                perfd.process.send_signal(signal.SIGCONT)
+                truth = json.loads(record.stdout.read())
+                lib.equal(record.wait(30), 0, "record's exit code")
+            alone = min(1, truth["cpu_ns"] / 1e9 / (time.monotonic() - began))
+            report = perfd.ctl_json("report", path)
+            off = report["total"] / truth["cpu_ns"] - 1
+            samples = perfd.ctl_json("status")["samples"]
+            error = math.sqrt((1 - alone) / (5 * 1000))
+            print(f"from {cpus[0]} to {after}: {report['lost']} lost of {report['samples']}, "
+                  f"total off by {off:+.2%}, {samples['carried_weight'] / 1e9:.2f} s carried")
+            lib.check(report["lost"] > 0, "nothing was lost: nothing was tried")
+            lib.check(samples["carried_weight"] > 0, "nothing was carried")
+            lib.check(abs(off) <= 0.03 + 4 * error, f"the total is off by {off:+.2%}")
 
 
 def set_by_hand():
@@ -224,9 +228,10 @@ def the_wished_precision():
                                         "--precision", "3%", "-o", path))
         report = perfd.ctl_json("report", path, "--ci")
         want = (QUANTILE / 2 / 0.03) ** 2  # samples: 1,067
-        lib.check(want <= report["samples"] < want * 1.2,
+        # It is looked at every second at the least; a busy machine adds to that.
+        lib.check(want <= report["samples"] < want + 2 * 499,
                   f"{report['samples']} samples, not {want:.0f} ({result.stderr})")
-        time_of_it, said = report["total"] / 1e9, want / 499
+        time_of_it, said = report["total"] / 1e9, report["samples"] / 499
         lib.check(abs(time_of_it / said - 1) <= 0.2,
                   f"{time_of_it:.2f} s of CPU time, by the formula {said:.2f}")
         widths = [one["total_high"] - one["total_low"] for one in report["functions"]]

@@ -70,7 +70,8 @@ def attach(perfd, process, uid=A):
 
 def no_secret(text, what):
     for word in SECRET:
-        lib.check(word not in text, f"{what}: it has {word!r}: {text[:600]}")
+        # (The kernel has functions of secretmem, which are in many a stack.)
+        lib.check(word not in text.replace("secretmem", ""), f"{what}: it has {word!r}: {text[:600]}")
 
 
 # --- by every command -------------------------------------------------------------

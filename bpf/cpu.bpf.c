@@ -15,8 +15,7 @@ static __always_inline void begin(struct slot_state *state, const struct abi_slo
 
 	if (owing)
 		__sync_fetch_and_sub(owing, state->owed);
-	*state = (struct slot_state){
-		.due = now, .window = now, .generation = slot->generation};
+	*state = (struct slot_state){.due = now, .window = now, .generation = slot->generation};
 }
 
 /* A gap longer than this is a suspended or stopped machine, not late ticks. */
@@ -145,8 +144,7 @@ static __always_inline void thin(const struct abi_slot *slot, struct slot_state 
  * in: what is seen in a quarter of the time is worth four times as much.
  */
 static __always_inline __u64 weigh_counted(const struct abi_slot *slot, __u32 index,
-					   struct slot_state *state, __u64 period,
-					   __u64 now)
+					   struct slot_state *state, __u64 period, __u64 now)
 {
 	__u64 weight;
 
@@ -288,8 +286,8 @@ static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const st
 	if (slot->source == ABI_SOURCE_CPU_CLOCK) {
 		period = bpf_map_lookup_elem(&periods, &index);
 		if (period && *period)
-			sample->weight =
-				weigh(slot, index, state, count, (__u32)ids, *period, sample->hdr.time);
+			sample->weight = weigh(slot, index, state, count, (__u32)ids, *period,
+					       sample->hdr.time);
 	}
 	if (!(__u32)ids) {
 		count->idle++;
@@ -300,7 +298,8 @@ static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const st
 		return;
 	}
 	if (counted)
-		sample->weight = weigh_counted(slot, index, state, ctx->sample_period, sample->hdr.time);
+		sample->weight =
+			weigh_counted(slot, index, state, ctx->sample_period, sample->hdr.time);
 	if (counted && !sample->weight) {
 		count->thinned++;
 		return;

@@ -60,7 +60,7 @@ static void on_mapped(void *context, struct process *process)
 
 /* ---- clockwork ---- */
 
-static uint64_t engine_time(const struct engine *engine)
+uint64_t engine_time(const struct engine *engine)
 {
 	/* A recording has its own time. */
 	return engine->source->ops->wake_fd(engine->source) < 0 ? engine->now : clock_boot_ns();

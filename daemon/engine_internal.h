@@ -87,6 +87,10 @@ struct engine {
 	uint64_t now; /* of the newest record */
 	VEC(uint32_t) doubted; /* processes of which an exit was told that may be none */
 	uint64_t discovered; /* processes that no event had told of */
+	uint64_t ends_untold; /* processes whose end no event told of */
+	uint64_t sideband_lost_seen; /* as the last sweep had it */
+	size_t sweep_at; /* where in the table of the living the next one begins */
+	size_t sweep_left; /* processes to be looked at closely, since events were lost */
 	struct engine_taken taken[ABI_SLOTS_MAX];
 	bool tell_accounts; /* at the end */
 	uint64_t records;
@@ -122,6 +126,8 @@ void engine_look_at_memory(struct engine *engine, uint64_t now);
 void engine_on_rss(struct engine *engine, const struct abi_rss *rss);
 void engine_on_oom(struct engine *engine, const struct abi_rss *rss);
 struct session_tables engine_tables(const struct engine *engine);
+/* Boot time in ns; of a recording that is replayed, of its newest record. */
+uint64_t engine_time(const struct engine *engine);
 /* The source's callback. */
 void engine_on_record(void *context, const struct abi_header *record);
 struct engine_accounts engine_accounts(const struct engine *engine,
@@ -130,6 +136,12 @@ struct engine_accounts engine_accounts(const struct engine *engine,
 void engine_tell_accounts(struct engine *engine);
 /* Decides on exits that may be none, once there was time for a mapping to be told. */
 void engine_settle_doubts(struct engine *engine, uint64_t now);
+/* Sessions of it end, too. */
+void engine_process_ended(struct engine *engine, struct process *process, uint64_t time);
+/* Every second: looks for processes that have ended though no event told of it: events are
+ * lost, and a late sample may make up a process that has been gone for long. Some of the
+ * table each time, more of it where `sideband_lost` has grown. */
+void engine_sweep(struct engine *engine, uint64_t sideband_lost);
 /* Walks the raw stacks whose tables are there; `last`: all of them. */
 void engine_walk_raw(struct engine *engine, bool last);
 /* Reads the rings; `now`: lets every record go, however young. */

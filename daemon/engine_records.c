@@ -5,14 +5,10 @@
 #include "daemon/engine_internal.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
-
-/* Within that time a program that is being executed has mapped something. */
-#define DOUBT_NS (200 * NSEC_PER_MSEC)
 
 static struct process *find_process(struct engine *engine, uint32_t pid, uint64_t time)
 {
@@ -183,64 +179,15 @@ static void on_exec(struct engine *engine, const struct abi_exec *exec)
 	}
 }
 
-static void end_sessions_of(struct engine *engine, struct process *process, uint64_t time)
-{
-	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
-		struct session *session = engine->sessions[slot];
-
-		if (session && session->source == ABI_SOURCE_HEAP && (process->slots >> slot & 1))
-			session_heap_exit(session, process, time);
-		if (session && session->target == process)
-			session->end = SESSION_END_EXIT; /* ended after this drain */
-	}
-}
-
 static void on_exited(struct engine *engine, const struct abi_exit *ended)
 {
 	bool last;
 	struct process *process = process_table_exit(&engine->processes, ended, &last);
 
 	if (process && last)
-		end_sessions_of(engine, process, ended->hdr.time);
+		engine_process_ended(engine, process, ended->hdr.time);
 	else if (process && process->doubted && vec_push(&engine->doubted, process->pid))
 		process_table_settled(process); /* it goes with whoever has its number next */
-}
-
-/* Zombies have ended, and so has who is not there. */
-static bool has_ended(uint32_t pid)
-{
-	_cleanup_fclose_ FILE *file = NULL;
-	char path[32], line[512];
-	const char *state;
-
-	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-	file = fopen(path, "re");
-	if (!file || !fgets(line, sizeof(line), file))
-		return true;
-	state = strrchr(line, ')'); /* a name may have any bytes */
-	return !state || !state[1] || state[2] == 'Z' || state[2] == 'X';
-}
-
-void engine_settle_doubts(struct engine *engine, uint64_t now)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < engine->doubted.count; i++) {
-		struct process *process =
-			process_table_alive(&engine->processes, engine->doubted.items[i]);
-
-		if (!process || !process->doubted)
-			continue;
-		if (now - process->doubted < DOUBT_NS) {
-			engine->doubted.items[kept++] = process->pid;
-		} else if (engine->source->ops->target_slots && !has_ended(process->pid)) {
-			process_table_settled(process);
-		} else {
-			end_sessions_of(engine, process, process->doubted);
-			process_table_end(&engine->processes, process);
-		}
-	}
-	engine->doubted.count = kept;
 }
 
 static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)

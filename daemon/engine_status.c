@@ -123,10 +123,11 @@ static json_t *processes(const struct engine *engine)
 {
 	const struct process_table *table = &engine->processes;
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "alive", number(table->alive.count),
-			 "threads", number(table->threads.count), "seen", number(table->seen),
-			 "execs", number(table->execs), "exits", number(table->exits), "refused",
-			 number(table->refused), "discovered", number(engine->discovered));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "alive",
+			 number(table->alive.count), "threads", number(table->threads.count),
+			 "seen", number(table->seen), "execs", number(table->execs), "exits",
+			 number(table->exits), "refused", number(table->refused), "discovered",
+			 number(engine->discovered), "ends_untold", number(engine->ends_untold));
 }
 
 static json_t *debuginfod(const struct engine *engine)

@@ -71,6 +71,8 @@ static const struct metric {
 	 "processes.refused", 0, 0, 0},
 	{"processes_discovered", COUNTER, "", "Processes learned of by a sample, their birth lost",
 	 "processes.discovered", 0, 0, 0},
+	{"processes_ends_untold", COUNTER, "", "Processes that were gone, their exit's event lost",
+	 "processes.ends_untold", 0, 0, 0},
 	{"worker_restarts", COUNTER, "", "Symbolizer workers started anew",
 	 "symbols.worker_restarts", 0, 0, 0},
 	{"workers_abandoned", GAUGE, "", "Workers that were killed and hang in a system call",

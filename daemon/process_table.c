@@ -326,6 +326,14 @@ void process_table_end(struct process_table *table, struct process *process)
 	retire(table, process, time);
 }
 
+void process_table_gone(struct process_table *table, struct process *process, uint64_t time)
+{
+	process_table_settled(process);
+	drop_other_threads(table, process);
+	thread_drop(table, process, process->pid);
+	retire(table, process, time);
+}
+
 struct process *process_table_discover(struct process_table *table, uint32_t pid, uint64_t time)
 {
 	struct process *process = create(table, pid, 0, time);

@@ -48,6 +48,7 @@ struct process {
 	bool heap_wanted; /* memory.heap_probes has a pattern for it */
 	bool settling; /* has executed a program, and no mapping of it has been told yet */
 	uint64_t doubted; /* boot time ns of an exit that may be none; 0: none was told */
+	uint64_t absent; /* boot time ns when it was first seen not to be there; 0: not so */
 	bool kernel; /* a kernel thread */
 	bool listed; /* known from the task list, not from a fork */
 	char comm[ABI_COMM_MAX]; /* of the main thread */
@@ -107,6 +108,8 @@ struct process *process_table_exit(struct process_table *table, const struct abi
 void process_table_settled(struct process *process);
 /* Its exit, which was doubted, was one. */
 void process_table_end(struct process_table *table, struct process *process);
+/* It has ended, and no event told of it (they were lost). */
+void process_table_gone(struct process_table *table, struct process *process, uint64_t time);
 /* A process that no event told of (they were lost): made up from a sample. */
 struct process *process_table_discover(struct process_table *table, uint32_t pid, uint64_t time);
 /* Forgets what exited before `now` - grace. */

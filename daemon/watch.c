@@ -115,5 +115,6 @@ void watch_look(struct watch *watch, struct engine *engine)
 	look_at_cpus(watch, engine, counters);
 	look_at_kernel_rate(watch, engine);
 	look_at_worker(watch, engine);
+	engine_sweep(engine, counters->sideband_lost);
 	free(counters);
 }

@@ -160,6 +160,34 @@ START_TEST(exec_by_another_thread)
 END_TEST
 
 /* What the kernel tells when a set-user-id program is executed, and when an exec fails. */
+START_TEST(an_end_that_was_not_told)
+{
+	struct process_table table;
+	struct process *process;
+	bool is_new;
+
+	process_table_init(&table, 100, 1000);
+	process = forked(&table, 1, 50, 10);
+	for (uint32_t tid = 51; tid < 60; tid++) {
+		struct abi_fork fork = {
+			.hdr = {.time = 20}, .pid = 50, .tid = tid, .ppid = 50, .ptid = 50};
+
+		ck_assert_ptr_eq(process_table_fork(&table, &fork, &is_new), process);
+	}
+	ck_assert_uint_eq(process->threads, 10);
+	process_table_gone(&table, process, 30);
+	ck_assert_ptr_null(process_table_alive(&table, 50));
+	ck_assert_ptr_eq(process_table_find(&table, 50), process);
+	ck_assert_uint_eq(process->end, 30);
+	ck_assert_uint_eq(table.threads.count, 0);
+	/* Its event comes late. */
+	ck_assert(!gone(&table, 50, 50, 40));
+	process_table_expire(&table, 2000);
+	ck_assert_ptr_null(process_table_find(&table, 50));
+	process_table_deinit(&table);
+}
+END_TEST
+
 START_TEST(an_exit_between_exec_and_mapping_is_doubted)
 {
 	struct process_table table;
@@ -240,7 +268,8 @@ int main(void)
 
 	SUITE_CASE(suite, "life", a_reused_pid_is_another_process, grace_time_ends,
 		   process_lives_as_long_as_a_thread, exec_by_another_thread,
-		   an_exit_between_exec_and_mapping_is_doubted, limit_is_counted);
+		   an_end_that_was_not_told, an_exit_between_exec_and_mapping_is_doubted,
+		   limit_is_counted);
 	SUITE_CASE(suite, "heritage", child_inherits_name_mappings_and_sessions,
 		   threads_have_names_of_their_own, list_and_fork_are_one_process);
 	return suite_main(suite);

@@ -67,6 +67,7 @@ static inline uint32_t world_alloc(struct world *world, uint32_t stack, uint64_t
 	double p = world->interval > 0 ? -expm1(-(double)size / world->interval) : 1;
 
 	ck_assert_uint_lt(object, WORLD_OBJECTS);
+	ck_assert_uint_lt(stack, 8);
 	world->objects[object] = (struct world_object){size, world->now, stack, true};
 	world->live_bytes[stack] += (double)size;
 	world->live_count[stack] += 1;

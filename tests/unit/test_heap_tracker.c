@@ -49,7 +49,7 @@ END_TEST
 /* The caller's stacks get other numbers in the middle of it. */
 START_TEST(stacks_are_renumbered)
 {
-	const uint32_t stacks[] = {70, 1};
+	const uint32_t stacks[] = {7, 1};
 	struct heap_data data;
 	struct world w;
 
@@ -57,11 +57,11 @@ START_TEST(stacks_are_renumbered)
 	world_alloc(&w, 1, 100);
 	world_alloc(&w, 2, 1000);
 	ck_assert_int_eq(heap_tracker_renumber(&w.tracker, stacks), 0);
-	world_alloc(&w, 70, 20);
+	world_alloc(&w, 7, 20);
 	world_alloc(&w, 1, 3000);
 	data = world_export(&w);
 	ck_assert_uint_eq(data.sites.count, 2);
-	ck_assert_uint_eq(world_site(&data, 70)->live.bytes, 120);
+	ck_assert_uint_eq(world_site(&data, 7)->live.bytes, 120);
 	ck_assert_uint_eq(world_site(&data, 1)->live.bytes, 4000);
 	heap_data_deinit(&data);
 	ck_assert_int_eq(heap_tracker_renumber(&w.tracker, NULL), 0);

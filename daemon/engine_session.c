@@ -102,6 +102,25 @@ static int find_target(struct engine *engine, const struct session_request *requ
 	return 0;
 }
 
+/* A process of 64-bit code has its vDSO above what 32 bits reach, one of 32-bit code
+ * nothing. Its system calls and its functions' arguments are others than ours. */
+static int check_code(const struct process *process, enum abi_source source, struct error *error)
+{
+	struct mapping_place place = {0};
+	const struct mapping *mapping, *last = NULL;
+
+	if (source != ABI_SOURCE_HEAP && source != ABI_SOURCE_MMAP && source != ABI_SOURCE_MUNMAP)
+		return 0;
+	while ((mapping = mapping_set_next(process->maps, &place)))
+		last = mapping;
+	if (!last || last->end > UINT32_MAX)
+		return 0;
+	return error_set(error, -ENOTSUP,
+			 "pid %u (%s) runs 32-bit code: its allocations and mappings cannot be "
+			 "followed; -e faults and -e cpu-clock see it",
+			 process->pid, process->comm);
+}
+
 /* Page faults and mappings come in bursts, and a sample of them stands for few. */
 #define FAULTS_RATE_FACTOR 10
 
@@ -367,6 +386,8 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 			"all the time");
 	if (!r && request->pid)
 		r = find_target(engine, request, error, &target, &held);
+	if (!r && target && !request->wait_exec)
+		r = check_code(target, source, error);
 	if (r)
 		return r;
 	session = session_create(engine->next_id, &wanted, SESSION_WINDOW_NS);

@@ -56,6 +56,7 @@ may|fuzzer:compiler-rt|libclang-rt-@CLANG@-dev|compiler-rt|compiler-rt
 may|command:promtool|prometheus|golang-github-prometheus|prometheus
 may|file:/usr/lib/python3/dist-packages/prometheus_client|python3-prometheus-client|python3-prometheus_client|python-prometheus_client
 may|file:/usr/lib/python3/dist-packages/pyte|python3-pyte|python3-pyte|python-pyte
+may|file:/lib/ld-linux.so.2|libc6-i386|glibc.i686|lib32-glibc
 may|command:strace|strace|strace|strace
 may|file:/usr/lib/debug/.build-id|libc6-dbg|glibc-debuginfo|glibc
 TABLE

@@ -184,34 +184,50 @@ static void find_notes(const struct elf_image *image, struct probe_points *point
 /* ---- functions ---- */
 
 enum { RDX = 1, RSI = 4, RDI = 5 }; /* DWARF's numbers */
-/* Bits of the same registers in machine code, as code_insn.h has them. */
-#define BIT_RDX (1u << 2)
-#define BIT_RSI (1u << 6)
-#define BIT_RDI (1u << 7)
+
+/* By DWARF's numbers, those of machine code; and back. */
+static const uint8_t in_code[] = {0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15};
+static const uint8_t in_dwarf[] = {0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15};
+/* By machine code's number, what bpf/heap.bpf.c can read: not rsp, r10 and r11. */
+#define READABLE (~(1u << CODE_RSP | 1u << 10 | 1u << 11))
+
+/* Whose names these are in front of the functions' own: of an allocator that is linked into a
+ * program beside the C library's. */
+static const char *const families[] = {"", "je_", "_rjem_", "mi_", "tc_"};
+#define FAMILIES (sizeof(families) / sizeof(families[0]))
 
 /* Functions that others of the table may go on to come first. */
 static const struct allocator_function {
 	const char *name;
 	uint8_t probe;
 	uint8_t arguments[2];
-	uint16_t live; /* registers */
+	uint8_t count; /* of the arguments */
+	bool prefixed; /* only behind a family's prefix */
 } functions[] = {
-	{"malloc", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
-	{"calloc", ABI_PROBE_PRODUCT, {RDI, RSI}, BIT_RDI | BIT_RSI},
-	{"realloc", ABI_PROBE_RESIZE, {RDI, RSI}, BIT_RDI | BIT_RSI},
-	{"memalign", ABI_PROBE_SIZE, {RSI, 0}, BIT_RSI},
-	{"aligned_alloc", ABI_PROBE_SIZE, {RSI, 0}, BIT_RSI},
-	{"posix_memalign", ABI_PROBE_SIZE, {RDX, 0}, BIT_RDX},
-	{"valloc", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
-	{"pvalloc", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
-	{"reallocarray", ABI_PROBE_PRODUCT, {RSI, RDX}, BIT_RSI | BIT_RDX},
-	{"_Znwm", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
-	{"_Znam", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
-	{"_ZnwmRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
-	{"_ZnamRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
-	{"_ZnwmSt11align_val_t", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
-	{"_ZnamSt11align_val_t", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
-	{"mallocx", ABI_PROBE_SIZE, {RDI, 0}, BIT_RDI},
+	{"malloc", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"calloc", ABI_PROBE_PRODUCT, {RDI, RSI}, 2, false},
+	{"realloc", ABI_PROBE_RESIZE, {RDI, RSI}, 2, false},
+	{"memalign", ABI_PROBE_SIZE, {RSI}, 1, false},
+	{"aligned_alloc", ABI_PROBE_SIZE, {RSI}, 1, false},
+	{"posix_memalign", ABI_PROBE_SIZE, {RDX}, 1, false},
+	{"valloc", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"pvalloc", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"reallocarray", ABI_PROBE_PRODUCT, {RSI, RDX}, 2, false},
+	{"_Znwm", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"_Znam", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"_ZnwmRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"_ZnamRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"_ZnwmSt11align_val_t", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"_ZnamSt11align_val_t", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"_ZnwmSt11align_val_tRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"_ZnamSt11align_val_tRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"mallocx", ABI_PROBE_SIZE, {RDI}, 1, false},
+	{"rallocx", ABI_PROBE_RESIZE, {RDI, RSI}, 2, false},
+	{"zalloc", ABI_PROBE_SIZE, {RDI}, 1, true},
+	{"new", ABI_PROBE_SIZE, {RDI}, 1, true},
+	{"malloc_aligned", ABI_PROBE_SIZE, {RDI}, 1, true},
+	{"zalloc_aligned", ABI_PROBE_SIZE, {RDI}, 1, true},
+	{"realloc_aligned", ABI_PROBE_RESIZE, {RDI, RSI}, 2, true},
 };
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 
@@ -220,8 +236,29 @@ struct found_function {
 	uint64_t size;
 };
 
-static void read_symbols(Elf *elf, Elf_Scn *scn, const GElf_Shdr *header,
-			 struct found_function *found)
+struct found {
+	struct found_function of[FAMILIES][FUNCTIONS];
+};
+
+static void match_symbol(const char *name, const GElf_Sym *symbol, struct found *found)
+{
+	for (size_t family = 0; family < FAMILIES; family++) {
+		size_t prefix = strlen(families[family]);
+
+		if (strncmp(name, families[family], prefix) != 0)
+			continue;
+		for (size_t f = 0; f < FUNCTIONS; f++) {
+			struct found_function *function = &found->of[family][f];
+
+			if (!function->address && (prefix || !functions[f].prefixed) &&
+			    !strcmp(functions[f].name, name + prefix))
+				*function =
+					(struct found_function){symbol->st_value, symbol->st_size};
+		}
+	}
+}
+
+static void read_symbols(Elf *elf, Elf_Scn *scn, const GElf_Shdr *header, struct found *found)
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
 	GElf_Sym symbol;
@@ -233,13 +270,12 @@ static void read_symbols(Elf *elf, Elf_Scn *scn, const GElf_Shdr *header,
 		    !symbol.st_value)
 			continue;
 		name = elf_strptr(elf, header->sh_link, symbol.st_name);
-		for (size_t f = 0; name && f < FUNCTIONS; f++)
-			if (!found[f].address && !strcmp(functions[f].name, name))
-				found[f] = (struct found_function){symbol.st_value, symbol.st_size};
+		if (name)
+			match_symbol(name, &symbol, found);
 	}
 }
 
-static void find_symbols(const struct elf_image *image, struct found_function *found)
+static void find_symbols(const struct elf_image *image, struct found *found)
 {
 	Elf_Scn *scn = NULL;
 
@@ -269,16 +305,87 @@ static bool is_emulated(const uint8_t *code, const struct code_insn *insn)
 	return insn->padding && code[0] == 0x0f && code[1] == 0x1f;
 }
 
+/* Where a function's arguments are, as its instructions go by: machine code's numbers. */
+struct argument_places {
+	uint8_t count;
+	uint8_t at[2];
+	uint8_t copy[2]; /* where it lies, too; CODE_NO_REGISTER */
+};
+
+/* False: an argument is not in a register that can be read any more. */
+static bool arguments_after(struct argument_places *places, const struct code_insn *insn)
+{
+	for (uint8_t i = 0; i < places->count; i++) {
+		bool lost = insn->written >> places->at[i] & 1 ||
+			    (insn->reg == places->at[i] && insn->op != CODE_OTHER);
+
+		if (insn->op == CODE_MOVE && insn->source == places->at[i] && !lost &&
+		    READABLE >> insn->reg & 1) {
+			places->copy[i] = insn->reg;
+			continue;
+		}
+		if (places->copy[i] != CODE_NO_REGISTER &&
+		    (insn->written >> places->copy[i] & 1 ||
+		     (insn->reg == places->copy[i] && insn->op != CODE_OTHER)))
+			places->copy[i] = CODE_NO_REGISTER;
+		if (!lost)
+			continue;
+		if (places->copy[i] == CODE_NO_REGISTER)
+			return false;
+		places->at[i] = places->copy[i];
+		places->copy[i] = CODE_NO_REGISTER;
+	}
+	return true;
+}
+
+/* The probe goes there, with the arguments where they are then. */
+static void put_probe(struct probe_point *point, uint64_t at, const struct argument_places *places)
+{
+	point->offset += at;
+	point->emulated = true;
+	for (uint8_t i = 0; i < places->count; i++)
+		point->arguments[i] = in_dwarf[places->at[i]];
+}
+
+/* The best place in the function's code; the point is that of its beginning before. The ELF address
+ * of what it goes on to at once; 0. */
+static uint64_t scan_function(const uint8_t *code, size_t size, uint64_t address, uint8_t count,
+			      struct probe_point *point)
+{
+	struct argument_places places = {.count = count};
+	uint64_t goes_to = 0;
+
+	for (uint8_t i = 0; i < count; i++) {
+		places.at[i] = in_code[point->arguments[i]];
+		places.copy[i] = CODE_NO_REGISTER;
+	}
+	for (size_t i = 0, at = 0; i < SCAN_INSNS && at < size; i++) {
+		struct code_insn insn;
+
+		if (at == 0 && size >= 4 && !memcmp(code, "\xf3\x0f\x1e\xfa", 4)) { /* endbr64 */
+			at = 4;
+			continue;
+		}
+		if (!code_insn_decode(code + at, size - at, address + at, &insn))
+			break;
+		if (!point->emulated && is_emulated(code + at, &insn))
+			put_probe(point, at, &places);
+		if (insn.flow == CODE_JUMP && insn.direct)
+			goes_to = insn.target;
+		if (insn.flow != CODE_NEXT || !arguments_after(&places, &insn))
+			break;
+		at += insn.length;
+	}
+	return goes_to;
+}
+
 /* The best place, or the beginning, if there is none better. `ret_goes_to`: the function
  * at once goes on there; 0. */
 static bool place_probe(const struct elf_image *image, const struct found_function *function,
-			uint16_t live, struct probe_point *point, uint64_t *ret_goes_to)
+			uint8_t arguments, struct probe_point *point, uint64_t *ret_goes_to)
 {
 	uint64_t size = function->size && function->size < SCAN_BYTES ? function->size : SCAN_BYTES;
-	uint64_t at = 0;
-	bool placed = false;
 	Elf_Data *data;
-	const uint8_t *code;
 
 	*ret_goes_to = 0;
 	if (!elf_image_offset(image, function->address, &point->offset))
@@ -288,58 +395,50 @@ static bool place_probe(const struct elf_image *image, const struct found_functi
 	data = elf_getdata_rawchunk(image->elf, (int64_t)point->offset, size, ELF_T_BYTE);
 	if (!data || !data->d_buf)
 		return false;
-	code = data->d_buf;
-	for (int i = 0; i < SCAN_INSNS && at < data->d_size; i++) {
-		struct code_insn insn;
-		bool first_bytes =
-			at == 0 && data->d_size >= 4 && !memcmp(code, "\xf3\x0f\x1e\xfa", 4);
-
-		if (first_bytes) { /* endbr64 */
-			at = 4;
-			continue;
-		}
-		if (!code_insn_decode(code + at, data->d_size - at, function->address + at, &insn))
-			break;
-		if (!placed && is_emulated(code + at, &insn)) {
-			point->offset += at;
-			point->emulated = placed = true;
-		}
-		if (insn.flow == CODE_JUMP && insn.direct)
-			*ret_goes_to = insn.target;
-		if (insn.flow != CODE_NEXT || insn.written & live)
-			break;
-		at += insn.length;
-	}
+	*ret_goes_to =
+		scan_function(data->d_buf, data->d_size, function->address, arguments, point);
 	return true;
 }
 
-static bool is_function(const struct found_function *found, uint64_t address)
+static bool is_function(const struct found *found, uint64_t address)
 {
-	for (size_t f = 0; f < FUNCTIONS; f++)
-		if (found[f].address == address)
-			return true;
+	for (size_t family = 0; family < FAMILIES; family++)
+		for (size_t f = 0; f < FUNCTIONS; f++)
+			if (found->of[family][f].address == address)
+				return true;
 	return false;
 }
 
-static void find_functions(const struct elf_image *image, struct probe_points *points)
+static void find_family(const struct elf_image *image, const struct found *found, size_t family,
+			struct probe_points *points)
 {
-	struct found_function found[FUNCTIONS] = {0};
-
-	find_symbols(image, found);
-	/* Whatever has no malloc is no allocator: operators that call another file's. */
-	if (!found[0].address)
-		return;
 	for (size_t f = 0; f < FUNCTIONS; f++) {
+		const struct found_function *function = &found->of[family][f];
 		struct probe_point point = {.probe = functions[f].probe};
 		uint64_t goes_to;
 
-		if (!found[f].address)
+		if (!function->address)
 			continue;
 		memcpy(point.arguments, functions[f].arguments, sizeof(functions[f].arguments));
-		if (place_probe(image, &found[f], functions[f].live, &point, &goes_to) &&
+		if (place_probe(image, function, functions[f].count, &point, &goes_to) &&
 		    !(goes_to && is_function(found, goes_to)))
 			add_point(points, &point);
 	}
+}
+
+static int find_functions(const struct elf_image *image, struct probe_points *points)
+{
+	struct found *found = calloc(1, sizeof(*found));
+
+	if (!found)
+		return -ENOMEM;
+	find_symbols(image, found);
+	for (size_t family = 0; family < FAMILIES; family++)
+		/* Whatever has no malloc is no allocator: operators that call another file's. */
+		if (found->of[family][0].address)
+			find_family(image, found, family, points);
+	free(found);
+	return 0;
 }
 
 int probe_points_find(const struct elf_image *image, struct error *error, struct probe_points *ret)
@@ -350,8 +449,8 @@ int probe_points_find(const struct elf_image *image, struct error *error, struct
 		return error_set(error, -ENOTSUP, "the file is not for x86-64");
 	find_notes(image, &points);
 	/* A library with probes of its own stands before the allocator. */
-	if (!points.count)
-		find_functions(image, &points);
+	if (!points.count && find_functions(image, &points))
+		return error_set(error, -ENOMEM, "out of memory");
 	*ret = points;
 	return 0;
 }

@@ -9,7 +9,10 @@
  * The kernel emulates some instructions at a probe (push, nop, branches, calls) and runs
  * all others once more out of line, which takes twenty times as long. So a function's
  * probe is put on the first instruction it can emulate, as long as the arguments are
- * still where they came and nothing has been jumped over.
+ * still in registers (which may be others by then) and nothing has been jumped over.
+ *
+ * An allocator that is linked into a program beside the C library's has its functions under
+ * names with a prefix: jemalloc's je_malloc, or _rjem_malloc in Rust, mimalloc's mi_malloc.
  *
  * A function that does nothing of its own but goes on to another one with a probe has none.
  *

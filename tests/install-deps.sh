@@ -42,6 +42,10 @@ must|header:sys/capability.h|libcap-dev|libcap-devel|libcap
 must|header:check.h|check|check-devel|check
 may|command:javac|default-jdk-headless|java-latest-openjdk-devel|jdk-openjdk
 may|command:musl-gcc|musl-tools|musl-gcc|musl
+may|command:g++|g++|gcc-c++|gcc
+may|file:/usr/lib/x86_64-linux-gnu/libjemalloc.so.2|libjemalloc2|jemalloc|jemalloc
+may|file:/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4|libtcmalloc-minimal4|gperftools-libs|gperftools
+may|file:/usr/lib/x86_64-linux-gnu/libmimalloc.so|libmimalloc-dev|mimalloc|mimalloc
 may|command:ld.lld|lld|lld|lld
 may|command:eu-addr2line|elfutils|elfutils|elfutils
 may|command:dwz|dwz|dwz|dwz

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tests/unit/suite.h"
+#include "tests/unit/workshop.h"
 
 static struct error problem;
 
@@ -134,6 +135,82 @@ START_TEST(a_c_library)
 }
 END_TEST
 
+/* A library of functions in assembly, whose points are found. */
+static void points_of(const char *source, struct probe_points *ret)
+{
+	struct elf_image image;
+	struct workshop shop;
+	char path[256];
+	int fd;
+
+	workshop_open(&shop);
+	workshop_build(&shop, "own.so", ".s", source, "-shared -nostdlib", path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	elf_version(EV_CURRENT);
+	ck_assert_int_eq(elf_image_init(&image, fd, &problem), 0);
+	ck_assert_int_eq(probe_points_find(&image, &problem, ret), 0);
+	elf_image_deinit(&image);
+	close(fd);
+	workshop_close(&shop);
+}
+
+#define FUNCTION(name, code)                                                                       \
+	".globl " name "\n.type " name ",@function\n" name ":\n" code ".size " name ",.-" name "\n"
+
+/* RDI is 5, RSI 4, RDX 1 and RAX 0. */
+START_TEST(arguments_that_are_elsewhere_by_then)
+{
+	struct probe_points points;
+
+	points_of(".text\n"
+		  /* As mimalloc's: the thread's heap is put where the size was. */
+		  FUNCTION("malloc", "mov %rdi,%rsi\nmov %fs:0,%rdi\ncmp $0x400,%rsi\nja 1f\nret\n"
+				     "1: jmp 1b\n")
+			  FUNCTION("calloc", "mov %rdi,%rax\nmov %fs:0,%rdi\ncmp $1,%rax\nje 1f\n"
+					     "mul %rsi\n1: ret\n")
+				  FUNCTION("realloc",
+					   "mov %rsi,%rdx\nmov %rdi,%rsi\nmov %fs:0,%rdi\njmp 1f\n"
+					   "nop\n1: ret\n")
+		  /* Half of a size is none, and what is gone is gone: the first instruction. */
+		  FUNCTION("valloc", "mov %edi,%esi\nxor %edi,%edi\njmp 1f\nnop\n1: ret\n")
+			  FUNCTION("pvalloc",
+				   "mov %rdi,%rsi\nxor %esi,%esi\nxor %edi,%edi\njmp 1f\nnop\n"
+				   "1: ret\n"),
+		  &points);
+	ck_assert_uint_eq(points.count, 5);
+	ck_assert(points.items[0].emulated);
+	ck_assert_uint_eq(points.items[0].arguments[0], 4);
+	ck_assert(points.items[1].emulated);
+	ck_assert_uint_eq(points.items[1].arguments[0], 0);
+	ck_assert_uint_eq(points.items[1].arguments[1], 4);
+	ck_assert(points.items[2].emulated);
+	ck_assert_uint_eq(points.items[2].arguments[0], 4);
+	ck_assert_uint_eq(points.items[2].arguments[1], 1);
+	for (size_t i = 3; i < 5; i++) {
+		ck_assert(!points.items[i].emulated);
+		ck_assert_uint_eq(points.items[i].offset, points.items[i].function);
+		ck_assert_uint_eq(points.items[i].arguments[0], 5);
+	}
+}
+END_TEST
+
+START_TEST(names_with_a_prefix)
+{
+	struct probe_points points;
+
+	points_of(".text\n" FUNCTION("je_malloc", "push %rbx\npop %rbx\nret\n")
+			  FUNCTION("je_calloc", "push %rbx\npop %rbx\nret\n")
+		  /* Another family's, and nobody's: there is no such malloc. */
+		  FUNCTION("mi_realloc", "push %rbx\npop %rbx\nret\n")
+			  FUNCTION("zalloc", "push %rbx\npop %rbx\nret\n"),
+		  &points);
+	ck_assert_uint_eq(points.count, 2);
+	ck_assert_uint_eq(points.items[0].probe, ABI_PROBE_SIZE);
+	ck_assert_uint_eq(points.items[1].probe, ABI_PROBE_PRODUCT);
+}
+END_TEST
+
 START_TEST(small_numbers)
 {
 	for (uint64_t value = 0; value < 1ULL << 47; value += 1 + value / 7) {
@@ -180,6 +257,11 @@ int main(void)
 	Suite *suite = suite_create("probe_points");
 
 	SUITE_CASE(suite, "points", notes, notes_that_are_not_wanted, the_wire, a_c_library);
+	if (workshop_has_compiler())
+		SUITE_CASE(suite, "code", arguments_that_are_elsewhere_by_then,
+			   names_with_a_prefix);
+	else
+		workshop_skip("code", "gcc is not there");
 	SUITE_CASE(suite, "numbers", small_numbers, small_numbers_have_an_exact_mean);
 	return suite_main(suite);
 }

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Probes on the allocator that a program really uses: jemalloc, tcmalloc, mimalloc and musl's, one
+that is linked in, two at once, C++'s operators. Each program counts its own."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import lib
+
+ROUNDS, WAIT_US = 800, 1000
+SETTINGS = ("--set", "memory.heap_interval=4K", "--set", "memory.heap_budget=1000",
+            "--set", "cpu.frequency_hz=0")
+LIBRARIES = "/usr/lib/x86_64-linux-gnu"
+SOURCES = os.path.join(lib.ROOT, "tests", "programs")
+
+
+def compiled(place, compiler, source, *options):
+    """A test program, built in another way."""
+    if not shutil.which(compiler):
+        raise lib.Skip(f"{compiler} is not there")
+    path = os.path.join(place, os.path.splitext(source)[0])
+    result = subprocess.run([compiler, "-O2", "-g", *options, "-o", path,
+                             os.path.join(SOURCES, source)], capture_output=True, text=True,
+                            check=False)
+    if result.returncode and "-static" in options:
+        raise lib.Skip(f"{compiler} cannot link without shared libraries: {result.stderr[-200:]}")
+    lib.equal(result.returncode, 0, f"{compiler}'s exit code ({result.stderr[-500:]})")
+    return path
+
+
+def preload(name):
+    path = os.path.join(LIBRARIES, name)
+    if not os.path.exists(path):
+        raise lib.Skip(f"{path} is not there")
+    return {**os.environ, "LD_PRELOAD": path}
+
+
+def check_places(what, program, least=1, env=None):
+    """Bytes and objects of each place are what the program counted."""
+    lib.need_bpf()
+    with lib.Perfd(*SETTINGS) as perfd, lib.folder() as place:
+        path = os.path.join(place, "x.pb.gz")
+        with lib.started(program, ROUNDS, WAIT_US, "wait", text=True, env=env,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            with perfd.start_ctl("attach", "-e", "heap", "--pid", process.pid, "-o",
+                                 path) as attached:
+                perfd.wait_session(process.pid)
+                lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= least,
+                             "probes on the allocator", 30)
+                out, _ = process.communicate("go\n", timeout=120)
+                _, errors = attached.communicate(timeout=60)
+                lib.equal(attached.returncode, 0, f"exit code of attach ({errors})")
+        truth = json.loads(out)
+        for value, key, interval in (("alloc_space", "bytes", 16384), ("alloc_objects", "objects",
+                                                                       None)):
+            folded_path = os.path.join(place, value + ".folded")
+            lib.succeeds(lib.perfctl("convert", path, "--value", value, "-o", folded_path))
+            folded = lib.Folded.load(folded_path)
+            for name, counted in truth.items():
+                got, want = folded.within(name), counted[key]
+                # Small ones are rarely seen, and stand for many then.
+                samples = counted["bytes"] / (interval or 65536)
+                print(f"{what}, {key} of {name}: {got} of {want}: {got / want - 1:+.2%}")
+                lib.check(abs(got / want - 1) < 4 / samples ** 0.5, f"{key} of {name}: {got} "
+                          f"of {want}")
+
+
+def jemalloc():
+    check_places("jemalloc", lib.program("allocs"), 3, preload("libjemalloc.so.2"))
+
+
+def tcmalloc():
+    check_places("tcmalloc", lib.program("allocs"), 3, preload("libtcmalloc_minimal.so.4"))
+
+
+def mimalloc():
+    check_places("mimalloc", lib.program("allocs"), 3, preload("libmimalloc.so"))
+
+
+def musl():
+    with lib.folder() as place:
+        check_places("musl", compiled(place, "musl-gcc", "allocs.c"), 3)
+
+
+def linked_in():
+    """Static ones: the C library's, and musl's."""
+    with lib.folder() as place:
+        check_places("static glibc", compiled(place, "gcc", "allocs.c", "-static"), 3)
+    with lib.folder() as place:
+        check_places("static musl", compiled(place, "musl-gcc", "allocs.c", "-static"), 3)
+
+
+def two_at_once():
+    check_places("its own and the C library's", lib.program("two_allocators"), 6)
+
+
+def operators():
+    """By way of malloc, and of an allocator that brings its own along."""
+    with lib.folder() as place:
+        program = compiled(place, "g++", "operators.cc", "-std=c++17")
+        check_places("operators", program, 3)
+        check_places("operators of jemalloc", program, 3, preload("libjemalloc.so.2"))
+
+
+lib.main(jemalloc, tcmalloc, mimalloc, musl, linked_in, two_at_once, operators)

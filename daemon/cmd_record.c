@@ -42,6 +42,11 @@ static void join_command(char **argv, char *title, size_t size)
 	}
 }
 
+/* So long the library waits before the command's main(), until the probes are in: mostly some
+ * hundredths of a second; those of perfd wait for unwind tables, two seconds at most. */
+#define HEAP_WAIT "PERFD_HEAP_WAIT"
+#define HEAP_WAIT_MS "4000"
+
 /* The command with libperfd-heap.so before whatever is preloaded anyhow. Ours alone: a
  * perfd that is started later is not to have it. */
 static int spawn_with_heap(struct recording *recording, const struct options *options,
@@ -55,9 +60,10 @@ static int spawn_with_heap(struct recording *recording, const struct options *op
 	if (r < 0)
 		return r;
 	if (asprintf(&preload, "%s%s%s", library, before ? ":" : "", before ? before : "") < 0 ||
-	    setenv("LD_PRELOAD", preload, 1))
+	    setenv("LD_PRELOAD", preload, 1) || setenv(HEAP_WAIT, HEAP_WAIT_MS, 1))
 		return error_set(error, -ENOMEM, "out of memory");
 	r = child_spawn(options->rest, &recording->mask, error, &recording->child);
+	unsetenv(HEAP_WAIT);
 	if (before)
 		setenv("LD_PRELOAD", before, 1);
 	else

@@ -3,6 +3,12 @@
 
 #include <sys/auxv.h>
 
+#include "daemon/heap/probe.h"
+#include "daemon/heap/system.h"
+
+#define WAIT_MAX_MS 10000u
+#define WAIT_STEPS_MS 2 /* looks a millisecond */
+
 /* The C library is not linked: what another one lacks is NULL. */
 #pragma weak getauxval
 #pragma weak environ
@@ -262,8 +268,22 @@ static uint64_t number(const char *text)
 	return value > HEAP_INTERVAL_MAX ? HEAP_INTERVAL_MAX : value;
 }
 
+/* Until a tracer has its probes in, so that it sees what comes from here on. Once: what this
+ * program executes is to find no such wish. */
+static void wait_for_watcher(char *value)
+{
+	uint64_t ms = number(value), looks = (ms < WAIT_MAX_MS ? ms : WAIT_MAX_MS) * WAIT_STEPS_MS;
+
+	for (; *value >= '0' && *value <= '9'; value++)
+		*value = '0';
+	while (looks-- && !(heap_alloc_semaphore && heap_free_semaphore))
+		system_sleep(1000000 / WAIT_STEPS_MS);
+}
+
 static void read_environment(void)
 {
+	char *wait = NULL;
+
 	for (char **line = &environ ? environ : NULL; line && *line; line++) {
 		const char *value;
 
@@ -274,7 +294,12 @@ static void read_environment(void)
 				number(value) > HEAP_ALWAYS ? HEAP_OFF : (uint32_t)number(value);
 		else if ((value = variable(*line, "PERFD_HEAP_SEED")))
 			perfd_heap_control.seed = number(value);
+		else if ((value = variable(*line, "PERFD_HEAP_WAIT")))
+			wait = *line + (value - *line);
 	}
+	if (wait && perfd_heap_control.state == HEAP_PRELOADED &&
+	    perfd_heap_control.mode == HEAP_WATCHED)
+		wait_for_watcher(wait);
 	perfd_heap_control.changes++;
 	heap_begin_anew(); /* the loader and others may have allocated before */
 }

@@ -40,6 +40,14 @@ static inline void system_yield(void)
 	system_call(SYS_sched_yield, 0, 0, 0);
 }
 
+/* May be cut short by a signal. */
+static inline void system_sleep(long ns)
+{
+	const long time[2] = {0, ns}; /* struct timespec */
+
+	system_call(SYS_nanosleep, (long)time, 0, 0);
+}
+
 static inline int system_protect(uintptr_t address, size_t size, int protection)
 {
 	return (int)system_call(SYS_mprotect, (long)address, (long)size, protection);

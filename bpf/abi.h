@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define ABI_VERSION 7
+#define ABI_VERSION 8
 
 #define ABI_COMM_MAX 16 /* TASK_COMM_LEN, NUL included */
 #define ABI_PATH_MAX 4096 /* PATH_MAX, NUL included */
@@ -327,12 +327,17 @@ enum abi_probe {
 };
 #define ABI_PROBE_COOKIE(probe, a, b, c)                                                           \
 	((__u64)(probe) | (__u64)(a) << 8 | (__u64)(b) << 16 | (__u64)(c) << 24)
+/* In the cookie, too: the kernel runs the instruction out of line, which takes as long as so
+ * many that it emulates. */
+#define ABI_PROBE_STEPPED (1ULL << 32)
+#define ABI_STEPPED_HITS 10u
 
 /* A process with probes. The allocator's own count while from <= now < until. */
 struct abi_heap_target {
 	__u64 from, until; /* boot time, ns */
 	__u64 interval; /* bytes between two samples, on average; at most 2^31 */
-	__u64 hits; /* of the allocator's probes, in the present window or not */
+	__u64 hits; /* of the allocator's probes, in the present window or not: what they cost */
+	__u64 view; /* 1: the machine's view wants it, whether or not a session does */
 };
 
 /* `count` records of the kind `hdr.reason` names were lost before `hdr.time`. */
@@ -348,12 +353,15 @@ struct abi_counters {
 	__u64 filtered; /* of these: not a target of the session */
 	__u64 late; /* periods that passed without firing and went into a later weight */
 	__u64 missed; /* likewise, but nobody's for sure (stolen, or idle): in no weight */
-	__u64 thinned; /* of the fired: a later sample stands for them too */
+	__u64 thinned; /* of the fired: a later sample, or a window's, stands for them too */
 	__u64 run_ns; /* that the program ran for them */
 	__u64 carried; /* weight of samples that the ring had no room for: later ones have it */
 	__u64 samples[ABI_REASON_COUNT]; /* of the fired: by result */
 	__u64 weight[ABI_REASON_COUNT];
 };
+
+/* Faults to a firing, in the machine's view: a prime, so that nothing is in step. */
+#define ABI_FAULTS_PERIOD 61u
 
 /* Which tasks a slot's events record. */
 struct abi_slot {
@@ -363,8 +371,12 @@ struct abi_slot {
 	__u8 restricted; /* only what `owner` may see: bpf/owner.h */
 	__u32 generation; /* changes whenever the slot's events are opened anew */
 	__u32 limit; /* counted events: samples a second and CPU, about; more are thinned out */
-	__u32 share; /* likewise: of the time, in which the events are on, in 1/65536 */
 	__u32 owner; /* user id, of the first user namespace */
+	__u32 scale; /* what one event stands for, while from <= now < until; in 1/65536 */
+	__u32 pad;
+	/* Boot time, ns. Tracepoints: what is seen before `from`, or from `end` on, counts
+	 * for nothing; from `until` on it stands for itself. */
+	__u64 from, until, end;
 };
 
 /* A process's sessions, by slot: bit n is slot n. A forked child inherits them. */
@@ -393,8 +405,8 @@ ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
 ABI_ASSERT(sizeof(struct abi_rss) == 64, "abi_rss");
 ABI_ASSERT(sizeof(struct abi_alloc) == 32, "abi_alloc");
 ABI_ASSERT(sizeof(struct abi_free) == 24, "abi_free");
-ABI_ASSERT(sizeof(struct abi_heap_target) == 32, "abi_heap_target");
-ABI_ASSERT(sizeof(struct abi_slot) == 20, "abi_slot");
+ABI_ASSERT(sizeof(struct abi_heap_target) == 40, "abi_heap_target");
+ABI_ASSERT(sizeof(struct abi_slot) == 48, "abi_slot");
 ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
 ABI_ASSERT(sizeof(struct abi_counters) == 8 * (8 + 2 * ABI_REASON_COUNT), "abi_counters");
 

@@ -138,11 +138,15 @@ static __always_inline __u64 argument(struct pt_regs *ctx, __u32 number)
 	return value;
 }
 
-/* Whether a session is on the process whose owner may see it, now. */
-static __always_inline bool is_followed(__u32 pid)
+/* Whether the machine's view wants the process, or a session is on it whose owner may see it,
+ * now. */
+static __always_inline bool is_followed(const struct abi_heap_target *heap, __u32 pid)
 {
-	struct abi_target *target = bpf_map_lookup_elem(&targets, &pid);
+	struct abi_target *target;
 
+	if (heap->view)
+		return true;
+	target = bpf_map_lookup_elem(&targets, &pid);
 	return target && slots_that_may_see(target->slots, (void *)bpf_get_current_task());
 }
 
@@ -164,14 +168,15 @@ struct allocation {
 	__u64 weight; /* ABI_WEIGHT_BY_SIZE's code if 0 */
 };
 
-static __always_inline int on_alloc(struct pt_regs *ctx, __u32 pid, const struct allocation *what,
-				    struct heap_cpu *cpu, struct abi_counters *count)
+static __always_inline int on_alloc(struct pt_regs *ctx, const struct abi_heap_target *target,
+				    const struct allocation *what, struct heap_cpu *cpu,
+				    struct abi_counters *count)
 {
 	struct abi_alloc record = {.size = sizeof(record), .type = ABI_ALLOC};
-	__u32 code = ABI_WEIGHT_BY_SIZE;
+	__u32 code = ABI_WEIGHT_BY_SIZE, pid = (__u32)(bpf_get_current_pid_tgid() >> 32);
 	__u8 reason;
 
-	if (!is_followed(pid))
+	if (!is_followed(target, pid))
 		return 0;
 	if (what->weight)
 		code = abi_small(what->weight, ABI_WEIGHT_MANTISSA,
@@ -212,7 +217,7 @@ int heap_probe(struct pt_regs *ctx)
 		what.pointer = first;
 		what.size = second;
 		what.weight = argument(ctx, (__u32)(cookie >> 24));
-		return on_alloc(ctx, pid, &what, cpu, count);
+		return on_alloc(ctx, target, &what, cpu, count);
 	case ABI_PROBE_SIZE:
 		what.size = first;
 		break;
@@ -230,10 +235,10 @@ int heap_probe(struct pt_regs *ctx)
 	default:
 		return 0;
 	}
-	__sync_fetch_and_add(&target->hits, 1);
+	__sync_fetch_and_add(&target->hits, cookie & ABI_PROBE_STEPPED ? ABI_STEPPED_HITS : 1);
 	now = what.time = bpf_ktime_get_boot_ns();
 	if (now < target->from || now >= target->until || !what.size ||
 	    !is_sampled(cpu, what.size, target->interval))
 		return 0;
-	return on_alloc(ctx, pid, &what, cpu, count);
+	return on_alloc(ctx, target, &what, cpu, count);
 }

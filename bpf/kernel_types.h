@@ -128,6 +128,7 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct sched_entity se;
 	unsigned int in_execve : 1;
+	int pagefault_disabled;
 	unsigned long nvcsw; /* context switches, voluntary and not */
 	unsigned long nivcsw;
 	__u64 start_boottime;

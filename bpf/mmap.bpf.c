@@ -12,7 +12,7 @@
  *
  * A call is judged by its arguments, before it is done: one that fails counts.
  */
-#include "bpf/sample.h"
+#include "bpf/weight.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -159,6 +159,7 @@ struct call {
 	__u64 bytes;
 	long kernel, user;
 	__u8 source, reason;
+	__u32 scale; /* of the views: while they look at a part of the time only */
 	__u8 shift[64]; /* of each slot's weight */
 };
 
@@ -191,6 +192,7 @@ static long ask_slot(__u32 turn __attribute__((unused)), void *context)
 	struct abi_slot *slot = bpf_map_lookup_elem(&slots, &index);
 	struct abi_counters *count = bpf_map_lookup_elem(&counters, &index);
 	struct slot_state *state = bpf_map_lookup_elem(&slot_states, &index);
+	__u32 scale;
 	int shift;
 
 	if (!slot || !count || !state || !slot->active)
@@ -201,14 +203,23 @@ static long ask_slot(__u32 turn __attribute__((unused)), void *context)
 		count->filtered++;
 		return !call->asked;
 	}
-	shift = draw(slot, state, call->bytes, call->now);
+	scale = slot_scale(slot, call->now);
+	shift = scale ? draw(slot, state, call->bytes, call->now) : -1;
 	if (shift < 0) {
 		count->thinned++;
 		return !call->asked;
 	}
 	*shift_of(call, index) = (__u8)shift;
+	if (index >= ABI_SESSION_SLOTS)
+		call->scale = scale;
 	call->samples |= 1ULL << (index & 63);
 	return !call->asked;
+}
+
+/* Bytes, of which there may be 2^47. */
+static __always_inline __u64 scaled(__u64 weight, __u32 scale)
+{
+	return (weight >> 16) * scale + ((weight & 0xffff) * scale >> 16);
 }
 
 /* Likewise: sends it. */
@@ -233,6 +244,8 @@ static long tell_slot(__u32 turn __attribute__((unused)), void *context)
 	sample.tid = (__u32)call->ids;
 	sample.cgroup = call->cgroup;
 	sample.weight = call->bytes << (shift & 31);
+	if (index >= ABI_SESSION_SLOTS)
+		sample.weight = scaled(sample.weight, call->scale);
 	sample.kernel_stack = call->kernel == -1 ? 0 : (__u64)call->kernel;
 	sample.user_stack = call->user == -1 ? 0 : (__u64)call->user;
 	account(count, emit(&sample, sizeof(sample)) ? ABI_REASON_LOST_RING : call->reason,

@@ -41,6 +41,9 @@ static void put_stream(struct strbuf *out, const json_t *stream)
 	for (const char *c = text(stream, "title"); *c; c++)
 		strbuf_putc(out, (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
 	strbuf_printf(out, ": %s", text(stream, "why_text"));
+	if (number(stream, "observed_percent") < 100)
+		strbuf_printf(out, ", seen %.1f %% of the time",
+			      number(stream, "observed_percent"));
 	if (*text(stream, "pattern"))
 		strbuf_printf(out, " (%s)", text(stream, "pattern"));
 	strbuf_putc(out, '\n');

@@ -33,6 +33,7 @@ struct config {
 	/* [memory] */
 	uint32_t faults_hz; /* page-fault samples of the system-wide view; 0: none */
 	uint32_t mmap_hz; /* likewise of mmap, munmap, mremap and brk */
+	uint32_t view_budget_permille; /* of a CPU's time, for each of the two; 0: no limit */
 	uint64_t rss_interval_ns; /* between two looks at all processes' memory; 0: none */
 	uint64_t heap_interval_bytes; /* between two sampled allocations, on average */
 	char heap_probes[256]; /* names with * and ?, apart by spaces; "": none */

@@ -49,6 +49,9 @@
 	X("memory", "mmap_hz", mmap_hz, CONFIG_NUMBER, RESTART, "Hz", "97", 0, 100000,             \
 	  "System-wide samples of mmap, mremap and brk, and of munmap, a second and CPU, at "      \
 	  "most; kernels before 6.14 have none. 0: none.")                                         \
+	X("memory", "view_budget", view_budget_permille, CONFIG_NUMBER, NOW, "1/1000 of one CPU", "3", \
+	  0, 1000, "What looking at page faults, and at mappings, of the whole machine may cost "  \
+	  "the CPU that has most of them; beyond that a part of the time is looked at. 0: no limit.") \
 	X("memory", "rss_interval", rss_interval_ns, CONFIG_TIME, NOW, "time", "1s",               \
 	  0, 3600 * NSEC_PER_SEC, "Between two looks at what every process has of memory. 0: none.") \
 	X("memory", "heap_interval", heap_interval_bytes, CONFIG_SIZE, NOW, "size", "64K",         \

@@ -149,6 +149,7 @@ void engine_drain(struct engine *engine, bool now)
 	unwinder_flush(&engine->unwinder);
 	jvm_table_flush(&engine->jvms, clock_boot_ns());
 	engine_run_heap(engine);
+	engine_run_watch(engine);
 	if (stack_table_full(&engine->stacks))
 		empty_stacks(engine);
 }
@@ -444,6 +445,8 @@ void engine_destroy(struct engine *engine)
 		heap_follow_deinit(&engine->heap);
 	if (engine->heap_timer)
 		event_free(engine->heap_timer);
+	if (engine->watch_timer)
+		event_free(engine->watch_timer);
 	if (engine->source) {
 		memset(engine->sessions, 0, sizeof(engine->sessions));
 		engine->source->ops->drain(engine->source, true);

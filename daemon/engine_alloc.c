@@ -164,8 +164,9 @@ static void follow(struct engine *engine, uint32_t slots)
 
 	for (size_t at = 0; hashmap_next(&engine->processes.alive, &at, &key, &value);) {
 		struct process *process = (struct process *)(uintptr_t)value;
+		bool wanted = is_wanted(engine, process);
 
-		if (process->slots & slots || is_wanted(engine, process))
+		if (process->slots & slots || wanted)
 			heap_follow_add(&engine->heap, process);
 	}
 	for (size_t i = engine->heap.processes.count; i-- > 0;) {
@@ -187,7 +188,6 @@ void engine_run_heap(struct engine *engine)
 {
 	uint32_t slots = heap_slots(engine);
 	uint64_t now = clock_boot_ns(), next;
-	struct timeval delay = {0};
 
 	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++)
 		if (slots >> slot & 1)
@@ -197,12 +197,6 @@ void engine_run_heap(struct engine *engine)
 		return;
 	follow(engine, slots);
 	next = heap_follow_run(&engine->heap, now);
-	if (!engine->heap_timer)
-		engine->heap_timer = evtimer_new(engine->base, on_heap_timer, engine);
-	if (!next || !engine->heap_timer)
-		return;
-	next = next > now ? next - now : 1;
-	delay.tv_sec = (time_t)(next / NSEC_PER_SEC);
-	delay.tv_usec = (suseconds_t)(next % NSEC_PER_SEC / 1000 + 1);
-	evtimer_add(engine->heap_timer, &delay);
+	if (next)
+		engine_call_at(engine, &engine->heap_timer, on_heap_timer, next);
 }

@@ -71,7 +71,7 @@ struct engine {
 	struct cgroup_table cgroups;
 	struct jvm_table jvms;
 	struct heap_follow heap;
-	struct event *heap_timer; /* NULL: not yet */
+	struct event *heap_timer, *watch_timer; /* NULL: not yet */
 	struct process_table processes;
 	struct image_table images;
 	struct stack_table stacks;
@@ -118,6 +118,11 @@ void engine_on_alloc(struct engine *engine, const struct abi_alloc *alloc);
 void engine_on_free(struct engine *engine, const struct abi_free *record);
 /* Follows the processes of sessions of allocations with probes. */
 void engine_run_heap(struct engine *engine);
+/* Views that look at a part of the time begin and end to. */
+void engine_run_watch(struct engine *engine);
+/* Calls back at that boot time; *timer is made if there is none. */
+void engine_call_at(struct engine *engine, struct event **timer, event_callback_fn callback,
+		    uint64_t time);
 /* Empties the stack table, but for what allocations that are followed need of it. */
 void engine_compact_stacks(struct engine *engine);
 /* What every process has of memory, if it is time to look. */

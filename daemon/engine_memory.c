@@ -171,3 +171,36 @@ void engine_on_oom(struct engine *engine, const struct abi_rss *rss)
 				     comm, rss->pid, (unsigned long long)(had >> 20));
 	}
 }
+
+void engine_call_at(struct engine *engine, struct event **timer, event_callback_fn callback,
+		    uint64_t time)
+{
+	uint64_t now = clock_boot_ns(), left = time > now ? time - now : 1;
+	const struct timeval delay = {
+		.tv_sec = (time_t)(left / NSEC_PER_SEC),
+		.tv_usec = (suseconds_t)(left % NSEC_PER_SEC / 1000 + 1),
+	};
+
+	if (!*timer)
+		*timer = evtimer_new(engine->base, callback, engine);
+	if (*timer)
+		evtimer_add(*timer, &delay);
+}
+
+static void on_watch_timer(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	engine_run_watch(context);
+}
+
+void engine_run_watch(struct engine *engine)
+{
+	uint64_t next;
+
+	if (!engine->source->ops->watch)
+		return;
+	next = engine->source->ops->watch(engine->source, clock_boot_ns());
+	if (next)
+		engine_call_at(engine, &engine->watch_timer, on_watch_timer, next);
+}

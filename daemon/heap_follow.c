@@ -98,8 +98,10 @@ static int set_target(struct heap_follow *follow, struct heap_followed *followed
 		      uint64_t until)
 {
 	const struct heap_window *window = &followed->windows[followed->window];
-	struct abi_heap_target target = {
-		.from = from, .until = until, .interval = window->interval};
+	struct abi_heap_target target = {.from = from,
+					 .until = until,
+					 .interval = window->interval,
+					 .view = followed->process->heap_wanted};
 	struct abi_heap_target was;
 
 	if (source_heap_target(follow->source->heap, followed->process->pid, &was))
@@ -140,7 +142,8 @@ static void close_window(struct heap_follow *follow, struct heap_followed *follo
 
 int heap_follow_add(struct heap_follow *follow, struct process *process)
 {
-	struct abi_heap_target target = {.interval = follow->config->heap_interval_bytes};
+	struct abi_heap_target target = {.interval = follow->config->heap_interval_bytes,
+					 .view = process->heap_wanted};
 	struct heap_followed *followed;
 	int r;
 

@@ -218,11 +218,18 @@ static uint64_t received(const struct abi_counters *counters)
 	return samples;
 }
 
-static void measure_stream(struct controller_measured *measured, bool faults,
+/* What the kernel does around a firing. */
+static uint32_t around_of(const struct session *session)
+{
+	if (!session || by_time(session))
+		return RATES_CLOCK_NS;
+	return session->slot == ABI_SLOT_FAULTS ? RATES_VIEW_FAULTS_NS : RATES_FAULT_NS;
+}
+
+static void measure_stream(struct controller_measured *measured, uint32_t around,
 			   const struct abi_counters *now, const struct abi_counters *before)
 {
 	uint64_t ran = less(now->run_ns, before->run_ns);
-	uint32_t around = faults ? RATES_FAULT_NS : RATES_CLOCK_NS;
 
 	measured->fired = less(now->fired, before->fired);
 	measured->samples = less(received(now), received(before));
@@ -231,6 +238,18 @@ static void measure_stream(struct controller_measured *measured, bool faults,
 	measured->ns = ran + measured->fired * around + measured->samples * RATES_SAMPLE_NS;
 	if (measured->samples)
 		measured->sample_ns = ran / measured->samples + around;
+}
+
+/* A view that begins to look at a part of the time only, or at far more or less of it. */
+static void note_share(struct session *session, uint32_t slices, uint32_t before)
+{
+	if (!session || !slices || !before || slices == before ||
+	    (slices > 1 && before > 1 && slices < 2 * before && before < 2 * slices))
+		return;
+	session_mark(session, "observed", 100 / slices,
+		     "%.1f %% of the time is looked at now, %.1f before: more would cost a CPU "
+		     "over memory.view_budget",
+		     100.0 / slices, 100.0 / before);
 }
 
 static uint32_t kernel_rate(const struct engine *engine)
@@ -257,10 +276,11 @@ static bool measure(struct engine *engine, uint64_t now, struct controller_windo
 					     .kernel_hz = kernel_rate(engine)};
 	for (uint32_t slot = 0; before && slot < ABI_SLOTS_MAX; slot++) {
 		struct controller_measured *measured = &window->streams[slot];
-		const struct session *session = engine->sessions[slot];
+		struct session *session = engine->sessions[slot];
 
-		measure_stream(measured, session && !by_time(session), &counters->slot[slot],
+		measure_stream(measured, around_of(session), &counters->slot[slot],
 			       &before->slot[slot]);
+		note_share(session, counters->slices[slot], before->slices[slot]);
 		if (slot == ABI_SLOT_HEAP) {
 			measured->fired = less(engine->heap.hits, rates->heap_hits);
 			measured->ns = measured->fired * HEAP_HIT_NS;
@@ -411,20 +431,30 @@ static const char *pattern_of(const struct engine *engine, const struct session 
 	return cpu_pattern_name(cpu_pattern_judge(&engine->rates.seconds[session->slot]));
 }
 
+/* Of the time, in percent. */
+static double observed_of(const struct engine *engine, uint32_t slot)
+{
+	const struct source_counters *seen = engine->rates.seen;
+
+	if (slot == ABI_SLOT_HEAP)
+		return 100 * heap_follow_observed(&engine->heap);
+	return seen && seen->slices[slot] ? 100.0 / seen->slices[slot] : 100;
+}
+
 static json_t *stream_json(const struct engine *engine, uint32_t slot)
 {
 	const struct controller_stream *stream = &engine->rates.controller.streams[slot];
 	const struct session *session = engine->sessions[slot];
 	const struct event_kind *kind = event_kind_of(session ? session->source : ABI_SOURCE_HEAP);
 
-	return json_pack("{s:s, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:s, s:s, s:s}", "event",
+	return json_pack("{s:s, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:s, s:s, s:s}", "event",
 			 kind ? kind->name : "", "session", session ? (int)session->id : 0, "title",
 			 session ? session->request.title : "probes on allocators", "unit",
 			 slot == ABI_SLOT_HEAP ? "1/1000 of a process's time" : "Hz", "rate",
 			 stream->rate, "wished", stream->wished, "floor", stream->floor,
-			 "cost_percent", stream->cost * 100, "why", rate_reason_key(stream->why),
-			 "why_text", rate_reason_text(stream->why), "pattern",
-			 pattern_of(engine, session));
+			 "cost_percent", stream->cost * 100, "observed_percent",
+			 observed_of(engine, slot), "why", rate_reason_key(stream->why), "why_text",
+			 rate_reason_text(stream->why), "pattern", pattern_of(engine, session));
 }
 
 static bool shown(const struct engine *engine, uint32_t slot, bool all, uid_t owner)

@@ -23,10 +23,12 @@
 struct engine;
 struct session;
 
-/* Around the program: a timer's interrupt; a page fault that is counted; a process's event
- * on its way through the side band. See docs/benchmarks.md for where they are from. */
+/* Around the program: a timer's interrupt; a counted page fault; all the page faults to a firing of
+ * the machine's view; a process's event on its way through the side band. See docs/benchmarks.md
+ * for where they are from. */
 #define RATES_CLOCK_NS 1000u
 #define RATES_FAULT_NS 300u
+#define RATES_VIEW_FAULTS_NS (ABI_FAULTS_PERIOD * 90u)
 #define RATES_SIDEBAND_NS 1000u
 /* Of the daemon's time, a sample on its way into a window. */
 #define RATES_SAMPLE_NS 2000u

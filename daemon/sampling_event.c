@@ -21,7 +21,7 @@
 #define FAULTS_A_SECOND 1600000u
 /* Of the whole machine, and where somebody looks at a process: the latter is worth the
  * tenth of a microsecond that each firing costs. */
-#define FAULTS_PERIOD_ALL 61u
+#define FAULTS_PERIOD_ALL ABI_FAULTS_PERIOD
 #define FAULTS_PERIOD 16u
 
 static uint64_t faults_period(bool all)

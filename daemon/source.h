@@ -50,6 +50,8 @@ struct source_counters {
 	uint64_t bpf_run_ns; /* BPF run time, 0 unless kernel.bpf_stats_enabled */
 	uint64_t bpf_runs;
 	uint64_t mapping_leaves; /* pieces of mapping sets written so far */
+	/* Of a view that would cost too much otherwise, one of so many slices of time is seen. */
+	uint32_t slices[ABI_SLOTS_MAX];
 	uint64_t unwind_bytes; /* of kernel memory: unwind tables and the rules they share */
 	uint32_t cpus; /* that are sampled now */
 	uint32_t cpu_changes; /* CPUs that came or went */
@@ -69,6 +71,9 @@ struct source_ops {
 	/* Another rate for an open slot: nothing of the time is lost or counted twice. The
 	 * same rate draws its jitter anew. */
 	int (*set_rate)(struct source *source, uint32_t slot, uint32_t frequency_hz);
+	/* Begins and ends looks of views that see a part of the time (duty.h). The boot time at
+	 * which it wants to be called again; 0: never. NULL: nothing lives. */
+	uint64_t (*watch)(struct source *source, uint64_t now);
 	/* A process joins a slot: at once, or with its next exec. */
 	int (*add_target)(struct source *source, uint32_t slot, pid_t pid, bool at_exec);
 	void (*remove_target)(struct source *source, uint32_t slot, pid_t pid);

@@ -36,9 +36,16 @@ static uint64_t period_on(const struct source_bpf *s, uint32_t slot, uint32_t cp
 	return s->per_cpu_periods[cpu];
 }
 
+/* Of its own on each CPU; others are seen by tracepoints and probes. */
+static bool has_event(const struct source_bpf *s, uint32_t slot)
+{
+	return sampling_event_has(s->slots[slot].source) &&
+	       !(slot == ABI_SLOT_FAULTS && s->faults.skel);
+}
+
 static int open_event(struct source_bpf *s, struct cpu *cpu, uint32_t slot, struct error *error)
 {
-	if (!sampling_event_has(s->slots[slot].source))
+	if (!has_event(s, slot))
 		return 0;
 	return sampling_event_open(&cpu->events[slot], s->programs.sampler->progs.cpu_sample,
 				   &s->slots[slot], period_on(s, slot, cpu->number), cpu->number,
@@ -170,17 +177,26 @@ static int write_periods(struct source_bpf *s, uint32_t slot)
 				   s->per_cpu_periods, BPF_ANY);
 }
 
-static int write_slot(struct source_bpf *s, uint32_t slot, bool active)
+#define SLICE_LIMIT_HZ 10000u
+
+int bpf_write_slot(struct source_bpf *s, uint32_t slot, bool active)
 {
+	uint32_t slices;
+	const struct duty_window window = bpf_watch_window(s, slot, &slices);
+	uint64_t limit = (uint64_t)s->slots[slot].frequency_hz * slices;
 	struct abi_slot record = {
 		.active = active,
 		.all = s->slots[slot].all,
 		.source = (uint8_t)s->slots[slot].source,
 		.generation = s->generations[slot],
-		.limit = s->slots[slot].frequency_hz,
-		.share = 1u << 16,
+		/* As many samples as if it looked all the time. */
+		.limit = limit < SLICE_LIMIT_HZ || slices == 1 ? (uint32_t)limit : SLICE_LIMIT_HZ,
 		.restricted = s->slots[slot].restricted,
 		.owner = s->slots[slot].owner,
+		.scale = window.scale,
+		.from = window.from,
+		.until = window.until,
+		.end = window.end,
 	};
 
 	return bpf_map_update_elem(bpf_map__fd(s->programs.sampler->maps.slots), &slot, &record,
@@ -194,9 +210,12 @@ static void bpf_close_slot(struct source *source, uint32_t slot)
 	if (!s->open[slot])
 		return;
 	source_mmap_close(&s->mmap, slot);
+	if (slot == ABI_SLOT_FAULTS)
+		source_faults_deinit(&s->faults);
+	bpf_watch_close(s, slot);
 	for (size_t i = 0; i < s->cpus.count; i++)
 		sampling_event_close(&s->cpus.items[i].events[slot]);
-	write_slot(s, slot, false);
+	bpf_write_slot(s, slot, false);
 	s->open[slot] = false;
 }
 
@@ -213,12 +232,21 @@ static int bpf_open_slot(struct source *source, uint32_t slot, const struct sour
 	}
 	s->slots[slot] = *how;
 	s->generations[slot] = ++s->generation;
-	if (write_periods(s, slot) || write_slot(s, slot, true))
+	if (slot == ABI_SLOT_FAULTS &&
+	    (source_faults_load(&s->faults, &s->programs, s->config, error) ||
+	     source_faults_begin(&s->faults, error))) {
+		log_info("%s: by the kernel's event", error->text);
+		source_faults_deinit(&s->faults);
+	}
+	if (bpf_watch_open(s, slot))
+		return error_set(error, -ENOMEM, "out of memory");
+	if (write_periods(s, slot) || bpf_write_slot(s, slot, true))
 		return error_set(error, -errno, "cannot write the slot map: %s", strerror(errno));
 	if (how->source == ABI_SOURCE_MMAP || how->source == ABI_SOURCE_MUNMAP) {
 		r = source_mmap_open(&s->mmap, &s->programs, s->config, slot, how, error);
 		if (r) {
-			write_slot(s, slot, false);
+			bpf_write_slot(s, slot, false);
+			bpf_watch_close(s, slot);
 			return r;
 		}
 	}
@@ -241,9 +269,8 @@ static int bpf_set_rate(struct source *source, uint32_t slot, uint32_t frequency
 	if (!s->open[slot] || s->slots[slot].source == ABI_SOURCE_HEAP)
 		return -EINVAL;
 	s->slots[slot].frequency_hz = frequency_hz;
-	if (s->slots[slot].source == ABI_SOURCE_FAULTS ||
-	    !sampling_event_has(s->slots[slot].source))
-		return write_slot(s, slot, true) ? -errno : 0;
+	if (s->slots[slot].source == ABI_SOURCE_FAULTS || !has_event(s, slot))
+		return bpf_write_slot(s, slot, true) ? -errno : 0;
 	if (write_periods(s, slot))
 		return -errno;
 	for (size_t i = 0; i < s->cpus.count; i++) {
@@ -386,6 +413,9 @@ static void bpf_get_counters(struct source *source, struct source_counters *ret)
 	bpf_programs_run_time(&s->programs, &ret->bpf_run_ns, &ret->bpf_runs);
 	source_heap_run_time(&s->heap, &ret->bpf_run_ns, &ret->bpf_runs);
 	source_mmap_run_time(&s->mmap, &ret->bpf_run_ns, &ret->bpf_runs);
+	source_faults_run_time(&s->faults, &ret->bpf_run_ns, &ret->bpf_runs);
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		bpf_watch_window(s, slot, &ret->slices[slot]);
 	ret->sideband_lost = s->sideband_lost;
 	ret->mapping_leaves = s->unwind.leaves;
 	ret->unwind_bytes = unwind_maps_bytes(&s->unwind);
@@ -418,6 +448,8 @@ static void bpf_destroy(struct source *source)
 		close(s->ring_fds[i]);
 	source_heap_deinit(&s->heap);
 	source_mmap_deinit(&s->mmap);
+	source_faults_deinit(&s->faults);
+	bpf_watch_deinit(s);
 	bpf_programs_destroy(&s->programs);
 	reorder_deinit(&s->reorder);
 	unwind_maps_deinit(&s->unwind);
@@ -434,6 +466,7 @@ static const struct source_ops bpf_ops = {
 	.open_slot = bpf_open_slot,
 	.close_slot = bpf_close_slot,
 	.set_rate = bpf_set_rate,
+	.watch = bpf_watch,
 	.add_target = bpf_add_target,
 	.remove_target = bpf_remove_target,
 	.target_slots = bpf_target_slots,

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The live source's state, shared by its files: source_bpf.c (CPUs, slots, reading, life),
- * source_bpf_unwind.c (the operations on tables and mappings).
+ * source_bpf_unwind.c (the operations on tables and mappings), source_bpf_watch.c (when the
+ * views that see by tracepoints look).
  */
 #pragma once
 
 #include "daemon/base/vec.h"
 #include "daemon/bpf_programs.h"
+#include "daemon/duty.h"
 #include "daemon/reorder.h"
 #include "daemon/sampling_event.h"
 #include "daemon/sideband.h"
 #include "daemon/source.h"
+#include "daemon/source_faults.h"
 #include "daemon/source_heap.h"
 #include "daemon/source_mmap.h"
 #include "daemon/unwind_maps.h"
@@ -26,11 +29,23 @@ struct cpu {
 	uint32_t quiet; /* looks since it last grew */
 };
 
+/* What the machine's views see by tracepoints. */
+enum bpf_watch { BPF_WATCH_FAULTS, BPF_WATCH_MAPPINGS, BPF_WATCH_COUNT };
+
+struct bpf_watched {
+	bool used; /* a view is open */
+	struct duty duty;
+	uint64_t looked; /* boot time, ns: since then what it cost is counted */
+	uint64_t *sum, *paid; /* by CPU, ns: scratch; what it cost when last counted */
+};
+
 struct source_bpf {
 	struct source base;
 	struct bpf_programs programs;
 	struct source_heap heap;
 	struct source_mmap mmap;
+	struct source_faults faults;
+	struct bpf_watched watched[BPF_WATCH_COUNT];
 	const struct config *config;
 	struct ring_buffer *rings;
 	int ring_fds[RINGS_MAX];
@@ -68,3 +83,13 @@ void bpf_withdraw_set(struct source *source, struct mapping_set *set);
 void bpf_assign_set(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id);
 void bpf_know_file(struct source *source, uint32_t device, uint64_t inode, uint32_t image);
 int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout);
+
+uint64_t bpf_watch(struct source *source, uint64_t now);
+/* A view's slot opens, before its window is asked for; closes. */
+int bpf_watch_open(struct source_bpf *s, uint32_t slot);
+void bpf_watch_close(struct source_bpf *s, uint32_t slot);
+void bpf_watch_deinit(struct source_bpf *s);
+/* When the slot's events count; in one of how many slices of the time. */
+struct duty_window bpf_watch_window(struct source_bpf *s, uint32_t slot, uint32_t *ret_slices);
+/* The kernel side's knowledge of a slot. */
+int bpf_write_slot(struct source_bpf *s, uint32_t slot, bool active);

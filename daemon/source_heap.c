@@ -97,7 +97,8 @@ int source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
 	};
 	LIBBPF_OPTS(bpf_perf_event_opts, options,
 		    .bpf_cookie = ABI_PROBE_COOKIE(point->probe, point->arguments[0],
-						   point->arguments[1], point->arguments[2]));
+						   point->arguments[1], point->arguments[2]) |
+				  (point->emulated ? 0 : ABI_PROBE_STEPPED));
 	/* Of all processes: the kernel wants a CPU, and runs the program on each. */
 	int fd = (int)syscall(SYS_perf_event_open, &attr, pid, pid < 0 ? 0 : -1, -1,
 			      PERF_FLAG_FD_CLOEXEC);

@@ -74,10 +74,25 @@ static struct bpf_program *program(const struct source_mmap *mmap)
 	return mmap->cheap ? mmap->skel->progs.mmap_locking : mmap->skel->progs.mmap_called;
 }
 
-static int attach(struct source_mmap *mmap, struct error *error)
+bool source_mmap_has_sessions(const struct source_mmap *mmap)
+{
+	const uint64_t sessions = (1ULL << ABI_SESSION_SLOTS) - 1;
+
+	return mmap->skel &&
+	       (mmap->skel->bss->mmap_slots | mmap->skel->bss->munmap_slots) & sessions;
+}
+
+/* It is attached where somebody looks. */
+static int follow(struct source_mmap *mmap, struct error *error)
 {
 	const char *name = mmap->cheap ? TRACEPOINT : "sys_enter";
+	bool views = mmap->skel->bss->mmap_slots || mmap->skel->bss->munmap_slots;
 
+	if (!source_mmap_has_sessions(mmap) && (mmap->rests || !views)) {
+		bpf_link__destroy(mmap->link);
+		mmap->link = NULL;
+		return 0;
+	}
 	if (mmap->link)
 		return 0;
 	mmap->link = bpf_program__attach_raw_tracepoint(program(mmap), name);
@@ -85,6 +100,12 @@ static int attach(struct source_mmap *mmap, struct error *error)
 		return error_set(error, -errno, "cannot look at mappings by the tracepoint %s: %s",
 				 name, strerror(errno));
 	return 0;
+}
+
+int source_mmap_look(struct source_mmap *mmap, bool on, struct error *error)
+{
+	mmap->rests = !on;
+	return mmap->skel ? follow(mmap, error) : 0;
 }
 
 int source_mmap_open(struct source_mmap *mmap, const struct bpf_programs *programs,
@@ -100,14 +121,14 @@ int source_mmap_open(struct source_mmap *mmap, const struct bpf_programs *progra
 				 "this kernel shows mappings of all processes only at a cost for "
 				 "every system call (Linux 6.14 is the first that does better): "
 				 "attach -e mmap looks at one process");
-	r = attach(mmap, error);
-	if (r)
-		return r;
 	if (how->source == ABI_SOURCE_MMAP)
 		mmap->skel->bss->mmap_slots |= 1ULL << slot;
 	else
 		mmap->skel->bss->munmap_slots |= 1ULL << slot;
-	return 0;
+	r = follow(mmap, error);
+	if (r)
+		source_mmap_close(mmap, slot);
+	return r;
 }
 
 void source_mmap_close(struct source_mmap *mmap, uint32_t slot)
@@ -116,10 +137,8 @@ void source_mmap_close(struct source_mmap *mmap, uint32_t slot)
 		return;
 	mmap->skel->bss->mmap_slots &= ~(1ULL << slot);
 	mmap->skel->bss->munmap_slots &= ~(1ULL << slot);
-	if (mmap->skel->bss->mmap_slots || mmap->skel->bss->munmap_slots)
-		return;
-	bpf_link__destroy(mmap->link);
-	mmap->link = NULL;
+	if (mmap->link)
+		follow(mmap, NULL);
 }
 
 void source_mmap_deinit(struct source_mmap *mmap)

@@ -17,7 +17,7 @@ import lib  # noqa: E402
 
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 STATS = "/proc/sys/kernel/bpf_stats_enabled"
-PERF_EVENT = 7  # enum bpf_prog_type
+PERF_EVENT, RAW_TRACEPOINT = 7, 17  # enum bpf_prog_type
 CPUCLOCK_SCHED = 2  # linux/posix-timers.h: a process's clock, as clock_getcpuclockid(3) makes it
 
 

@@ -38,7 +38,7 @@ def a_command():
 
 def the_machine():
     """Of a window of the kept history, with the value and its unit."""
-    with lib.Perfd("--set", "history.window=1s") as perfd:
+    with lib.Perfd("--set", "history.window=1s", "--set", "memory.view_budget=0") as perfd:
         with lib.started(lib.program("faults"), 4 * ROUNDS, stdout=subprocess.PIPE,
                          text=True) as process:
             out, _ = process.communicate(timeout=60)
@@ -56,6 +56,29 @@ def the_machine():
         lib.equal(report["lost"], 0, "lost")
 
 
+def seen(perfd, event):
+    """In percent of the time."""
+    return next(stream["observed_percent"] for stream in perfd.ctl_json("rates")["streams"]
+                if stream["event"] == event and not stream["session"])
+
+
+def a_storm_within_its_budget():
+    """A storm is looked at in slices, which stand for the whole of it."""
+    with lib.Perfd("--set", "history.window=1s") as perfd:
+        with lib.started(lib.program("faults"), 2000, 0, stdout=subprocess.PIPE,
+                         text=True) as process:
+            lib.wait_for(lambda: seen(perfd, "faults") < 50, "a part of the time", 30)
+            out, _ = process.communicate(timeout=120)
+        print(f"{seen(perfd, 'faults'):.1f} % of the time at the end of the storm")
+        truth = json.loads(out)
+        path = os.path.join(perfd.folder, "x.folded")
+        lib.succeeds(perfd.ctl("report", "-e", "faults", "--since", "-2m", "-o", path))
+        whole = lib.Folded.load(path).of_comm("faults")
+        # A frame of two seconds has its slice in the storm or behind its end.
+        print(f"{whole} faults of {truth['faults']}: {whole / truth['faults']:.3f}")
+        lib.check(0.5 < whole / truth["faults"] < 1.6, "faults of the program")
+
+
 def what_is_refused():
     with lib.Perfd("--set", "memory.faults_hz=0") as perfd:
         lib.fails(perfd.ctl("report", "-e", "faults"), 1, "memory.faults_hz")
@@ -64,4 +87,4 @@ def what_is_refused():
         lib.succeeds(perfd.ctl("report"))
 
 
-lib.main(a_command, the_machine, what_is_refused)
+lib.main(a_command, the_machine, a_storm_within_its_budget, what_is_refused)

@@ -62,6 +62,27 @@ def by_the_library():
         lib.equal(live["churn"] + live["grow"], 0, "bytes in use of what was freed")
 
 
+def of_a_command():
+    """From its beginning: all is over before perfd could look, did the library not wait."""
+    lib.need_bpf()
+    with lib.folder() as place:
+        path = os.path.join(place, "x.pb.gz")
+        env = {**os.environ, "PERFD_HEAP_INTERVAL": "32768"}
+        result = lib.succeeds(lib.perfctl("record", "--heap", "-o", path, "--",
+                                          lib.program("allocs"), 1500, 0, env=env))
+        truth = json.loads(result.stdout)
+        space, _ = values(path, place, "alloc_space")
+        live, _ = values(path, place, "inuse_space")
+        for name in PLACES:
+            check_sum(f"bytes of {name}, of a command", space[name], truth[name]["bytes"],
+                      truth[name]["bytes"] / 32768)
+        check_sum("live bytes, of a command", live["keep"], truth["keep"]["live_bytes"],
+                  truth["keep"]["live_bytes"] / 32768)
+        # Whether that has a sample is chance.
+        result = lib.perfctl("record", "--heap", "-o", path, "--", "sh", "-c", "exec env")
+        lib.contains(result.stdout, "PERFD_HEAP_WAIT=0000", "what a program of it executes has")
+
+
 def by_probes_on_the_allocator():
     """Nothing is in the program: a share of the time is seen, and what it cost is known."""
     lib.need_bpf()
@@ -85,6 +106,47 @@ def by_probes_on_the_allocator():
                       truth[name]["bytes"] / 16384)
 
 
+def of_the_view(perfd):
+    """Bytes by place of the program, of the last minutes."""
+    path = os.path.join(perfd.folder, "view.folded")
+    if perfd.ctl("report", "-e", "heap", "--since", "-5m", "-o", path).returncode:
+        return {}, set()
+    folded = lib.Folded.load(path)
+    return ({name: folded.within(name) for name in PLACES},
+            {frames[0] for frames, _ in folded.stacks})
+
+
+def by_name():
+    """Programs of a name are looked at without a session, from the settings; others are not."""
+    lib.need_bpf()
+    settings = ("--set", "memory.heap_probes=nothing alloc*", "--set", "memory.heap_interval=4K",
+                "--set", "memory.heap_budget=1000", "--set", "history.window=1s",
+                "--set", "cpu.frequency_hz=0")
+    with lib.Perfd(*settings) as perfd:
+        both = [lib.started(lib.program(name), 1500, 2000, "wait", text=True,
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                for name in ("allocs", "two_allocators")]
+        with both[0] as process, both[1] as other:
+            lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= 3,
+                         "probes on malloc and its kin", 30)
+            for one in (other, process):
+                one.stdin.write("go\n")
+                one.stdin.flush()
+            out, _ = process.communicate(timeout=120)
+            other.communicate(timeout=120)
+        truth = json.loads(out)
+        wanted = sum(truth[name]["bytes"] for name in PLACES)
+        lib.wait_for(lambda: sum(of_the_view(perfd)[0].values()) > wanted / 2, "the view of it")
+        # The last of it is on its way still.
+        lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] == 0,
+                     "the probes to be out with the end of the program")
+        space, programs = of_the_view(perfd)
+        for name in PLACES:
+            check_sum(f"bytes of {name}, by name", space[name], truth[name]["bytes"],
+                      truth[name]["bytes"] / 16384)
+        lib.equal(programs, {"allocs"}, "programs that were looked at")
+
+
 def what_is_refused():
     lib.need_bpf()
     with lib.Perfd() as perfd:
@@ -92,4 +154,4 @@ def what_is_refused():
     lib.fails(lib.perfctl("record", "-a", "-e", "heap", "-d", 1), 1, "-e heap is of one process")
 
 
-lib.main(by_the_library, by_probes_on_the_allocator, what_is_refused)
+lib.main(by_the_library, of_a_command, by_probes_on_the_allocator, by_name, what_is_refused)

@@ -91,7 +91,8 @@ def killed_for_want_of_memory():
             mapped, recording = os.path.join(place, "mapped"), os.path.join(place, "recording")
             with open(mapped, "wb") as file:
                 file.write(bytes(4096))
-            with lib.Perfd("--set", "history.window=1s", "--capture", recording) as perfd:
+            with lib.Perfd("--set", "history.window=1s", "--set", "memory.view_budget=0",
+                           "--capture", recording) as perfd:
                 with lib.started(lib.program("resident"), mapped, 200 << 10, preexec_fn=join,
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
                     lib.equal(process.wait(60), -signal.SIGKILL, "how it ended")

@@ -208,8 +208,9 @@ def lines_of_json():
 
 
 def faults_are_counted():
-    with lib.Perfd() as perfd, lib.started(lib.program("faults"), 20, stdout=subprocess.DEVNULL,
-                                           stderr=subprocess.DEVNULL) as process:
+    with lib.Perfd("--set", "memory.view_budget=0") as perfd, \
+            lib.started(lib.program("faults"), 20, stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL) as process:
         def some():
             done = lib.succeeds(perfd.ctl("top", "--json", "-n", 1, "-d", "300ms"))
             return [row for row in json.loads(done.stdout)["processes"]

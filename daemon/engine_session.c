@@ -102,18 +102,27 @@ static int find_target(struct engine *engine, const struct session_request *requ
 	return 0;
 }
 
-/* A process of 64-bit code has its vDSO above what 32 bits reach, one of 32-bit code
- * nothing. Its system calls and its functions' arguments are others than ours. */
-static int check_code(const struct process *process, enum abi_source source, struct error *error)
+/* The kernel's vector for its program has pairs of words (proc_pid_auxv(5)), the first tag a
+ * small number: where the first eight bytes are more, they are a whole pair of 32 bits. */
+static bool runs_32_bit(const struct process *process)
 {
-	struct mapping_place place = {0};
-	const struct mapping *mapping, *last = NULL;
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[32];
+	uint64_t first;
 
-	if (source != ABI_SOURCE_HEAP && source != ABI_SOURCE_MMAP && source != ABI_SOURCE_MUNMAP)
-		return 0;
-	while ((mapping = mapping_set_next(process->maps, &place)))
-		last = mapping;
-	if (!last || last->end > UINT32_MAX)
+	snprintf(path, sizeof(path), "/proc/%u/auxv", process->pid);
+	file = fopen(path, "re");
+	return file && fread(&first, sizeof(first), 1, file) == 1 && first > UINT32_MAX;
+}
+
+/* Its system calls and its functions' arguments are others than ours. */
+static int check_code(const struct engine *engine, const struct process *process,
+		      enum abi_source source, struct error *error)
+{
+	bool calls = source == ABI_SOURCE_HEAP || source == ABI_SOURCE_MMAP ||
+		     source == ABI_SOURCE_MUNMAP;
+
+	if (!calls || !engine->source->ops->target_slots || !runs_32_bit(process))
 		return 0;
 	return error_set(error, -ENOTSUP,
 			 "pid %u (%s) runs 32-bit code: its allocations and mappings cannot be "
@@ -387,7 +396,7 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 	if (!r && request->pid)
 		r = find_target(engine, request, error, &target, &held);
 	if (!r && target && !request->wait_exec)
-		r = check_code(target, source, error);
+		r = check_code(engine, target, source, error);
 	if (r)
 		return r;
 	session = session_create(engine->next_id, &wanted, SESSION_WINDOW_NS);

@@ -348,8 +348,10 @@ static int start(struct engine *engine, const struct engine_options *options, st
 	engine->resolver.on_mapped = on_mapped;
 	engine->resolver.on_opened = on_opened;
 	engine->resolver.context = engine;
-	if (!options->replay) /* its processes are not these */
+	if (!options->replay) { /* its processes are not these */
 		resolver_name_memory(&engine->resolver);
+		rates_calibrate(&engine->rates);
+	}
 	r = options->replay ? source_replay_create(options->replay, engine_on_record, engine, error,
 						   &engine->source)
 			    : source_bpf_create(&engine->config, engine_on_record, engine, error,

@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/log.h"
 #include "daemon/engine_internal.h"
 #include "daemon/event_kind.h"
+#include "daemon/firing_cost.h"
 
 #define JITTER_NS (10 * NSEC_PER_SEC) /* periods are drawn anew this often */
 #define NOTE_NS (10 * NSEC_PER_SEC) /* and a rate that stays is noted */
@@ -32,7 +34,7 @@ void rates_init(struct rates *rates, const struct engine *engine)
 {
 	const struct controller_limits limits = limits_of(&engine->config);
 
-	*rates = (struct rates){0};
+	*rates = (struct rates){.clock_ns = RATES_CLOCK_NS};
 	controller_init(&rates->controller, &limits);
 	own_cost_init(&rates->own);
 }
@@ -41,6 +43,17 @@ void rates_deinit(struct rates *rates)
 {
 	free(rates->seen);
 	own_cost_deinit(&rates->own);
+}
+
+void rates_calibrate(struct rates *rates)
+{
+	int r = firing_cost_measure(&rates->clock_ns);
+
+	if (r)
+		log_debug("what a firing costs cannot be measured (%s): taken as %u ns",
+			  strerror(-r), rates->clock_ns);
+	else
+		log_debug("a firing of a clock costs %u ns here", rates->clock_ns);
 }
 
 /* ---- streams ---- */
@@ -218,11 +231,11 @@ static uint64_t received(const struct abi_counters *counters)
 	return samples;
 }
 
-/* What the kernel does around a firing. */
-static uint32_t around_of(const struct session *session)
+/* What the kernel does around a firing, ns. */
+static uint32_t around_of(const struct rates *rates, const struct session *session)
 {
 	if (!session || by_time(session))
-		return RATES_CLOCK_NS;
+		return rates->clock_ns;
 	return session->slot == ABI_SLOT_FAULTS ? RATES_VIEW_FAULTS_NS : RATES_FAULT_NS;
 }
 
@@ -278,7 +291,7 @@ static bool measure(struct engine *engine, uint64_t now, struct controller_windo
 		struct controller_measured *measured = &window->streams[slot];
 		struct session *session = engine->sessions[slot];
 
-		measure_stream(measured, around_of(session), &counters->slot[slot],
+		measure_stream(measured, around_of(rates, session), &counters->slot[slot],
 			       &before->slot[slot]);
 		note_share(session, counters->slices[slot], before->slices[slot]);
 		if (slot == ABI_SLOT_HEAP) {
@@ -473,12 +486,13 @@ json_t *rates_json(const struct engine *engine, bool all, uid_t owner)
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
 		if (shown(engine, slot, all, owner))
 			json_array_append_new(streams, stream_json(engine, slot));
-	return json_pack("{s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:i, s:o}", "schema",
+	return json_pack("{s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:i, s:i, s:o}", "schema",
 			 RATES_SCHEMA, "budget_percent", controller->limits.budget * 100,
 			 "cost_percent", controller->cost * 100, "fixed_percent",
 			 controller->fixed_cost * 100, "stolen_percent", controller->stolen * 100,
 			 "windows", (json_int_t)controller->windows, "windows_over",
 			 (json_int_t)controller->over, "cuts", (json_int_t)controller->cuts,
 			 "rises", (json_int_t)controller->rises, "kernel_hz",
-			 (int)kernel_rate(engine), "streams", streams);
+			 (int)kernel_rate(engine), "firing_ns", (int)engine->rates.clock_ns,
+			 "streams", streams);
 }

@@ -23,9 +23,9 @@
 struct engine;
 struct session;
 
-/* Around the program: a timer's interrupt; a counted page fault; all the page faults to a firing of
- * the machine's view; a process's event on its way through the side band. See docs/benchmarks.md
- * for where they are from. */
+/* Around the program: a timer's interrupt, where it cannot be measured (firing_cost.h); a counted
+ * page fault; all the page faults to a firing of the machine's view; a process's event on its way
+ * through the side band. See docs/benchmarks.md for where they are from. */
 #define RATES_CLOCK_NS 1000u
 #define RATES_FAULT_NS 300u
 #define RATES_VIEW_FAULTS_NS (ABI_FAULTS_PERIOD * 90u)
@@ -37,6 +37,7 @@ struct session;
 struct rates {
 	struct controller controller;
 	struct own_cost own;
+	uint32_t clock_ns; /* around a clock's firing, on this machine */
 	struct source_counters *seen; /* at the last look; NULL: none yet */
 	uint64_t looked; /* boot time, ns */
 	uint64_t own_ns, stolen_ns, sideband, heap_hits; /* likewise */
@@ -49,6 +50,9 @@ struct rates {
 
 void rates_init(struct rates *rates, const struct engine *engine);
 void rates_deinit(struct rates *rates);
+/* Measures what a clock's firing costs here, some milliseconds long; before that, and where it
+ * cannot be measured, RATES_CLOCK_NS. */
+void rates_calibrate(struct rates *rates);
 /* A session's events begin and end. */
 void rates_open(struct engine *engine, struct session *session);
 void rates_close(struct engine *engine, const struct session *session);

@@ -157,7 +157,9 @@ static int make_leaves(const struct splice *splice, size_t total, struct mapping
 				free(leaves[i]);
 			return -ENOMEM;
 		}
-		*leaves[i] = (struct mapping_leaf){.references = 1, .count = (uint32_t)(to - from)};
+		leaves[i]->references = 1;
+		leaves[i]->number = leaves[i]->uses = 0;
+		leaves[i]->count = (uint32_t)(to - from);
 		copy_out(splice, from, to - from, leaves[i]->items);
 		from = to;
 	}
@@ -175,6 +177,22 @@ static void put_leaves(struct mapping_set *set, size_t from, size_t to,
 	memmove(&items[from + count], &items[to], (set->leaves.count - to) * sizeof(*items));
 	memcpy(&items[from], leaves, count * sizeof(*items));
 	set->leaves.count = set->leaves.count - (to - from) + count;
+}
+
+/* Most processes that begin have few mappings, which come one after another: nobody else has
+ * the leaf, and it has room. False: it is not so. */
+static bool replace_within(struct mapping_leaf *leaf, uint32_t from, uint32_t to,
+			   const struct mapping *with, uint32_t count)
+{
+	uint32_t behind = leaf->count - to;
+
+	if (leaf->references > 1 || leaf->number || leaf->uses ||
+	    from + count + behind > UNWIND_LEAF_MAPPINGS)
+		return false;
+	memmove(&leaf->items[from + count], &leaf->items[to], behind * sizeof(*with));
+	memcpy(&leaf->items[from], with, count * sizeof(*with));
+	leaf->count = from + count + behind;
+	return true;
 }
 
 #define NEW_LEAVES_MAX 4 /* two leaves' rest and three mappings: at most three */
@@ -197,6 +215,11 @@ static int replace(struct mapping_set *set, struct mapping_place from, struct ma
 	to = behind(set, to);
 	first = from.leaf;
 	last = set->leaves.count ? to.leaf + 1 : 0;
+	if (last == first + 1 &&
+	    replace_within(set->leaves.items[first], from.item, to.item, with, (uint32_t)count)) {
+		set->count += count - gone;
+		return 0;
+	}
 	if (last > first) {
 		splice.parts[0] = set->leaves.items[first]->items;
 		splice.counts[0] = from.item;

@@ -164,12 +164,13 @@ static void convert_mmap2(struct conversion *c)
 	union {
 		struct abi_mmap mmap;
 		uint8_t bytes[sizeof(struct abi_mmap) + ABI_PATH_MAX + 8];
-	} out = {0};
+	} out;
 	struct abi_mmap *map = &out.mmap;
 	const uint8_t *id;
 	const char *path;
 	size_t n, size;
 
+	*map = (struct abi_mmap){0}; /* not the path's room: there are thousands a second */
 	map->pid = reader_u32(&c->body);
 	map->tid = reader_u32(&c->body);
 	map->start = reader_u64(&c->body);
@@ -194,8 +195,9 @@ static void convert_mmap2(struct conversion *c)
 	if (!path)
 		return;
 	n = strnlen(path, n < ABI_PATH_MAX ? n : ABI_PATH_MAX - 1);
-	memcpy(map->path, path, n);
 	size = (sizeof(*map) + n + 1 + 7) & ~(size_t)7;
+	memcpy(map->path, path, n);
+	memset(map->path + n, 0, size - sizeof(*map) - n);
 	map->hdr = abi_head(c, ABI_MMAP, size);
 	c->each(c->context, map, size);
 }

@@ -7,6 +7,7 @@ void reorder_deinit(struct reorder *reorder)
 {
 	vec_free(&reorder->words);
 	vec_free(&reorder->entries);
+	vec_free(&reorder->merged);
 }
 
 int reorder_add(struct reorder *reorder, const void *record, size_t size)
@@ -37,6 +38,62 @@ static int compare(const void *left, const void *right)
 	if (a->time != b->time)
 		return a->time < b->time ? -1 : 1;
 	return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* Behind the last of the entries from `at` on that are in order. */
+static size_t run_end(const struct reorder_entry *entries, size_t at, size_t count)
+{
+	for (at++; at < count && entries[at - 1].time <= entries[at].time; at++)
+		;
+	return at < count ? at : count;
+}
+
+/* Neighbouring runs become one, the earlier of equal ones first; gives how many there are
+ * then. */
+static size_t merge_runs(const struct reorder_entry *from, struct reorder_entry *to, size_t count)
+{
+	size_t runs = 0;
+
+	for (size_t at = 0, end; at < count; at = end, runs++) {
+		size_t middle = run_end(from, at, count), left = at, right = middle;
+
+		end = middle < count ? run_end(from, middle, count) : count;
+		for (size_t i = at; i < end; i++) {
+			if (left < middle && (right == end || from[left].time <= from[right].time))
+				to[i] = from[left++];
+			else
+				to[i] = from[right++];
+		}
+	}
+	return runs;
+}
+
+/* Each ring is in order, nearly: what was read is a few long runs. */
+static void sort(struct reorder *reorder)
+{
+	size_t count = reorder->entries.count, capacity = reorder->entries.capacity;
+	struct reorder_entry *entries = reorder->entries.items, *other;
+
+	if (run_end(entries, 0, count) == count)
+		return;
+	if (vec_reserve(&reorder->merged, capacity)) {
+		qsort(entries, count, sizeof(*entries), compare);
+		return;
+	}
+	other = reorder->merged.items;
+	for (size_t runs = count; runs > 1;) {
+		struct reorder_entry *sorted = other;
+
+		runs = merge_runs(entries, sorted, count);
+		other = entries;
+		entries = sorted;
+	}
+	if (entries == reorder->entries.items)
+		return;
+	reorder->entries.capacity = reorder->merged.capacity;
+	reorder->entries.items = entries;
+	reorder->merged.items = other;
+	reorder->merged.capacity = capacity;
 }
 
 /* The record of an entry, and its size in words. */
@@ -90,8 +147,7 @@ void reorder_release(struct reorder *reorder, uint64_t until,
 
 	if (!reorder->entries.count)
 		return;
-	qsort(reorder->entries.items, reorder->entries.count, sizeof(*reorder->entries.items),
-	      compare);
+	sort(reorder);
 	for (i = 0; i < reorder->entries.count; i++) {
 		const struct reorder_entry *entry = &reorder->entries.items[i];
 

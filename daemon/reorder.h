@@ -22,6 +22,7 @@ struct reorder {
 		uint32_t order; /* of arrival, among equal times */
 	})
 	entries;
+	VEC(struct reorder_entry) merged; /* room to sort in */
 };
 
 void reorder_deinit(struct reorder *reorder);

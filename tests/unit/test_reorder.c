@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdbool.h>
+
 #include "daemon/reorder.h"
 
 #include "tests/unit/suite.h"
@@ -99,12 +101,56 @@ START_TEST(refuses_a_size_that_does_not_fit)
 }
 END_TEST
 
+/* Rings one after another, each in order but for some records that an interrupt wrote
+ * meanwhile, and rounds of which a part is held back. */
+START_TEST(many_rings)
+{
+	struct reorder reorder = {0};
+	struct seen seen = {0};
+	uint32_t random = 1, tid = 0;
+	uint64_t last[7] = {0}, end = 0;
+
+	for (int round = 0; round < 20; round++) {
+		for (int ring = 0; ring < 7; ring++) {
+			for (int i = 0; i < 25; i++) {
+				random = random * 1664525u + 1013904223u;
+				last[ring] += (random >> 20) % 64;
+				/* Few, and no older than what was let go. */
+				add(&reorder,
+				    (random >> 10) % 40 || last[ring] <= end + 100
+					    ? last[ring]
+					    : last[ring] - 50,
+				    tid++);
+			}
+		}
+		end = last[0];
+		for (int ring = 1; ring < 7; ring++)
+			end = last[ring] < end ? last[ring] : end;
+		end = end > 200 ? end - 200 : 0;
+		for (int ring = 0; ring < 7; ring++)
+			last[ring] = last[ring] < end + 100 ? end + 100 : last[ring];
+		reorder_release(&reorder, end, see, &seen);
+	}
+	reorder_release(&reorder, UINT64_MAX, see, &seen);
+	ck_assert_uint_eq(seen.count, tid);
+	for (size_t i = 1; i < seen.count; i++) {
+		bool in_order =
+			seen.times[i - 1] < seen.times[i] ||
+			(seen.times[i - 1] == seen.times[i] && seen.tids[i - 1] < seen.tids[i]);
+
+		if (!in_order)
+			ck_abort_msg("record %zu is out of order", i);
+	}
+	reorder_deinit(&reorder);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("reorder");
 
 	SUITE_CASE(suite, "order", sorts_by_time_and_keeps_order_of_arrival,
 		   holds_back_what_is_young, many_rounds_lose_nothing,
-		   refuses_a_size_that_does_not_fit);
+		   refuses_a_size_that_does_not_fit, many_rings);
 	return suite_main(suite);
 }

@@ -29,7 +29,9 @@
 #define ABI_SLOT_FAULTS 32
 #define ABI_SLOT_HEAP 33 /* no view: what the probes of all sessions counted */
 #define ABI_SLOT_MMAP 34
-#define ABI_SLOT_PROCESS 35 /* likewise no view: what following processes takes */
+/* Likewise no view: what following processes takes; `thinned`: whose mappings were not made
+ * ahead (process.bpf.c). */
+#define ABI_SLOT_PROCESS 35
 #define ABI_SLOT_MUNMAP 36
 
 /*

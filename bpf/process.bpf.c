@@ -13,17 +13,63 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* What following processes costs. */
-static __always_inline void note_cost(__u64 began)
+/*
+ * What a sample of a new process would like to find, but does without: its parent's mappings,
+ * its program's. Made ahead for so many of those that begin on a CPU in a window; where more
+ * begin (a storm of short lives, of which few are ever sampled), that costs more than all
+ * samples do. The others' walks ask the kernel, or keep the stack until the daemon has heard
+ * of the process: nothing is lost by it. Those of sessions always get it.
+ */
+#define AHEAD_WINDOW_NS 250000000ULL
+#define AHEAD_MAX 40u
+
+struct ahead {
+	__u64 since;
+	__u64 used;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ahead);
+} aheads SEC(".maps");
+
+static __always_inline bool may_prepare(__u64 now)
+{
+	__u32 zero = 0;
+	struct ahead *ahead = bpf_map_lookup_elem(&aheads, &zero);
+
+	if (!ahead)
+		return false;
+	if (now - ahead->since >= AHEAD_WINDOW_NS) {
+		ahead->since = now;
+		ahead->used = 0;
+	}
+	return ahead->used++ < AHEAD_MAX;
+}
+
+/* What following processes costs, and whether something was not made ahead. */
+static __always_inline void note_cost(__u64 began, bool put_off)
 {
 	__u32 slot = ABI_SLOT_PROCESS;
 	struct abi_counters *count = bpf_map_lookup_elem(&counters, &slot);
 
-	if (count)
-		count->run_ns += bpf_ktime_get_boot_ns() - began;
+	if (!count)
+		return;
+	count->thinned += put_off;
+	count->run_ns += bpf_ktime_get_boot_ns() - began;
 }
 
-static __always_inline void follow_fork(struct bpf_raw_tracepoint_args *ctx)
+/* A look takes no lock, and mostly there is nothing. */
+static __always_inline void forget(void *map, __u32 pid)
+{
+	if (bpf_map_lookup_elem(map, &pid))
+		bpf_map_delete_elem(map, &pid);
+}
+
+/* True: the parent's mappings were not handed on. */
+static __always_inline bool follow_fork(struct bpf_raw_tracepoint_args *ctx, __u64 now)
 {
 	struct task_struct *parent = (struct task_struct *)ctx->args[0];
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
@@ -32,16 +78,19 @@ static __always_inline void follow_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct abi_heap_target *heap, heap_copy;
 	struct abi_target *from, target;
 	struct unwind_process *set, copy;
+	bool put_off = false;
 
 	if (pid == parent_pid) /* a thread */
-		return;
+		return false;
 	/* Without a parent's entry: the number may have been another's before. */
+	from = bpf_map_lookup_elem(&targets, &parent_pid);
 	set = bpf_map_lookup_elem(&unwind_processes, &parent_pid);
-	if (set) {
+	if (set && (from || may_prepare(now))) {
 		copy = *set;
 		bpf_map_update_elem(&unwind_processes, &pid, &copy, BPF_ANY);
 	} else {
-		bpf_map_delete_elem(&unwind_processes, &pid);
+		put_off = set;
+		forget(&unwind_processes, pid);
 	}
 	/* Probes of libraries are in whoever maps them: the child's count at once. */
 	heap = bpf_map_lookup_elem(&heap_targets, &parent_pid);
@@ -49,13 +98,13 @@ static __always_inline void follow_fork(struct bpf_raw_tracepoint_args *ctx)
 		heap_copy = *heap;
 		bpf_map_update_elem(&heap_targets, &pid, &heap_copy, BPF_ANY);
 	}
-	from = bpf_map_lookup_elem(&targets, &parent_pid);
 	if (from) {
 		target = *from;
 		bpf_map_update_elem(&targets, &pid, &target, BPF_ANY);
 	} else {
-		bpf_map_delete_elem(&targets, &pid);
+		forget(&targets, pid);
 	}
+	return put_off;
 }
 
 /* TP_PROTO(struct task_struct *parent, struct task_struct *child) */
@@ -64,8 +113,7 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 began = bpf_ktime_get_boot_ns();
 
-	follow_fork(ctx);
-	note_cost(began);
+	note_cost(began, follow_fork(ctx, began));
 	return 0;
 }
 
@@ -93,16 +141,18 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 	__u32 pid = (__u32)BPF_CORE_READ(task, tgid);
 	struct abi_target *target = bpf_map_lookup_elem(&targets, &pid);
 	__u64 began = bpf_ktime_get_boot_ns();
+	bool prepare = target || may_prepare(began);
 
-	bpf_map_delete_elem(&unwind_processes, &pid); /* another address space */
-	learn_program(task, pid);
+	forget(&unwind_processes, pid); /* another address space */
+	if (prepare)
+		learn_program(task, pid);
 	/* Who has executed a set-user-id program leaves the sessions of those who may not see
 	 * it, for good, before its first instruction; so do its children. */
 	if (target) {
 		target->slots = slots_that_may_see(target->slots | target->at_exec, task);
 		target->at_exec = 0;
 	}
-	note_cost(began);
+	note_cost(began, !prepare);
 	return 0;
 }
 
@@ -116,11 +166,11 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	/* do_exit() has counted this thread out already (kernel/exit.c). */
 	if (BPF_CORE_READ(task, signal, live.counter) == 0) {
-		bpf_map_delete_elem(&targets, &pid);
-		bpf_map_delete_elem(&heap_targets, &pid);
-		bpf_map_delete_elem(&unwind_processes, &pid);
+		forget(&targets, pid);
+		forget(&heap_targets, pid);
+		forget(&unwind_processes, pid);
 	}
-	note_cost(began);
+	note_cost(began, false);
 	return 0;
 }
 

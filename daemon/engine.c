@@ -134,6 +134,9 @@ void engine_drain(struct engine *engine, bool now)
 {
 	if (engine->source->ops->drain(engine->source, now) >= 0)
 		engine->drains++;
+	if (engine->source->ops->symbols_changed)
+		symbolizer_kernel_changed(engine->resolver.symbolizer,
+					  engine->source->ops->symbols_changed(engine->source));
 	engine_settle_doubts(engine, engine_time(engine));
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
 		struct session *session = engine->sessions[slot];

@@ -42,6 +42,8 @@ struct engine_accounts engine_accounts(const struct engine *engine,
 		struct engine_accounts one = {.taken = *taken};
 		int64_t apart;
 
+		if (slot == ABI_SLOT_PROCESS) /* counts processes */
+			continue;
 		add_kernel(&one, &counters->slot[slot]);
 		apart = unexplained(&one);
 		add_kernel(&sum, &counters->slot[slot]);

@@ -133,7 +133,7 @@ static void on_fork(struct engine *engine, const struct abi_fork *fork)
 		return;
 	if (child->maps_state == MAPS_UNKNOWN)
 		resolver_want_maps(&engine->resolver, child, false);
-	else if (!child->published)
+	else /* the kernel side has handed the parent's on, where too many do not begin at once */
 		unwinder_changed(&engine->unwinder, child);
 	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];

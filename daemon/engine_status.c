@@ -68,7 +68,7 @@ static json_t *own_cost(const struct engine *engine, const struct source_counter
 			 number(counters->bpf_run_ns), "bpf_runs", number(counters->bpf_runs));
 }
 
-/* All slots together. */
+/* All slots together that count samples. */
 static struct abi_counters totals(const struct source_counters *counters)
 {
 	struct abi_counters sum = {0};
@@ -77,6 +77,8 @@ static struct abi_counters totals(const struct source_counters *counters)
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
 		const __u64 *from = (const __u64 *)&counters->slot[slot];
 
+		if (slot == ABI_SLOT_PROCESS)
+			continue;
 		for (size_t i = 0; i < sizeof(sum) / sizeof(*into); i++)
 			into[i] += from[i];
 	}
@@ -119,15 +121,16 @@ static json_t *samples(const struct engine *engine, const struct source_counters
 			 number(engine->stacks.refused), "unwinding", unwinding, "lost", lost);
 }
 
-static json_t *processes(const struct engine *engine)
+static json_t *processes(const struct engine *engine, const struct source_counters *counters)
 {
 	const struct process_table *table = &engine->processes;
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "alive",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "alive",
 			 number(table->alive.count), "threads", number(table->threads.count),
 			 "seen", number(table->seen), "execs", number(table->execs), "exits",
 			 number(table->exits), "refused", number(table->refused), "discovered",
-			 number(engine->discovered), "ends_untold", number(engine->ends_untold));
+			 number(engine->discovered), "ends_untold", number(engine->ends_untold),
+			 "not_ahead", number(counters->slot[ABI_SLOT_PROCESS].thinned));
 }
 
 static json_t *debuginfod(const struct engine *engine)
@@ -364,7 +367,7 @@ json_t *engine_status(struct engine *engine)
 		engine->source->ops->name, "event", engine->config.event, "frequency_hz",
 		(int)engine->config.frequency_hz, "records", number(engine->records), "cpus",
 		(int)counters->cpus, "cpu_changes", number(counters->cpu_changes), "samples",
-		samples(engine, counters), "processes", processes(engine), "symbols",
+		samples(engine, counters), "processes", processes(engine, counters), "symbols",
 		symbols(engine), "quarantine",
 		quarantine(engine, symbolizer_quarantine(engine->resolver.symbolizer)), "damaged",
 		quarantine(engine, symbolizer_damaged(engine->resolver.symbolizer)), "tables",

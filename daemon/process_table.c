@@ -196,7 +196,6 @@ static struct process *fork_process(struct process_table *table, const struct ab
 	process->maps = mapping_set_ref(parent->maps);
 	process->exec_id = parent->exec_id;
 	process->exec_id_known = parent->exec_id_known;
-	process->published = parent->published;
 	thread_put(table, process, fork->tid);
 	return process;
 }

@@ -40,6 +40,7 @@ static int open_event(uint32_t cpu, bool build_id)
 		.comm = 1,
 		.comm_exec = 1,
 		.task = 1,
+		.ksymbol = 1,
 		.use_clockid = 1,
 		.clockid = CLOCK_BOOTTIME,
 		.watermark = 1,
@@ -202,6 +203,12 @@ static void convert_mmap2(struct conversion *c)
 	c->each(c->context, map, size);
 }
 
+static void note_symbols(struct sideband *sideband, uint64_t time)
+{
+	if (time > sideband->symbols_changed)
+		sideband->symbols_changed = time;
+}
+
 static void convert_lost(struct conversion *c)
 {
 	struct abi_lost lost = {.hdr = abi_head(c, ABI_LOST, sizeof(lost))};
@@ -213,7 +220,7 @@ static void convert_lost(struct conversion *c)
 		c->each(c->context, &lost, sizeof(lost));
 }
 
-static void convert(const struct sideband *sideband, const struct perf_event_header *header,
+static void convert(struct sideband *sideband, const struct perf_event_header *header,
 		    void (*each)(void *context, const void *record, size_t size), void *context)
 {
 	struct conversion c = {.header = header, .each = each, .context = context};
@@ -239,6 +246,10 @@ static void convert(const struct sideband *sideband, const struct perf_event_hea
 		break;
 	case PERF_RECORD_LOST:
 		convert_lost(&c);
+		note_symbols(sideband, c.trailer.time); /* it may have been among them */
+		break;
+	case PERF_RECORD_KSYMBOL:
+		note_symbols(sideband, c.trailer.time);
 		break;
 	default:
 		break;

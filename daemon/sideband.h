@@ -4,7 +4,8 @@
  * exit, executable mappings with build id) through a software event on each
  * CPU. It needs no BTF and no tracefs. Records come out in the ABI's form.
  * (perf_event_open(2); PERF_RECORD_MMAP2 with a build id: kernel commit
- * 88a16a130933, 5.12.)
+ * 88a16a130933, 5.12.) It tells of BPF programs that come and go, too (PERF_RECORD_KSYMBOL,
+ * kernel commit 76193a94522f, 5.1): of these only the time of the last is kept.
  */
 #pragma once
 
@@ -21,6 +22,7 @@ struct sideband {
 	uint32_t cpu;
 	void *pages; /* header page, then the ring */
 	size_t ring_bytes;
+	uint64_t symbols_changed; /* boot time ns: when code of the kernel's came or went last */
 	void *whole; /* where a record that wraps around the ring is put together */
 };
 

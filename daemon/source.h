@@ -103,6 +103,9 @@ struct source_ops {
 	/* The daemon gave up a stack: send it anew when it comes again. */
 	void (*forget_stack)(struct source *source, uint64_t id);
 	int (*drain)(struct source *source, bool now);
+	/* Boot time, ns, of the last BPF program that came or went, as far as drained; 0: none
+	 * since the beginning. The function is NULL where nothing lives. */
+	uint64_t (*symbols_changed)(const struct source *source);
 	/* CPUs that came or went since: some four times a second. */
 	void (*follow_cpus)(struct source *source);
 	void (*get_counters)(struct source *source, struct source_counters *ret);

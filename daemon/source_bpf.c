@@ -66,6 +66,7 @@ static int cpu_add(struct source_bpf *s, uint32_t number, struct error *error)
 
 	if (r)
 		return r;
+	s->symbols_changed = clock_boot_ns(); /* what came on it before, nobody told */
 	for (uint32_t slot = 0; !r && slot < ABI_SLOTS_MAX; slot++)
 		if (s->open[slot])
 			r = open_event(s, &cpu, slot, error);
@@ -388,6 +389,17 @@ static int bpf_drain(struct source *source, bool now)
 	return r < 0 ? r : 0;
 }
 
+static uint64_t bpf_symbols_changed(const struct source *source)
+{
+	const struct source_bpf *s = self_const(source);
+	uint64_t time = s->symbols_changed;
+
+	for (size_t i = 0; i < s->cpus.count; i++)
+		if (s->cpus.items[i].sideband.symbols_changed > time)
+			time = s->cpus.items[i].sideband.symbols_changed;
+	return time;
+}
+
 static void sum_counters(struct source_bpf *s, uint32_t slot, struct abi_counters *sum)
 {
 	__u64 *into = (__u64 *)sum;
@@ -481,6 +493,7 @@ static const struct source_ops bpf_ops = {
 	.know_file = bpf_know_file,
 	.forget_stack = bpf_forget_stack,
 	.drain = bpf_drain,
+	.symbols_changed = bpf_symbols_changed,
 	.follow_cpus = bpf_follow_cpus,
 	.get_counters = bpf_get_counters,
 	.done = bpf_done,

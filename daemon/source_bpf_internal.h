@@ -60,6 +60,7 @@ struct source_bpf {
 	__u64 *per_cpu_periods; /* likewise */
 	uint32_t cpu_changes;
 	uint64_t sideband_lost;
+	uint64_t symbols_changed; /* before the last CPU came: boot time, ns */
 	uint64_t ring_used;
 	uint64_t drained_at; /* clock before the last round of reading */
 	struct reorder reorder;

@@ -132,7 +132,7 @@ static size_t nameless(const struct wire_names *names)
 /* BPF programs come and go, next to each other and in each other's place, and the list
  * tells where they begin only: one that came after it was read has its neighbour's name.
  * So a list that is older than the question is not believed about them, if it is not
- * quite new. */
+ * quite new, unless it is known that none came since. */
 static bool bpf_wants_refresh(struct symbolizer *s, const struct op *op,
 			      const struct wire_names *names)
 {
@@ -144,6 +144,8 @@ static bool bpf_wants_refresh(struct symbolizer *s, const struct op *op,
 
 		any = name->frame_count && !strcmp(name->frames[0].module, "bpf");
 	}
+	if (s->kernel_told && s->kernel_opened_at > s->kernel_changed_at)
+		return false;
 	if (!any || op->refreshed || s->kernel_loaded_at >= op->asked || age < s->bpf_patience)
 		return false;
 	/* Ever longer while such questions follow each other closely. */

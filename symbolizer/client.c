@@ -516,6 +516,13 @@ int symbolizer_kernel_names(struct symbolizer *s, const uint64_t *addresses, siz
 	return client_submit(s, &op, addresses);
 }
 
+void symbolizer_kernel_changed(struct symbolizer *s, uint64_t time)
+{
+	s->kernel_told = true;
+	if (time > s->kernel_changed_at)
+		s->kernel_changed_at = time;
+}
+
 int symbolizer_preload_kernel(struct symbolizer *s)
 {
 	return symbolizer_kernel_names(s, NULL, 0, NULL, NULL);

@@ -219,6 +219,9 @@ int symbolizer_jit_names(struct symbolizer *symbolizer, uint32_t map, int fd,
  * address has no name and the list is older than some seconds. */
 int symbolizer_kernel_names(struct symbolizer *symbolizer, const uint64_t *addresses, size_t count,
 			    symbolizer_names_fn *done, void *context);
+/* BPF programs came or went last at that boot time, ns. Who says so once is believed from then on
+ * that nothing changed since, and the list is not read again for a name that it has. */
+void symbolizer_kernel_changed(struct symbolizer *symbolizer, uint64_t time);
 /* True once a kallsyms of zeros was seen (kptr_restrict): say so to the user. */
 bool symbolizer_kernel_restricted(const struct symbolizer *symbolizer);
 /* Parses the text of a /proc/PID/maps that the caller opened. */

@@ -123,7 +123,9 @@ struct symbolizer {
 	bool warned; /* about a sandbox with gaps */
 
 	bool kernel_held, kernel_restricted;
-	uint64_t kernel_loaded_at;
+	uint64_t kernel_loaded_at, kernel_opened_at; /* boot time, ns: answered, and asked for */
+	bool kernel_told; /* of changes: symbolizer_kernel_changed() */
+	uint64_t kernel_changed_at; /* boot time, ns */
 	uint64_t bpf_patience; /* age at which a BPF program's name has it read again; 0: first */
 	uint64_t kernel_patience; /* age at which a nameless address has it read again */
 	bool in_dispatch;

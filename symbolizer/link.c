@@ -278,6 +278,8 @@ static void step_kernel(struct symbolizer *s, struct op *op)
 			client_finish_failed(s, &error);
 			return;
 		}
+		log_debug("the kernel's symbols are read");
+		s->kernel_opened_at = clock_boot_ns();
 		send_step(s, WIRE_KERNEL_LOAD, fd);
 		return;
 	}

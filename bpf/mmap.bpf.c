@@ -299,6 +299,12 @@ static __always_inline int on_call(void *ctx, struct scratch *scratch, struct ta
 	return 0;
 }
 
+static __always_inline bool is_of_interest(__u64 number)
+{
+	return number == CALL_MMAP || number == CALL_MUNMAP || number == CALL_BRK ||
+	       number == CALL_MREMAP;
+}
+
 static __always_inline bool is_compat(struct task_struct *task)
 {
 	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
@@ -313,18 +319,23 @@ int mmap_locking(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *task;
 	struct scratch *scratch;
 	struct pt_regs *saved;
+	__u64 number;
 
 	if (!(ctx->args[1] & 1))
+		return 0;
+	/* Programs that begin and end take that lock by dozens of other ways: these go first. */
+	saved = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	if (bpf_probe_read_kernel(&number, sizeof(number), &saved->orig_rax) ||
+	    !is_of_interest(number))
 		return 0;
 	task = (struct task_struct *)bpf_get_current_task();
 	if (BPF_CORE_READ(task, flags) & PF_KTHREAD ||
 	    (__u64)BPF_CORE_READ(task, mm) != ctx->args[0] || is_compat(task))
 		return 0;
 	scratch = bpf_map_lookup_elem(&scratches, &context);
-	saved = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
 	if (!scratch || bpf_probe_read_kernel(&scratch->saved, sizeof(scratch->saved), saved))
 		return 0;
-	return on_call(ctx, scratch, task, scratch->saved.orig_rax);
+	return on_call(ctx, scratch, task, number);
 }
 
 /* TP_PROTO(struct pt_regs *regs, long id) */
@@ -336,8 +347,7 @@ int mmap_called(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *task;
 	struct scratch *scratch;
 
-	if (number != CALL_MMAP && number != CALL_MUNMAP && number != CALL_BRK &&
-	    number != CALL_MREMAP)
+	if (!is_of_interest(number))
 		return 0;
 	task = (struct task_struct *)bpf_get_current_task();
 	scratch = bpf_map_lookup_elem(&scratches, &context);

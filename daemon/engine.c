@@ -108,28 +108,6 @@ void engine_fold(struct engine *engine)
 		session_fold(engine->ended.items[i], &tables, overdue);
 }
 
-/* The stack table is full: everything that holds an index is folded, with the
- * names that are there, and the kernel is told to send stacks anew. */
-static void empty_stacks(struct engine *engine)
-{
-	struct session_tables tables = engine_tables(engine);
-
-	engine_walk_raw(engine, true);
-	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
-		if (!engine->sessions[slot])
-			continue;
-		session_roll(engine->sessions[slot], 0, true);
-		session_fold(engine->sessions[slot], &tables, UINT64_MAX);
-	}
-	for (size_t i = 0; i < engine->ended.count; i++)
-		session_fold(engine->ended.items[i], &tables, UINT64_MAX);
-	for (size_t i = 0; i < engine->stacks.stacks.count; i++)
-		engine->source->ops->forget_stack(engine->source,
-						  engine->stacks.stacks.items[i].id);
-	log_debug("stack table emptied after %zu stacks", engine->stacks.stacks.count);
-	engine_compact_stacks(engine);
-}
-
 void engine_drain(struct engine *engine, bool now)
 {
 	if (engine->source->ops->drain(engine->source, now) >= 0)
@@ -154,7 +132,7 @@ void engine_drain(struct engine *engine, bool now)
 	engine_run_heap(engine);
 	engine_run_watch(engine);
 	if (stack_table_full(&engine->stacks))
-		empty_stacks(engine);
+		engine_empty_stacks(engine);
 }
 
 static void on_drain_timer(evutil_socket_t fd, short what, void *context)
@@ -239,6 +217,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	if (engine->ticks % TICKS_PER_SECOND)
 		return;
 	watch_look(&engine->watch, engine);
+	engine_sift_stacks(engine, now);
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
 		uint64_t kept = now > engine->config.keep_ns ? now - engine->config.keep_ns : 0;
 

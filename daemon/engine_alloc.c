@@ -98,38 +98,6 @@ static uint32_t heap_slots(const struct engine *engine)
 	return slots;
 }
 
-static struct heap_tracker *tracker_of(const struct engine *engine, uint32_t slot)
-{
-	struct session *session = engine->sessions[slot];
-
-	return session && session->source == ABI_SOURCE_HEAP ? &session->heap.tracker : NULL;
-}
-
-void engine_compact_stacks(struct engine *engine)
-{
-	VEC(uint32_t) stacks = {0};
-	bool failed = false;
-	size_t at = 0;
-
-	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
-		const struct heap_tracker *tracker = tracker_of(engine, slot);
-
-		for (size_t i = 0; tracker && i < tracker->sites.count; i++)
-			failed |= vec_push(&stacks, tracker->sites.items[i].site.stack);
-	}
-	stack_table_compact(&engine->stacks, stacks.items, failed ? 0 : stacks.count);
-	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
-		struct heap_tracker *tracker = tracker_of(engine, slot);
-
-		if (!tracker)
-			continue;
-		/* Without memory it is known how much there is, but not where it is from. */
-		heap_tracker_renumber(tracker, failed ? NULL : &stacks.items[at]);
-		at += tracker->sites.count;
-	}
-	vec_free(&stacks);
-}
-
 static bool matches(const char *patterns, const char *comm)
 {
 	char text[sizeof(((struct config *)0)->heap_probes)], *rest = NULL;

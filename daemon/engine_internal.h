@@ -97,6 +97,7 @@ struct engine {
 	uint64_t sideband_records; /* of these: of processes and mappings */
 	uint64_t drains; /* times that the source was read to its end */
 	uint64_t ticks; /* so far */
+	uint64_t sifted; /* boot time, ns: when stacks last became an epoch older */
 	uint64_t memory_looked; /* boot time, ns */
 	__u64 memory_total[ABI_MEMORY_COUNT]; /* of the present look */
 	uint64_t memory_looks; /* so far */
@@ -123,8 +124,10 @@ void engine_run_watch(struct engine *engine);
 /* Calls back at that boot time; *timer is made if there is none. */
 void engine_call_at(struct engine *engine, struct event **timer, event_callback_fn callback,
 		    uint64_t time);
-/* Empties the stack table, but for what allocations that are followed need of it. */
-void engine_compact_stacks(struct engine *engine);
+/* The stack table is full: empties it, but for what allocations that are followed need. */
+void engine_empty_stacks(struct engine *engine);
+/* Once a second: gives up stacks that no sample named for minutes, when there are many. */
+void engine_sift_stacks(struct engine *engine, uint64_t now);
 /* What every process has of memory, if it is time to look. */
 void engine_look_at_memory(struct engine *engine, uint64_t now);
 /* A process's memory, for the time lines that show it; one that the kernel kills. */

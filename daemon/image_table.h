@@ -70,6 +70,8 @@ struct image {
 	bool jit_due; /* jit_code.h's */
 	uint64_t jit_over; /* likewise: boot time ns from which on an answer is the last; 0 */
 	uint64_t jit_look; /* likewise: its list is being looked for; 0: it is not */
+	uint32_t jit_in_frames; /* likewise: generation of the stack table in which it was in some
+				 */
 	uint32_t jit_dump; /* the image of its compiler's dump; IMAGE_NONE: none */
 	uint64_t jit_looked, jit_next, jit_wait; /* ns, likewise */
 	bool announced; /* to the kernel side */

@@ -18,8 +18,19 @@ void jit_code_deinit(struct jit_code *jit)
 	vec_free(&jit->free);
 }
 
-/* With each emptying of the stack table, images of processes that have ended are in no
- * frame any more. */
+static void mark_used(struct jit_code *jit)
+{
+	for (size_t i = 0; i < jit->stacks->frames.count; i++) {
+		struct image *image =
+			image_table_get(jit->images, jit->stacks->frames.items[i].image);
+
+		if (image && image->jit)
+			image->jit_in_frames = jit->swept;
+	}
+}
+
+/* Each time that the stack table gave something up, images of processes that have ended may
+ * be in no frame any more. */
 static void sweep(struct jit_code *jit)
 {
 	size_t kept = 0;
@@ -27,12 +38,14 @@ static void sweep(struct jit_code *jit)
 	if (jit->swept == jit->stacks->generation)
 		return;
 	jit->swept = jit->stacks->generation;
+	mark_used(jit);
 	for (size_t i = 0; i < jit->used.count; i++) {
 		uint32_t id = jit->used.items[i];
 		struct image *image = image_table_get(jit->images, id);
 		const struct process *process = process_table_alive(jit->processes, image->use.pid);
 
-		if ((process && process->jit_image == id) || vec_push(&jit->free, id))
+		if ((process && process->jit_image == id) || image->jit_in_frames == jit->swept ||
+		    vec_push(&jit->free, id))
 			jit->used.items[kept++] = id;
 		else
 			image_table_jit_again(jit->images, image, 0);

@@ -43,19 +43,22 @@ static struct stack_table emptied(const struct stack_table *table)
 	return (struct stack_table){
 		.max = table->max,
 		.generation = table->generation + 1,
+		.epoch = table->epoch,
 		.refused = table->refused,
 		.resets = table->resets + 1,
+		.given_up = table->given_up,
 		.memory_image = table->memory_image,
 		.memory_context = table->memory_context,
 	};
 }
 
-void stack_table_reset(struct stack_table *table)
+size_t stack_table_aged(const struct stack_table *table, uint32_t age)
 {
-	struct stack_table empty = emptied(table);
+	size_t count = 0;
 
-	stack_table_deinit(table);
-	*table = empty;
+	for (size_t i = 0; i < table->stacks.count; i++)
+		count += stack_aged(table, &table->stacks.items[i], age);
+	return count;
 }
 
 uint32_t stack_table_index(struct stack_table *table, uint64_t id)
@@ -63,10 +66,12 @@ uint32_t stack_table_index(struct stack_table *table, uint64_t id)
 	const uint64_t *known = hashmap_get(&table->by_id, id);
 	uint32_t index = (uint32_t)table->stacks.count;
 
-	if (known)
+	if (known) {
+		table->stacks.items[*known].used = table->epoch;
 		return (uint32_t)*known;
+	}
 	if (index >= (uint64_t)table->max * HARD_LIMIT ||
-	    vec_push(&table->stacks, (struct stack){.id = id})) {
+	    vec_push(&table->stacks, (struct stack){.id = id, .used = table->epoch})) {
 		table->refused++;
 		return STACK_NONE;
 	}
@@ -101,9 +106,19 @@ static uint32_t frame_index(struct stack_table *table, uint32_t image, uint64_t 
 	return index;
 }
 
-/* A frame with what is known of it; what was asked is asked anew. UINT32_MAX: no memory. */
-static uint32_t copy_frame(struct stack_table *into, const struct stack_table *from, uint32_t index)
+/* One table's stacks, on their way into the next. */
+struct sifting {
+	const struct stack_table *from;
+	struct stack_table *into;
+	uint32_t *frames; /* by frame of `from`: 1 + that of `into`; 0: not met yet */
+};
+
+/* A frame with what is known of it; what was asked, or had no name so far, is asked anew.
+ * UINT32_MAX: no memory. */
+static uint32_t copy_frame(const struct sifting *sifting, uint32_t index)
 {
+	const struct stack_table *from = sifting->from;
+	struct stack_table *into = sifting->into;
 	const struct frame *frame = &from->frames.items[index];
 	size_t frames = into->frames.count;
 	uint32_t copy = frame_index(into, frame->image, frame->offset);
@@ -111,7 +126,7 @@ static uint32_t copy_frame(struct stack_table *into, const struct stack_table *f
 
 	if (copy == UINT32_MAX || copy < frames || frame->image == IMAGE_NONE)
 		return copy;
-	if ((!named && frame->state != FRAME_UNNAMED && frame->state != FRAME_LATE) ||
+	if ((!named && frame->state != FRAME_UNNAMED) ||
 	    vec_reserve(&into->names, into->names.count + frame->name_count))
 		return copy;
 	into->new_frames.count--; /* put there last */
@@ -131,42 +146,79 @@ static uint32_t copy_frame(struct stack_table *into, const struct stack_table *f
 	return copy;
 }
 
-static uint32_t copy_stack(struct stack_table *into, const struct stack_table *from, uint32_t index)
+static bool copy_frames(const struct sifting *sifting, const struct stack *stack)
 {
-	const struct stack *stack = &from->stacks.items[index];
-	uint32_t copy = stack_table_index(into, stack->id);
-	size_t first = into->frame_ids.count;
+	struct stack_table *into = sifting->into;
 
-	if (copy == STACK_NONE || into->stacks.items[copy].state == STACK_READY ||
-	    stack->state != STACK_READY || vec_reserve(&into->frame_ids, first + stack->count))
-		return copy;
+	if (vec_reserve(&into->frame_ids, into->frame_ids.count + stack->count))
+		return false;
 	for (uint16_t i = 0; i < stack->count; i++) {
-		uint32_t frame = copy_frame(into, from, from->frame_ids.items[stack->first + i]);
+		uint32_t frame = sifting->from->frame_ids.items[stack->first + i];
+		uint32_t copy = sifting->frames[frame] - 1;
 
-		if (frame == UINT32_MAX)
-			break;
-		into->frame_ids.items[into->frame_ids.count++] = frame;
+		if (copy == UINT32_MAX)
+			copy = copy_frame(sifting, frame);
+		if (copy == UINT32_MAX)
+			return false;
+		sifting->frames[frame] = copy + 1;
+		into->frame_ids.items[into->frame_ids.count++] = copy;
 	}
-	into->stacks.items[copy] = (struct stack){
-		.id = stack->id,
-		.state = STACK_READY,
-		.reason = stack->reason,
-		.first = first,
-		.count = (uint16_t)(into->frame_ids.count - first),
-	};
-	return copy;
+	return true;
 }
 
-void stack_table_compact(struct stack_table *table, uint32_t *indexes, size_t count)
+/* Its index in the new table, or STACK_NONE. */
+static uint32_t move_stack(const struct sifting *sifting, struct stack *stack)
+{
+	struct stack_table *into = sifting->into;
+	uint32_t index = stack_table_index(into, stack->id);
+	size_t first = into->frame_ids.count;
+	struct stack *moved;
+
+	if (index == STACK_NONE)
+		return index;
+	moved = &into->stacks.items[index];
+	moved->used = stack->used;
+	if (stack->state == STACK_READY) {
+		if (!copy_frames(sifting, stack))
+			return index; /* awaited, and never to come: without memory */
+		moved->first = first;
+	} else if (stack->state == STACK_RAW) {
+		moved->raw = stack->raw;
+		moved->process = stack->process;
+		stack->raw = NULL;
+		stack->state = STACK_AWAITED;
+		into->raw++;
+		moved->state = STACK_RAW;
+		moved->count = stack->count;
+		moved->reason = stack->reason;
+		return index;
+	} else {
+		into->raw += stack->state == STACK_LATE;
+	}
+	moved->state = stack->state;
+	moved->count = stack->count;
+	moved->reason = stack->reason;
+	return index;
+}
+
+void stack_table_sift(struct stack_table *table, const bool *keep, uint32_t *moved)
 {
 	struct stack_table old = *table;
+	struct sifting sifting = {.from = &old, .into = table};
 
 	*table = emptied(&old);
-	for (size_t i = 0; i < count; i++)
-		if (indexes[i] < old.stacks.count)
-			indexes[i] = copy_stack(table, &old, indexes[i]);
-		else
-			indexes[i] = STACK_NONE;
+	if (keep)
+		sifting.frames = calloc(old.frames.count + 1, sizeof(*sifting.frames));
+	for (size_t i = 0; i < old.stacks.count; i++) {
+		uint32_t index = keep && keep[i] && sifting.frames
+					 ? move_stack(&sifting, &old.stacks.items[i])
+					 : STACK_NONE;
+
+		table->given_up += index == STACK_NONE;
+		if (moved)
+			moved[i] = index;
+	}
+	free(sifting.frames);
 	stack_table_deinit(&old);
 }
 

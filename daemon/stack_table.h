@@ -9,9 +9,8 @@
  * it is bytes that were not walked yet (raw_stacks.h), and READY once it is frames. A frame is
  * asked for once; until the answer is there, or if there is none, it is "[module+0xoffset]".
  *
- * Bounded: beyond its limit the table is emptied (stack_table_reset(), or stack_table_compact()
- * for those that are still needed) at a moment when nobody holds another index; the kernel
- * then sends stacks anew.
+ * Bounded: stacks that no sample named for some time are given up now and then, and beyond the
+ * limit all that nobody needs (stack_table_sift()); the kernel sends them anew.
  */
 #pragma once
 
@@ -31,9 +30,10 @@ enum stack_state { STACK_AWAITED, STACK_RAW, STACK_LATE, STACK_READY };
 
 struct stack {
 	uint64_t id; /* the ABI's */
-	enum stack_state state;
+	uint8_t state; /* enum stack_state */
 	uint8_t reason; /* enum abi_reason: how the walk ended */
 	uint16_t count;
+	uint32_t used; /* the table's epoch when it was last named */
 	size_t first; /* READY: index into frame_ids; leaf first */
 	uint64_t *raw; /* RAW: addresses, owned */
 	struct process *process; /* RAW: a reference */
@@ -76,9 +76,11 @@ struct stack_table {
 	size_t unresolved; /* frames NEW or ASKED */
 	size_t raw; /* stacks RAW or LATE */
 	uint32_t max;
-	uint32_t generation; /* of indexes: changes with every reset */
+	uint32_t generation; /* of indexes: changes when some are given up */
+	uint32_t epoch; /* its owner's clock for `used` */
 	uint64_t refused; /* stacks above four times the limit */
-	uint64_t resets;
+	uint64_t resets; /* times that all or some were given up */
+	uint64_t given_up; /* stacks */
 	/* The image that names the code which a process wrote into its memory, by process
 	 * address; IMAGE_NONE: there is none. NULL: never. */
 	uint32_t (*memory_image)(void *context, struct process *process);
@@ -92,11 +94,17 @@ static inline bool stack_table_full(const struct stack_table *table)
 {
 	return table->stacks.count > table->max * 2ULL;
 }
-void stack_table_reset(struct stack_table *table);
-/* Likewise, but `count` stacks go on, with the names they have: indexes[] become their new
- * ones, STACK_NONE (as that stays) where there was no memory. One that is not READY is
- * AWAITED again. */
-void stack_table_compact(struct stack_table *table, uint32_t *indexes, size_t count);
+/* Gives up all but the stacks of which keep[index] is true (NULL: all); both arrays have
+ * table->stacks.count entries. Those go on with the names they have, under the index that is in
+ * moved[] (NULL: nobody asks) then; STACK_NONE: given up, also for want of memory. */
+void stack_table_sift(struct stack_table *table, const bool *keep, uint32_t *moved);
+/* How many were named last `age` epochs ago, or before. */
+size_t stack_table_aged(const struct stack_table *table, uint32_t age);
+static inline bool stack_aged(const struct stack_table *table, const struct stack *stack,
+			      uint32_t age)
+{
+	return table->epoch - stack->used >= age;
+}
 
 /* Index for an ABI id, awaited if it has not come; STACK_NONE above the limit. */
 uint32_t stack_table_index(struct stack_table *table, uint64_t id);

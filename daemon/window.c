@@ -70,6 +70,41 @@ int window_add(struct window *window, const struct window_sample *sample)
 	return 0;
 }
 
+void window_keep_stacks(const struct window *window, bool *keep)
+{
+	for (size_t i = 0; i < window->samples.count; i++) {
+		const struct window_sample *sample = &window->samples.items[i];
+
+		if (sample->kernel_stack != STACK_NONE)
+			keep[sample->kernel_stack] = true;
+		if (sample->user_stack != STACK_NONE)
+			keep[sample->user_stack] = true;
+	}
+}
+
+static uint32_t moved_to(const uint32_t *moved, uint32_t stack)
+{
+	return stack == STACK_NONE ? STACK_NONE : moved[stack];
+}
+
+void window_renumber(struct window *window, const uint32_t *moved)
+{
+	/* Samples that are the same but are not found as such are two rows, no error. */
+	hashmap_clear(&window->index);
+	for (uint32_t i = 0; i < window->samples.count; i++) {
+		struct window_sample *sample = &window->samples.items[i];
+		const uint64_t *known;
+		uint64_t key;
+
+		sample->kernel_stack = moved_to(moved, sample->kernel_stack);
+		sample->user_stack = moved_to(moved, sample->user_stack);
+		key = hash(sample);
+		known = hashmap_get(&window->index, key);
+		sample->next = known ? (uint32_t)*known : UINT32_MAX;
+		hashmap_put(&window->index, key, i);
+	}
+}
+
 /* Whether a frame of the stack is in one of two states. */
 static bool stack_has(const struct stack_table *stacks, uint32_t index, enum frame_state one,
 		      enum frame_state other)

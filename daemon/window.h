@@ -2,8 +2,8 @@
  *
  * Samples summed over a stretch of time: by process, thread name and stacks.
  * It holds references to its processes and indexes into the stack table (of
- * one generation); it is folded into a profile once its frames have names, and
- * dropped.
+ * one generation, see window_renumber()); it is folded into a profile once its frames have names,
+ * and dropped.
  */
 #pragma once
 
@@ -44,6 +44,10 @@ int window_add(struct window *window, const struct window_sample *sample);
 /* Samples whose stack was walked late get the walk's reason; `reasons`, counted by
  * reason, follow. */
 void window_settle(struct window *window, const struct stack_table *stacks, uint64_t *reasons);
+/* Sets keep[] of the stacks that it has. */
+void window_keep_stacks(const struct window *window, bool *keep);
+/* Indexes of the stack table are others now: moved[old], as stack_table_sift() tells. */
+void window_renumber(struct window *window, const uint32_t *moved);
 /* True when every stack of the window is READY and every frame of them has its
  * answer. */
 bool window_resolved(const struct window *window, const struct stack_table *stacks);

@@ -315,6 +315,7 @@ START_TEST(images_are_used_again)
 	struct bench bench;
 	struct process *process, *lives;
 	uint32_t first;
+	bool *keep;
 
 	bench_init(&bench);
 	process = process_of(&bench, 4000001);
@@ -327,7 +328,14 @@ START_TEST(images_are_used_again)
 	process = process_of(&bench, 4000003);
 	sample(&bench, process, 0x1100);
 	ck_assert_uint_ne(process->jit_image, first);
-	stack_table_reset(&bench.stacks);
+	keep = calloc(bench.stacks.stacks.count, sizeof(*keep));
+	memset(keep, true, bench.stacks.stacks.count * sizeof(*keep));
+	stack_table_sift(&bench.stacks, keep, NULL);
+	free(keep);
+	process = process_of(&bench, 4000005);
+	sample(&bench, process, 0x1100);
+	ck_assert_uint_ne(process->jit_image, first);
+	stack_table_sift(&bench.stacks, NULL, NULL);
 	process = process_of(&bench, 4000004);
 	sample(&bench, process, 0x1100);
 	ck_assert_uint_eq(process->jit_image, first);

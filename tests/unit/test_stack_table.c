@@ -184,7 +184,7 @@ START_TEST(limits_hold_and_are_counted)
 	ck_assert(stack_table_full(&table));
 	ck_assert_uint_eq(stack_table_index(&table, 41), STACK_NONE);
 	ck_assert_uint_eq(table.refused, 1);
-	stack_table_reset(&table);
+	stack_table_sift(&table, NULL, NULL);
 	ck_assert_uint_ne(table.generation, generation);
 	ck_assert_uint_eq(table.refused, 1); /* what was counted stays counted */
 	ck_assert_uint_eq(stack_table_index(&table, 41), 0);
@@ -200,7 +200,8 @@ START_TEST(what_is_needed_is_kept)
 				   (uint64_t)0xffffffff81000020);
 	struct record other = record(12, ABI_SPACE_KERNEL, 2, (uint64_t)0xffffffff81000010,
 				     (uint64_t)0xffffffff81000030);
-	uint32_t kept[] = {1, STACK_NONE, 2, 1}, generation;
+	const bool keep[] = {false, true, true};
+	uint32_t moved[3], generation;
 	struct frame_name name = {.line = 7};
 	struct stack_table table;
 
@@ -213,12 +214,12 @@ START_TEST(what_is_needed_is_kept)
 	name.name = stack_table_string(&table, "schedule");
 	stack_table_name(&table, table.frame_ids.items[0], &name, 1, 0);
 	ck_assert_uint_eq(table.unresolved, 2);
-	stack_table_compact(&table, kept, 4);
+	stack_table_sift(&table, keep, moved);
 	ck_assert_uint_ne(table.generation, generation);
-	ck_assert_uint_eq(kept[0], 0);
-	ck_assert_uint_eq(kept[1], STACK_NONE);
-	ck_assert_uint_eq(kept[2], 1);
-	ck_assert_uint_eq(kept[3], 0);
+	ck_assert_uint_eq(moved[0], STACK_NONE);
+	ck_assert_uint_eq(moved[1], 0);
+	ck_assert_uint_eq(moved[2], 1);
+	ck_assert_uint_eq(table.given_up, 1);
 	ck_assert_uint_eq(table.stacks.count, 2);
 	ck_assert_int_eq(table.stacks.items[0].state, STACK_READY);
 	ck_assert_int_eq(table.stacks.items[1].state, STACK_AWAITED);
@@ -233,6 +234,60 @@ START_TEST(what_is_needed_is_kept)
 	ck_assert_uint_eq(table.new_frames.count, 1);
 	ck_assert_uint_eq(table.frames.items[table.new_frames.items[0]].offset, 0xffffffff8100002f);
 	ck_assert_uint_eq(stack_table_index(&table, 12), 0);
+	stack_table_deinit(&table);
+}
+END_TEST
+
+/* Whose walk or whose mappings are still awaited goes on waiting. */
+START_TEST(what_waits_is_kept)
+{
+	struct record raw = record(11, ABI_SPACE_USER, 1, (uint64_t)0x1010);
+	struct record walked = record(12, ABI_SPACE_USER, 1, (uint64_t)ABI_FRAME(7, 0x20));
+	struct mapping m = {0x1000, 0x3000, 0, 9, false};
+	const bool keep[] = {true, true};
+	struct process_table processes;
+	struct stack_table table;
+	struct process *p;
+	uint32_t moved[2];
+
+	process_table_init(&processes, 10, 0);
+	stack_table_init(&table, 100);
+	p = process(&processes, MAPS_ASKED);
+	stack_table_put(&table, &raw.stack, p);
+	ck_assert(stack_table_expect(&table, 12));
+	ck_assert_uint_eq(table.raw, 2);
+	stack_table_sift(&table, keep, moved);
+	ck_assert_uint_eq(table.raw, 2);
+	ck_assert_int_eq(table.stacks.items[moved[0]].state, STACK_RAW);
+	ck_assert_int_eq(table.stacks.items[moved[1]].state, STACK_LATE);
+	ck_assert_int_eq(mapping_set_own(&p->maps), 0);
+	mapping_set_insert(p->maps, &m);
+	p->maps_state = MAPS_KNOWN;
+	stack_table_mapped(&table, p);
+	stack_table_put(&table, &walked.stack, p);
+	ck_assert_uint_eq(frame_of(&table, moved[0], 0)->image, 9);
+	ck_assert_uint_eq(frame_of(&table, moved[1], 0)->image, 7);
+	ck_assert_uint_eq(table.raw, 0);
+	stack_table_deinit(&table);
+	process_table_deinit(&processes);
+}
+END_TEST
+
+START_TEST(what_nobody_names_gets_old)
+{
+	struct stack_table table;
+
+	stack_table_init(&table, 100);
+	stack_table_index(&table, 11);
+	stack_table_index(&table, 12);
+	ck_assert_uint_eq(stack_table_aged(&table, 1), 0);
+	table.epoch++;
+	stack_table_index(&table, 12);
+	ck_assert_uint_eq(stack_table_aged(&table, 1), 1);
+	ck_assert(stack_aged(&table, &table.stacks.items[0], 1));
+	table.epoch += 2;
+	ck_assert_uint_eq(stack_table_aged(&table, 3), 1);
+	ck_assert_uint_eq(stack_table_aged(&table, 2), 2);
 	stack_table_deinit(&table);
 }
 END_TEST
@@ -261,6 +316,7 @@ int main(void)
 		   a_sample_may_come_before_its_stack, raw_until_the_mappings_are_known,
 		   count_beyond_the_record_is_cut);
 	SUITE_CASE(suite, "names", names_come_once);
-	SUITE_CASE(suite, "limits", limits_hold_and_are_counted, what_is_needed_is_kept);
+	SUITE_CASE(suite, "limits", limits_hold_and_are_counted, what_is_needed_is_kept,
+		   what_waits_is_kept, what_nobody_names_gets_old);
 	return suite_main(suite);
 }

@@ -226,6 +226,36 @@ START_TEST(frames_met_again_are_the_same)
 }
 END_TEST
 
+/* Stacks that nobody needs are given up: the window's are under other numbers then. */
+START_TEST(samples_follow_their_stacks)
+{
+	const uint64_t other[] = {0x1020};
+	uint32_t moved[3];
+	bool keep[3] = {false};
+	struct world w;
+
+	world_init(&w);
+	put_stack(&w, 3, ABI_SPACE_USER, other, 1);
+	add(&w, w.kernel, STACK_NONE, ABI_REASON_COMPLETE, 10);
+	add(&w, STACK_NONE, 2, ABI_REASON_COMPLETE, 5);
+	window_keep_stacks(&w.window, keep);
+	ck_assert(!keep[w.user] && keep[w.kernel] && keep[2]);
+	stack_table_sift(&w.stacks, keep, moved);
+	ck_assert_uint_eq(w.stacks.stacks.count, 2);
+	window_renumber(&w.window, moved);
+	ck_assert_uint_eq(w.window.samples.items[0].kernel_stack, moved[w.kernel]);
+	ck_assert_uint_eq(w.window.samples.items[0].user_stack, STACK_NONE);
+	ck_assert_uint_eq(w.stacks.stacks.items[w.window.samples.items[1].user_stack].id, 3);
+	/* What comes now is summed with what came before. */
+	add(&w, moved[w.kernel], STACK_NONE, ABI_REASON_COMPLETE, 7);
+	add(&w, STACK_NONE, moved[2], ABI_REASON_COMPLETE, 7);
+	ck_assert_uint_eq(w.window.samples.count, 2);
+	ck_assert_uint_eq(w.window.samples.items[0].weight, 17);
+	ck_assert_uint_eq(w.window.samples.items[1].weight, 12);
+	world_deinit(&w);
+}
+END_TEST
+
 START_TEST(every_reason_has_words)
 {
 	for (unsigned int i = 0; i < ABI_REASON_COUNT; i++) {
@@ -244,8 +274,9 @@ int main(void)
 {
 	Suite *suite = suite_create("window");
 
-	SUITE_CASE(suite, "window", alike_samples_are_summed, root_first_and_kernel_on_top,
-		   places_stand_in_for_names, a_reason_is_a_frame, frames_met_again_are_the_same);
+	SUITE_CASE(suite, "window", alike_samples_are_summed, samples_follow_their_stacks,
+		   root_first_and_kernel_on_top, places_stand_in_for_names, a_reason_is_a_frame,
+		   frames_met_again_are_the_same);
 	SUITE_CASE(suite, "reasons", every_reason_has_words);
 	return suite_main(suite);
 }

@@ -120,3 +120,10 @@ void debug_fetch_refused(struct debug_fetch *fetch, const struct image *image)
 	if (fetch->servers && image->debug_fetched)
 		debuginfod_wrong(fetch->servers, image->build_id, image->build_id_size);
 }
+
+void debug_fetch_mark(const struct debug_fetch *fetch, bool *used, size_t count)
+{
+	for (const struct debug_fetch_ask *ask = fetch->asks; ask; ask = ask->next)
+		if (ask->image && ask->image <= count)
+			used[ask->image - 1] = true;
+}

@@ -48,3 +48,5 @@ bool debug_fetch_part(struct debug_fetch *fetch, uint32_t image,
 		      const struct symbolizer_part *part);
 /* The worker has refused the image's debug file. */
 void debug_fetch_refused(struct debug_fetch *fetch, const struct image *image);
+/* Sets used[image - 1] of those that something is being fetched for. */
+void debug_fetch_mark(const struct debug_fetch *fetch, bool *used, size_t count);

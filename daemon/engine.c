@@ -218,6 +218,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 		return;
 	watch_look(&engine->watch, engine);
 	engine_sift_stacks(engine, now);
+	engine_sift_images(engine, now);
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
 		uint64_t kept = now > engine->config.keep_ns ? now - engine->config.keep_ns : 0;
 

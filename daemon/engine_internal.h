@@ -98,6 +98,7 @@ struct engine {
 	uint64_t drains; /* times that the source was read to its end */
 	uint64_t ticks; /* so far */
 	uint64_t sifted; /* boot time, ns: when stacks last became an epoch older */
+	uint64_t images_looked; /* likewise: for some that nobody needs */
 	uint64_t memory_looked; /* boot time, ns */
 	__u64 memory_total[ABI_MEMORY_COUNT]; /* of the present look */
 	uint64_t memory_looks; /* so far */
@@ -128,6 +129,8 @@ void engine_call_at(struct engine *engine, struct event **timer, event_callback_
 void engine_empty_stacks(struct engine *engine);
 /* Once a second: gives up stacks that no sample named for minutes, when there are many. */
 void engine_sift_stacks(struct engine *engine, uint64_t now);
+/* Some times a minute: lets go of files that nobody maps and no stack names. */
+void engine_sift_images(struct engine *engine, uint64_t now);
 /* What every process has of memory, if it is time to look. */
 void engine_look_at_memory(struct engine *engine, uint64_t now);
 /* A process's memory, for the time lines that show it; one that the kernel kills. */

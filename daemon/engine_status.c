@@ -211,18 +211,19 @@ static json_t *symbols(const struct engine *engine)
 
 	symbolizer_get_stats(engine->resolver.symbolizer, &stats);
 	return json_pack(
-		"{s:o, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"{s:o, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 		"s:o, s:o, s:o, s:o, s:b, s:o}",
 		"debuginfod", debuginfod(engine), "worker_pid", stats.pid, "slow_worker_pid",
 		stats.slow_pid, "slow_images", (int)stats.slow_images, "workers_abandoned",
 		(int)stats.abandoned, "worker_restarts", number(stats.restarts), "quarantined",
-		number(stats.quarantined), "images", number(engine->images.images.count),
+		number(stats.quarantined), "images", number(image_table_count(&engine->images)),
 		"images_failed", number(engine->images.failed), "images_refused",
-		number(engine->images.refused), "addresses", number(stats.addresses), "named",
-		number(stats.named), "requests", number(stats.requests), "debug_files_refused",
-		number(stats.debug_refused), "further_files", number(stats.parts),
-		"further_files_absent", number(stats.parts_absent), "further_files_refused",
-		number(stats.parts_refused), "damaged", number(stats.damaged), "kernel_restricted",
+		number(engine->images.refused), "images_released", number(engine->images.released),
+		"addresses", number(stats.addresses), "named", number(stats.named), "requests",
+		number(stats.requests), "debug_files_refused", number(stats.debug_refused),
+		"further_files", number(stats.parts), "further_files_absent",
+		number(stats.parts_absent), "further_files_refused", number(stats.parts_refused),
+		"damaged", number(stats.damaged), "kernel_restricted",
 		symbolizer_kernel_restricted(engine->resolver.symbolizer), "openers",
 		openers(engine));
 }
@@ -263,10 +264,10 @@ static json_t *tables(const struct engine *engine)
 {
 	const struct stack_table *stacks = &engine->stacks;
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "stacks", number(stacks->stacks.count),
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "stacks", number(stacks->stacks.count),
 			 "stacks_max", number(stacks->max), "frames", number(stacks->frames.count),
 			 "unresolved_frames", number(stacks->unresolved), "resets",
-			 number(stacks->resets));
+			 number(stacks->resets), "given_up", number(stacks->given_up));
 }
 
 /* Of the session that has most, for the limits are a session's; what there was no room for: of

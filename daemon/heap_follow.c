@@ -501,3 +501,10 @@ double heap_follow_observed(const struct heap_follow *follow)
 	}
 	return whole ? (double)observed / (double)whole : 1;
 }
+
+void heap_follow_mark(const struct heap_follow *follow, bool *used, size_t count)
+{
+	for (size_t i = 0; i < follow->files.count; i++)
+		if (follow->files.items[i]->image <= count)
+			used[follow->files.items[i]->image - 1] = true;
+}

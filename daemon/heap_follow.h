@@ -112,3 +112,5 @@ bool heap_follow_inside(const struct heap_follow *follow, uint32_t image, uint64
 uint64_t heap_follow_probes(const struct heap_follow *follow);
 /* Of the time that functions' probes were wanted, in which they counted: 0 to 1. */
 double heap_follow_observed(const struct heap_follow *follow);
+/* Sets used[image - 1] of the files whose probes are known; `count`: how many images there are. */
+void heap_follow_mark(const struct heap_follow *follow, bool *used, size_t count);

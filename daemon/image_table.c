@@ -31,14 +31,21 @@ static void image_close(struct image_table *table, struct image *image)
 	table->held--;
 }
 
+static void image_destroy(struct image_table *table, struct image *image)
+{
+	if (!image)
+		return;
+	image_close(table, image);
+	free(image->path);
+	free(image);
+}
+
 void image_table_deinit(struct image_table *table)
 {
-	for (size_t i = 0; i < table->images.count; i++) {
-		image_close(table, table->images.items[i]);
-		free(table->images.items[i]->path);
-		free(table->images.items[i]);
-	}
+	for (size_t i = 0; i < table->images.count; i++)
+		image_destroy(table, table->images.items[i]);
 	vec_free(&table->images);
+	vec_free(&table->rest);
 	hashmap_deinit(&table->index);
 }
 
@@ -132,27 +139,83 @@ static struct image *create(const struct abi_mmap *mmap)
 	return image;
 }
 
+size_t image_table_count(const struct image_table *table)
+{
+	return table->images.count - (table->rest.count - table->next_rest);
+}
+
+/* A place for one more: a new one, or that of one that was released long ago. IMAGE_NONE
+ * above the limit. */
+static uint32_t take_id(struct image_table *table)
+{
+	bool full = table->images.count >= table->max;
+	size_t resting = table->rest.count - table->next_rest;
+
+	if (resting > IMAGE_REST || (full && resting))
+		return table->rest.items[table->next_rest++];
+	if (full) {
+		table->refused++;
+		return IMAGE_NONE;
+	}
+	return vec_push(&table->images, NULL) ? IMAGE_NONE : (uint32_t)table->images.count;
+}
+
 static uint32_t add(struct image_table *table, const struct abi_mmap *mmap, uint64_t key)
 {
 	const uint64_t *known = hashmap_get(&table->index, key);
 	struct image *image;
+	uint32_t id;
 
 	if (known)
 		return (uint32_t)*known;
-	if (table->images.count >= table->max) {
-		table->refused++;
-		return IMAGE_NONE;
-	}
+	id = take_id(table);
+	if (id == IMAGE_NONE)
+		return id;
 	image = create(mmap);
-	if (!image || vec_push(&table->images, image)) {
-		if (image)
-			free(image->path);
-		free(image);
+	if (!image) {
+		vec_push(&table->rest, id);
 		return IMAGE_NONE;
 	}
-	image->id = (uint32_t)table->images.count;
-	hashmap_put(&table->index, key, image->id);
-	return image->id;
+	image->id = id;
+	table->images.items[id - 1] = image;
+	hashmap_put(&table->index, key, id);
+	return id;
+}
+
+/* An image is known under several keys: all of them go, in one walk over all. */
+static int forget_keys(struct image_table *table, const bool *gone)
+{
+	VEC(uint64_t) keys = {0};
+	uint64_t key, id;
+	size_t at = 0;
+	int r = 0;
+
+	while (!r && hashmap_next(&table->index, &at, &key, &id))
+		if (gone[id - 1])
+			r = vec_push(&keys, key);
+	for (size_t i = 0; !r && i < keys.count; i++)
+		hashmap_remove(&table->index, keys.items[i]);
+	vec_free(&keys);
+	return r;
+}
+
+void image_table_release(struct image_table *table, const bool *gone)
+{
+	if (vec_reserve(&table->rest, table->rest.count + table->images.count) ||
+	    forget_keys(table, gone))
+		return; /* the next time */
+	memmove(table->rest.items, table->rest.items + table->next_rest,
+		(table->rest.count - table->next_rest) * sizeof(*table->rest.items));
+	table->rest.count -= table->next_rest;
+	table->next_rest = 0;
+	for (size_t i = 0; i < table->images.count; i++) {
+		if (!gone[i] || !table->images.items[i])
+			continue;
+		image_destroy(table, table->images.items[i]);
+		table->images.items[i] = NULL;
+		table->rest.items[table->rest.count++] = (uint32_t)i + 1;
+		table->released++;
+	}
 }
 
 uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
@@ -286,7 +349,7 @@ static void close_one(struct image_table *table)
 		struct image *image =
 			table->images.items[table->next_close++ % table->images.count];
 
-		if (image->state == IMAGE_OPENED) {
+		if (image && image->state == IMAGE_OPENED) {
 			image_close(table, image);
 			image->state = IMAGE_KNOWN;
 			return;

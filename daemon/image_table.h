@@ -13,6 +13,9 @@
  * gone with its container, a moment later), but handed to the symbolizer only
  * when a sample falls into it. Held descriptors are bounded: the oldest that
  * nobody needed is closed first, and can be opened again.
+ *
+ * What nobody names any more is released (engine_images.c judges that), and the oldest
+ * such ids are used again.
  */
 #pragma once
 
@@ -26,6 +29,7 @@
 
 #define IMAGE_NONE 0u
 #define IMAGE_JIT_MAX 256u /* lists of just-in-time compilers that are held open */
+#define IMAGE_REST 256u /* so many released ids are not used again yet */
 #define IMAGE_KERNEL UINT32_MAX /* the kernel and its modules: never in the table */
 
 enum image_state {
@@ -75,6 +79,7 @@ struct image {
 	uint32_t jit_dump; /* the image of its compiler's dump; IMAGE_NONE: none */
 	uint64_t jit_looked, jit_next, jit_wait; /* ns, likewise */
 	bool announced; /* to the kernel side */
+	uint8_t idle; /* looks in a row at which nothing named it */
 	uint64_t next_use; /* boot time, ns: then a use may be tried though three failed */
 	struct image_use use; /* the newest */
 	char *path; /* as the process that mapped it first sees it */
@@ -82,7 +87,10 @@ struct image {
 };
 
 struct image_table {
-	VEC(struct image *) images; /* images.items[id - 1] */
+	VEC(struct image *) images; /* images.items[id - 1]; NULL: released */
+	VEC(uint32_t) rest; /* released ids, the oldest first, from `next_rest` on */
+	size_t next_rest;
+	uint64_t released;
 	struct hashmap index; /* hash of the identity -> id */
 	uint32_t max;
 	uint32_t held; /* descriptors */
@@ -106,6 +114,11 @@ uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap)
 uint32_t image_table_add_jit(struct image_table *table, uint32_t pid);
 /* The same image for another process. */
 void image_table_jit_again(struct image_table *table, struct image *image, uint32_t pid);
+/* Forgets the images of which gone[id - 1] is true (table->images.count entries): nothing is to
+ * name them any more. */
+void image_table_release(struct image_table *table, const bool *gone);
+/* How many there are now. */
+size_t image_table_count(const struct image_table *table);
 /* The list of names for it (perf_map_file.h), open for reading and the table's from then
  * on, in place of the one it had. Of more than IMAGE_JIT_MAX the oldest is closed. */
 void image_table_jit_file(struct image_table *table, struct image *image, int fd);

@@ -304,3 +304,13 @@ const struct mapping *mapping_set_find(const struct mapping_set *set, uint64_t a
 	found = at(set, lower(set, address));
 	return found && found->start <= address ? found : NULL;
 }
+
+void mapping_set_mark(const struct mapping_set *set, bool *used, size_t count)
+{
+	struct mapping_place place = {0};
+	const struct mapping *mapping;
+
+	while ((mapping = mapping_set_next(set, &place)))
+		if (mapping->image && mapping->image <= count)
+			used[mapping->image - 1] = true;
+}

@@ -62,3 +62,5 @@ struct mapping_place {
 	uint32_t item;
 };
 const struct mapping *mapping_set_next(const struct mapping_set *set, struct mapping_place *place);
+/* Sets used[image - 1] of each image up to `count` that it names. The set may be NULL. */
+void mapping_set_mark(const struct mapping_set *set, bool *used, size_t count);

@@ -80,3 +80,7 @@ int resolver_ask_probes(struct resolver *resolver, uint32_t image, symbolizer_pr
  * -errno and no callback: -EINPROGRESS: ask again when its file has been opened. */
 int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgency,
 		       resolver_table_fn *done, void *context);
+/* Sets used[image - 1] of those that something is being asked of; `count`: how many there are. */
+void resolver_mark(const struct resolver *resolver, bool *used, size_t count);
+/* Nothing names the image any more. */
+void resolver_forget(struct resolver *resolver, const struct image *image);

@@ -209,3 +209,29 @@ void resolver_open(struct resolver *resolver, struct image *image)
 		opened(resolver, image);
 	}
 }
+
+/* Those that a worker did not survive, or that are damaged, are told by their path. */
+static void mark_listed(const struct quarantine *list, bool *used, size_t count)
+{
+	for (size_t i = 0; i < quarantine_count(list); i++) {
+		uint32_t image = quarantine_get(list, i)->image;
+
+		if (image && image <= count)
+			used[image - 1] = true;
+	}
+}
+
+void resolver_mark(const struct resolver *resolver, bool *used, size_t count)
+{
+	for (const struct resolver_request *at = resolver->requests; at; at = at->next)
+		if (at->image && at->image <= count)
+			used[at->image - 1] = true;
+	debug_fetch_mark(&resolver->fetch, used, count);
+	mark_listed(symbolizer_quarantine(resolver->symbolizer), used, count);
+	mark_listed(symbolizer_damaged(resolver->symbolizer), used, count);
+}
+
+void resolver_forget(struct resolver *resolver, const struct image *image)
+{
+	symbolizer_drop_image(resolver->symbolizer, image->id);
+}

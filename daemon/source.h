@@ -97,6 +97,9 @@ struct source_ops {
 	void (*assign_set)(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id);
 	/* The image behind a file (device 0, inode 0: the vDSO). */
 	void (*know_file)(struct source *source, uint32_t device, uint64_t inode, uint32_t image);
+	/* Nothing names the image any more: its table and its place in the last one go. */
+	void (*forget_image)(struct source *source, uint32_t image, uint32_t device,
+			     uint64_t inode);
 	/* How a Java machine's code is laid out; NULL: forget it. 0 or -errno. The
 	 * function is NULL where nothing lives (a recording). */
 	int (*set_jvm)(struct source *source, uint32_t pid, const struct jvm_layout *layout);

@@ -491,6 +491,7 @@ static const struct source_ops bpf_ops = {
 	.assign_set = bpf_assign_set,
 	.set_jvm = bpf_set_jvm,
 	.know_file = bpf_know_file,
+	.forget_image = bpf_forget_image,
 	.forget_stack = bpf_forget_stack,
 	.drain = bpf_drain,
 	.symbols_changed = bpf_symbols_changed,

@@ -83,6 +83,7 @@ int bpf_publish_set(struct source *source, struct mapping_set *set);
 void bpf_withdraw_set(struct source *source, struct mapping_set *set);
 void bpf_assign_set(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id);
 void bpf_know_file(struct source *source, uint32_t device, uint64_t inode, uint32_t image);
+void bpf_forget_image(struct source *source, uint32_t image, uint32_t device, uint64_t inode);
 int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout);
 
 uint64_t bpf_watch(struct source *source, uint64_t now);

@@ -59,6 +59,12 @@ void bpf_know_file(struct source *source, uint32_t device, uint64_t inode, uint3
 	unwind_maps_know_file(&self(source)->unwind, device, inode, image);
 }
 
+void bpf_forget_image(struct source *source, uint32_t image, uint32_t device, uint64_t inode)
+{
+	bpf_unload_table(source, image);
+	unwind_maps_forget(&self(source)->unwind, image, device, inode);
+}
+
 int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout)
 {
 	return unwind_maps_set_jvm(&self(source)->unwind, pid, layout);

@@ -240,6 +240,15 @@ static void replay_know_file(struct source *source, uint32_t device, uint64_t in
 	(void)image;
 }
 
+static void replay_forget_image(struct source *source, uint32_t image, uint32_t device,
+				uint64_t inode)
+{
+	(void)source;
+	(void)image;
+	(void)device;
+	(void)inode;
+}
+
 static void replay_follow_cpus(struct source *source)
 {
 	(void)source;
@@ -289,6 +298,7 @@ static const struct source_ops replay_ops = {
 	.withdraw_set = replay_withdraw_set,
 	.assign_set = replay_assign_set,
 	.know_file = replay_know_file,
+	.forget_image = replay_forget_image,
 	.forget_stack = replay_forget_stack,
 	.drain = replay_drain,
 	.follow_cpus = replay_follow_cpus,

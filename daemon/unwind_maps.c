@@ -192,6 +192,19 @@ bool unwind_maps_walk(struct unwind_maps *maps, const struct abi_raw *raw,
 	return done;
 }
 
+void unwind_maps_forget(struct unwind_maps *maps, uint32_t image, uint32_t device, uint64_t inode)
+{
+	struct unwind_inode key = {.inode = inode, .device = device};
+	const struct unwind_file none = {0};
+	uint32_t known;
+
+	if (image < maps->files.count && maps->files.items[image].none)
+		write_file(maps, image, &none);
+	/* Another file may have the number by now. */
+	if (inode && !bpf_map_lookup_elem(maps->fds.inodes, &key, &known) && known == image)
+		bpf_map_delete_elem(maps->fds.inodes, &key);
+}
+
 int unwind_maps_set_jvm(struct unwind_maps *maps, uint32_t pid, const struct jvm_layout *layout)
 {
 	int r = layout ? bpf_map_update_elem(maps->fds.jvms, &pid, layout, BPF_ANY)

@@ -63,5 +63,8 @@ void unwind_maps_withdraw(struct unwind_maps *maps, struct mapping_set *set);
 int unwind_maps_assign(struct unwind_maps *maps, uint32_t pid, uint32_t number, uint32_t exec_id);
 int unwind_maps_know_file(struct unwind_maps *maps, uint32_t device, uint64_t inode,
 			  uint32_t image);
+/* The image stands for no file any more (device 0, inode 0: it was not known); no table of it is
+ * loaded. */
+void unwind_maps_forget(struct unwind_maps *maps, uint32_t image, uint32_t device, uint64_t inode);
 /* How a Java machine's code is laid out; NULL: forget it. */
 int unwind_maps_set_jvm(struct unwind_maps *maps, uint32_t pid, const struct jvm_layout *layout);

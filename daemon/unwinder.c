@@ -309,6 +309,28 @@ bool unwinder_waits(const struct unwinder *unwinder, const struct process *proce
 	return process->maps_state == MAPS_ASKED;
 }
 
+void unwinder_mark(const struct unwinder *unwinder, bool *used, size_t count)
+{
+	for (uint32_t image = 1; image < unwinder->tables.count && image <= count; image++)
+		used[image - 1] |= unwinder_awaits(unwinder, image);
+	for (size_t i = 0; i < unwinder->published.count; i++)
+		mapping_set_mark(unwinder->published.items[i], used, count);
+}
+
+void unwinder_forget(struct unwinder *unwinder, const struct image *image)
+{
+	if (image->id < unwinder->tables.count) {
+		struct unwinder_table *table = &unwinder->tables.items[image->id];
+
+		if (table->state == TABLE_LOADED)
+			unwinder->rows -= table->rows;
+		*table = (struct unwinder_table){0};
+	}
+	unwinder->source->ops->forget_image(unwinder->source, image->id,
+					    image->announced ? image->file_device : 0,
+					    image->announced ? image->file_inode : 0);
+}
+
 void unwinder_used(struct unwinder *unwinder, uint32_t image, uint64_t now)
 {
 	if (image < unwinder->tables.count)

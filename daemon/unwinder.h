@@ -74,6 +74,11 @@ bool unwinder_awaits(const struct unwinder *unwinder, uint32_t image);
 bool unwinder_waits(const struct unwinder *unwinder, const struct process *process);
 /* The image's file has been opened, or could not be. */
 void unwinder_opened(struct unwinder *unwinder, const struct image *image);
+/* Sets used[image - 1] of those that mapping sets which the kernel side has name, or of which a
+ * table is being made; `count`: how many there are. */
+void unwinder_mark(const struct unwinder *unwinder, bool *used, size_t count);
+/* Nothing names the image any more. */
+void unwinder_forget(struct unwinder *unwinder, const struct image *image);
 /* A sample used the image's table. */
 void unwinder_used(struct unwinder *unwinder, uint32_t image, uint64_t now);
 /* Publishes what changed; withdraws what nobody has any more. */

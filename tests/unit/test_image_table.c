@@ -258,6 +258,53 @@ START_TEST(descriptors_are_bounded)
 }
 END_TEST
 
+static uint32_t add_named(int number)
+{
+	union event event;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/no/such/%d", number);
+	event = event_of(path, GONE, 0, false);
+	return image_table_add(&table, &event.mmap);
+}
+
+START_TEST(what_is_released_makes_room)
+{
+	bool gone[6] = {false, true};
+	union event sh = map(ROOTS);
+	struct image *image;
+
+	ck_assert_uint_eq(add_named(0), 1);
+	image = take(&sh);
+	ck_assert_uint_eq(image->id, 2);
+	for (int i = 1; i < 5; i++)
+		ck_assert_uint_eq(add_named(i), (uint32_t)i + 2);
+	ck_assert_uint_eq(add_named(9), IMAGE_NONE);
+	ck_assert_uint_eq(table.held, 1);
+	image_table_release(&table, gone);
+	ck_assert_ptr_null(image_table_get(&table, 2));
+	ck_assert_uint_eq(table.held, 0);
+	ck_assert_uint_eq(image_table_count(&table), 5);
+	/* By none of its names is it the old one; those that stayed are known. */
+	ck_assert_uint_eq(add_named(1), 3);
+	ck_assert_uint_eq(add_named(10), 2);
+	ck_assert_uint_eq(image_table_map(&table, &sh.mmap), IMAGE_NONE);
+	ck_assert_uint_eq(add_named(11), IMAGE_NONE);
+	ck_assert_uint_eq(table.released, 1);
+	/* Once more, with others around. */
+	memset(gone, true, sizeof(gone));
+	gone[2] = false;
+	image_table_release(&table, gone);
+	ck_assert_uint_eq(image_table_count(&table), 1);
+	ck_assert_uint_eq(add_named(1), 3);
+	image = take(&sh);
+	ck_assert_uint_eq(image->id, 1);
+	ck_assert_int_eq(image->state, IMAGE_OPENED);
+	image_table_release(&table, (bool[6]){false});
+	ck_assert_uint_eq(take(&sh)->id, 1);
+}
+END_TEST
+
 /* Whoever comes first: a user's file never stands for root's. */
 static uint32_t add_list(struct image_table *of)
 {
@@ -408,6 +455,7 @@ int main(void)
 	tcase_add_test(tcase, memory_is_one_image);
 	tcase_add_test(tcase, no_more_than_the_limit);
 	tcase_add_test(tcase, descriptors_are_bounded);
+	tcase_add_test(tcase, what_is_released_makes_room);
 	tcase_add_test(tcase, lists_of_compilers);
 	workshop_add(tcase, root, "needs root", a_forger_who_is_first);
 	workshop_add(tcase, root, "needs root", a_forger_who_is_second);

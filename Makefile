@@ -265,6 +265,12 @@ test-races: all programs
 test-kill9: all programs
 	$(Q)B=$(B) KILLS=$(or $(N),200) TEST_TIMEOUT=7200 ONLY=kill9 $(RUN) scenario
 
+# The disk of the history full for a minute, and for longer than windows can wait for it.
+.PHONY: test-disk
+test-disk: all programs
+	$(Q)B=$(B) FULL_SECONDS=60 $(PYTHON) tests/scenario/history.py a_full_disk_is_waited_out
+	$(Q)B=$(B) FULL_SECONDS=200 $(PYTHON) tests/scenario/history.py a_full_disk_is_waited_out
+
 # A mixed load for MINUTES: memory and descriptors stay where they are.
 soak: all programs
 	$(Q)B=$(B) MINUTES=$(or $(MINUTES),60) TEST_TIMEOUT=9000 ONLY=soak $(RUN) scenario
@@ -470,6 +476,7 @@ help:
 	@echo 'make test-kills  the worker killed 1,000 times at random under load'
 	@echo 'make test-kill9  perfd killed N=200 times at random under load: nothing listed is lost'
 	@echo 'make test-races  REQUESTS=100000 of a user race with processes that are others'\'' a moment later'
+	@echo 'make test-disk  the disk full for one minute and for three while perfd runs'
 	@echo 'make soak      a mixed load for MINUTES=60: memory and descriptors stay flat'
 	@echo 'make test-kernels  perfd under Debian'\''s kernels in QEMU; ONLY=sid or ONLY=bookworm/plain'
 	@echo 'make test-trixie  built, and its unit suites run, with Debian 13 (debootstrap, root)'

@@ -38,15 +38,15 @@
 	  "The kernel's BTF, where it does not show its own. Empty: its own.")                     \
 	X("cpu", "event", event, CONFIG_CHOICE, RESTART, "cpu-clock cycles", "cpu-clock", 0, 15,   \
 	  "What takes samples: a timer, or the cycle counter where there is one.")                 \
-	X("cpu", "frequency_hz", frequency_hz, CONFIG_NUMBER, RESTART, "Hz", "99", 0, 100000,      \
+	X("cpu", "frequency_hz", frequency_hz, CONFIG_NUMBER, NOW, "Hz", "99", 0, 100000,      \
 	  "System-wide samples a second and CPU. 0: only sessions sample.")                        \
 	X("cpu", "session_frequency_hz", session_frequency_hz, CONFIG_NUMBER, NOW, "Hz", "99", 1, 100000, \
 	  "Rate of a session that asks for none (perfctl -F).")                                    \
 	X("cpu", "frequency_max_hz", frequency_max_hz, CONFIG_NUMBER, NOW, "Hz", "10000", 1, 100000, \
 	  "A session that asks for more is refused.")                                              \
-	X("memory", "faults_hz", faults_hz, CONFIG_NUMBER, RESTART, "Hz", "97", 0, 100000,         \
+	X("memory", "faults_hz", faults_hz, CONFIG_NUMBER, NOW, "Hz", "97", 0, 100000,         \
 	  "System-wide page-fault samples a second and CPU, at most. 0: none.")                    \
-	X("memory", "mmap_hz", mmap_hz, CONFIG_NUMBER, RESTART, "Hz", "97", 0, 100000,             \
+	X("memory", "mmap_hz", mmap_hz, CONFIG_NUMBER, NOW, "Hz", "97", 0, 100000,             \
 	  "System-wide samples of mmap, mremap and brk, and of munmap, a second and CPU, at "      \
 	  "most; kernels before 6.14 have none. 0: none.")                                         \
 	X("memory", "view_budget", view_budget_permille, CONFIG_NUMBER, NOW, "1/1000 of one CPU", "3", \

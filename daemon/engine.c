@@ -217,6 +217,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	if (engine->ticks % TICKS_PER_SECOND)
 		return;
 	watch_look(&engine->watch, engine);
+	engine_bury_views(engine);
 	engine_sift_stacks(engine, now);
 	engine_sift_images(engine, now);
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
@@ -475,6 +476,7 @@ void engine_reconfigure(struct engine *engine, const struct config *config)
 	engine->config = *config;
 	engine->processes.grace_ns = config->exited_grace_ns;
 	engine_limit_history(engine);
+	engine_follow_views(engine);
 }
 
 uint64_t engine_drains(const struct engine *engine)

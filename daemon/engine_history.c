@@ -54,14 +54,15 @@ void engine_open_history(struct engine *engine)
 		log_warning("there will be no history on disk: %s", error.text);
 		return;
 	}
-	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
-		struct session *session = engine->sessions[slot];
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
+		if (engine->sessions[slot] && !engine->sessions[slot]->id)
+			engine_keep_view(engine, engine->sessions[slot]);
+}
 
-		if (!session || session->id)
-			continue;
-		session->keep = keep_window;
-		session->keep_context = engine;
-	}
+void engine_keep_view(struct engine *engine, struct session *session)
+{
+	session->keep = engine->history ? keep_window : NULL;
+	session->keep_context = engine;
 }
 
 /* True when no window of a view waits for names; at the deadline none does. */
@@ -73,6 +74,14 @@ static bool fold_views(struct engine *engine, uint64_t deadline)
 		struct session *session = engine->sessions[slot];
 
 		if (!session || session->id)
+			continue;
+		engine_fold_by(engine, session, deadline);
+		folded = folded && session_folded(session);
+	}
+	for (size_t i = 0; i < engine->ended.count; i++) {
+		struct session *session = engine->ended.items[i];
+
+		if (session->id)
 			continue;
 		engine_fold_by(engine, session, deadline);
 		folded = folded && session_folded(session);

@@ -169,10 +169,19 @@ void engine_take_counters(struct engine *engine, struct session *session);
 int engine_parse_event(const struct engine *engine, const char *name, enum abi_source *ret,
 		       struct error *error);
 struct session *engine_find_session(const struct engine *engine, uint32_t id);
+/* For whoever opens one: its timer, and what it asks about; its sampling begins. */
+int engine_make_timer(struct engine *engine, struct session *session);
+int engine_open_events(struct engine *engine, struct session *session, struct error *error);
 /* Opens the system-wide views that the config has a rate for. */
 int engine_open_system_views(struct engine *engine, struct error *error);
+/* The settings were read again: their rates; those that begin or end with that. */
+void engine_follow_views(struct engine *engine);
+/* Views that have ended go once all of theirs is in the history. */
+void engine_bury_views(struct engine *engine);
 /* Opens the history that the config has, and gives it the system-wide views' windows. */
 void engine_open_history(struct engine *engine);
+/* Gives it the windows of one view. */
+void engine_keep_view(struct engine *engine, struct session *session);
 /* Tells it what the config says now of age and size. */
 void engine_limit_history(struct engine *engine);
 /* Keeps what was sampled until now, and ends it. */

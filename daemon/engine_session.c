@@ -219,7 +219,7 @@ static void add_descendants(struct engine *engine, struct session *session, uint
 
 static void on_session_timer(evutil_socket_t fd, short what, void *context);
 
-static int make_timer(struct engine *engine, struct session *session)
+int engine_make_timer(struct engine *engine, struct session *session)
 {
 	session->engine = engine;
 	session->judged = engine->source->ops->target_slots != NULL;
@@ -241,7 +241,7 @@ static void title(struct session *session)
 		snprintf(text, size, "all processes");
 }
 
-static int open_events(struct engine *engine, struct session *session, struct error *error)
+int engine_open_events(struct engine *engine, struct session *session, struct error *error)
 {
 	struct source_slot how = {.all = !session->request.pid,
 				  .restricted = !session->request.privileged,
@@ -265,54 +265,6 @@ static int open_events(struct engine *engine, struct session *session, struct er
 	engine->sessions[session->slot] = session;
 	rates_open(engine, session);
 	return 0;
-}
-
-static int open_view(struct engine *engine, uint32_t slot, const char *event, uint32_t frequency_hz,
-		     struct error *error)
-{
-	struct session_request request = {
-		.frequency_hz = frequency_hz, .privileged = true, .title = "all processes"};
-	struct session *session;
-	int r;
-
-	if (!frequency_hz)
-		return 0;
-	session = session_create(0, &request, engine->config.window_ns);
-	if (!session || make_timer(engine, session)) {
-		r = error_set(error, -ENOMEM, "out of memory");
-	} else {
-		session->slot = slot;
-		r = engine_parse_event(engine, event, &session->source, error);
-	}
-	if (!r)
-		r = open_events(engine, session, error);
-	if (r)
-		session_destroy(session);
-	return r;
-}
-
-int engine_open_system_views(struct engine *engine, struct error *error)
-{
-	static const struct {
-		uint32_t slot;
-		const char *event;
-	} of_mappings[] = {{ABI_SLOT_MMAP, "mmap"}, {ABI_SLOT_MUNMAP, "munmap"}};
-	int r = open_view(engine, ABI_SLOT_CPU, "", engine->config.frequency_hz, error);
-
-	if (!r)
-		r = open_view(engine, ABI_SLOT_FAULTS, "faults", engine->config.faults_hz, error);
-	for (size_t i = 0; !r && i < 2; i++) {
-		r = open_view(engine, of_mappings[i].slot, of_mappings[i].event,
-			      engine->config.mmap_hz, error);
-		if (r == -ENOMEM)
-			return r;
-		if (r) /* an older kernel: the rest is there */
-			log_warning("no view of mappings (memory.mmap_hz): %s", error->text);
-		r = 0;
-	}
-	if (!r && engine->config.heap_probes[0])
-		r = open_view(engine, ABI_SLOT_HEAP, "heap", 1, error);
-	return r;
 }
 
 static void remove_targets(struct engine *engine, struct session *session);
@@ -342,13 +294,13 @@ static int prepare(struct engine *engine, struct session *session, struct proces
 	struct timeval duration = {
 		.tv_sec = (time_t)(session->request.duration_ns / NSEC_PER_SEC),
 		.tv_usec = (suseconds_t)(session->request.duration_ns % NSEC_PER_SEC / 1000)};
-	int r = make_timer(engine, session);
+	int r = engine_make_timer(engine, session);
 
 	if (r)
 		return error_set(error, r, "out of memory");
 	session->target = process_ref(target);
 	title(session);
-	r = open_events(engine, session, error);
+	r = engine_open_events(engine, session, error);
 	if (r)
 		return r;
 	if (target) {

@@ -399,6 +399,24 @@ void rates_run(struct engine *engine, uint64_t now)
 
 /* ---- by hand, and to see ---- */
 
+void rates_wish(struct engine *engine, struct session *session)
+{
+	struct controller_stream *stream = &engine->rates.controller.streams[session->slot];
+	double before = stream->rate;
+	bool lowered;
+
+	if (!lives(engine) || !stream->used)
+		return;
+	lowered = stream->rate < stream->wished;
+	stream->wished = wished(engine, session, &stream->wished_why);
+	stream->floor = fmin(stream->wished, lowest(engine, session));
+	if (stream->forced > 0 || (lowered && stream->rate <= stream->wished))
+		return;
+	stream->rate = stream->wished;
+	stream->why = stream->wished_why;
+	changed(engine, session->slot, before, clock_boot_ns());
+}
+
 static int force(struct engine *engine, struct session *session, uint32_t hz, struct error *error)
 {
 	struct controller_stream *stream = &engine->rates.controller.streams[session->slot];

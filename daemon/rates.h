@@ -56,6 +56,8 @@ void rates_calibrate(struct rates *rates);
 /* A session's events begin and end. */
 void rates_open(struct engine *engine, struct session *session);
 void rates_close(struct engine *engine, const struct session *session);
+/* Somebody asks for another rate of it: at once, if the budget has not lowered it. */
+void rates_wish(struct engine *engine, struct session *session);
 /* Judges, if a window is over: to be called with each tick. */
 void rates_run(struct engine *engine, uint64_t now);
 /* For `status` and `rates`: all streams, or those of the owner's sessions. New reference. */

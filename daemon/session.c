@@ -233,3 +233,14 @@ void session_roll(struct session *session, uint64_t now, bool force)
 	session->rolled = force ? clock_boot_ns() : session->window.end;
 	session->window = (struct window){0};
 }
+
+int64_t session_follow_clock(struct session *session)
+{
+	uint64_t began = clock_real_ns() - (clock_boot_ns() - session->opened);
+	int64_t by = (int64_t)(began - session->opened_real);
+
+	if (by > -(int64_t)NSEC_PER_SEC && by < (int64_t)NSEC_PER_SEC)
+		return 0;
+	session->opened_real = began;
+	return by;
+}

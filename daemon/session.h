@@ -55,7 +55,7 @@ struct session {
 	enum session_end end;
 	uint64_t opened, ended; /* boot time, ns */
 	uint64_t rolled; /* likewise: what was sampled by then is in no open window */
-	uint64_t opened_real;
+	uint64_t opened_real; /* the clock's time then; of views as it has it now */
 	uint64_t window_ns;
 	uint64_t step_ns; /* SESSION_STEP_NS, or window_ns if that is no multiple of it */
 	struct process *target; /* a reference; NULL: all processes */
@@ -135,6 +135,9 @@ void session_count_lost(struct session *session, const struct abi_counters *coun
 /* Something that happened, now; `value`: how much, 0: nothing to count. */
 void session_mark(struct session *session, const char *key, uint64_t value, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+/* A view: if the clock was set since, its windows are under the new time from now on. By how many
+ * ns, or 0; what is less than a second is left for later. */
+int64_t session_follow_clock(struct session *session);
 /* A quantity of a process of the session (NULL: of all its processes together). */
 void session_measure(struct session *session, const struct session_measure *measure);
 /* Closes the window at `now` if its time is over (or force). */

@@ -3,11 +3,14 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
 #include "daemon/engine_internal.h"
 
 #define KERNEL_RATE_PATH "/proc/sys/kernel/perf_event_max_sample_rate"
@@ -97,6 +100,26 @@ static void look_at_worker(struct watch *watch, struct engine *engine)
 	watch->worker_restarts = restarts;
 }
 
+/* What the views keep from now on is under the time that the clock tells now. */
+static void look_at_clock(struct engine *engine)
+{
+	int64_t moved = 0;
+
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
+		struct session *session = engine->sessions[slot];
+		int64_t by = session && !session->id ? session_follow_clock(session) : 0;
+
+		moved = by ? by : moved;
+	}
+	if (!moved)
+		return;
+	log_warning("the clock was set %s by %.1f s: history goes on by the new time",
+		    moved < 0 ? "back" : "ahead", fabs((double)moved) / NSEC_PER_SEC);
+	watch_mark(engine, "clock", (uint64_t)llabs(moved) / NSEC_PER_MSEC,
+		   "the clock was set %s by %.1f s", moved < 0 ? "back" : "ahead",
+		   fabs((double)moved) / NSEC_PER_SEC);
+}
+
 void watch_look(struct watch *watch, struct engine *engine)
 {
 	struct source_counters *counters;
@@ -116,5 +139,6 @@ void watch_look(struct watch *watch, struct engine *engine)
 	look_at_kernel_rate(watch, engine);
 	look_at_worker(watch, engine);
 	engine_sweep(engine, counters->sideband_lost);
+	look_at_clock(engine);
 	free(counters);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Watches the measuring itself, once a second: what was lost since, CPUs that came or
- * went, the kernel's limit of the rate, workers that were replaced. What it sees becomes a
- * mark in the sessions that it concerns, and what was lost is told to them by reason.
+ * went, the kernel's limit of the rate, workers that were replaced, a clock that was set. What it
+ * sees becomes a mark in the sessions that it concerns, and what was lost is told to them by
+ * reason.
  *
  * Other parts mark what only they know (a rate that was changed, a process that was killed)
  * by watch_mark() or session_mark().

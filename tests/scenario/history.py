@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The history on disk: asked by time and by whom, over restarts, a SIGKILL and a full disk."""
+"""The history on disk: asked by time and by whom, over restarts, a SIGKILL, a full disk (for
+FULL_SECONDS: `make test-disk` has a minute and three), a read-only one and clocks that are set."""
 
 import contextlib
 import json
 import os
 import signal
 import sqlite3
+import struct
 import subprocess
 import time
+from unittest import mock
 
 import lib
 
 HZ = 199
+FULL_SECONDS = float(os.environ.get("FULL_SECONDS", "0"))
 
 
 @contextlib.contextmanager
@@ -119,35 +123,121 @@ def killed_it_keeps_what_was_stored():
             lib.check(killed - last < 2 * 10**9, f"{(killed - last) / 1e9} s were lost")
 
 
+@contextlib.contextmanager
+def small_disk(place):
+    where = os.path.join(place, "h")
+    os.mkdir(where)
+    lib.succeeds(subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "none", where],
+                                capture_output=True, text=True), "mount")
+    try:
+        yield where
+    finally:
+        lib.succeeds(subprocess.run(["umount", where], capture_output=True, text=True), "umount")
+
+
+def fill(where):
+    with contextlib.suppress(OSError), \
+            open(os.path.join(where, "fill"), "wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+
+
+def writes_again(perfd):
+    def ask():
+        told = perfd.ctl_json("status")["history"]
+        return not told["trouble"] and not told["waiting"]
+    lib.wait_for(ask, "windows to be written again", 60)
+
+
+def goes_on(perfd, place, target):
+    """The views sample, and a session does."""
+    before = perfd.ctl_json("status")["samples"]["stored"]
+    lib.succeeds(perfd.ctl("attach", "--pid", target.pid, "-d", "500ms", "-o",
+                           os.path.join(place, "x.svg")))
+    lib.check(perfd.ctl_json("status")["samples"]["stored"] > before, "sampling stands still")
+
+
 def a_full_disk_is_waited_out():
     lib.need_root()
+    with lib.folder() as place, small_disk(place) as where, daemon(where) as perfd, \
+            lib.started(lib.program("shares"), 3600, stdout=subprocess.DEVNULL) as busy:
+        fill(where)
+        lib.wait_for(lambda: perfd.ctl_json("status")["history"]["trouble"],
+                     "perfd to say that the disk is full", 30)
+        full = time.monotonic()
+        truth, looks = burn(1, "meanwhile", place), 0
+        lib.check(abs(cpu_of(perfd, "--comm", "meanwhile") / truth - 1) < 0.2,
+                  "what waits is not in the answer")
+        while not looks or time.monotonic() < full + FULL_SECONDS:
+            goes_on(perfd, place, busy)
+            looks += 1
+        lib.contains(perfd.ctl_json("status")["history"]["trouble"], "full", "the trouble")
+        dropped = perfd.ctl_json("status")["history"]["dropped"]
+        os.unlink(os.path.join(where, "fill"))
+        writes_again(perfd)
+        told = perfd.ctl_json("report", "--since", "-1h")
+        gaps = [count for count in told["counts"] if count["key"].startswith("gap: ")]
+        print(f"# full for {time.monotonic() - full:.0f} s: {looks} sessions, {dropped} windows "
+              f"given up, gaps: {gaps}")
+        # A second is given up only after ten minutes' worth of them, and then the gap is told.
+        lib.equal(bool(gaps), bool(dropped), "a gap, where windows were given up")
+        if not dropped:
+            lib.check(abs(cpu_of(perfd, "--comm", "meanwhile") / truth - 1) < 0.2,
+                      "what waited was lost")
+        newest = max(row["end_ns"] for row in stored(perfd))
+        lib.wait_for(lambda: max(row["end_ns"] for row in stored(perfd)) > newest, "newer windows")
+
+
+def a_read_only_disk():
+    lib.need_root()
+    with lib.folder() as place, small_disk(place) as where, daemon(where) as perfd, \
+            lib.started(lib.program("shares"), 600, stdout=subprocess.DEVNULL) as busy:
+        lib.wait_for(lambda: stored(perfd), "windows")
+        perfd.end()
+        lib.succeeds(subprocess.run(["mount", "-o", "remount,ro", where], capture_output=True,
+                                    text=True), "remount")
+        with daemon(where) as again:
+            goes_on(again, place, busy)
+            told = again.ctl_json("status")["history"]
+            lib.check(not told["kept"] or told["trouble"], f"nothing is said of the disk: {told}")
+            lib.check("ead-only" in again.log(), "the log does not say why")
+
+
+def set_clock(path, hours):
+    with open(path, "r+b") as file:
+        file.write(struct.pack("=q", hours * 3600 * 10**9))
+
+
+def a_clock_that_is_set():
+    """A day ahead and back again, while it runs: answers go by the clock as it is, and nothing that
+    was there goes. The clock is the programs' alone (tests/programs/libclock.c)."""
     with lib.folder() as place:
-        where = os.path.join(place, "h")
-        os.mkdir(where)
-        lib.succeeds(subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "none",
-                                     where], capture_output=True, text=True))
-        try:
-            with daemon(where) as perfd:
-                with contextlib.suppress(OSError):
-                    with open(os.path.join(where, "fill"), "wb", buffering=0) as file:
-                        while file.write(b"x" * 4096):
-                            pass
-                lib.wait_for(lambda: perfd.ctl_json("status")["history"]["trouble"],
-                             "perfd to say that the disk is full", 30)
-                truth = burn(1, "meanwhile", place)
-                lib.check(abs(cpu_of(perfd, "--comm", "meanwhile") / truth - 1) < 0.2,
-                          "what waits is not in the answer")
-                with lib.started(lib.program("shares"), 30, stdout=subprocess.DEVNULL) as busy:
-                    lib.succeeds(perfd.ctl("attach", "--pid", str(busy.pid), "-d", "500ms",
-                                           "-o", os.path.join(place, "x.svg")))
-                os.unlink(os.path.join(where, "fill"))
-                lib.wait_for(lambda: not perfd.ctl_json("status")["history"]["trouble"]
-                             and not perfd.ctl_json("status")["history"]["waiting"],
-                             "windows to be written again", 30)
-                lib.check(abs(cpu_of(perfd, "--comm", "meanwhile") / truth - 1) < 0.2,
-                          "what waited was lost")
-        finally:
-            lib.succeeds(subprocess.run(["umount", where], capture_output=True, text=True))
+        ahead = os.path.join(place, "ahead")
+        with open(ahead, "wb") as file:
+            file.write(bytes(8))
+        with mock.patch.dict(os.environ, {"LD_PRELOAD": lib.program("libclock.so"),
+                                          "CLOCK_AHEAD": ahead}), \
+                daemon(os.path.join(place, "h")) as perfd:
+            def newest():
+                return max([row["end_ns"] for row in stored(perfd)], default=0) / 1e9
+
+            told = {"today": burn(1, "today", place)}
+            lib.check(cpu_of(perfd, "--comm", "today"), "nothing of today")
+            for day, hours in (("tomorrow", 24), ("yesterday", -24), ("later", 0)):
+                set_clock(ahead, hours)
+                begin = time.time() + hours * 3600
+                lib.wait_for(lambda: newest() > begin, f"windows of {day}")
+                told[day] = burn(1, day, place)
+                cpu = cpu_of(perfd, "--comm", day)
+                lib.check(abs(cpu / told[day] - 1) < 0.2, f"{day}: {cpu} ns, {told[day]} in truth")
+            lib.contains(perfd.log(), "the clock was set ahead by 86400", "log")
+            lib.contains(perfd.log(), "the clock was set back by 172800", "log")
+            whole = perfd.ctl_json("report", "--since", "-3d", "--until", "@9999999999")
+            lib.check(any(mark["key"] == "clock" for mark in whole["marks"]), "no mark tells of it")
+            for day, truth in told.items():
+                cpu = perfd.ctl_json("report", "--since", "-3d", "--until", "@9999999999",
+                                     "--comm", day)["total"]
+                lib.check(abs(cpu / truth - 1) < 0.2, f"{day}, in the end: {cpu} ns, not {truth}")
 
 
 def without_a_folder_it_goes_on():
@@ -165,4 +255,5 @@ def without_a_folder_it_goes_on():
 
 
 lib.main(asked_by_whom_and_when, sqlite3_reads_it, a_restart_loses_nothing,
-         killed_it_keeps_what_was_stored, a_full_disk_is_waited_out, without_a_folder_it_goes_on)
+         killed_it_keeps_what_was_stored, a_full_disk_is_waited_out, a_read_only_disk,
+         a_clock_that_is_set, without_a_folder_it_goes_on)

@@ -81,6 +81,49 @@ def reloaded():
             lib.fails(perfd.ctl(*high), 1, "cpu.frequency_max_hz")
 
 
+def rate_of(perfd, event):
+    """Of the system-wide view; None: there is none."""
+    rates = [stream["rate"] for stream in perfd.ctl_json("rates")["streams"]
+             if stream["event"] == event and not stream["session"]]
+    return rates[0] if rates else None
+
+
+def rates_hold_at_once():
+    """A program runs while the rates of the views change: it is told with its whole CPU time."""
+    with lib.folder() as place:
+        text = "[cpu]\nfrequency_hz = {}\n[memory]\nfaults_hz = {}\n"
+        path = config(place, text.format(99, 97))
+        burner = os.path.join(place, "burner")
+        os.symlink(lib.program("shares"), burner)
+        with lib.Perfd("--config", path) as perfd:
+            lib.equal((rate_of(perfd, "cpu-clock"), rate_of(perfd, "faults")), (99, 97), "rates")
+            with lib.started(burner, 3, stdout=subprocess.PIPE, text=True) as program:
+                told = []
+                for cpu, faults in ((499, 0), (49, 0), (999, 50), (199, 97)):
+                    write(path, text.format(cpu, faults))
+                    told.append([row["key"] for row in perfd.ctl_json("reload")["now"]])
+                    lib.equal(rate_of(perfd, "cpu-clock"), cpu, "rate of CPU time")
+                    lib.equal(rate_of(perfd, "faults"), faults or None, "rate of page faults")
+                    if not faults:
+                        lib.fails(perfd.ctl("report", "-e", "faults", "--since", "-1s"), 1, "faults")
+                lib.equal(told[:2], [["cpu.frequency_hz", "memory.faults_hz"],
+                                     ["cpu.frequency_hz"]], "what was told")
+                truth = json.loads(program.communicate(timeout=60)[0])["cpu_ns"]
+            cpu = perfd.ctl_json("report", "--since", "-10m", "--comm", "burner")["total"]
+            lib.check(abs(cpu / truth - 1) < 0.1, f"{cpu} ns told, {truth} in truth")
+            # And without a view of CPU time, until there is one again.
+            write(path, text.format(0, 97))
+            lib.succeeds(perfd.ctl("reload"))
+            lib.equal(rate_of(perfd, "cpu-clock"), None, "a view without a rate")
+            lib.equal(perfd.ctl_json("report", "--since", "-10m", "--comm", "burner")["total"], cpu,
+                      "what was sampled before")
+            write(path, text.format(99, 97))
+            lib.succeeds(perfd.ctl("reload"))
+            lib.equal(rate_of(perfd, "cpu-clock"), 99, "rate")
+            fired = perfd.ctl_json("status")["samples"]["stored"]
+            lib.wait_for(lambda: perfd.ctl_json("status")["samples"]["stored"] > fired, "samples")
+
+
 def wrong_settings_change_nothing():
     with lib.folder() as place:
         path = config(place, "[cpu]\nfrequency_max_hz = 500\n")
@@ -164,5 +207,5 @@ def refusals_do_not_fill_the_log():
         lib.check(20 <= len(lines) < 400, f"{len(lines)} lines for 500 refusals")
 
 
-lib.main(shown_and_explained, reloaded, wrong_settings_change_nothing, audit_lines,
-         refusals_do_not_fill_the_log)
+lib.main(shown_and_explained, reloaded, rates_hold_at_once, wrong_settings_change_nothing,
+         audit_lines, refusals_do_not_fill_the_log)

@@ -136,8 +136,8 @@ START_TEST(some_hold_now_and_some_after_a_restart)
 	write_file("");
 	ck_assert_int_eq(settings_read(&source, &error, &fresh), 0);
 	ck_assert_int_eq(settings_take(&settings, &fresh, &changes), 0);
-	ck_assert_uint_eq(json_array_size(json_object_get(changes, "restart")), 1);
-	ck_assert_ptr_nonnull(find(json_object_get(changes, "restart"), "cpu.frequency_hz"));
+	ck_assert_uint_eq(json_array_size(json_object_get(changes, "restart")), 0);
+	ck_assert_ptr_nonnull(find(json_object_get(changes, "now"), "cpu.frequency_hz"));
 	ck_assert_uint_eq(settings.config.sessions_max, 31);
 	json_decref(changes);
 }

@@ -10,7 +10,7 @@
 #include "daemon/service.h"
 #include "flamegraph/protobuf.h"
 
-#define REMEMBERED_MAX (32u << 20) /* bytes, of all dictionaries together */
+#define REMEMBERED_MAX (4u << 20) /* bytes, of all dictionaries together */
 
 static void bind_text(sqlite3_stmt *statement, int64_t hash, const char *bytes, size_t size)
 {

@@ -4,6 +4,7 @@
 listed is there, nothing is counted twice, the databases are whole, and the gap is short and stated.
 And an end by SIGTERM loses nothing. KILLS: how often (3; `make test-kill9` has 200)."""
 
+import concurrent.futures
 import contextlib
 import os
 import random
@@ -16,6 +17,7 @@ import time
 import lib
 
 KILLS = int(os.environ.get("KILLS", "3"))
+LANES = int(os.environ.get("LANES", "3"))
 HZ = 199
 
 
@@ -67,11 +69,13 @@ def check_bases(where):
             base.close()
 
 
-def at_random_moments():
-    with lib.folder() as place, load():
+def lane(kills, seed):
+    """One database, killed again and again: the gaps in seconds, and its windows at the end."""
+    random.seed(seed)
+    before, gaps = [], []
+    with lib.folder() as place:
         where = os.path.join(place, "h")
-        before, gaps, windows = [], [], 0
-        for _ in range(KILLS):
+        for _ in range(kills):
             with daemon(where) as perfd:
                 if before:
                     until = newest(before)
@@ -86,7 +90,6 @@ def at_random_moments():
                 killed = time.time_ns()
                 perfd.process.wait()
                 gaps.append((killed - newest(before)["cpu-clock"]) / 1e9)
-                windows = len(before)
         with daemon(where) as perfd:
             until = newest(before)
             lib.equal(sums(listed(perfd), until), sums(before, until), "samples in what was listed")
@@ -94,10 +97,24 @@ def at_random_moments():
             lib.check("gap: perfd was not running" in {count["key"] for count in told["counts"]},
                       "the gap is not stated")
         check_bases(where)
-        print(f"# {KILLS} kills, {windows} windows at the end; from the last listed window's end to the "
-              f"kill: median {statistics.median(gaps):.2f} s, at most {max(gaps):.2f} s, "
-              f"{sum(gap > 2 for gap in gaps)} above 2 s")
-        lib.check(statistics.median(gaps) < 2, f"{statistics.median(gaps)} s were lost, in the median")
+    return gaps, len(before)
+
+
+def at_random_moments():
+    """Many kills are shared by some databases side by side, each with a perfd of its own."""
+    lanes = min(LANES, max(1, KILLS // 10))
+    shares = [KILLS // lanes + (i < KILLS % lanes) for i in range(lanes)]
+    seed = random.randrange(10**9)
+    began = time.monotonic()
+    with load(), concurrent.futures.ProcessPoolExecutor(lanes) as pool:
+        told = list(pool.map(lane, shares, range(seed, seed + lanes)))
+    gaps = [gap for mine, _ in told for gap in mine]
+    lib.equal(len(gaps), KILLS, "kills")
+    print(f"# {KILLS} kills in {lanes} databases in {time.monotonic() - began:.0f} s, seed {seed}, "
+          f"{sum(windows for _, windows in told)} windows at the end; from the last listed window's "
+          f"end to the kill: median {statistics.median(gaps):.2f} s, at most {max(gaps):.2f} s, "
+          f"{sum(gap > 2 for gap in gaps)} above 2 s")
+    lib.check(statistics.median(gaps) < 2, f"{statistics.median(gaps)} s were lost, in the median")
 
 
 def an_end_loses_nothing():

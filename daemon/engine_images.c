@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Which images the engine lets go of: those that no process maps and no stack names, and that
- * nothing is being asked of, for half a minute. With them go their descriptors, here and in the
- * symbolizer's client, and their unwind tables; a file that is mapped again is a new image, and
- * its table is on disk. So a machine that builds, or that starts containers, all day long does
- * not fill the tables.
+ * nothing is being asked of, for half a minute (or less, where there are many). With them go their
+ * descriptors, here and in the symbolizer's client, and their unwind tables; a file that is mapped
+ * again is a new image, and its table is on disk. So a machine that builds, or that starts
+ * containers, all day long does not fill the tables.
  */
 #include "daemon/engine_internal.h"
 
@@ -15,6 +15,7 @@
 #include "daemon/base/log.h"
 
 #define LOOK_NS (10 * NSEC_PER_SEC)
+#define LOOK_SOON_NS (2 * NSEC_PER_SEC) /* while more than half of the places are taken */
 #define IDLE_LOOKS 3u
 
 static void mark_processes(const struct engine *engine, bool *used, size_t count)
@@ -76,11 +77,12 @@ static bool let_go(struct engine *engine, struct image *image, bool used)
 void engine_sift_images(struct engine *engine, uint64_t now)
 {
 	size_t count = engine->images.images.count, gone = 0;
+	bool full = image_table_count(&engine->images) > engine->images.max / 2;
 	bool *used;
 
 	/* A recording is played with the numbers that it was made with. */
-	if (now < engine->images_looked + LOOK_NS || engine->capture.file || !count ||
-	    engine->source->ops->wake_fd(engine->source) < 0)
+	if (now < engine->images_looked + (full ? LOOK_SOON_NS : LOOK_NS) || engine->capture.file ||
+	    !count || engine->source->ops->wake_fd(engine->source) < 0)
 		return;
 	engine->images_looked = now;
 	used = calloc(count, sizeof(*used));

@@ -237,6 +237,21 @@ static int open_immutable(const char *path, struct error *error, sqlite3 **ret)
 	return open_with(strbuf_text(&uri), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, error, ret);
 }
 
+/* SQLite says only that it could not open something. */
+static int why_not(const char *path, int r, struct error *error)
+{
+	char folder[4096];
+	char *slash;
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	slash = strrchr(folder, '/');
+	if (slash)
+		*slash = '\0';
+	if (!slash || !access(folder, W_OK) || errno != EROFS)
+		return r;
+	return error_set(error, -EROFS, "%s cannot be written: its file system is read-only", path);
+}
+
 int history_database_open(const char *path, enum history_database_use use, struct error *error,
 			  sqlite3 **ret)
 {
@@ -255,7 +270,7 @@ int history_database_open(const char *path, enum history_database_use use, struc
 	if (!r)
 		r = set_up(db, path, use, error);
 	if (r)
-		return r;
+		return use == HISTORY_DATABASE_WRITE ? why_not(path, r, error) : r;
 	*ret = TAKE_PTR(db);
 	return 0;
 }

@@ -104,8 +104,6 @@ def rates_hold_at_once():
                     told.append([row["key"] for row in perfd.ctl_json("reload")["now"]])
                     lib.equal(rate_of(perfd, "cpu-clock"), cpu, "rate of CPU time")
                     lib.equal(rate_of(perfd, "faults"), faults or None, "rate of page faults")
-                    if not faults:
-                        lib.fails(perfd.ctl("report", "-e", "faults", "--since", "-1s"), 1, "faults")
                 lib.equal(told[:2], [["cpu.frequency_hz", "memory.faults_hz"],
                                      ["cpu.frequency_hz"]], "what was told")
                 truth = json.loads(program.communicate(timeout=60)[0])["cpu_ns"]

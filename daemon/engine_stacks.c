@@ -17,9 +17,9 @@
 
 #define EPOCH_NS (30 * NSEC_PER_SEC)
 #define AGE_EPOCHS 4u /* so long nobody named it: given up */
-/* It is not worth it for fewer, and for less than a quarter of all. */
+/* It is not worth it for fewer, and for less than an eighth of all. */
 #define SIFT_LEAST 2048u
-#define SIFT_PART 4u
+#define SIFT_PART 8u
 
 static struct heap_tracker *tracker_of(struct session *session)
 {
@@ -125,6 +125,7 @@ void engine_sift_stacks(struct engine *engine, uint64_t now)
 		return;
 	engine->sifted = now;
 	stacks->epoch++;
+	malloc_trim(0); /* what was needed for a moment */
 	aged = stack_table_aged(stacks, AGE_EPOCHS);
 	if (aged < SIFT_LEAST || aged < stacks->stacks.count / SIFT_PART)
 		return;
@@ -136,5 +137,4 @@ void engine_sift_stacks(struct engine *engine, uint64_t now)
 			  stacks->stacks.items[i].state == STACK_RAW ||
 			  stacks->stacks.items[i].state == STACK_LATE;
 	sift(engine, keep, false);
-	malloc_trim(0);
 }

@@ -34,7 +34,7 @@ def look(perfd, began):
               "images": symbols["images"], "released": symbols["images_released"],
               "stacks": tables["stacks"], "frames": tables["frames"], "given_up": tables["given_up"],
               "unwind_bytes": status["unwinder"]["memory_bytes"],
-              "children": len(lib.children(pid)), **memory_of(pid)}
+              "cpu_ns": status["cost"]["cpu_ns"], "children": len(lib.children(pid)), **memory_of(pid)}
     try:
         sample["worker"] = memory_of(worker)["VmRSS"]
     except (OSError, KeyError):

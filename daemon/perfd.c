@@ -36,7 +36,7 @@
 #include "symbolizer/openers.h"
 
 #define FILES_WANTED 65536
-#define LARGE_BYTES (256 << 10)
+#define LARGE_BYTES (1 << 20)
 #define WORKER_FD 3
 
 enum { EXIT_USAGE = 2, GO_ON = -1 };

@@ -30,6 +30,7 @@ ONLY = os.environ.get("ONLY", "")
 TIMEOUT = int(os.environ.get("TEST_TIMEOUT", "300"))
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "10"))
 SKIPPED = 77  # exit code
+SLOWEST = 12  # programs that are named at the end
 
 TAP = re.compile(r"^(not ok|ok) +\d+ *(?:- *)?(.*)$")
 TAP_SKIP = re.compile(r"(.*?)\s*# *SKIP\b[: ]*(.*)$", re.IGNORECASE)
@@ -38,6 +39,7 @@ TAP_SKIP = re.compile(r"(.*?)\s*# *SKIP\b[: ]*(.*)$", re.IGNORECASE)
 class Totals:
     def __init__(self):
         self.passed, self.failed, self.skipped = 0, [], []
+        self.seconds = {}  # of each program
 
     def line(self, verdict, name, text="", seconds=None):
         took = f" ({seconds:.1f} s)" if seconds is not None and seconds >= 0.1 else ""
@@ -119,6 +121,7 @@ def reason(output):
 
 def report(totals, program, results, code, output, seconds):
     """Turns one program's results and exit code into lines."""
+    totals.seconds[program] = seconds
     if code == SKIPPED and not results:
         totals.skip(program, reason(output), seconds)
         return
@@ -218,6 +221,10 @@ def main(arguments):
         KINDS[kind](totals)
     if totals.failed:
         print("failed: " + "; ".join(totals.failed))
+    if len(totals.seconds) > SLOWEST:
+        slowest = sorted(totals.seconds.items(), key=lambda item: -item[1])[:SLOWEST]
+        print(f"{sum(totals.seconds.values()):.0f} s, most of it: "
+              + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in slowest))
     print(f"{totals.passed} passed, {len(totals.failed)} failed, {len(totals.skipped)} skipped")
     return 0 if totals.passed + len(totals.skipped) and not totals.failed else 1
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "daemon/base/log.h"
+#include "symbolizer/call_filter.h"
 #include "symbolizer/sandbox.h"
 
 #define NOBODY 65534
@@ -91,85 +91,51 @@ static void set_limits(void)
 	}
 }
 
-static int allow_calls(scmp_filter_ctx filter)
-{
-	static const int calls[] = {
-		SCMP_SYS(openat2),
-		SCMP_SYS(statx),
-		SCMP_SYS(newfstatat),
-		SCMP_SYS(fstat),
-		SCMP_SYS(fstatfs),
-		SCMP_SYS(readlink),
-		SCMP_SYS(readlinkat),
-		SCMP_SYS(read),
-		SCMP_SYS(lseek),
-		SCMP_SYS(close),
-		SCMP_SYS(recvfrom),
-		SCMP_SYS(sendmsg),
-		SCMP_SYS(write),
-		SCMP_SYS(writev),
-		SCMP_SYS(munmap),
-		SCMP_SYS(mremap),
-		SCMP_SYS(brk),
-		SCMP_SYS(madvise),
-		SCMP_SYS(futex),
-		SCMP_SYS(getrandom),
-		SCMP_SYS(clock_gettime),
-		SCMP_SYS(exit),
-		SCMP_SYS(exit_group),
-		SCMP_SYS(rt_sigreturn),
-		SCMP_SYS(rt_sigaction),
-		SCMP_SYS(rt_sigprocmask),
-		SCMP_SYS(restart_syscall),
-		SCMP_SYS(getpid),
-		SCMP_SYS(gettid),
-		SCMP_SYS(sigaltstack),
-	};
-	int r = 0;
-
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && !r; i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
-	return r;
-}
-
 /* Files for reading only (openat2's flags lie in memory, which no filter sees: that it
  * cannot write is for the rights to say); sockets only to itself; no code. */
-static int allow_conditional(scmp_filter_ctx filter)
-{
-	const scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND;
-	int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
-				 SCMP_A2(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
-
-	if (!r)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-				     SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
-	if (!r)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (!r)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (!r)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
-	return r;
-}
+static const struct call_rule calls[] = {
+	CALL(openat2),
+	CALL(statx),
+	CALL(newfstatat),
+	CALL(fstat),
+	CALL(fstatfs),
+	CALL(readlink),
+	CALL(readlinkat),
+	CALL(read),
+	CALL(lseek),
+	CALL(close),
+	CALL(recvfrom),
+	CALL(sendmsg),
+	CALL(write),
+	CALL(writev),
+	CALL(munmap),
+	CALL(mremap),
+	CALL(brk),
+	CALL(madvise),
+	CALL(futex),
+	CALL(getrandom),
+	CALL(clock_gettime),
+	CALL(exit),
+	CALL(exit_group),
+	CALL(rt_sigreturn),
+	CALL(rt_sigaction),
+	CALL(rt_sigprocmask),
+	CALL(restart_syscall),
+	CALL(getpid),
+	CALL(gettid),
+	CALL(sigaltstack),
+	CALL_WHERE(openat, 2, O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND, O_RDONLY),
+	CALL_WHERE(socketpair, 0, CALL_INT, AF_UNIX),
+	CALL_WHERE(mmap, 2, PROT_EXEC, 0),
+	CALL_WHERE(mprotect, 2, PROT_EXEC, 0),
+};
 
 static void enter_seccomp(void)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r = filter ? 0 : -ENOMEM;
+	const struct call_rule to_itself = CALL_WHERE(tgkill, 0, CALL_INT, (uint64_t)getpid());
+	const struct call_rules tables[] = {CALL_RULES(calls), {&to_itself, 1}};
+	int r = call_filter_enter(tables, 2);
 
-	if (!r)
-		r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	if (!r)
-		r = allow_calls(filter);
-	if (!r)
-		r = allow_conditional(filter);
-	if (!r)
-		r = seccomp_load(filter);
-	if (filter)
-		seccomp_release(filter);
 	if (r < 0)
 		log_warning_errno(r, "opener: seccomp is refused (CONFIG_SECCOMP_FILTER, or a "
 				     "container's rules)");

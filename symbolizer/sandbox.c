@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "daemon/base/log.h"
+#include "symbolizer/call_filter.h"
 
 #define NOBODY 65534
 #define EXIT_OSERR 71
@@ -194,91 +194,70 @@ static uint32_t enter_landlock(void)
 	return r < 0 ? 0 : SANDBOX_LANDLOCK;
 }
 
-static int allow_plain(scmp_filter_ctx filter)
-{
-	static const int calls[] = {
-		SCMP_SYS(read),         SCMP_SYS(pread64),      SCMP_SYS(write),
-		SCMP_SYS(writev),       SCMP_SYS(recvmsg),      SCMP_SYS(sendmsg),
-		SCMP_SYS(close),        SCMP_SYS(fstat),        SCMP_SYS(lseek),
-		SCMP_SYS(munmap),       SCMP_SYS(mremap),       SCMP_SYS(brk),
-		SCMP_SYS(madvise),      SCMP_SYS(futex),        SCMP_SYS(clock_gettime),
-		SCMP_SYS(exit),         SCMP_SYS(exit_group),   SCMP_SYS(poll),
-		SCMP_SYS(ppoll),        SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask),
-		SCMP_SYS(rt_sigaction), SCMP_SYS(getrandom),    SCMP_SYS(restart_syscall),
-		SCMP_SYS(sched_yield),  SCMP_SYS(getpid),       SCMP_SYS(gettid),
-		SCMP_SYS(sigaltstack),  SCMP_SYS(sysinfo), /* qsort() asks for it */
-	};
-	int r = 0;
-
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && !r; i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
-	return r;
-}
-
-/* Memory may be had, but not executed; newfstatat() only as glibc's fstat();
- * an abort() may end this process, and no signal may go elsewhere. */
-static int allow_conditional(scmp_filter_ctx filter)
-{
-	int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-
-	if (!r)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (!r)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
-				     SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0));
+/* Memory may be had, but not executed; newfstatat() only as glibc's fstat(). */
+static const struct call_rule calls[] = {
+	CALL(read),
+	CALL(pread64),
+	CALL(write),
+	CALL(writev),
+	CALL(recvmsg),
+	CALL(sendmsg),
+	CALL(close),
+	CALL(fstat),
+	CALL(lseek),
+	CALL(munmap),
+	CALL(mremap),
+	CALL(brk),
+	CALL(madvise),
+	CALL(futex),
+	CALL(clock_gettime),
+	CALL(exit),
+	CALL(exit_group),
+	CALL(poll),
+	CALL(ppoll),
+	CALL(rt_sigreturn),
+	CALL(rt_sigprocmask),
+	CALL(rt_sigaction),
+	CALL(getrandom),
+	CALL(restart_syscall),
+	CALL(sched_yield),
+	CALL(getpid),
+	CALL(gettid),
+	CALL(sigaltstack),
+	CALL(sysinfo), /* qsort() asks for it */
+	CALL_WHERE(mmap, 2, PROT_EXEC, 0),
+	CALL_WHERE(mprotect, 2, PROT_EXEC, 0),
+	CALL_WHERE(newfstatat, 3, CALL_INT, AT_EMPTY_PATH),
 	/* libelf asks whether its descriptor is one. */
-	if (!r)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-				     SCMP_A1(SCMP_CMP_EQ, F_GETFD, 0));
-	if (!r)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-				     SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0));
-	if (!r)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
-	return r;
-}
+	CALL_WHERE(fcntl, 1, CALL_INT, F_GETFD),
+	CALL_WHERE(fcntl, 1, CALL_INT, F_GETFL),
+};
 
-static int allow_serving(scmp_filter_ctx filter)
-{
-	static const int calls[] = {
-		SCMP_SYS(accept),      SCMP_SYS(accept4),     SCMP_SYS(recvfrom),
-		SCMP_SYS(sendto),      SCMP_SYS(setsockopt),  SCMP_SYS(getsockopt),
-		SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(shutdown),
-		SCMP_SYS(epoll_wait),  SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
-	};
-	int r = 0;
-
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && !r; i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
-	if (!r)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-				     SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0));
-	if (!r)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-				     SCMP_A1(SCMP_CMP_EQ, F_SETFD, 0));
-	return r;
-}
+static const struct call_rule serving_calls[] = {
+	CALL(accept),
+	CALL(accept4),
+	CALL(recvfrom),
+	CALL(sendto),
+	CALL(setsockopt),
+	CALL(getsockopt),
+	CALL(getsockname),
+	CALL(getpeername),
+	CALL(shutdown),
+	CALL(epoll_wait),
+	CALL(epoll_pwait),
+	CALL(epoll_ctl),
+	CALL_WHERE(fcntl, 1, CALL_INT, F_SETFL),
+	CALL_WHERE(fcntl, 1, CALL_INT, F_SETFD),
+};
 
 static uint32_t enter_seccomp(bool serves)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r = filter ? 0 : -ENOMEM;
+	/* An abort() may end this process; no signal may go elsewhere. */
+	const struct call_rule to_itself = CALL_WHERE(tgkill, 0, CALL_INT, (uint64_t)getpid());
+	const struct call_rules tables[] = {
+		CALL_RULES(calls), {&to_itself, 1}, CALL_RULES(serving_calls)};
+	int r = call_filter_enter(tables, serves ? 3 : 2);
 
-	if (!r)
-		r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	if (!r)
-		r = allow_plain(filter);
-	if (!r)
-		r = allow_conditional(filter);
-	if (!r && serves)
-		r = allow_serving(filter);
-	if (!r)
-		r = seccomp_load(filter);
-	if (filter)
-		seccomp_release(filter);
 	if (r < 0)
 		log_warning_errno(r, "sandbox: seccomp is refused (CONFIG_SECCOMP_FILTER, or a "
 				     "container's rules)");

@@ -64,9 +64,15 @@ static void put_rates(struct strbuf *out, const json_t *root)
 		strbuf_puts(out, "budget  no limit\n");
 	strbuf_printf(out,
 		      "stolen  %7.3f %% by other machines; the kernel allows %.0f Hz\n"
-		      "changes %7.0f down, %.0f up\n\n",
+		      "changes %7.0f down, %.0f up\n%s",
 		      number(root, "stolen_percent"), number(root, "kernel_hz"),
-		      number(root, "cuts"), number(root, "rises"));
+		      number(root, "cuts"), number(root, "rises"), budget > 0 ? "" : "\n");
+	if (budget > 0)
+		strbuf_printf(
+			out,
+			"saved   %7.3f s of CPU time, for what can wait; views by slices have "
+			"%.0f %% of theirs\n\n",
+			number(root, "saved_seconds"), number(root, "views_percent"));
 	strbuf_printf(out, "%-10s %-8s %8s %8s %8s %10s  %s\n", "EVENT", "SESSION", "RATE",
 		      "WISHED", "FLOOR", "COST", "OF WHAT, AND WHY");
 	json_array_foreach(streams, i, stream) put_stream(out, stream);

@@ -18,6 +18,16 @@
  * no news, and a quiet moment between two storms no reason to forget them. */
 #define JUMP 1.3
 #define FOLLOW 0.2
+/* Views by slices: their part of their budget falls and rises so in a window, down to the least. */
+#define VIEWS_FALL 0.7
+#define VIEWS_RISE 1.05
+#define VIEWS_LEAST 0.1
+#define VIEWS_EASE 0.7 /* of the budget: below it they rise */
+/* Seconds of the whole budget that may be saved, that are there in the beginning, and that may
+ * be used ahead. */
+#define SAVED_MAX 120.0
+#define SAVED_FIRST 60.0
+#define SAVED_LEAST (-10.0)
 
 static const struct {
 	const char *key, *text;
@@ -39,7 +49,7 @@ const char *rate_reason_text(enum rate_reason reason)
 
 void controller_init(struct controller *controller, const struct controller_limits *limits)
 {
-	*controller = (struct controller){.limits = *limits};
+	*controller = (struct controller){.limits = *limits, .views = 1};
 }
 
 void controller_open(struct controller *controller, uint32_t slot, double wished, double floor,
@@ -99,6 +109,10 @@ static void learn(struct controller *controller, const struct controller_window 
 						: streams * second;
 	controller->fixed_cost = streams / whole;
 	controller->cost = (double)window->ns / whole;
+	controller->mean =
+		controller->windows
+			? controller->mean + FOLLOW * (controller->cost - controller->mean)
+			: controller->cost;
 	controller->stolen = (double)window->stolen_ns / whole;
 	controller->windows++;
 	if (controller->limits.budget > 0 && controller->cost > controller->limits.budget)
@@ -146,6 +160,32 @@ static double process_share(const struct controller *controller,
 				(double)NSEC_PER_SEC;
 	}
 	return pays > controller->limits.process ? controller->limits.process / pays : 1;
+}
+
+static void ease(struct controller *controller)
+{
+	double budget = controller->limits.budget;
+
+	if (budget > 0 && controller->mean > budget * HEADROOM)
+		controller->views = fmax(controller->views * VIEWS_FALL, VIEWS_LEAST);
+	else if (budget <= 0 || controller->mean < budget * VIEWS_EASE)
+		controller->views = fmin(controller->views * VIEWS_RISE, 1);
+}
+
+static void save(struct controller *controller, const struct controller_window *window)
+{
+	double second = controller->limits.budget * window->cpus * (double)NSEC_PER_SEC;
+	double passed = (double)window->elapsed / (double)NSEC_PER_SEC;
+
+	if (controller->windows == 1)
+		controller->saved = SAVED_FIRST * second;
+	controller->saved += second * passed - (double)window->ns;
+	controller->saved = fmax(fmin(controller->saved, SAVED_MAX * second), SAVED_LEAST * second);
+}
+
+bool controller_may_spend(const struct controller *controller)
+{
+	return controller->limits.budget <= 0 || !controller->windows || controller->saved > 0;
 }
 
 struct target {
@@ -226,6 +266,8 @@ uint64_t controller_run(struct controller *controller, const struct controller_w
 	if (!window->elapsed || !window->cpus)
 		return 0;
 	learn(controller, window);
+	ease(controller);
+	save(controller, window);
 	s = room(controller, window);
 	share = process_share(controller, window);
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {

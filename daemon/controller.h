@@ -13,6 +13,11 @@
  *	rate        = floor + s (wished - floor), with the largest s <= 1 for which
  *	              fixed + Σ cost per unit of rate x rate <= budget
  *
+ * What is no stream's gives way, too: views that look at slices of the time (duty.h) get a
+ * smaller part of their own budget while all costs too much, and what can wait (unwind tables
+ * that only the system-wide view lacks) waits while nothing of the budget is saved: of the last
+ * two minutes, what was not used may be used at once.
+ *
  * Whatever is fixed, a tenth of the budget stays for the streams: to take it from them saves
  * little and blinds. Floors are kept whatever it costs, that a rare process be still seen and a
  *session get what it was promised. Too much is cut at once; what is to rise does so by half at most
@@ -73,6 +78,9 @@ struct controller {
 	double fixed; /* ns of a second, as last learned */
 	double cost; /* of all CPUs' time, in the last window */
 	double fixed_cost, stolen; /* likewise */
+	double mean; /* of it, about the last two seconds */
+	double views; /* the part of their budget that views by slices may have: up to 1 */
+	double saved; /* ns: what was not used, up to two minutes' budget; below 0: used ahead */
 	uint64_t windows; /* so far */
 	uint64_t over; /* of these, in which the cost was above the budget */
 	uint64_t cuts, rises; /* changes of rates so far */
@@ -103,6 +111,8 @@ void controller_open(struct controller *controller, uint32_t slot, double wished
 void controller_close(struct controller *controller, uint32_t slot);
 /* 0: the controller's own again. */
 void controller_force(struct controller *controller, uint32_t slot, double rate);
+/* Whether there is something saved, for what can wait. */
+bool controller_may_spend(const struct controller *controller);
 /* Judges a window: bit n of the result: the rate of stream n changed. */
 uint64_t controller_run(struct controller *controller, const struct controller_window *window);
 

@@ -105,6 +105,9 @@ struct source_ops {
 	int (*set_jvm)(struct source *source, uint32_t pid, const struct jvm_layout *layout);
 	/* The daemon gave up a stack: send it anew when it comes again. */
 	void (*forget_stack)(struct source *source, uint64_t id);
+	/* The part, up to 1, of their budget that views by slices of the time may have. NULL
+	 * where nothing lives. */
+	void (*share_views)(struct source *source, double part);
 	int (*drain)(struct source *source, bool now);
 	/* Boot time, ns, of the last BPF program that came or went, as far as drained; 0: none
 	 * since the beginning. The function is NULL where nothing lives. */

@@ -494,6 +494,7 @@ static const struct source_ops bpf_ops = {
 	.forget_image = bpf_forget_image,
 	.forget_stack = bpf_forget_stack,
 	.drain = bpf_drain,
+	.share_views = bpf_share_views,
 	.symbols_changed = bpf_symbols_changed,
 	.follow_cpus = bpf_follow_cpus,
 	.get_counters = bpf_get_counters,

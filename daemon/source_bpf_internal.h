@@ -59,6 +59,7 @@ struct source_bpf {
 	struct abi_counters *per_cpu; /* scratch of possible_cpus */
 	__u64 *per_cpu_periods; /* likewise */
 	uint32_t cpu_changes;
+	double views; /* the part of view_budget that is theirs just now; 0: not told yet */
 	uint64_t sideband_lost;
 	uint64_t symbols_changed; /* before the last CPU came: boot time, ns */
 	uint64_t ring_used;
@@ -86,6 +87,7 @@ void bpf_know_file(struct source *source, uint32_t device, uint64_t inode, uint3
 void bpf_forget_image(struct source *source, uint32_t image, uint32_t device, uint64_t inode);
 int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout);
 
+void bpf_share_views(struct source *source, double part);
 uint64_t bpf_watch(struct source *source, uint64_t now);
 /* A view's slot opens, before its window is asked for; closes. */
 int bpf_watch_open(struct source_bpf *s, uint32_t slot);

@@ -30,7 +30,12 @@ static double budget(const struct source_bpf *s, enum bpf_watch which)
 	/* A session looks all the time, and the view's part costs nothing more. */
 	if (which == BPF_WATCH_MAPPINGS && source_mmap_has_sessions(&s->mmap))
 		return 0;
-	return s->config->view_budget_permille / 1e3;
+	return s->config->view_budget_permille / 1e3 * (s->views > 0 ? s->views : 1);
+}
+
+void bpf_share_views(struct source *source, double part)
+{
+	self(source)->views = part;
 }
 
 static bool has_slot(const struct source_bpf *s, enum bpf_watch which, uint32_t slot)

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "symbolizer/unwind_table.h"
 
+#define HOLD_NS (10 * NSEC_PER_SEC)
 #define TRIES_MAX 16 /* of one table, that failed for a reason of the moment */
 
 void unwinder_init(struct unwinder *unwinder, struct source *source, struct resolver *resolver,
@@ -250,9 +252,35 @@ static void need(struct unwinder *unwinder, uint32_t image, uint32_t least)
 		symbolizer_hurry(unwinder->resolver->symbolizer, image, table->urgency);
 }
 
+void unwinder_hold(struct unwinder *unwinder, bool hold)
+{
+	unwinder->hold = hold;
+}
+
+/* What is asked for already, costs nothing more. */
+static bool can_wait(struct unwinder *unwinder, uint32_t image)
+{
+	const struct unwinder_table *table;
+	uint64_t now;
+
+	if (image == IMAGE_NONE || image == IMAGE_KERNEL)
+		return false;
+	table = table_at(unwinder, image);
+	if (!table || table->state != TABLE_NONE)
+		return false;
+	now = clock_boot_ns();
+	if (unwinder->hold && now - unwinder->asked < HOLD_NS) {
+		unwinder->put_off++;
+		return true;
+	}
+	unwinder->asked = now;
+	return false;
+}
+
 void unwinder_missed(struct unwinder *unwinder, uint32_t image)
 {
-	need(unwinder, image, 0);
+	if (!can_wait(unwinder, image))
+		need(unwinder, image, 0);
 }
 
 /* The program is what its address space begins with. */

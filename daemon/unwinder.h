@@ -52,6 +52,9 @@ struct unwinder {
 	uint64_t loaded, failed, evicted; /* tables, counted */
 	uint64_t rows; /* loaded now */
 	uint64_t sets_refused;
+	bool hold; /* no table of a walk that missed it is asked for, but now and then */
+	uint64_t asked; /* boot time, ns: when one was, last */
+	uint64_t put_off; /* misses that asked for none, counted */
 };
 
 /* The cache (NULL: none) stays the caller's. */
@@ -60,6 +63,9 @@ void unwinder_init(struct unwinder *unwinder, struct source *source, struct reso
 void unwinder_deinit(struct unwinder *unwinder);
 /* The process's mappings are other ones now. */
 void unwinder_changed(struct unwinder *unwinder, struct process *process);
+/* Tables that a walk of the system-wide views lacks can wait, or cannot any more: perfd's budget is
+ * used up. One in ten seconds is made nevertheless; the next walk that misses it asks again. */
+void unwinder_hold(struct unwinder *unwinder, bool hold);
 /* A walk ended for want of the table of this image. */
 void unwinder_missed(struct unwinder *unwinder, uint32_t image);
 /* Somebody attached to the process: the table of what it maps (just now). */

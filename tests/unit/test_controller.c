@@ -283,6 +283,38 @@ START_TEST(precision)
 }
 END_TEST
 
+/* What is no stream's: views by slices get a part of their budget while all costs too much, and
+ * all of it again; what can wait waits while nothing is saved. */
+START_TEST(views_and_what_can_wait)
+{
+	struct machine machine = quiet(0.01);
+
+	ck_assert(controller_may_spend(&machine.controller));
+	pass_for(&machine, 5);
+	ck_assert_double_eq(machine.controller.views, 1);
+	ck_assert(controller_may_spend(&machine.controller));
+	machine.fixed = 60e6; /* three budgets: what was saved lasts for half a minute */
+	pass_for(&machine, 5);
+	ck_assert_double_eq_tol(machine.controller.views, 0.1, 1e-9);
+	ck_assert(controller_may_spend(&machine.controller));
+	pass_for(&machine, 40);
+	ck_assert(!controller_may_spend(&machine.controller));
+	/* However long it went on, it is over soon after the storm. */
+	pass_for(&machine, 600);
+	machine.fixed = 2e6;
+	pass_for(&machine, 20);
+	ck_assert(controller_may_spend(&machine.controller));
+	pass_for(&machine, 20);
+	ck_assert_double_eq(machine.controller.views, 1);
+	/* Without a budget there is nothing to save. */
+	machine.controller.limits.budget = 0;
+	machine.fixed = 400e6;
+	pass_for(&machine, 60);
+	ck_assert(controller_may_spend(&machine.controller));
+	ck_assert_double_eq(machine.controller.views, 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("controller");
@@ -290,7 +322,7 @@ int main(void)
 
 	SUITE_CASE(suite, "controller", nothing_to_do, floor_is_kept, rises_slowly, no_oscillation,
 		   losses, cap_for_a_process, kernel_and_stolen, forced, windows_that_say_nothing,
-		   precision);
+		   precision, views_and_what_can_wait);
 	tcase_add_loop_test(storms, storm, 0, 100);
 	suite_add_tcase(suite, storms);
 	return suite_main(suite);

@@ -217,6 +217,28 @@ START_TEST(asked_for_once)
 }
 END_TEST
 
+/* Where the budget is used up, one is made now and then, and the others wait; what somebody
+ * attached to needs does not. */
+START_TEST(tables_can_wait)
+{
+	uint32_t loader, libc;
+
+	unwinder_hold(&unwinder, true);
+	loader = want(LOADER);
+	ck_assert_int_eq(state_of(loader), TABLE_LOADED);
+	libc = add_image(LIBC, NULL, 0);
+	unwinder_missed(&unwinder, libc);
+	unwinder_missed(&unwinder, libc);
+	ck_assert_int_eq(state_of(libc), TABLE_NONE);
+	ck_assert_uint_eq(unwinder.put_off, 2);
+	unwinder_hold(&unwinder, false);
+	unwinder_missed(&unwinder, libc);
+	ck_assert_int_eq(state_of(libc), TABLE_ASKED);
+	settle(libc);
+	ck_assert_int_eq(state_of(libc), TABLE_LOADED);
+}
+END_TEST
+
 START_TEST(a_file_that_has_none)
 {
 	uint32_t text = want("/etc/passwd"), none;
@@ -453,6 +475,7 @@ int main(int argc, char **argv)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	workshop_add(tcase, debian, "needs Debian's libc", asked_for_once);
+	workshop_add(tcase, debian, "needs Debian's libc", tables_can_wait);
 	tcase_add_test(tcase, a_file_that_has_none);
 	workshop_add(tcase, debian, "needs Debian's libc", a_table_that_failed_is_asked_for_again);
 	workshop_add(tcase, debian, "needs Debian's libc", the_least_used_goes);

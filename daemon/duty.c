@@ -7,7 +7,8 @@
 
 #define LOOK_NS (250 * NSEC_PER_MSEC) /* between two looks at the cost, all the time */
 #define SOON_NS NSEC_PER_MSEC /* an end is said so long before it comes */
-/* To begin and to end costs perfd half a millisecond each: seldom, and not for less. */
+/* To begin and to end costs perfd half a millisecond each: seldom, and within the budget. */
+#define SWITCH_NS NSEC_PER_MSEC
 #define FRAME_NS (2 * NSEC_PER_SEC)
 #define SLICE_MIN_NS (20 * NSEC_PER_MSEC)
 #define ONE (1u << 16)
@@ -39,8 +40,11 @@ void duty_cost(struct duty *duty, double cost)
 
 static uint32_t wanted_slices(const struct duty *duty)
 {
-	double slices = duty->budget > 0 ? ceil(duty->cost / duty->budget) : 1;
+	double left = duty->budget - (double)SWITCH_NS / FRAME_NS, slices = 1;
 
+	/* A budget that is hardly more than the switching has a quarter for looking. */
+	if (duty->budget > 0 && duty->cost > duty->budget)
+		slices = ceil(duty->cost / fmax(left, duty->budget / 4));
 	return slices < 1 ? 1 : slices < DUTY_SLICES_MAX ? (uint32_t)slices : DUTY_SLICES_MAX;
 }
 

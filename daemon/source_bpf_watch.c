@@ -16,6 +16,7 @@
 /* What one costs its CPU where nothing comes of it: measured by `make bench-memory`. */
 #define FAULT_NS 90u
 #define MAPPING_NS 350u
+#define SAMPLE_NS 2000u /* of perfd's own time */
 
 static const struct {
 	uint32_t first, last; /* slots */
@@ -45,6 +46,15 @@ static bool has_slot(const struct source_bpf *s, enum bpf_watch which, uint32_t 
 	return slot == ABI_SLOT_MMAP || slot == ABI_SLOT_MUNMAP;
 }
 
+static uint64_t paid_by(const struct abi_counters *counters, uint32_t firing_ns)
+{
+	uint64_t paid = counters->fired * firing_ns + counters->run_ns;
+
+	for (unsigned int reason = 0; reason < ABI_REASON_COUNT; reason++)
+		paid += counters->samples[reason] * SAMPLE_NS;
+	return paid;
+}
+
 /* What each CPU has paid, since it has been counted; the most that one paid since the last time. */
 static uint64_t most_paid(struct source_bpf *s, enum bpf_watch which)
 {
@@ -59,8 +69,7 @@ static uint64_t most_paid(struct source_bpf *s, enum bpf_watch which)
 		    bpf_map_lookup_elem(map, &slot, s->per_cpu))
 			continue;
 		for (int cpu = 0; cpu < s->possible_cpus; cpu++)
-			watched->sum[cpu] += s->per_cpu[cpu].fired * parts[which].firing_ns +
-					     s->per_cpu[cpu].run_ns;
+			watched->sum[cpu] += paid_by(&s->per_cpu[cpu], parts[which].firing_ns);
 	}
 	for (int cpu = 0; cpu < s->possible_cpus; cpu++) {
 		uint64_t paid = watched->sum[cpu] - watched->paid[cpu];

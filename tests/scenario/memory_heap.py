@@ -145,6 +145,12 @@ def by_name():
             check_sum(f"bytes of {name}, by name", space[name], truth[name]["bytes"],
                       truth[name]["bytes"] / 16384)
         lib.equal(programs, {"allocs"}, "programs that were looked at")
+        heap = perfd.ctl_json("heap", "--since", "-5m")
+        lib.equal((heap["view"], heap["frees"]), ("alloc", False), "view and frees of a history")
+        got = {row["function"]: row["views"]["alloc"]["bytes"] for row in heap["rows"]}
+        for name in PLACES:
+            check_sum(f"bytes of {name}, of the history", got[name], truth[name]["bytes"],
+                      truth[name]["bytes"] / 16384)
 
 
 def what_is_refused():

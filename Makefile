@@ -339,7 +339,7 @@ demo: deps
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 .PHONY: asan fuzz fuzz-run fuzz-build fuzz-campaign campaign-run
-asan: export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
+asan: export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1
 asan: export UBSAN_OPTIONS ?= print_stacktrace=1
 asan:
 	$(Q)$(MAKE) --no-print-directory B=build/asan CFLAGS='$(SANITIZE)' unit

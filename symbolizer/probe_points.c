@@ -347,10 +347,8 @@ static void put_probe(struct probe_point *point, uint64_t at, const struct argum
 		point->arguments[i] = in_dwarf[places->at[i]];
 }
 
-/* The best place in the function's code; the point is that of its beginning before. The ELF address
- * of what it goes on to at once; 0. */
-static uint64_t scan_function(const uint8_t *code, size_t size, uint64_t address, uint8_t count,
-			      struct probe_point *point)
+uint64_t probe_place_find(const uint8_t *code, size_t size, uint64_t address, uint8_t count,
+			  struct probe_point *point)
 {
 	struct argument_places places = {.count = count};
 	uint64_t goes_to = 0;
@@ -396,7 +394,7 @@ static bool place_probe(const struct elf_image *image, const struct found_functi
 	if (!data || !data->d_buf)
 		return false;
 	*ret_goes_to =
-		scan_function(data->d_buf, data->d_size, function->address, arguments, point);
+		probe_place_find(data->d_buf, data->d_size, function->address, arguments, point);
 	return true;
 }
 

@@ -63,3 +63,8 @@ struct probe_note {
 	struct probe_point point; /* probe and arguments */
 };
 bool probe_note_parse(const void *bytes, size_t size, struct probe_note *ret);
+/* The best place in a function's code, for a fuzzer too: `point` is that of its beginning before,
+ * with its first `count` arguments (2 at most) where they come. The ELF address of what it
+ * goes on to at once; 0: nothing. */
+uint64_t probe_place_find(const uint8_t *code, size_t size, uint64_t address, uint8_t count,
+			  struct probe_point *point);

@@ -227,7 +227,9 @@ def a_clock_that_is_set():
             for day, hours in (("tomorrow", 24), ("yesterday", -24), ("later", 0)):
                 set_clock(ahead, hours)
                 begin = time.time() + hours * 3600
-                lib.wait_for(lambda: newest() > begin, f"windows of {day}")
+                lib.wait_for(lambda: perfd.log().count("the clock was set") == len(told),
+                             "perfd to notice the clock", 30)
+                lib.wait_for(lambda: newest() > begin, f"windows of {day}", 30)
                 told[day] = burn(1, day, place)
                 cpu = cpu_of(perfd, "--comm", day)
                 lib.check(abs(cpu / told[day] - 1) < 0.2, f"{day}: {cpu} ns, {told[day]} in truth")

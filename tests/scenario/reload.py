@@ -108,7 +108,7 @@ def rates_hold_at_once():
                                      ["cpu.frequency_hz"]], "what was told")
                 truth = json.loads(program.communicate(timeout=60)[0])["cpu_ns"]
             cpu = perfd.ctl_json("report", "--since", "-10m", "--comm", "burner")["total"]
-            lib.check(abs(cpu / truth - 1) < 0.1, f"{cpu} ns told, {truth} in truth")
+            lib.check(abs(cpu / truth - 1) < 0.2, f"{cpu} ns told, {truth} in truth")
             # And without a view of CPU time, until there is one again.
             write(path, text.format(0, 97))
             lib.succeeds(perfd.ctl("reload"))

@@ -211,9 +211,9 @@ static void bpf_close_slot(struct source *source, uint32_t slot)
 	if (!s->open[slot])
 		return;
 	source_mmap_close(&s->mmap, slot);
+	bpf_watch_close(s, slot); /* before what it turns on and off is gone */
 	if (slot == ABI_SLOT_FAULTS)
 		source_faults_deinit(&s->faults);
-	bpf_watch_close(s, slot);
 	for (size_t i = 0; i < s->cpus.count; i++)
 		sampling_event_close(&s->cpus.items[i].events[slot]);
 	bpf_write_slot(s, slot, false);

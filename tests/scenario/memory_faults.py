@@ -79,6 +79,35 @@ def a_storm_within_its_budget():
         lib.check(0.5 < whole / truth["faults"] < 1.6, "faults of the program")
 
 
+def a_view_that_goes_and_comes():
+    """While it looks at slices of the time: nothing looks any more when it has gone."""
+    with lib.folder() as place:
+        conf = os.path.join(place, "perfd.conf")
+
+        def settings(hz):
+            with open(conf, "w", encoding="utf-8") as file:
+                file.write(f"[memory]\nfaults_hz = {hz}\n")
+
+        settings(97)
+        with lib.Perfd("--config", conf) as perfd, \
+                lib.started(lib.program("faults"), 1000000, 0, stdout=subprocess.DEVNULL):
+            def streams():
+                return [stream for stream in perfd.ctl_json("rates")["streams"]
+                        if stream["event"] == "faults"]
+
+            lib.wait_for(lambda: seen(perfd, "faults") < 50, "a part of the time", 30)
+            settings(0)
+            lib.succeeds(perfd.ctl("reload"))
+            lib.wait_for(lambda: not streams(), "the view to go")
+            # Longer than from one slice to the next.
+            ended = perfd.ctl_json("status")["uptime_ns"]
+            lib.wait_for(lambda: perfd.ctl_json("status")["uptime_ns"] > ended + 8 * 10**9,
+                         "slices that are none", 30)
+            settings(97)
+            lib.succeeds(perfd.ctl("reload"))
+            lib.wait_for(lambda: streams() and seen(perfd, "faults") < 50, "a part again", 30)
+
+
 def what_is_refused():
     with lib.Perfd("--set", "memory.faults_hz=0") as perfd:
         lib.fails(perfd.ctl("report", "-e", "faults"), 1, "memory.faults_hz")
@@ -87,4 +116,5 @@ def what_is_refused():
         lib.succeeds(perfd.ctl("report"))
 
 
-lib.main(a_command, the_machine, a_storm_within_its_budget, what_is_refused)
+lib.main(a_command, the_machine, a_storm_within_its_budget, a_view_that_goes_and_comes,
+         what_is_refused)

@@ -39,6 +39,7 @@ def unheard_of(collected):
             perfd.wait_session(target.pid, samples=True)
             events_are_lost(perfd)
             target.kill()
+            lib.wait_for(lambda: lib.status_field(target.pid, "State").startswith("Z"), "its end")
             if collected:
                 target.wait()
             perfd.process.send_signal(signal.SIGCONT)

@@ -49,7 +49,8 @@ def shares_agree():
 
 
 def stacks_are_whole():
-    """From main to the leaf, functions under main only."""
+    """From main to the leaf, functions under main only; the few that are not whole (of the
+    program's first moment, before its mappings are known) say so."""
     lib.need_bpf()
     with lib.folder() as place:
         _, path = record(place, "shares.folded")
@@ -59,8 +60,8 @@ def stacks_are_whole():
         for frames, _ in folded.stacks:
             for function in ("work_50", "work_30", "work_20"):
                 if function in frames:
-                    lib.equal(frames[frames.index(function) - 1], "main",
-                              f"caller of {function}")
+                    caller = frames[frames.index(function) - 1]
+                    lib.check(caller in ("main", "[no mapping yet]"), f"{caller} calls {function}")
 
 
 def formats_by_extension():

@@ -448,9 +448,16 @@ void link_lost(struct symbolizer *s, bool kill_it, const char *why)
 	s->step_deadline = s->step_began = 0;
 	reap(s);
 	if (s->process.pid) {
+		/* Then it is nothing that it read which keeps it from answering. */
+		bool held = worker_process_is_stopped(s->process.pid);
+
 		epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->process.socket, NULL);
 		end = worker_process_end(&s->process, kill_it, how, sizeof(how), &left);
 		remember_left(s, left);
+		if (held) {
+			end = WORKER_END_KILLED;
+			why = "it was stopped from outside, by a signal or a debugger";
+		}
 	}
 	snprintf(text, sizeof(text), "%s%s%s", why, *why && *how && !kill_it ? ": " : "",
 		 kill_it ? "" : how);

@@ -151,7 +151,8 @@ bool worker_process_cpu(pid_t pid, uint64_t *ret)
 	return true;
 }
 
-static bool is_running(pid_t pid)
+/* As proc(5) has it; '?': that cannot be told. */
+static char state_of(pid_t pid)
 {
 	_cleanup_fclose_ FILE *file = NULL;
 	char path[64], state = '?';
@@ -159,14 +160,23 @@ static bool is_running(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	file = fopen(path, "re");
 	/* Its name has no brackets: it is ours. */
-	return file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1 && state == 'R';
+	if (!file || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+		return '?';
+	return state;
 }
 
 bool worker_process_starves(pid_t pid, uint64_t enough)
 {
 	uint64_t used;
 
-	return worker_process_cpu(pid, &used) && used < enough && is_running(pid);
+	return worker_process_cpu(pid, &used) && used < enough && state_of(pid) == 'R';
+}
+
+bool worker_process_is_stopped(pid_t pid)
+{
+	char state = state_of(pid);
+
+	return state == 'T' || state == 't';
 }
 
 bool worker_process_reap(pid_t pid)

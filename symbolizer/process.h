@@ -34,10 +34,12 @@ int worker_process_start(const struct symbolizer_config *config, struct error *e
  * worker_process_reap() must be given until it is gone; 0: reaped. */
 enum worker_end worker_process_end(struct worker_process *process, bool expected, char *text,
 				   size_t size, pid_t *ret_left);
-/* True when that child is gone. Never blocks. */
 /* What it has had of a processor so far, ns; false: that cannot be told. */
 bool worker_process_cpu(pid_t pid, uint64_t *ret);
 /* It has something to compute and waits for nothing else, but has had less than so much of a
  * processor (ns since its beginning): the machine is busy, which says nothing of a file. */
 bool worker_process_starves(pid_t pid, uint64_t enough);
+/* Somebody holds it: SIGSTOP, a debugger, the kernel's job control. */
+bool worker_process_is_stopped(pid_t pid);
+/* True when that child is gone. Never blocks. */
 bool worker_process_reap(pid_t pid);

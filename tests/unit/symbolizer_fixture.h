@@ -9,6 +9,7 @@
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,13 +21,25 @@
 
 static const char *const worker_argv[] = {"test", "--worker", NULL};
 
+/* What a hostile file would have to make of a worker: it computes, and never answers. */
+#define HANG_SIGNAL SIGRTMIN /* one that a worker does not ignore */
+
+static inline void symbolizer_hang(int signal_number)
+{
+	(void)signal_number;
+	for (;;)
+		__asm__ volatile("");
+}
+
 /* Does not come back if this process was started to be a worker, or an opener. */
 static inline void symbolizer_be_worker(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "--opener"))
 		exit(openers_opener_main(OPENERS_FD));
-	if (argc > 1 && !strcmp(argv[1], "--worker"))
+	if (argc > 1 && !strcmp(argv[1], "--worker")) {
+		signal(HANG_SIGNAL, symbolizer_hang);
 		exit(symbolizer_worker_main(SYMBOLIZER_WORKER_FD, 0));
+	}
 }
 
 #define PATIENCE_NS (20 * NSEC_PER_SEC)

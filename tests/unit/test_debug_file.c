@@ -328,7 +328,7 @@ START_TEST(a_worker_that_hangs_over_one)
 	symbolizer = create(&hasty);
 	program_build(&program, "hangs", "");
 	ck_assert_int_eq(add(symbolizer, 1, open_file(program.stripped), NULL), 0);
-	ck_assert_int_eq(kill(stats_of(symbolizer).pid, SIGSTOP), 0);
+	ck_assert_int_eq(kill(stats_of(symbolizer).pid, HANG_SIGNAL), 0);
 	ck_assert_int_eq(symbolizer_add_debug(symbolizer, 1, open_file(program.debug)), 0);
 	ck_assert_str_eq(name_of(symbolizer, 1, program.exported, &answers), "exported");
 	ck_assert_uint_eq(stats_of(symbolizer).debug_refused, 1);

@@ -142,7 +142,7 @@ START_TEST(a_worker_that_hangs)
 	hasty.deadline_ns = 500 * NSEC_PER_MSEC;
 	symbolizer = create(&hasty);
 	ck_assert_int_eq(add(symbolizer, 1, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), NULL), 0);
-	ck_assert_int_eq(kill(stats_of(symbolizer).pid, SIGSTOP), 0);
+	ck_assert_int_eq(kill(stats_of(symbolizer).pid, HANG_SIGNAL), 0);
 	ck_assert_int_eq(ask(symbolizer, 1, &tables), -EFAULT);
 	ck_assert_ptr_nonnull(strstr(tables.answers.text, "deadline"));
 	ck_assert_uint_eq(stats_of(symbolizer).quarantined, 1);

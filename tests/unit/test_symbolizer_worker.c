@@ -69,7 +69,7 @@ START_TEST(a_worker_that_hangs)
 	symbolizer = create(&hasty);
 	ck_assert_int_eq(add(symbolizer, 1, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), NULL), 0);
 	ck_assert_int_eq(add(symbolizer, 2, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), NULL), 0);
-	ck_assert_int_eq(kill(stats_of(symbolizer).pid, SIGSTOP), 0);
+	ck_assert_int_eq(kill(stats_of(symbolizer).pid, HANG_SIGNAL), 0);
 	ck_assert_int_eq(symbolizer_names(symbolizer, 1, &offset, 1, on_names, &bad), 0);
 	for (unsigned i = 0; i < 20; i++)
 		ck_assert_int_eq(symbolizer_names(symbolizer, 2, &offset, 1, on_names, &good), 0);
@@ -85,6 +85,29 @@ START_TEST(a_worker_that_hangs)
 	name_of(symbolizer, 1, 0, &bad);
 	ck_assert_int_eq(bad.error, -EFAULT);
 	ck_assert_uint_eq(stats_of(symbolizer).restarts, 1);
+	symbolizer_destroy(symbolizer);
+}
+END_TEST
+
+/* Stopped by somebody, which no file can do: all is asked again of the next one. */
+START_TEST(a_worker_that_is_stopped)
+{
+	struct symbolizer_config hasty = plain;
+	struct symbolizer *symbolizer;
+	struct answers answers = {0};
+	uint64_t offset = 0;
+
+	hasty.deadline_ns = 200 * NSEC_PER_MSEC;
+	symbolizer = create(&hasty);
+	ck_assert_int_eq(add(symbolizer, 1, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), NULL), 0);
+	ck_assert_int_eq(kill(stats_of(symbolizer).pid, SIGSTOP), 0);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(
+			symbolizer_names(symbolizer, 1, &offset, 1, on_names, &answers), 0);
+	wait_for(symbolizer, &answers, 3);
+	ck_assert_uint_eq(answers.good, 3);
+	ck_assert_uint_eq(stats_of(symbolizer).restarts, 1);
+	ck_assert_uint_eq(stats_of(symbolizer).quarantined, 0);
 	symbolizer_destroy(symbolizer);
 }
 END_TEST
@@ -168,7 +191,7 @@ START_TEST(what_was_quarantined_is_told)
 	for (uint32_t id = 1; id <= 2; id++)
 		ck_assert_int_eq(
 			add(symbolizer, id, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), NULL), 0);
-	ck_assert_int_eq(kill(stats_of(symbolizer).pid, SIGSTOP), 0);
+	ck_assert_int_eq(kill(stats_of(symbolizer).pid, HANG_SIGNAL), 0);
 	ck_assert_int_eq(symbolizer_names(symbolizer, 1, &offset, 1, on_names, &bad), 0);
 	ck_assert_int_eq(symbolizer_names(symbolizer, 2, &offset, 1, on_names, &good), 0);
 	wait_for(symbolizer, &good, 1);
@@ -436,6 +459,8 @@ int main(int argc, char **argv)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, a_worker_that_is_killed);
 	tcase_add_test(tcase, a_worker_that_hangs);
+	tcase_add_test(tcase, a_worker_that_is_stopped);
+	tcase_add_test(tcase, a_worker_that_is_stopped);
 	tcase_add_test(tcase, a_file_that_is_slow);
 	tcase_add_test(tcase, what_was_quarantined_is_told);
 	tcase_add_loop_test(tcase, no_worker_to_be_had, 0, 2);

@@ -2,7 +2,7 @@
  *
  * Shared by the halves of the client: client.c has the public face, requests
  * and images; link.c has the worker's life and what goes over the socket,
- * answer.c what comes back.
+ * answer.c what comes back, blame.c whose fault a worker's end was.
  *
  * There may be two links, each a struct symbolizer of its own with its own worker, queues
  * and images: the caller's, and the one for what is slow (slow.c), which it owns.
@@ -210,6 +210,11 @@ void link_watch(struct symbolizer *s);
 void link_unwatch(struct symbolizer *s);
 /* Reads what came, sends what waits, minds deadlines and restarts. */
 void link_run(struct symbolizer *s);
+
+/* blame.c, for link.c: the worker ended so over a step of the current request, for this reason.
+ * That fails, or is sent again to the next worker; without its debug file, or further ones, it
+ * may go well. */
+void blame_current(struct symbolizer *s, enum worker_end end, enum wire_kind step, const char *why);
 
 /* answer.c, for link.c: the answer to the step that was sent has come whole. */
 void answer_take(struct symbolizer *s);

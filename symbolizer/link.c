@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The client's link to its worker: start, the steps of the current request,
- * deadlines, a worker's end and who is to blame for it.
+ * deadlines, a worker's end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,8 +25,6 @@
 #define DELAY_MAX_NS NSEC_PER_SEC /* whoever kills them all the time, work goes on */
 #define DEINIT_WAIT_NS (500 * NSEC_PER_MSEC)
 #define START_FAILURES_MAX 3 /* then who waits is told */
-#define SPARED_MAX 20 /* requests for one file that failed in this way */
-#define TRIES_MAX 3 /* workers that may end in one request without its fault */
 
 static void watch(struct symbolizer *s, int fd, uint32_t events, int operation)
 {
@@ -337,69 +335,6 @@ static void advance(struct symbolizer *s)
 	}
 }
 
-static void quarantine(struct symbolizer *s, const struct op *op, const struct error *error)
-{
-	struct image *image = op->image ? client_image(s, op->image) : NULL;
-
-	quarantine_add(s->quarantine, op->image, wire_kind_info(op->kind)->name, error->text);
-	if (!image)
-		return;
-	if (op->kind == WIRE_UNWIND) {
-		image->unwind_quarantined = true;
-	} else {
-		client_image_fail(s, image, error);
-		image->quarantined = true;
-	}
-	s->stats.quarantined++;
-}
-
-/* Killed from outside, several times: that says little about the file, so only this
- * request fails, until it happens too often (its memory may be what workers are killed
- * for). */
-static bool spare(struct symbolizer *s, const struct op *op, const char *why)
-{
-	struct image *image = client_image(s, op->image);
-	struct error error = {0};
-
-	if (!image || ++image->spared > SPARED_MAX)
-		return false;
-	error_set(&error, -EINTR, "workers were killed over it (%s)", why);
-	client_finish_failed(s, &error);
-	return true;
-}
-
-/* The worker ended over a step of the current request: is it to blame? Without its
- * debug file, or further ones, the request may go well. */
-static void judge_current(struct symbolizer *s, enum worker_end end, enum wire_kind step,
-			  const char *why)
-{
-	struct op *op = s->current;
-	bool beside = step == WIRE_IMAGE_DEBUG || step == WIRE_IMAGE_PART;
-	struct image *image = beside ? client_image(s, op->image) : NULL;
-	struct error error = {0};
-
-	if (end != WORKER_END_FAULT && ++op->tries < TRIES_MAX)
-		return; /* it is sent again */
-	if (end != WORKER_END_FAULT && spare(s, op, why))
-		return;
-	if (image) {
-		error_set(&error, -EFAULT, "the worker did not survive the debug file (%s)", why);
-		(step == WIRE_IMAGE_DEBUG ? client_debug_fail : client_parts_fail)(s, image,
-										   &error);
-		op->tries = 0;
-		return;
-	}
-	error_set(&error, -EFAULT, "the symbolizer's worker did not survive this %s (%s)%s",
-		  op->kind == WIRE_UNWIND ? "file's call frame information"
-		  : op->image             ? "file"
-					  : "request",
-		  why, op->image ? ": it is left alone from now on" : "");
-	quarantine(s, op, &error);
-	log_warning("symbolizer: %s, image %u: %s", wire_kind_info(op->kind)->name, op->image,
-		    error.text);
-	client_finish_failed(s, &error);
-}
-
 static void forget_worker_state(struct symbolizer *s)
 {
 	uint64_t key, value;
@@ -470,7 +405,7 @@ void link_lost(struct symbolizer *s, bool kill_it, const char *why)
 	}
 	log_warning("symbolizer: the worker is replaced: %s", text);
 	if (s->current)
-		judge_current(s, end, step, text);
+		blame_current(s, end, step, text);
 }
 
 void link_unwatch(struct symbolizer *s)

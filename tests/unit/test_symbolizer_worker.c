@@ -102,8 +102,8 @@ START_TEST(a_worker_that_is_stopped)
 	ck_assert_int_eq(add(symbolizer, 1, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), NULL), 0);
 	ck_assert_int_eq(kill(stats_of(symbolizer).pid, SIGSTOP), 0);
 	for (unsigned i = 0; i < 3; i++)
-		ck_assert_int_eq(
-			symbolizer_names(symbolizer, 1, &offset, 1, on_names, &answers), 0);
+		ck_assert_int_eq(symbolizer_names(symbolizer, 1, &offset, 1, on_names, &answers),
+				 0);
 	wait_for(symbolizer, &answers, 3);
 	ck_assert_uint_eq(answers.good, 3);
 	ck_assert_uint_eq(stats_of(symbolizer).restarts, 1);

@@ -82,6 +82,19 @@ static inline uint8_t *workshop_read(const char *path, size_t *ret_size)
 	return bytes;
 }
 
+/* What a shell says of a command: 0, it went well. */
+static inline int workshop_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static inline int workshop_command(const char *format, ...)
+{
+	char command[2048];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(command, sizeof(command), format, arguments);
+	va_end(arguments);
+	return system(command);
+}
+
 static inline bool workshop_has_compiler(void)
 {
 	return system("gcc --version >/dev/null 2>&1") == 0;

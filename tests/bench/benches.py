@@ -113,8 +113,8 @@ COUNTS = (10, 100, 1000, 10000)
 
 BENCHES = [
     Bench("kernel", of_kernel.constants, list(kernel_figures()),
-          full={"seconds": 45, "rounds": 5, "gaps": 1, "faults": 480, "forks": 100},
-          quick={"seconds": 12, "rounds": 2, "gaps": 0.4, "faults": 160, "forks": 40}),
+          full={"seconds": 45, "rounds": 5, "gaps": 1, "faults": 480, "forks": 8000},
+          quick={"seconds": 12, "rounds": 2, "gaps": 0.4, "faults": 160, "forks": 1500}),
     Bench("synthetic", of_throughput.synthetic, [
         Figure("sample", "ns", LESS, "perfd's CPU a sample, 20,000 stacks of 24 frames"),
         Figure("cpu", "% of a CPU", LESS, "100,000 samples a second would take so much", limit=30),

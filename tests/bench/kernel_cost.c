@@ -11,8 +11,9 @@
  *	kernel_cost work TURNS			a fixed piece of work
  *
  * A line of JSON. gaps: {"gaps", "gap_ns", "away", "away_ns", "ran_ns"}: gaps are interrupts,
- * what is longer than AWAY_NS is another task's turn. The others: {"ns": [...]} for each
- * round, a fault, a child or a turn.
+ * what is longer than AWAY_NS is another task's turn. The others: {"at": [...], "ns": [...],
+ * "ended"}: when each round began, by CLOCK_MONOTONIC, and what a fault, a child or a turn
+ * of it took.
  */
 #include <inttypes.h>
 #include <stdint.h>
@@ -147,6 +148,27 @@ static uint64_t work(void)
 	return now() - began;
 }
 
+static void print_rounds(uint64_t (*round)(void), uint64_t count)
+{
+	uint64_t *at = calloc(count + 1, sizeof(*at)), *ns = calloc(count + 1, sizeof(*ns));
+
+	if (!at || !ns)
+		exit(EXIT_FAILURE);
+	for (uint64_t i = 0; i < count; i++) {
+		at[i] = now();
+		ns[i] = round();
+	}
+	printf("{\"at\": [");
+	for (uint64_t i = 0; i < count; i++)
+		printf("%s%" PRIu64, i ? ", " : "", at[i]);
+	printf("], \"ns\": [");
+	for (uint64_t i = 0; i < count; i++)
+		printf("%s%" PRIu64, i ? ", " : "", ns[i]);
+	printf("], \"ended\": %" PRIu64 "}\n", now());
+	free(at);
+	free(ns);
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "";
@@ -160,9 +182,6 @@ int main(int argc, char **argv)
 			   argc > 4 ? strtoull(argv[4], NULL, 10) : 0);
 		return 0;
 	}
-	printf("{\"ns\": [");
-	for (uint64_t i = 0; i < count; i++)
-		printf("%s%" PRIu64, i ? ", " : "", round());
-	printf("]}\n");
+	print_rounds(round, count);
 	return 0;
 }

@@ -5,13 +5,19 @@ program itself ran, perfd on and off in turns."""
 
 import json
 import subprocess
+import threading
 
 import measure
 import stats
+import switching
 from measure import lib
+from switching import Switch
 
 CLOCK_HZ = 4999
 DEPTH = 24
+SLICE = 0.02  # seconds with the side band, and without
+CHILDREN = 20  # a round of `kernel_cost forks`
+ROUNDS_LEAST = 4  # in a slice that counts
 ALONE = ("--set", "cpu.frequency_hz=0", "--set", "memory.faults_hz=0")
 
 
@@ -60,23 +66,42 @@ def fault(run):
             run.put("fault_around", on - off - ran)
 
 
+def rounds_in(slices, found, children):
+    """(pair, on, median of the rounds that lie within) of each slice with enough of them."""
+    rounds, at = list(zip(found["at"], found["ns"])), 0
+    for one in slices:
+        within = []
+        while at < len(rounds) and rounds[at][0] < one.ended:
+            began, ns = rounds[at]
+            if began >= one.began and began + ns * children < one.ended:
+                within.append(ns)
+            at += 1
+        if len(within) >= ROUNDS_LEAST:
+            yield one.pair, one.on, stats.median(within)
+
+
 def sideband(run):
-    """A child that is forked and ends: two events of the side band, and perfd's programs on
-    fork and exit."""
-    children = run["forks"] * 20
-    with measure.bpf_stats():
-        for _ in run.rounds(run["rounds"], 2):
-            off = per_round("forks", run["forks"])
-            with lib.Perfd(*ALONE) as perfd:
-                before, ran = (perfd.ctl_json("status")["source"]["records"],
-                               measure.bpf_run(perfd.process.pid))
-                on = per_round("forks", run["forks"])
-                ran = (measure.bpf_run(perfd.process.pid)[0] - ran[0]) / children
-                lib.wait_for(lambda: perfd.ctl_json("status")["source"]["records"] - before
-                             >= children, "the events of the children")
-            run.put("process_whole", on - off)
-            run.put("process_bpf", ran)
-            run.put("sideband_around", (on - off - ran) / 2)
+    """A child that is forked and ends: two events of the side band, which is turned off and on
+    all the time, and perfd's programs on fork and exit."""
+    with measure.bpf_stats(), lib.Perfd(*ALONE) as perfd, Switch(perfd.process.pid) as switch, \
+            lib.started(measure.helper("kernel_cost"), "forks", run["forks"],
+                        stdout=subprocess.PIPE, text=True) as process:
+        before = measure.bpf_run(perfd.process.pid)
+        records = perfd.ctl_json("status")["source"]["records"]
+        output = []
+        reader = threading.Thread(target=lambda: output.append(process.stdout.read()))
+        reader.start()
+        slices = switching.slices(switch, SLICE, reader.is_alive)
+        reader.join()
+        ran = (measure.bpf_run(perfd.process.pid)[0] - before[0]) / (run["forks"] * CHILDREN)
+        lib.check(perfd.ctl_json("status")["source"]["records"] - records
+                  > run["forks"] * CHILDREN / 2, "the side band did not tell of the children")
+    found = switching.differences(rounds_in(slices, json.loads(output[0]), CHILDREN))
+    lib.check(len(found) >= 6, f"{len(found)} pairs of slices: this machine is too busy")
+    run.put("process_whole", *(ran + one for one in found))
+    run.put("process_bpf", ran)
+    run.put("sideband_around", *(one / 2 for one in found),
+            note=f"{len(found)} pairs of slices, on and off in turns")
 
 
 def constants(run):

@@ -19,6 +19,7 @@ import report  # noqa: E402
 import row  # noqa: E402
 import stats  # noqa: E402
 import suite  # noqa: E402
+import switching  # noqa: E402
 
 
 def near(got, want, what, off=1e-3):
@@ -136,6 +137,17 @@ def noise_is_no_regression():
     lib.check(found >= 290, f"{found} of 300 regressions found")
 
 
+def pairs_of_slices():
+    """What drifts is in no difference, whatever it is; a pair with one half only is none."""
+    seen = list(switching.order(100))
+    lib.equal(seen[:4], [(0, True), (0, False), (1, False), (1, True)], "their order")
+    found = switching.differences((pair, on, 7 * number + (3 if on else 0))
+                                  for number, (pair, on) in enumerate(seen))
+    near(math.fsum(found) / len(found), 3, "on less off, beside a drift")
+    found = switching.differences([(0, True, 5), (0, False, 1), (1, True, 9), (2, False, 2)])
+    lib.equal(found, [4], "pairs that have both")
+
+
 def bench_of(measure, name="made"):
     return row.Bench(name, measure, [row.Figure("time", "ms", "less", "how long", limit=5),
                                      row.Figure("gone", "ms", "", "never measured")],
@@ -240,5 +252,5 @@ def the_suite_goes_on():
 
 
 lib.main(quantiles, intervals_of_medians, student, student_covers, medians_cover, rank_tests,
-         verdicts, noise_is_no_regression, results_and_baselines, the_table_of_the_page,
+         verdicts, noise_is_no_regression, pairs_of_slices, results_and_baselines, the_table_of_the_page,
          times_and_rounds, the_suite_goes_on)

@@ -46,8 +46,12 @@ struct percpu_counter {
 	__s32 *counters; /* per CPU: what is not in `count` yet */
 };
 
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
 struct mm_rss_stat {
-	__s64 count[4];
+	atomic64_t count[4];
 };
 
 struct mm_struct {

@@ -105,7 +105,7 @@ static __always_inline bool read_rss(struct task_struct *task, struct abi_rss *r
 		__s64 pages;
 
 		if (counts)
-			pages = BPF_CORE_READ(old, rss_stat.count[kind]);
+			pages = BPF_CORE_READ(old, rss_stat.count[kind].counter);
 		else
 			pages = rss_count(mm, kind, base, &record->exact);
 		record->bytes[kind] = pages > 0 ? (__u64)pages << PAGE_SHIFT : 0;

@@ -83,7 +83,8 @@ def overhead_figures():
             how = "as it is by default" if variant == "auto" else f"at {variant} Hz"
             limit = 0.5 if variant == "auto" and program != "python3" else None
             yield Figure(f"{program}_{variant}_time", "%", LESS,
-                         f"{program} takes longer with perfd {how}", limit=limit, effect=3)
+                         f"{program} takes longer with perfd {how}", limit=limit, sure=True,
+                         effect=3)
             yield Figure(f"{program}_{variant}_work", "%", LESS,
                          f"{program}'s own CPU time grows with perfd {how}", effect=3)
             yield Figure(f"{program}_{variant}_cost", "% of the machine", LESS,
@@ -113,8 +114,8 @@ COUNTS = (10, 100, 1000, 10000)
 
 BENCHES = [
     Bench("kernel", of_kernel.constants, list(kernel_figures()),
-          full={"seconds": 45, "rounds": 5, "gaps": 1, "faults": 480, "forks": 8000},
-          quick={"seconds": 12, "rounds": 2, "gaps": 0.4, "faults": 160, "forks": 1500}),
+          full={"seconds": 40, "rounds": 5, "gaps": 1, "faults": 480, "forks": 8000},
+          quick={"seconds": 12, "rounds": 2, "gaps": 0.4, "faults": 160, "forks": 3000}),
     Bench("synthetic", of_throughput.synthetic, [
         Figure("sample", "ns", LESS, "perfd's CPU a sample, 20,000 stacks of 24 frames"),
         Figure("cpu", "% of a CPU", LESS, "100,000 samples a second would take so much", limit=30),
@@ -143,34 +144,27 @@ BENCHES = [
           full={"seconds": 35, "settle": 4, "windows": 5, "seconds_each": 2.5},
           quick={"seconds": 13, "settle": 2, "windows": 5, "seconds_each": 0.8}),
     Bench("crowded", of_memory.crowded, list(crowded_figures(COUNTS)),
-          full={"seconds": 40, "counts": COUNTS, "settle": 2, "windows": 5, "seconds_each": 0.8}),
+          full={"seconds": 37, "counts": COUNTS, "settle": 2, "windows": 5, "seconds_each": 0.8}),
     Bench("stacks", of_scaling.stacks, list(scaling_figures("stacks", STACKS, (
         ("_sample", "ns", "perfd's CPU a sample, %d distinct stacks"),
         ("_memory", "MB", "the daemon's, %d distinct stacks")))),
-        full={"seconds": 40, "counts": STACKS, "samples": 500000}),
+        full={"seconds": 24, "rounds": 3, "counts": STACKS, "samples": 500000}),
     Bench("frames", of_scaling.frames, list(scaling_figures("frames", DEPTHS, (
         ("", "ns", "BPF time of a sample, %d calls deep"),))),
         full={"seconds": 30, "rounds": 5, "depths": DEPTHS, "seconds_each": 0.7},
         quick={"seconds": 6, "rounds": 1, "depths": DEPTHS, "seconds_each": 0.4}),
     Bench("cpus", of_scaling.cpus, list(scaling_figures("cpus", (1, 2), (
         ("", "% of a CPU", "perfd and BPF at 999 Hz, %d CPUs busy"),))),
-        full={"seconds": 20, "rounds": 5, "seconds_each": 1}),
+        full={"seconds": 18, "rounds": 5, "seconds_each": 1}),
     Bench("files", of_scaling.files, list(scaling_figures("files", COUNTS, (
         ("_cpu", "µs", "perfd's CPU a file, %d mapped"),
         ("_known", "ms", "until perfd has opened all %d"),
         ("_memory", "MB", "perfd and its helpers, %d files")))),
-        full={"seconds": 30, "counts": COUNTS}),
-    Bench("overhead", of_overhead.overhead, list(overhead_figures()),
-          full={"seconds": 150, "rounds": 12, "size": 0.6, "settle": 1.5,
-                "programs": ("redis", "gcc", "pgbench", "python3"),
-                "variants": ("auto", *of_overhead.RATES)},
-          quick={"seconds": 18, "rounds": 3, "size": 0.3, "settle": 0.7,
-                 "programs": ("redis", "gcc"), "variants": ("auto",),
-                 "figures": ("redis_auto", "gcc_auto")}),
+        full={"seconds": 31, "counts": COUNTS}),
     Bench("profilers", of_peers.profilers, list(peer_figures()),
-          full={"seconds": 85, "rounds": 3, "seconds_each": 4,
-                "peers": ("perfd", "perf_fp", "perf_dwarf", "bpftrace", "bcc_profile")},
-          quick={"seconds": 10, "rounds": 2, "seconds_each": 1.5, "peers": ("perfd", "perf_fp"),
+          full={"seconds": 110, "rounds": 4, "seconds_each": 4,
+                "others": ("perf_dwarf", "bpftrace", "bcc_profile")},
+          quick={"seconds": 10, "rounds": 2, "seconds_each": 1.5, "others": (),
                  "figures": ("perfd_", "perf_fp_", "ratio_")}),
     Bench("heap", of_scripts.heap, [
         Figure("bare", "ns", TOLD, "malloc() and free()"),
@@ -179,36 +173,51 @@ BENCHES = [
         Figure("heaptrack", "ns", TOLD, "with heaptrack"),
         Figure("jemalloc_prof", "ns", TOLD, "jemalloc with its profiler, 512 KiB"),
         Figure("memleak", "ns", TOLD, "with bcc's memleak")],
-        full={"seconds": 35, "rounds": 2}),
+        full={"seconds": 25, "rounds": 6}),
     Bench("history", of_scripts.history, [
         Figure("disk", "bytes/s", LESS, "history on disk, a second of a busy machine"),
         Figure("put", "ms", LESS, "CPU to write a second", effect=0.2),
         Figure("tidy", "ms", LESS, "CPU to sum a second up later", effect=0.2),
         Figure("draw_all", "ms", LESS, "CPU of a flame graph of all of it", effect=0.2)],
-        full={"seconds": 18, "history": 3600}),
+        full={"seconds": 16, "history": 3600}),
     Bench("convert", of_scripts.convert, [
         Figure("folded_to_svg", "MB/s", MORE, "folded to SVG, of CPU time"),
         Figure("perf_to_folded", "MB/s", MORE, "perf script's text to folded, of CPU time")],
-        full={"seconds": 15, "runs": 5, "stacks": 30000}),
+        full={"seconds": 7, "runs": 5, "stacks": 30000}),
     Bench("unwind_build", of_scripts.unwind_build, [
         Figure("libc", "ns", LESS, "an unwind table made, a row, of the C library", effect=0.2),
         Figure("libcrypto", "ns", LESS, "likewise, of libcrypto", effect=0.2),
         Figure("bytes", "bytes", LESS, "an unwind table, a row")],
-        full={"seconds": 12, "rounds": 6}),
+        full={"seconds": 5, "rounds": 6}),
     Bench("symbolize", of_scripts.symbolize, [
         Figure("cold", "ms", LESS, "CPU of perfctl symbolize, 10,000 addresses of C++", effect=0.2),
         Figure("warm", "1/s", MORE, "addresses named by the worker, of CPU time", effect=0.2)],
-        full={"seconds": 25, "rounds": 5}),
+        full={"seconds": 24, "rounds": 5}),
     Bench("picture", of_scripts.picture, [
         Figure("open", "ms", LESS, "a browser opens an SVG of 10,000 boxes", effect=0.25),
         Figure("zoom", "ms", LESS, "first zoom, until the frame is drawn", effect=0.25),
         Figure("search", "ms", LESS, "first search, until the frame is drawn", effect=0.25)],
-        full={"seconds": 20}),
+        full={"seconds": 14}),
+    Bench("overhead", of_overhead.overhead, list(overhead_figures()),
+          full={"seconds": 150, "seconds_max": 1500, "slice": 0.03, "warm": 0.4, "steady": 1.0,
+                "auto": 5, "fixed": 3, "programs": ("redis", "gcc", "pgbench", "python3"),
+                "variants": ("auto", *of_overhead.RATES)},
+          quick={"seconds": 20, "slice": 0.03, "warm": 0.25, "steady": 0.45, "auto": 1.6,
+                 "programs": ("redis", "gcc"), "variants": ("auto",),
+                 "figures": ("redis_auto", "gcc_auto")}),
+    Bench("precision", of_storm.precision, [
+        Figure("session_off", "%", LESS, "attach --precision 1%: how far the time it takes is from "
+               "the formula's", limit=20, effect=10),
+        Figure("session_width", "%", LESS, "half of the widest interval then"),
+        Figure("view_off", "%", LESS, "likewise of the system-wide view, budget.precision = 10",
+               limit=20, effect=10),
+        Figure("view_width", "%", LESS, "half of the widest interval then")],
+        full={"seconds": 26, "rounds": 1, "hz": 999, "within": 10}),
     Bench("rare", of_storm.rare, [
         Figure("seen", "%", MORE, "programs with a thousandth of a CPU: their minutes with a "
                "sample", limit=99, effect=5),
         Figure("samples", "samples", TOLD, "of such a program in a minute")],
-        full={"seconds": 62, "seconds_max": 182, "processes": 20, "minutes": 1}),
+        full={"seconds": 66, "seconds_max": 320, "a_cpu": 100}),
     Bench("storm", of_storm.storm, [
         Figure("cost", "% of the machine", LESS, "perfd by its own account, from 3 s on", limit=1.2,
                effect=0.3),
@@ -219,6 +228,6 @@ BENCHES = [
         *(Figure(kind + "_lost", "%", LESS, f"{kind}: fewer than without perfd", effect=3)
           for kind, _, _ in of_storm.STORM),
         Figure("lost", "events", TOLD, "samples and events that perfd lost")],
-        full={"seconds": 90, "seconds_max": 640, "storm": 600, "resting": 6, "settle": 5},
+        full={"seconds": 60, "seconds_max": 640, "storm": 600, "resting": 6, "settle": 5},
         quick={"seconds": 24, "seconds_max": 50, "storm": 30, "resting": 4, "settle": 2}),
 ]

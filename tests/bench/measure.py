@@ -36,6 +36,16 @@ def helper(name):
     return path
 
 
+def complaint(*paths):
+    """What a program that did not start wrote of it, in a line; bcc's write much more."""
+    lines = []
+    for path in paths:
+        with open(path, errors="replace") as file:
+            lines += [line.strip() for line in file if line.strip()]
+    return next((line.partition(". ")[0] for line in lines if "kernel headers" in line),
+                lines[-1][-200:] if lines else "it said nothing")
+
+
 # --- CPU time ------------------------------------------------------------------------------
 
 def cpu_ns(pid):

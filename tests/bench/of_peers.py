@@ -15,6 +15,7 @@ from measure import lib
 
 HZ = 999
 DEPTH = 24
+KEYS = ("kernel", "cpu", "all", "bytes")
 BPFTRACE = "profile:hz:%d { @[ustack, kstack, comm] = count(); }" % HZ
 
 
@@ -33,14 +34,13 @@ def ended(process, patience=60):
 
 def recorded(command, output, seconds, settle):
     """(share of time in the kernel, CPU ns, bytes) of a recorder that is a program."""
-    with open(output + ".out", "w") as out, open(output + ".err", "w+") as complaints:
+    with open(output + ".out", "w") as out, open(output + ".err", "w") as errors:
         with lib.started(*command, stdin=subprocess.DEVNULL, stdout=out,
-                         stderr=complaints) as process:
+                         stderr=errors) as process:
             time.sleep(settle)
             if process.poll() is not None:
-                complaints.seek(0)
                 raise lib.Skip(f"{os.path.basename(str(command[0]))} does not work here: "
-                               + complaints.read().strip()[-200:])
+                               + measure.complaint(output + ".out", output + ".err"))
             began = time.monotonic()
             share = measure.gaps(seconds, DEPTH)
             spent = time.monotonic() - began
@@ -87,37 +87,46 @@ def by_perfd(perfd, place, seconds):
     return share, cpu * seconds / spent, os.path.getsize(path) * seconds / spent
 
 
-def profilers(run):
-    seconds = run["seconds_each"]
+def one_peer(run, name, perfd, recorders, base, seconds):
+    """Puts a peer's figures, or why there are none."""
+    try:
+        if name == "perfd":
+            found = by_perfd(perfd, recorders.place, seconds)
+        else:
+            command, settle = getattr(recorders, name)()
+            found = recorded(command, recorders.output, seconds, settle)
+    except (lib.Skip, AssertionError, OSError, ValueError) as reason:
+        for key in KEYS:
+            run.skip(f"{name}_{key}", lib.one_line(reason))
+        return
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(recorders.output)
+    share, cpu, size = found
     samples = HZ * len(os.sched_getaffinity(0)) * seconds
-    base = None
+    kernel = (share - base) * 1e9 / HZ
+    run.put(f"{name}_kernel", kernel)
+    run.put(f"{name}_cpu", cpu / samples)
+    run.put(f"{name}_all", kernel + cpu / samples)
+    run.put(f"{name}_bytes", size / samples)
+
+
+def profilers(run):
+    """perfd and perf record -g in each round, for that is promised; of the others one."""
+    seconds, others = run["seconds_each"], run["others"]
     with lib.folder() as place, lib.Perfd("--set", "cpu.frequency_hz=0", "--set",
                                           "memory.faults_hz=0") as perfd:
         recorders = Recorders(place)
         by_perfd(perfd, place, 1)  # meets what runs, as it has where it is always on
         measure.wait_quiet(perfd)
-        for _ in run.rounds(run["rounds"], 1):
+        for number in run.rounds(run["rounds"], 1):
             base = measure.gaps(seconds, DEPTH)
-            for name in run["peers"]:
-                try:
-                    if name == "perfd":
-                        found = by_perfd(perfd, place, seconds)
-                    else:
-                        command, settle = getattr(recorders, name)()
-                        found = recorded(command, recorders.output, seconds, settle)
-                except (lib.Skip, AssertionError, OSError, ValueError) as reason:
-                    for key in ("kernel", "cpu", "all", "bytes"):
-                        run.skip(f"{name}_{key}", lib.one_line(reason))
-                    continue
-                finally:
-                    with contextlib.suppress(OSError):
-                        os.unlink(recorders.output)
-                share, cpu, size = found
-                kernel = (share - base) * 1e9 / HZ
-                run.put(f"{name}_kernel", kernel)
-                run.put(f"{name}_cpu", cpu / samples)
-                run.put(f"{name}_all", kernel + cpu / samples)
-                run.put(f"{name}_bytes", size / samples)
+            for name in ("perfd", "perf_fp", *others[number:number + 1]):
+                one_peer(run, name, perfd, recorders, base, seconds)
+    for name in others:
+        if f"{name}_all" not in run.values and f"{name}_all" not in run.skipped:
+            for key in KEYS:
+                run.skip(f"{name}_{key}", "no time left for it (MINUTES)")
     for key in ("all", "bytes"):
         mine, theirs = run.values.get(f"perfd_{key}"), run.values.get(f"perf_fp_{key}")
         if mine and theirs:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What grows with what: distinct stacks, frames, CPUs, mapped files. (Processes: of_memory.)"""
 
+import itertools
 import os
 import time
 
@@ -11,7 +12,7 @@ from measure import lib
 
 def stacks(run):
     """Distinct ones of a synthetic machine, each of them seen."""
-    for count in run["counts"]:
+    for _, count in itertools.product(run.rounds(run["rounds"], 1), run["counts"]):
         samples = max(2 * count, run["samples"])
         with of_throughput.replayed(samples, of_throughput.RATE, 100, count, 24, "--set",
                                     f"limits.stacks_max={max(65536, 2 * count)}") as perfd:
@@ -64,6 +65,9 @@ def files(run):
     for count in run["counts"]:
         with lib.folder() as place, lib.Perfd() as perfd:
             measure.wait_quiet(perfd)
+            before, began = measure.family_ns(perfd.process.pid), time.monotonic()
+            time.sleep(1)
+            idle = (measure.family_ns(perfd.process.pid) - before) / (time.monotonic() - began)
             requests = opened(perfd)
             before, began = measure.family_ns(perfd.process.pid), time.monotonic()
             with measure.ready(measure.helper("crowd"), "files", count, place,
@@ -72,7 +76,8 @@ def files(run):
                              f"{count} files to be opened", max(run.left(), 30))
                 took = time.monotonic() - began
                 time.sleep(1)
-                used = measure.family_ns(perfd.process.pid) - before
+                used = (measure.family_ns(perfd.process.pid) - before
+                        - idle * (time.monotonic() - began))
                 run.put(f"files_{count}_cpu", used / count / 1e3)
                 run.put(f"files_{count}_known", took * 1e3)
                 run.put(f"files_{count}_memory",

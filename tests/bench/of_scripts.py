@@ -79,14 +79,14 @@ def picture(run):
 
 
 def heap(run):
-    rows = script(run, "heap", ROUNDS=run["rounds"], HEAP_ONLY="malloc loop")["rows"]
+    found = script(run, "heap", ROUNDS=run["rounds"], HEAP_ONLY="malloc loop")
     names = {"bare": "bare", "perfd, nobody looks": "library", "perfd, sampling 512 KiB":
              "library_sampling", "heaptrack": "heaptrack", "jemalloc, prof 512 KiB": "jemalloc_prof",
              "bcc memleak": "memleak"}
-    for row in rows:
+    for row in found["rows"]:
         if row["program"] == "malloc loop" and row["variant"] in names:
-            run.put(names[row["variant"]], float(row["median"].split()[0]))
+            run.put(names[row["variant"]], *row["values"])
     for figure in run.bench.figures:
         if figure.name not in run.values:
-            run.skip(figure.name, "not installed (apt install heaptrack libjemalloc2 bpfcc-tools), "
-                     "or it did not start")
+            run.skip(figure.name, found["without_memleak"] if figure.name == "memleak" else
+                     "not installed (apt install heaptrack libjemalloc2)")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether the budget holds when everything happens at once, and whether somebody rare is
-still seen."""
+"""Whether the budget holds when everything happens at once, whether somebody rare is
+still seen, and a share known in time."""
 
 import contextlib
 import json
@@ -10,6 +10,7 @@ import threading
 import time
 
 import measure
+import stats
 from measure import lib
 
 # What the issue of it says: the kinds, how many of each, and how many a second of it.
@@ -122,24 +123,90 @@ def storm(run):
     run.put("lost", lost, note=f"{end_rates['cuts']} cuts, {end_rates['rises']} rises")
 
 
+def seen_in(perfd, pids, minute):
+    """[samples] of each of these processes in so many seconds up to now."""
+    report = json.loads(lib.succeeds(perfd.ctl(
+        "report", "--last", f"{minute:.0f}s", "--json")).stdout)
+    samples = {one["pid"]: one["samples"] for one in report["processes"]}
+    return [samples.get(pid, 0) for pid in pids]
+
+
 def rare(run):
-    """Programs that use a thousandth of a CPU each, on busy CPUs: how many of their minutes
-    have a sample."""
+    """Programs that use a thousandth of a CPU each, a tenth of all CPUs together, on busy CPUs:
+    how many of their minutes have a sample."""
+    cpus, every = len(os.sched_getaffinity(0)), []
     with lib.Perfd(budget=True) as perfd, measure.busy_cpus(), \
-            measure.ready(measure.helper("crowd"), "rare", run["processes"]) as crowd:
-        pids = set(lib.children(crowd.pid))
-        minute = min(60.0, run.left() / run["minutes"])
-        if minute < 59:
-            run.cut.append(f"minutes of {minute:.0f} s")
-        for _ in range(run["minutes"]):
+            measure.ready(measure.helper("crowd"), "rare", run["a_cpu"] * cpus) as crowd:
+        pids = lib.children(crowd.pid)
+        time.sleep(2)
+        before, began = sum(map(measure.cpu_ns, pids)), time.monotonic()
+        minute = min(60.0, max(run.left() - 4, 5))
+        if minute < 60:
+            run.cut.append(f"a minute of {minute:.0f} s")
+        while not every or run.left() > minute + 2:
             time.sleep(minute)
-            report = json.loads(lib.succeeds(perfd.ctl(
-                "report", "--last", f"{minute:.0f}s", "--json")).stdout)
-            seen = {one["pid"]: one["samples"] for one in report["processes"]}
-            counts = [seen.get(pid, 0) for pid in pids]
-            rate = max(one["rate"] for one in perfd.ctl_json("rates")["streams"]
-                       if one["event"] == "cpu-clock")
-            run.put("seen", 100 * sum(count > 0 for count in counts) / len(counts),
-                    note=f"at {rate:.0f} Hz in the end")
+            counts = seen_in(perfd, pids, minute)
+            every += counts
+            run.put("seen", 100 * sum(count > 0 for count in counts) / len(counts))
             run.put("samples", sum(counts) / len(counts) * 60 / minute)
             run.tell(f"{sum(count > 0 for count in counts)} of {len(counts)} seen")
+        used = sum(map(measure.cpu_ns, pids)) - before
+        rate = max(one["rate"] for one in perfd.ctl_json("rates")["streams"]
+                   if one["event"] == "cpu-clock")
+        each = used / len(pids) / (time.monotonic() - began) / 1e9
+    hit = sum(count > 0 for count in every)
+    low, high = stats.share_interval(hit, len(every))
+    run.notes["seen"] = (f"{hit} of {len(every)}, so {100 * low:.2f} to {100 * high:.2f} %; at "
+                         f"{rate:.0f} Hz in the end, each used {100 * each:.3f} % of a CPU")
+
+
+# --- a wished precision -----------------------------------------------------------------------
+
+WISHED = 0.01  # to either side, at 95 %
+SAMPLES = (stats.NORMAL_95 / 2 / WISHED) ** 2  # docs/rates.md: 9,604
+
+
+def widest(report):
+    """Half of the widest interval of a function's share, in percent."""
+    return max(one["total_high"] - one["total_low"] for one in report["functions"]) / 2
+
+
+def of_session(run, perfd, place):
+    """attach --precision ends by itself."""
+    path = os.path.join(place, "x.perfd")
+    with lib.started(lib.program("shares"), 600, stdout=subprocess.DEVNULL) as target:
+        before, began = measure.cpu_ns(target.pid), time.monotonic()
+        lib.succeeds(perfd.ctl("attach", "--pid", target.pid, "-F", run["hz"], "--precision",
+                               f"{100 * WISHED:g}%", "-o", path, timeout=run.left() + 60))
+        took = time.monotonic() - began
+        ran = (measure.cpu_ns(target.pid) - before) / 1e9 / took  # of a CPU
+    wanted = SAMPLES / run["hz"] / ran
+    report = perfd.ctl_json("report", path, "--ci")
+    run.put("session_off", 100 * abs(took / wanted - 1),
+            note=f"{took:.1f} s, by the formula {wanted:.1f} s")
+    run.put("session_width", widest(report), note=f"{report['samples']} samples")
+
+
+def of_view(run):
+    """The system-wide view with a wish takes the rate that the formula says."""
+    within = run["within"]
+    with lib.Perfd("--set", f"budget.precision={1000 * WISHED:.0f}", "--set", "memory.faults_hz=0",
+                   "--set", f"budget.precision_time={within}s", "--set",
+                   "cpu.frequency_hz=4999") as perfd, measure.busy_cpus():
+        lib.wait_for(lambda: any(one["why"] == "precision" for one in
+                                 perfd.ctl_json("rates")["streams"]), "the rate to follow")
+        time.sleep(1 + within)
+        report = json.loads(lib.succeeds(perfd.ctl("report", "--last", f"{within}s", "--ci",
+                                                   "--json")).stdout)
+    reached = SAMPLES / (report["samples"] / within)
+    run.put("view_off", 100 * abs(reached / within - 1),
+            note=f"{reached:.1f} s, by the formula {within} s")
+    run.put("view_width", widest(report), note=f"{report['samples']} samples")
+
+
+def precision(run):
+    """A share known to one percent, in the time that it should take."""
+    with lib.folder() as place, lib.Perfd("--set", "cpu.frequency_hz=0") as perfd:
+        for _ in run.rounds(run["rounds"], 1):
+            of_session(run, perfd, place)
+    of_view(run)

@@ -11,6 +11,7 @@ import report
 from measure import lib
 
 PAGE = os.path.join(lib.ROOT, "docs", "benchmarks.md")
+MET = {True: "", False: " **not kept**", None: " (cannot be said)"}
 BEGIN, END = "<!-- results: written by make bench-table -->", "<!-- end of results -->"
 
 
@@ -33,7 +34,7 @@ def limit_text(row):
     if row["limit"] is None or row["status"] != "ok":
         return ""
     sign = "≤" if row["better"] == "less" else "≥"
-    return f"{sign} {report.number(row['limit'])}{'' if row['met'] else ' **not kept**'}"
+    return f"{sign} {report.number(row['limit'])}{MET[row['met']]}"
 
 
 def cells(row):

@@ -73,9 +73,9 @@ def row(bench, figure, outcome):
              "met": None, "effect": figure.effect, "values": []}
     values = outcome.get("values", {}).get(figure.name)
     if values:
-        found["values"] = values
+        found["values"] = [float(f"{value:.7g}") for value in values]
         found |= stats.summary(values)
-        found["met"] = figure.met(found["median"])
+        found["met"] = figure.met(found["median"], found["low"], found["high"])
     elif figure.name in outcome.get("skipped", {}):
         found |= {"status": "skipped", "reason": outcome["skipped"][figure.name]}
     else:
@@ -104,6 +104,9 @@ def save(results, path):
 
 # --- for people ---------------------------------------------------------------------------------
 
+MET = {True: "kept", False: "NOT KEPT", None: "cannot be said"}
+
+
 def number(value):
     """Three figures that count, or whole."""
     if value is None:
@@ -121,9 +124,9 @@ def line(row_):
         text += (f"  [{number(row_['low'])}, {number(row_['high'])}] n={row_['n']} "
                  f"min {number(row_['min'])} p95 {number(row_['p95'])} "
                  f"p99 {number(row_['p99'])} max {number(row_['max'])}")
-    if row_["met"] is not None:
+    if row_["limit"] is not None:
         word = "at most" if row_["better"] == "less" else "at least"
-        text += f"  ({'kept' if row_['met'] else 'NOT KEPT'}: {word} {number(row_['limit'])})"
+        text += f"  ({MET[row_['met']]}: {word} {number(row_['limit'])})"
     if row_["note"]:
         text += f"  ({row_['note']})"
     return text + (f"  (cut: {row_['cut']})" if row_["cut"] else "")

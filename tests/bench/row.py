@@ -22,14 +22,25 @@ class Figure:
     # A change of the median that is worth a word: a part of it; of what is in "%" (of
     # something lost or gained), so many points.
     effect: float = 0.10
+    # The limit is kept or not only where all of the interval is on one side of it.
+    sure: bool = False
 
     def __post_init__(self):
         assert self.better in ("less", "more", "")
         assert self.better or self.limit is None, "a limit of what?"
 
-    def met(self, value):
+    def met(self, median, low, high):
+        """Whether the limit is kept; None: there is none, or it cannot be said."""
         if self.limit is None:
             return None
+        best, worst = (low, high) if self.better == "less" else (high, low)
+        if not self.sure:
+            best = worst = median
+        if self.within(worst):
+            return True
+        return None if self.within(best) else False
+
+    def within(self, value):
         return value <= self.limit if self.better == "less" else value >= self.limit
 
 

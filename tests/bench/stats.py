@@ -5,7 +5,7 @@ no bench; no package is needed. tests/scenario/bench_stats.py holds it to known 
 Intervals are at 95 % where nothing else is said:
   a median's  by order statistics (binomial, no distribution assumed); below 6 values no
               interval reaches 95 %: then it is the whole range, with its own coverage
-  a mean's    Student's t, of differences within interleaved pairs
+  a mean's    Student's t, of differences within interleaved pairs; trimmed where there are many
 Two sets of values are compared by Mann and Whitney's rank test, exactly (all ways to part
 the values) where there are few, by the normal approximation with ties corrected above.
 """
@@ -51,6 +51,17 @@ def summary(values):
             "p95": quantile(values, 0.95), "p99": quantile(values, 0.99), "max": max(values),
             "mean": math.fsum(values) / len(values), "low": low, "high": high,
             "coverage": coverage}
+
+
+NORMAL_95 = 1.959964
+
+
+def share_interval(hit, n):
+    """(low, high) of a share of which `hit` of n were seen, at 95 % (Wilson)."""
+    z = NORMAL_95 ** 2
+    centre = (hit + z / 2) / (n + z)
+    half = NORMAL_95 / (n + z) * math.sqrt(hit * (n - hit) / n + z / 4)
+    return centre - half, centre + half
 
 
 # --- Student -------------------------------------------------------------------------------
@@ -102,6 +113,23 @@ def mean_interval(values, confidence=0.95):
         return mean, -math.inf, math.inf
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
     half = student_quantile(0.5 + confidence / 2, n - 1) * spread
+    return mean, mean - half, mean + half
+
+
+def trimmed_interval(values, part=0.2, confidence=0.95):
+    """(mean, low, high) of the middle of the values, this part left out at either end; Tukey
+    and McLaughlin's interval, of Student's t and the winsorised spread. For many values of which
+    some are far out: then as sure as a mean of well-behaved ones."""
+    ordered, n = sorted(values), len(values)
+    out = math.floor(n * part)
+    middle = ordered[out:n - out]
+    mean = math.fsum(middle) / len(middle)
+    if len(middle) < 2:
+        return mean, -math.inf, math.inf
+    winsorised = [middle[0]] * out + middle + [middle[-1]] * out
+    centre = math.fsum(winsorised) / n
+    spread = math.sqrt(math.fsum((value - centre) ** 2 for value in winsorised) / (n - 1) / n)
+    half = student_quantile(0.5 + confidence / 2, len(middle) - 1) * spread * n / len(middle)
     return mean, mean - half, mean + half
 
 

@@ -12,6 +12,7 @@ time of those programs (of_overhead.py adds it).
 import contextlib
 import ctypes
 import fcntl
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -83,9 +84,19 @@ def slices(switch, seconds, going):
         found[-1].ended = time.monotonic_ns()
 
 
-def differences(values):
-    """On less off of each pair that has both; values are (pair, on, value)."""
-    halves = {}
+def halves(values):
+    """(on, off) of each pair that has both; values are (pair, on, value)."""
+    found = {}
     for pair, on, value in values:
-        halves.setdefault(pair, {})[on] = value
-    return [half[True] - half[False] for half in halves.values() if len(half) == 2]
+        found.setdefault(pair, {})[on] = value
+    return [(half[True], half[False]) for half in found.values() if len(half) == 2]
+
+
+def differences(values):
+    """On less off of each pair."""
+    return [on - off for on, off in halves(values)]
+
+
+def logs(values):
+    """The logarithm of on / off of each pair: noise is as often above as below."""
+    return [math.log(on / off) for on, off in halves(values)]

@@ -73,6 +73,36 @@ def student_covers():
     lib.check(abs(held / 1000 - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 1000), f"{held} of 1000")
 
 
+def trimmed_means():
+    """Of 10 values, 20 % trimmed, by hand; where a tenth of the values is far out the interval
+    still holds the middle in 95 % of cases, and is a third as wide as the mean's."""
+    mean, low, high = stats.trimmed_interval([3, 1, 2, 4, 5, 6, 7, 8, 100, -50])
+    near(mean, 4.5, "mean of the middle six")
+    # Winsorised: 2, 2, 2, 3, ..., 7, 7, 7 with a variance of 42.5 / 9; t(0.975, 5) = 2.5706.
+    near(high - mean, 2.5706 * math.sqrt(42.5 / 9) / (0.6 * math.sqrt(10)), "half-width")
+    near(mean - low, high - mean, "symmetry")
+    lib.equal(stats.trimmed_interval([7])[1:], (-math.inf, math.inf), "interval of one")
+    chance, held, widths = random.Random(5), 0, [0.0, 0.0]
+    for _ in range(1000):
+        values = [chance.gauss(0.3, 50 if chance.random() < 0.1 else 5) for _ in range(60)]
+        _, low, high = stats.trimmed_interval(values)
+        held += low <= 0.3 <= high
+        widths[0] += high - low
+        widths[1] += stats.mean_interval(values)[2] - stats.mean_interval(values)[1]
+    lib.check(abs(held / 1000 - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 1000), f"{held} of 1000")
+    lib.check(widths[0] < 0.4 * widths[1], f"no narrower than a mean's: {widths}")
+
+
+def shares():
+    """Wilson's interval, as in his tables."""
+    low, high = stats.share_interval(8, 10)
+    near(low, 0.4902, "8 of 10")
+    near(high, 0.9433, "8 of 10")
+    low, high = stats.share_interval(100, 100)
+    near(low, 0.9630, "all of 100")
+    near(high, 1, "all of 100")
+
+
 def medians_cover():
     """At least 95 %, of values far from normal."""
     chance = random.Random(2)
@@ -186,6 +216,42 @@ def results_and_baselines():
             raise AssertionError("another schema was read")
 
 
+def limits_and_doubt():
+    """A limit is judged by the median, or, where it has to be sure, by the interval."""
+    def met(sure, better, *range_):
+        return row.Figure("x", "%", better, "", limit=0.5, sure=sure).met(*range_)
+    lib.equal([met(False, "less", 0.4, 0, 9), met(False, "less", 0.6, 0, 9)], [True, False],
+              "by the median")
+    lib.equal([met(True, "less", 0.2, 0.1, 0.4), met(True, "less", 0.4, 0.1, 0.9),
+               met(True, "less", 0.6, 0.4, 0.8), met(True, "less", 0.9, 0.6, 1.2)],
+              [True, None, None, False], "at most, by the interval")
+    lib.equal([met(True, "more", 0.7, 0.6, 0.9), met(True, "more", 0.6, 0.4, 0.9),
+               met(True, "more", 0.3, 0.1, 0.4)], [True, None, False], "at least, by the interval")
+    doubtful = results_of([4, 4, 4, 5, 4])
+    doubtful["rows"][0]["met"] = None
+    lib.contains(page.tables([doubtful]), "≤ 5 (cannot be said)", "the page")
+    lib.contains(report.line(doubtful["rows"][0]), "cannot be said: at most 5", "the terminal")
+
+
+def the_exit_code_of_a_comparison():
+    """By the suite itself: the same figures again and such as noise makes are no regression,
+    ones that are half as long again are."""
+    chance = random.Random(6)
+    def drawn(factor):
+        return results_of([4 * factor * (1 + chance.gauss(0, 0.05)) for _ in range(10)])
+    with lib.folder() as place:
+        paths = {name: os.path.join(place, name + ".json") for name in ("old", "new", "slow")}
+        for name, path in paths.items():
+            report.save(drawn(1.5 if name == "slow" else 1), path)
+        for now, before, want in (("old", "old", 0), ("new", "old", 0), ("slow", "old", 1),
+                                  ("old", "slow", 0)):
+            sys.argv = ["suite.py", "--compare", paths[now], "--baseline", paths[before]]
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                lib.equal(suite.main(), want, f"exit code of {now} beside {before}")
+            if want:
+                lib.contains(out.getvalue(), "something got worse", "what is said")
+
+
 def the_table_of_the_page():
     text = page.tables([results_of([4, 4, 4, 5, 4])])
     lib.contains(text, "| `made.time` | how long | 4 ms | 4 … 5 |", "the table")
@@ -251,6 +317,8 @@ def the_suite_goes_on():
         lib.contains(done.stdout, "left behind", "what is said of it")
 
 
-lib.main(quantiles, intervals_of_medians, student, student_covers, medians_cover, rank_tests,
-         verdicts, noise_is_no_regression, pairs_of_slices, results_and_baselines, the_table_of_the_page,
+lib.main(quantiles, intervals_of_medians, student, student_covers, trimmed_means, shares,
+         medians_cover, rank_tests,
+         verdicts, noise_is_no_regression, pairs_of_slices, results_and_baselines,
+         limits_and_doubt, the_exit_code_of_a_comparison, the_table_of_the_page,
          times_and_rounds, the_suite_goes_on)

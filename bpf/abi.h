@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define ABI_VERSION 8
+#define ABI_VERSION 9
 
 #define ABI_COMM_MAX 16 /* TASK_COMM_LEN, NUL included */
 #define ABI_PATH_MAX 4096 /* PATH_MAX, NUL included */
@@ -269,9 +269,18 @@ struct abi_free {
 #define ABI_ADDRESS_BITS 48u
 #define ABI_WEIGHT_MANTISSA 4u
 #define ABI_SIZE_MANTISSA 10u
-/* In place of a weight's code: it follows from the size and the interval of the
- * process's probes (an allocation whose end nobody tells: its address is 0). */
-#define ABI_WEIGHT_BY_SIZE 0x3ffu
+/* In place of a weight's code, which numbers below 2^58 leave free. Of a library: it stands for
+ * its own size. Of an allocator's own functions: what it stands for follows from its size and the
+ * rule that it was drawn under, ABI_WEIGHT_RULE + 2 * rule, and 1 more with the rule's interval in
+ * coarse (abi_coarse()); or it is as large as the rule's band, and stands for itself. */
+#define ABI_WEIGHT_ITSELF 0x3ffu
+#define ABI_WEIGHT_RULE 0x3e0u
+#define ABI_WEIGHT_RULES 8u /* of a process, the last ones */
+#define ABI_WEIGHT_BAND (ABI_WEIGHT_RULE + 2 * ABI_WEIGHT_RULES)
+/* Where more samples were drawn than the rule grants for a while. */
+#define ABI_COARSE_SHIFT 6u
+#define ABI_GRANT_NS 250000000ULL
+#define ABI_INTERVAL_MAX (1ULL << 31)
 
 /* The code of a number with so many bits of mantissa; `chance`: random bits. */
 static inline __u32 abi_small(__u64 value, __u32 mantissa, __u64 chance)
@@ -317,6 +326,13 @@ static inline __u64 abi_alloc_size(const struct abi_alloc *alloc)
 	return abi_small_value((__u32)(alloc->what >> ABI_ADDRESS_BITS), ABI_SIZE_MANTISSA);
 }
 
+/* A coarse interval, and the band that goes with it. */
+static inline __u64 abi_coarse(__u64 bytes)
+{
+	bytes <<= ABI_COARSE_SHIFT;
+	return bytes < ABI_INTERVAL_MAX ? bytes : ABI_INTERVAL_MAX;
+}
+
 /* What a probe's cookie says: what it tells, and in which registers (DWARF numbers). */
 enum abi_probe {
 	ABI_PROBE_NONE,
@@ -338,8 +354,13 @@ enum abi_probe {
 struct abi_heap_target {
 	__u64 from, until; /* boot time, ns */
 	__u64 interval; /* bytes between two samples, on average; at most 2^31 */
+	__u64 band; /* bytes: what has so many is a sample for itself; 0: none */
 	__u64 hits; /* of the allocator's probes, in the present window or not: what they cost */
-	__u64 view; /* 1: the machine's view wants it, whether or not a session does */
+	__u64 refill; /* boot time, ns: then as many samples are granted again */
+	__s64 left; /* of these */
+	__u32 grant; /* in ABI_GRANT_NS; 0: no limit */
+	__u16 weight; /* the rule's code */
+	__u16 view; /* 1: the machine's view wants it, whether or not a session does */
 };
 
 /* `count` records of the kind `hdr.reason` names were lost before `hdr.time`. */
@@ -407,7 +428,7 @@ ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
 ABI_ASSERT(sizeof(struct abi_rss) == 64, "abi_rss");
 ABI_ASSERT(sizeof(struct abi_alloc) == 32, "abi_alloc");
 ABI_ASSERT(sizeof(struct abi_free) == 24, "abi_free");
-ABI_ASSERT(sizeof(struct abi_heap_target) == 40, "abi_heap_target");
+ABI_ASSERT(sizeof(struct abi_heap_target) == 64, "abi_heap_target");
 ABI_ASSERT(sizeof(struct abi_slot) == 48, "abi_slot");
 ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
 ABI_ASSERT(sizeof(struct abi_counters) == 8 * (8 + 2 * ABI_REASON_COUNT), "abi_counters");

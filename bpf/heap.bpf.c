@@ -4,7 +4,9 @@
  * and for its free, and say what it stands for. Those on an allocator's own functions
  * fire for each call; here one in `interval` bytes is taken, on average, by exponential
  * gaps on the line of the bytes that a CPU saw allocated (a gap has no memory, so it does
- * not matter whose they were).
+ * not matter whose they were). Intervals are the process's own, and may change at any time:
+ * the line is measured in intervals, and each sample says the rule that it was drawn under. Of
+ * a process with a band, all above that are samples that stand for themselves.
  *
  * Such a program may be displaced by another thread in its middle: what it builds a stack
  * in is taken and given back.
@@ -162,10 +164,38 @@ static __always_inline int on_free(__u32 pid, __u64 pointer, struct abi_counters
 	return 0;
 }
 
+/* The code of what a call of the allocator stands for, if it is a sample; else 0. */
+static __always_inline __u32 draw_sample(struct heap_cpu *cpu, struct abi_heap_target *target,
+					 __u64 size, __u64 now)
+{
+	__u64 interval = target->interval, band = target->band;
+	__u32 code = target->weight;
+
+	if (target->grant) {
+		if (now >= target->refill) {
+			target->refill = now + ABI_GRANT_NS;
+			target->left = target->grant;
+		}
+		if (target->left <= 0) {
+			interval = abi_coarse(interval);
+			band = abi_coarse(band);
+			code++;
+		}
+	}
+	if (band && size >= band)
+		code = ABI_WEIGHT_BAND;
+	else if (!is_sampled(cpu, size, interval))
+		return 0;
+	__sync_fetch_and_add(&target->left, -1);
+	return code;
+}
+
 struct allocation {
 	__u64 time; /* 0: now */
 	__u64 pointer, size;
-	__u64 weight; /* ABI_WEIGHT_BY_SIZE's code if 0 */
+	__u64 weight; /* 0: not known here */
+	__u32 code; /* 0: the weight's */
+	__u32 pad;
 };
 
 static __always_inline int on_alloc(struct pt_regs *ctx, const struct abi_heap_target *target,
@@ -173,12 +203,12 @@ static __always_inline int on_alloc(struct pt_regs *ctx, const struct abi_heap_t
 				    struct abi_counters *count)
 {
 	struct abi_alloc record = {.size = sizeof(record), .type = ABI_ALLOC};
-	__u32 code = ABI_WEIGHT_BY_SIZE, pid = (__u32)(bpf_get_current_pid_tgid() >> 32);
+	__u32 code = what->code, pid = (__u32)(bpf_get_current_pid_tgid() >> 32);
 	__u8 reason;
 
 	if (!is_followed(target, pid))
 		return 0;
-	if (what->weight)
+	if (!code)
 		code = abi_small(what->weight, ABI_WEIGHT_MANTISSA,
 				 (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32());
 	record.time = what->time ? what->time : bpf_ktime_get_boot_ns();
@@ -217,6 +247,8 @@ int heap_probe(struct pt_regs *ctx)
 		what.pointer = first;
 		what.size = second;
 		what.weight = argument(ctx, (__u32)(cookie >> 24));
+		if (what.weight == what.size)
+			what.code = ABI_WEIGHT_ITSELF;
 		return on_alloc(ctx, target, &what, cpu, count);
 	case ABI_PROBE_SIZE:
 		what.size = first;
@@ -237,8 +269,10 @@ int heap_probe(struct pt_regs *ctx)
 	}
 	__sync_fetch_and_add(&target->hits, cookie & ABI_PROBE_STEPPED ? ABI_STEPPED_HITS : 1);
 	now = what.time = bpf_ktime_get_boot_ns();
-	if (now < target->from || now >= target->until || !what.size ||
-	    !is_sampled(cpu, what.size, target->interval))
+	if (now < target->from || now >= target->until || !what.size)
+		return 0;
+	what.code = draw_sample(cpu, target, what.size, now);
+	if (!what.code)
 		return 0;
 	return on_alloc(ctx, target, &what, cpu, count);
 }

@@ -24,6 +24,13 @@ static const char *text(const json_t *object, const char *key)
 	return value ? value : "";
 }
 
+/* Names are anybody's: nothing of one may steer a terminal. */
+static void put_name(struct strbuf *out, const char *name)
+{
+	for (const char *c = name; *c; c++)
+		strbuf_putc(out, (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
+}
+
 static void put_stream(struct strbuf *out, const json_t *stream)
 {
 	bool hz = !strcmp(text(stream, "unit"), "Hz");
@@ -37,9 +44,7 @@ static void put_stream(struct strbuf *out, const json_t *stream)
 			 : "%-10s %-8s %7.2fm %7.2fm %7.2fm %8.3f %%  ",
 		      text(stream, "event"), id, number(stream, "rate"), number(stream, "wished"),
 		      number(stream, "floor"), number(stream, "cost_percent"));
-	/* Titles are command lines of anybody's: nothing of one may steer a terminal. */
-	for (const char *c = text(stream, "title"); *c; c++)
-		strbuf_putc(out, (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
+	put_name(out, text(stream, "title"));
 	strbuf_printf(out, ": %s", text(stream, "why_text"));
 	if (number(stream, "observed_percent") < 100)
 		strbuf_printf(out, ", seen %.1f %% of the time",
@@ -47,6 +52,40 @@ static void put_stream(struct strbuf *out, const json_t *stream)
 	if (*text(stream, "pattern"))
 		strbuf_printf(out, " (%s)", text(stream, "pattern"));
 	strbuf_putc(out, '\n');
+}
+
+static void put_size(struct strbuf *out, double bytes)
+{
+	if (bytes <= 0)
+		strbuf_printf(out, " %8s", "-");
+	else if (bytes >= 1 << 20)
+		strbuf_printf(out, " %7.4gM", bytes / (1 << 20));
+	else if (bytes >= 1 << 10)
+		strbuf_printf(out, " %7.4gK", bytes / (1 << 10));
+	else
+		strbuf_printf(out, " %8.0f", bytes);
+}
+
+static void put_allocations(struct strbuf *out, const json_t *rows)
+{
+	const json_t *row;
+	size_t i;
+
+	if (!json_array_size(rows))
+		return;
+	strbuf_printf(out, "\n%-8s %-8s %-11s %8s %8s %8s %9s  %s\n", "PID", "BY", "PATTERN",
+		      "INTERVAL", "ALL FROM", "BYTES/s", "ALLOCS/s", "WHOSE ALLOCATIONS, AND WHY");
+	json_array_foreach(rows, i, row)
+	{
+		strbuf_printf(out, "%-8.0f %-8s %-11s", number(row, "pid"), text(row, "by"),
+			      text(row, "pattern"));
+		put_size(out, number(row, "interval_bytes"));
+		put_size(out, number(row, "band_bytes"));
+		put_size(out, number(row, "bytes_per_second"));
+		strbuf_printf(out, " %9.4g  ", number(row, "allocations_per_second"));
+		put_name(out, text(row, "comm"));
+		strbuf_printf(out, ": %s\n", text(row, "why_text"));
+	}
 }
 
 static void put_rates(struct strbuf *out, const json_t *root)
@@ -76,6 +115,7 @@ static void put_rates(struct strbuf *out, const json_t *root)
 	strbuf_printf(out, "%-10s %-8s %8s %8s %8s %10s  %s\n", "EVENT", "SESSION", "RATE",
 		      "WISHED", "FLOOR", "COST", "OF WHAT, AND WHY");
 	json_array_foreach(streams, i, stream) put_stream(out, stream);
+	put_allocations(out, json_object_get(root, "allocations"));
 }
 
 static int print(const struct options *options, const char *answer, struct error *error)

@@ -62,6 +62,9 @@
 	  "every program. Empty: none. perfctl report -e heap shows them.")                        \
 	X("memory", "heap_budget", heap_budget_permille, CONFIG_NUMBER, NOW, "1/1000 of one CPU", "10", \
 	  1, 1000, "-e heap: what probes on a process's allocator may cost it.")                   \
+	X("memory", "patterns", heap_patterns, CONFIG_CHOICE, NOW, "auto off", "auto", 0, 7,            \
+	  "-e heap: heap_interval, and the size from which all are taken, follow from how each "   \
+	  "process allocates.")                                                                    \
 	X("budget", "machine", budget_permille, CONFIG_NUMBER, NOW, "1/1000 of all CPUs", "10",         \
 	  0, 1000, "What all of perfd may cost; rates are lowered to keep it. 0: no limit.")       \
 	X("budget", "process", budget_process_permille, CONFIG_NUMBER, NOW, "1/1000 of its time", "50", \

@@ -16,10 +16,14 @@ static double bytes_of(const struct engine *engine, const struct abi_alloc *allo
 		       const struct process *process, double size)
 {
 	uint32_t code = alloc->who >> ABI_PID_BITS;
+	double bytes = size;
 
-	if (code != ABI_WEIGHT_BY_SIZE)
-		return (double)abi_small_value(code, ABI_WEIGHT_MANTISSA);
-	return heap_follow_weigh(&engine->heap, process, alloc->time, size);
+	if (code >= ABI_WEIGHT_RULE && code <= ABI_WEIGHT_BAND)
+		return heap_follow_weigh(&engine->heap, process, alloc->time, code, size);
+	if (code != ABI_WEIGHT_ITSELF)
+		bytes = (double)abi_small_value(code, ABI_WEIGHT_MANTISSA);
+	heap_follow_saw(&engine->heap, process, size, bytes);
+	return bytes;
 }
 
 /* One allocator's function calls another, as realloc() does malloc() where its arena is full:
@@ -165,6 +169,7 @@ void engine_run_heap(struct engine *engine)
 		return;
 	follow(engine, slots);
 	next = heap_follow_run(&engine->heap, now);
+	engine_tell_alloc_patterns(engine, engine_time(engine));
 	if (next)
 		engine_call_at(engine, &engine->heap_timer, on_heap_timer, next);
 }

@@ -9,6 +9,7 @@
 #include "daemon/cgroup_memory.h"
 #include "daemon/cgroup_table.h"
 #include "daemon/engine.h"
+#include "daemon/engine_alloc_pattern.h"
 #include "daemon/engine_heap.h"
 #include "daemon/heap_follow.h"
 #include "daemon/history.h"
@@ -103,6 +104,7 @@ struct engine {
 	__u64 memory_total[ABI_MEMORY_COUNT]; /* of the present look */
 	uint64_t memory_looks; /* so far */
 	struct cgroup_memory cgroup_memory;
+	uint64_t alloc_noted; /* boot time, ns: when rules of allocations were put on time lines */
 	uint64_t oom_kills; /* processes killed for want of memory */
 	uint64_t hurry_until; /* boot time, ns */
 	struct event *drain_timer;

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
@@ -60,7 +61,7 @@ static void followed_destroy(struct heap_follow *follow, struct heap_followed *f
 	if (followed->began) {
 		follow->observed_ns += followed->observed_ns;
 		follow->whole_ns += now - followed->began;
-		if (followed->in && !followed->paused)
+		if (followed->in)
 			follow->observed_ns += now - followed->opened;
 	}
 	forget_files(follow, followed);
@@ -97,15 +98,15 @@ static void put_window(struct heap_followed *followed, const struct heap_window 
 static int set_target(struct heap_follow *follow, struct heap_followed *followed, uint64_t from,
 		      uint64_t until)
 {
-	const struct heap_window *window = &followed->windows[followed->window];
-	struct abi_heap_target target = {.from = from,
-					 .until = until,
-					 .interval = window->interval,
-					 .view = followed->process->heap_wanted};
-	struct abi_heap_target was;
+	struct abi_heap_target target = {0};
 
-	if (source_heap_target(follow->source->heap, followed->process->pid, &was))
-		target.hits = was.hits;
+	/* What the kernel side counts there goes on. */
+	if (!source_heap_target(follow->source->heap, followed->process->pid, &target))
+		target = (struct abi_heap_target){0};
+	target.from = from;
+	target.until = until;
+	target.view = followed->process->heap_wanted;
+	heap_rules_fill(&followed->rules, &target);
 	followed->hits = target.hits;
 	followed->hits_at = clock_boot_ns();
 	return source_heap_set_target(follow->source->heap, followed->process->pid, &target);
@@ -114,12 +115,8 @@ static int set_target(struct heap_follow *follow, struct heap_followed *followed
 /* The probes are in: their first WINDOW_NS stand for the time without them, too. */
 static void open_windows(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
 {
-	struct heap_window first = {.from = now,
-				    .until = now + WINDOW_NS,
-				    .stands_for = WINDOW_NS,
-				    .interval = follow->config->heap_interval_bytes};
-	struct heap_window rest = {
-		.from = first.until, .until = UINT64_MAX, .interval = first.interval};
+	struct heap_window first = {.from = now, .until = now + WINDOW_NS, .stands_for = WINDOW_NS};
+	struct heap_window rest = {.from = first.until, .until = UINT64_MAX};
 
 	if (followed->ended)
 		first.stands_for += now - followed->ended;
@@ -140,10 +137,14 @@ static void close_window(struct heap_follow *follow, struct heap_followed *follo
 	set_target(follow, followed, followed->opened, until);
 }
 
+static bool by_pattern(const struct heap_follow *follow)
+{
+	return strcmp(follow->config->heap_patterns, "auto") == 0;
+}
+
 int heap_follow_add(struct heap_follow *follow, struct process *process)
 {
-	struct abi_heap_target target = {.interval = follow->config->heap_interval_bytes,
-					 .view = process->heap_wanted};
+	struct abi_heap_target target = {.view = process->heap_wanted};
 	struct heap_followed *followed;
 	int r;
 
@@ -157,6 +158,8 @@ int heap_follow_add(struct heap_follow *follow, struct process *process)
 	followed->process = process_ref(process);
 	followed->execs = process->execs;
 	followed->since = clock_boot_ns();
+	heap_rules_init(&followed->rules, follow->config->heap_interval_bytes, by_pattern(follow));
+	heap_rules_fill(&followed->rules, &target);
 	/* Notes' probes count from now on; functions' with their first window. */
 	r = source_heap_set_target(follow->source->heap, process->pid, &target);
 	if (r)
@@ -348,16 +351,10 @@ static double budget_of(const struct heap_follow *follow, const struct heap_foll
 /* They are in: what do they cost? */
 static void look_at_cost(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
 {
-	struct heap_window *window = &followed->windows[followed->window];
 	struct abi_heap_target target;
 	uint64_t hits, cost, since = followed->hits_at;
 	double share = budget_of(follow, followed);
 
-	if (followed->paused) {
-		followed->paused = false;
-		open_windows(follow, followed, now);
-		return;
-	}
 	if (!source_heap_target(follow->source->heap, followed->process->pid, &target))
 		return; /* it has just ended */
 	hits = target.hits - followed->hits;
@@ -367,12 +364,6 @@ static void look_at_cost(struct heap_follow *follow, struct heap_followed *follo
 		followed->hits = target.hits;
 		followed->hits_at = now;
 		followed->next = now + LOOK_NS;
-		if (window->interval == follow->config->heap_interval_bytes)
-			return;
-		/* A moment without samples, and on with the new one. */
-		close_window(follow, followed, now + CLOSE_NS);
-		followed->next = followed->ended;
-		followed->paused = true;
 		return;
 	}
 	close_window(follow, followed, now + CLOSE_NS);
@@ -386,11 +377,10 @@ static void run_one(struct heap_follow *follow, struct heap_followed *followed, 
 {
 	/* A library that tells of allocations stands before the allocator that it calls. */
 	if (followed->has_notes || !followed->has_calls) {
-		if (followed->in && !followed->paused)
+		if (followed->in) {
 			close_window(follow, followed, now);
-		if (followed->in)
 			take_out(followed);
-		followed->paused = false;
+		}
 		followed->next = 0;
 		return;
 	}
@@ -405,6 +395,25 @@ static void run_one(struct heap_follow *follow, struct heap_followed *followed, 
 		begin(follow, followed);
 	else /* each takes milliseconds: the others in their turns */
 		followed->next = now + CLOSE_NS;
+}
+
+/* Another setting, or what it did in the last second: its rule from now on, in place. */
+static void look_at_rule(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
+{
+	struct heap_rules *rules = &followed->rules;
+	uint64_t looked = followed->has_notes ? now - followed->since : followed->observed_ns;
+	uint32_t number = rules->number;
+	struct abi_heap_target target;
+
+	if (!followed->has_notes && followed->in)
+		looked += now - followed->opened;
+	heap_rules_set(rules, follow->config->heap_interval_bytes, by_pattern(follow));
+	heap_rules_look(rules, now, looked);
+	if (rules->number == number ||
+	    !source_heap_target(follow->source->heap, followed->process->pid, &target))
+		return;
+	heap_rules_fill(rules, &target);
+	source_heap_set_target(follow->source->heap, followed->process->pid, &target);
 }
 
 uint64_t heap_follow_run(struct heap_follow *follow, uint64_t now)
@@ -424,42 +433,52 @@ uint64_t heap_follow_run(struct heap_follow *follow, uint64_t now)
 			continue;
 		}
 		if (followed->execs != followed->process->execs) {
-			if (followed->in && !followed->paused)
+			if (followed->in)
 				close_window(follow, followed, now);
-			followed->paused = false;
 			forget_files(follow, followed);
+			heap_rules_restart(&followed->rules);
 			followed->execs = followed->process->execs;
 			followed->since = now;
 		}
 		look_at_files(follow, followed);
 		run_one(follow, followed, now);
+		look_at_rule(follow, followed, now);
 		if (followed->next && (!next || followed->next < next))
 			next = followed->next;
 	}
 	return next;
 }
 
-/* p = 1 - exp(-size / interval), times the share of time that the window is. */
+/* By its rule, times the share of time that the window is. */
 double heap_follow_weigh(const struct heap_follow *follow, const struct process *process,
-			 uint64_t time, double size)
+			 uint64_t time, uint32_t code, double size)
 {
-	const struct heap_followed *followed = find(follow, process);
-	double share = 1, between = (double)follow->config->heap_interval_bytes;
+	struct heap_followed *followed = find(follow, process);
+	double interval = (double)follow->config->heap_interval_bytes;
 
 	for (uint32_t i = 0; followed && i < HEAP_WINDOWS; i++) {
 		const struct heap_window *window = &followed->windows[i];
+		double share = 1;
 
 		if (time < window->from || time >= window->until)
 			continue;
-		between = (double)window->interval;
 		if (window->stands_for)
 			share = (double)window->stands_for / (double)(window->until - window->from);
-		return size / -expm1(-size / between) * share;
+		return heap_rules_weigh(&followed->rules, code, size) * share;
 	}
 	/* Seen after its window's end: the next one stands for it. */
 	if (followed && followed->began)
 		return 0;
-	return size / -expm1(-size / between) * share;
+	return code == ABI_WEIGHT_BAND ? size : size / -expm1(-size / interval);
+}
+
+void heap_follow_saw(const struct heap_follow *follow, const struct process *process, double size,
+		     double bytes)
+{
+	struct heap_followed *followed = find(follow, process);
+
+	if (followed)
+		heap_rules_saw(&followed->rules, size, bytes);
 }
 
 bool heap_follow_inside(const struct heap_follow *follow, uint32_t image, uint64_t offset)
@@ -496,7 +515,7 @@ double heap_follow_observed(const struct heap_follow *follow)
 			continue;
 		observed += followed->observed_ns;
 		whole += now - followed->began;
-		if (followed->in && !followed->paused)
+		if (followed->in)
 			observed += now - followed->opened;
 	}
 	return whole ? (double)observed / (double)whole : 1;

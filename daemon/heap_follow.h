@@ -23,6 +23,7 @@
 
 #include "daemon/base/vec.h"
 #include "daemon/config.h"
+#include "daemon/heap_rules.h"
 #include "daemon/process_table.h"
 #include "daemon/resolver.h"
 #include "daemon/source.h"
@@ -55,7 +56,6 @@ struct heap_mapped {
 struct heap_window {
 	uint64_t from, until; /* boot time, ns */
 	uint64_t stands_for; /* ns; 0: itself, however long it will be */
-	uint64_t interval; /* bytes between two samples, on average */
 };
 
 struct heap_followed {
@@ -67,9 +67,9 @@ struct heap_followed {
 	bool has_notes, has_calls;
 	uint64_t unsettled; /* boot time, ns: since then some file has not been looked at; 0 */
 	bool in; /* those on functions */
-	bool paused; /* likewise, but no window is open */
 	uint64_t next; /* boot time, ns: when that changes, or is looked at */
 	uint64_t hits, hits_at; /* how many there were, and when, at the last look */
+	struct heap_rules rules;
 	struct heap_window windows[HEAP_WINDOWS];
 	uint32_t window; /* the present one */
 	uint64_t began, opened, ended; /* boot time, ns: the first window; the last ones */
@@ -102,9 +102,13 @@ void heap_follow_remove(struct heap_follow *follow, const struct process *proces
 /* New files, answers, windows: to be called often. The boot time at which it wants to be
  * called again, 0: with the next record. */
 uint64_t heap_follow_run(struct heap_follow *follow, uint64_t now);
-/* What a sample of the allocator's own probes at that time stands for, in bytes. */
+/* What a sample of the allocator's own probes at that time stands for, in bytes, by its weight's
+ * code (bpf/abi.h). 0: another one stands for it. */
 double heap_follow_weigh(const struct heap_follow *follow, const struct process *process,
-			 uint64_t time, double size);
+			 uint64_t time, uint32_t code, double size);
+/* A sample of a library's, which says what it stands for. */
+void heap_follow_saw(const struct heap_follow *follow, const struct process *process, double size,
+		     double bytes);
 /* Whether a place is in one of an allocator's functions that have probes: what it calls there,
  * another probe has seen already. */
 bool heap_follow_inside(const struct heap_follow *follow, uint32_t image, uint64_t offset);

@@ -159,7 +159,17 @@ def the_library():
 def probes_on_the_allocator():
     """Tier 2, without a limit of cost."""
     lib.need_bpf()
-    campaign("probes", ("memory.heap_interval=512", "memory.heap_budget=1000"), (), {}, 3, range(2))
+    campaign("probes", ("memory.heap_interval=512", "memory.heap_budget=1000",
+                        "memory.patterns=off"), (), {}, 3, range(2))
 
 
-lib.main(the_library, probes_on_the_allocator)
+def probes_by_pattern():
+    """The same with an interval that follows from what is sampled, a band, and a grant."""
+    lib.need_bpf()
+    if not LONG:
+        raise lib.Skip("make test-heap-truth does it; heap_patterns.py is of seconds")
+    campaign("by pattern", ("memory.heap_interval=4K", "memory.heap_budget=1000"), (), {}, 3,
+             range(2))
+
+
+lib.main(the_library, probes_on_the_allocator, probes_by_pattern)

@@ -86,7 +86,8 @@ def of_a_command():
 def by_probes_on_the_allocator():
     """Nothing is in the program: a share of the time is seen, and what it cost is known."""
     lib.need_bpf()
-    settings = ("--set", "memory.heap_interval=4K", "--set", "memory.heap_budget=1000")
+    settings = ("--set", "memory.heap_interval=4K", "--set", "memory.heap_budget=1000",
+                "--set", "memory.patterns=off")
     with lib.Perfd(*settings) as perfd, lib.folder() as place:
         path = os.path.join(place, "x.pb.gz")
         with lib.started(lib.program("allocs"), 1500, 2000, "wait", text=True,
@@ -120,7 +121,8 @@ def by_name():
     """Programs of a name are looked at without a session, from the settings; others are not."""
     lib.need_bpf()
     settings = ("--set", "memory.heap_probes=nothing alloc*", "--set", "memory.heap_interval=4K",
-                "--set", "memory.heap_budget=1000", "--set", "history.window=1s",
+                "--set", "memory.heap_budget=1000", "--set", "memory.patterns=off",
+                "--set", "history.window=1s",
                 "--set", "cpu.frequency_hz=0")
     with lib.Perfd(*settings) as perfd:
         both = [lib.started(lib.program(name), 1500, 2000, "wait", text=True,

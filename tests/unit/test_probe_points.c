@@ -231,8 +231,7 @@ START_TEST(small_numbers)
 					  value);
 	}
 	ck_assert_uint_lt(abi_small(1ULL << 47, ABI_SIZE_MANTISSA, 0), 1u << 16);
-	ck_assert_uint_lt(abi_small(1ULL << 57, ABI_WEIGHT_MANTISSA, UINT64_MAX),
-			  ABI_WEIGHT_BY_SIZE);
+	ck_assert_uint_lt(abi_small(1ULL << 57, ABI_WEIGHT_MANTISSA, UINT64_MAX), ABI_WEIGHT_RULE);
 }
 END_TEST
 

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs that allocate in their own ways: each gets its pattern and its rule, sums are those of
+the programs' own counts, and what is large is all there."""
+
+import contextlib
+import json
+import math
+import os
+import subprocess
+
+import lib
+
+KINDS = ("little", "bursts", "small", "heavy")
+PLACES = ("take_little", "take_large", "take_small", "take_heavy")
+USUAL = 64 << 10
+SETTINGS = ("--set", "memory.heap_budget=1000", "--set", "cpu.frequency_hz=0")
+
+
+class Run:
+    """A program of a kind, and a session that looks at its allocations."""
+
+    def __init__(self, perfd, place, stack, kind):
+        self.path = os.path.join(place, kind + ".perfd")
+        self.folded = os.path.join(place, kind + ".folded")
+        self.kind, self.perfd = kind, perfd
+        self.process = stack.enter_context(lib.started(
+            lib.program("alloc_kinds"), kind, text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE))
+        self.attached = stack.enter_context(perfd.start_ctl(
+            "attach", "-e", "heap", "--pid", self.process.pid, "-o", self.path))
+        perfd.wait_session(self.process.pid)
+
+    def begin(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def row(self):
+        rows = self.perfd.ctl_json("rates")["allocations"]
+        return next((row for row in rows if row["pid"] == self.process.pid), None)
+
+    def end(self):
+        """(its own counts by place, bytes told by place, objects told by place)"""
+        out, _ = self.process.communicate("stop\n", timeout=60)
+        _, errors = self.attached.communicate(timeout=60)
+        lib.equal(self.attached.returncode, 0, f"exit code of attach ({errors})")
+        lib.contains(errors, " 0 lost", "what attach says")
+        told = []
+        for value in ("alloc_space", "alloc_objects"):
+            lib.succeeds(lib.perfctl("convert", self.path, "--value", value, "-o", self.folded))
+            folded = lib.Folded.load(self.folded)
+            told.append({place: folded.within(place) for place in PLACES})
+        return json.loads(out), *told
+
+    def timeline(self, *options):
+        return json.loads(lib.succeeds(
+            lib.perfctl("timeline", self.path, "--json", *options)).stdout)
+
+
+def check_sum(what, got, want, samples):
+    """Within four and a half standard errors of so many samples."""
+    off = got / want - 1
+    print(f"{what}: {got} of {want}: {off:+.2%}, {samples:.0f} samples")
+    lib.check(abs(off) < 4.5 / samples ** 0.5, f"{what} is off by {off:+.2%}")
+
+
+def check_sums(kind, own, space, objects, interval):
+    """`interval`: no rule that it had was above that."""
+    place = f"take_{kind if kind != 'bursts' else 'little'}"
+    samples = own[place]["bytes"] / interval
+    check_sum(f"{kind}: bytes", space[place], own[place]["bytes"], samples)
+    # Pieces are of sizes that differ by 25 times and less.
+    check_sum(f"{kind}: objects", objects[place], own[place]["objects"], samples / 4)
+
+
+# Pattern; the interval lies between, in usual ones.
+RULES = {
+    "little": ("rare", 1 / 64, 1 / 8),
+    "bursts": ("bursts", 1 / 64, 1 / 4),
+    "small": ("many small", 1 / 16, 1 / 2),
+    "heavy": ("heavy", 2, 64),
+}
+
+
+def has_its_rule(run):
+    row = run.row()
+    pattern, low, high = RULES[run.kind]
+    return row and row["pattern"] == pattern and \
+        USUAL * low <= row["interval_bytes"] <= USUAL * high
+
+
+def each_kind_has_its_rule():
+    """All at the same time, by probes on the allocator, which change while they run."""
+    lib.need_bpf()
+    with lib.Perfd(*SETTINGS) as perfd, lib.folder() as place, contextlib.ExitStack() as stack:
+        runs = [Run(perfd, place, stack, kind) for kind in KINDS]
+        lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= 3 * len(runs),
+                     "probes on malloc and its kin", 30)
+        for run in runs:
+            run.begin()
+        for run in runs:
+            lib.wait_for(lambda run=run: has_its_rule(run), f"the rule of {run.kind}", 60)
+            row = run.row()
+            lib.equal((row["comm"], row["by"], row["usual_bytes"], row["band_bytes"]),
+                      ("alloc_kinds", "probes", USUAL, 128 << 10), f"row of {run.kind}")
+        text = perfd.ctl("rates").stdout
+        for pattern, _, _ in RULES.values():
+            lib.contains(text, pattern, "perfctl rates")
+        longest = {run.kind: max(row["interval_bytes"], USUAL)
+                   for run in runs for row in [run.row()]}
+        for run in runs:
+            own, space, objects = run.end()
+            # The heavy one was sampled less, where that was more than it was granted.
+            check_sums(run.kind, own, space, objects, longest[run.kind] * 4)
+            large = own["take_large"]
+            lib.equal(objects["take_large"], large["objects"], f"{run.kind}: large pieces")
+            if large["objects"]:
+                # Each size is known to a thousandth of it.
+                off = space["take_large"] / large["bytes"] - 1
+                print(f"{run.kind}: bytes of {large['objects']} large pieces {off:+.4%}")
+                lib.check(abs(off) < 1e-3, f"large pieces are off by {off:+.3%}")
+            marks = [mark["text"] for mark in run.timeline()["marks"]
+                     if mark["key"] == "alloc_pattern"]
+            lib.check(any(f": {RULES[run.kind][0]}; a sample in" in mark for mark in marks),
+                      f"no mark of the rule of {run.kind} in {marks}")
+            values = run.timeline("--value", "heap interval")["series"][0]["values"]
+            lib.check(USUAL in values and len(set(values) - {0}) > 1,
+                      f"{run.kind}: the interval on its time line: {values}")
+
+
+def off_is_as_before():
+    """One interval for all, no size from which all are taken."""
+    lib.need_bpf()
+    with lib.Perfd(*SETTINGS, "--set", "memory.patterns=off") as perfd, lib.folder() as place, \
+            contextlib.ExitStack() as stack:
+        run = Run(perfd, place, stack, "heavy")
+        lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= 3,
+                     "probes on malloc and its kin", 30)
+        run.begin()
+        lib.wait_for(lambda: (run.row() or {}).get("pattern") == "heavy", "the pattern", 30)
+        row = run.row()
+        lib.equal((row["interval_bytes"], row["band_bytes"], row["changes"],
+                   row["coarse_samples"]), (USUAL, 0, 0, 0), "rule without patterns")
+        lib.contains(row["why_text"], "off", "why")
+        own, space, objects = run.end()
+        check_sums("heavy", own, space, objects, USUAL)
+        lib.equal([mark for mark in run.timeline()["marks"] if mark["key"] == "alloc_pattern"],
+                  [], "marks of rules")
+
+
+lib.main(each_kind_has_its_rule, off_is_as_before)

@@ -261,6 +261,12 @@ test-kills: all programs
 test-races: all programs
 	$(Q)B=$(B) REQUESTS=$(or $(REQUESTS),100000) TEST_TIMEOUT=7200 ONLY=races $(RUN) scenario
 
+# Whether intervals hold the truth in 95 % of N runs, rates and probes changing all the time: ten
+# minutes. The last lines say how many did.
+.PHONY: test-unbiased
+test-unbiased: all programs
+	$(Q)B=$(B) RATES_RUNS=$(or $(N),200) $(PYTHON) tests/scenario/rates.py intervals_under_change
+
 # perfd killed at N random moments under load: ten minutes or more.
 test-kill9: all programs
 	$(Q)B=$(B) KILLS=$(or $(N),200) TEST_TIMEOUT=7200 ONLY=kill9 $(RUN) scenario
@@ -475,6 +481,7 @@ help:
 	@echo 'make unit      only the unit suites: seconds, no root'
 	@echo 'make scenario  only the scenarios; make scenario ONLY=ctrl_c for one'
 	@echo 'make test-kills  the worker killed 1,000 times at random under load'
+	@echo 'make test-unbiased  do intervals hold the truth in 95 % of N=200 runs, rates changing?'
 	@echo 'make test-kill9  perfd killed N=200 times at random under load: nothing listed is lost'
 	@echo 'make test-races  REQUESTS=100000 of a user race with processes that are others'\'' a moment later'
 	@echo 'make test-disk  the disk full for one minute and for three while perfd runs'

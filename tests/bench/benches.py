@@ -130,7 +130,7 @@ BENCHES = [
               "seconds_each": 2},
         quick={"seconds": 7, "rates": (5000, 20000), "seconds_each": 1}),
     Bench("events", of_throughput.events, list(event_figures()),
-          full={"seconds": 45, "rounds": 1, "seconds_each": 3}),
+          full={"seconds": 48, "rounds": 4, "seconds_each": 0.8, "switched": 7, "sessions": 4}),
     Bench("attach", of_waiting.attach, [
         Figure("attach_to_sample", "ms", LESS, "from attach to the first sample", effect=0.25),
         Figure("stop_to_file", "ms", LESS, "from Ctrl-C to the finished SVG", effect=0.25)],

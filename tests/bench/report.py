@@ -134,23 +134,37 @@ def line(row_):
 
 # --- beside an earlier run ---------------------------------------------------------------------
 
-def compared(results, baseline):
-    """[(name, verdict dict)] of the figures that both have and that have a better side; a row
-    that was measured then and is not now is "gone"."""
-    before = {one["name"]: one for one in baseline["rows"]}
+def verdict_of(row_, old):
+    """Of a row that has a better side, beside the same of an earlier run."""
+    if row_["status"] != "ok":
+        return {"verdict": "gone" if row_["status"] == "failed" else "skipped",
+                "change": None, "p": None}
+    points = row_["unit"] == "%"
+    return stats.compare(row_["values"], old["values"], row_["better"], effect=row_["effect"],
+                         points=points) | {"points": points}
+
+
+def agreed(verdicts):
+    """What all of them say; else the first that says nothing."""
+    first, words = verdicts[0], {one["verdict"] for one in verdicts}
+    if len(words) == 1:
+        return first
+    return next((one for one in verdicts if one["verdict"] in ("same", "few")),
+                first | {"verdict": "same"})
+
+
+def compared(results, *baselines):
+    """[(name, verdict dict)] of the figures that all have and that have a better side; a row
+    that was measured then and is not now is "gone". Beside several earlier runs, a row is
+    worse if it is worse than in each of them: what lies between them is the machine's own
+    wavering from run to run."""
+    before = [{one["name"]: one for one in baseline["rows"]} for baseline in baselines]
     found = []
     for one in results["rows"]:
-        old = before.get(one["name"])
-        if not old or old["status"] != "ok" or not one["better"]:
-            continue
-        if one["status"] != "ok":
-            verdict = {"verdict": "gone" if one["status"] == "failed" else "skipped",
-                       "change": None, "p": None}
-        else:
-            points = one["unit"] == "%"
-            verdict = stats.compare(one["values"], old["values"], one["better"],
-                                    effect=one["effect"], points=points) | {"points": points}
-        found.append((one["name"], verdict))
+        old = [rows[one["name"]] for rows in before
+               if one["name"] in rows and rows[one["name"]]["status"] == "ok"]
+        if one["better"] and old and len(old) == len(before):
+            found.append((one["name"], agreed([verdict_of(one, row_) for row_ in old])))
     return found
 
 

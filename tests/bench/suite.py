@@ -40,7 +40,8 @@ def arguments():
     parser.add_argument("--only", default=os.environ.get("ONLY", ""),
                         help="benches with one of these words in their name")
     parser.add_argument("--baseline", default=os.environ.get("BASELINE", ""),
-                        help="earlier results: exit code 1 if a figure got worse")
+                        help="earlier results: exit code 1 if a figure got worse; of several, "
+                             "if it is worse than in each of them")
     parser.add_argument("--compare", metavar="RESULTS",
                         help="run nothing: compare these results with the baseline")
     parser.add_argument("--output", default=os.path.join(lib.BUILD, "bench", "results.json"))
@@ -191,7 +192,7 @@ def judge(args, results):
                   f"{report.line(row)}")
     if not args.baseline:
         return 0 if count["ok"] else 1
-    verdicts = report.compared(results, report.load(args.baseline))
+    verdicts = report.compared(results, *map(report.load, args.baseline.split()))
     print(f"\nbeside {args.baseline}:\n{report.comparison_text(verdicts)}")
     if report.is_regression(verdicts):
         print("something got worse (p and effect: docs/benchmarks.md)")
@@ -212,7 +213,7 @@ def main():
         args.output = args.compare
         return judge(args, report.load(args.compare))
     if args.baseline:
-        report.load(args.baseline)  # not found after a quarter of an hour
+        list(map(report.load, args.baseline.split()))  # not found after a quarter of an hour
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     return judge(args, run_all(args))

@@ -7,7 +7,9 @@
  *	storm switches N	two threads that wake each other, N times a second
  *	storm mallocs N		N pairs of malloc() and free() a second, in bursts of a millisecond
  *
- * With a rate of 0: as fast as it goes. A line a second on stdout: how many there were.
+ * With a rate of 0: as fast as it goes. A line a second on stdout: how many there were. With a
+ * third argument, a line each so many milliseconds: the time (CLOCK_MONOTONIC, ns) and how
+ * many there have been by then.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -77,7 +79,8 @@ int main(int argc, char **argv)
 	const char *kind = argc > 1 ? argv[1] : "";
 	uint64_t rate = argc > 2 ? strtoull(argv[2], NULL, 10) : 0, done = 0, told = 0;
 	uint64_t began = now(), second = began;
-	uint64_t turn = !strcmp(kind, "forks") || !strcmp(kind, "execs") ? 20 : 1000;
+	uint64_t every = argc > 3 ? strtoull(argv[3], NULL, 10) * SLICE : NSEC;
+	uint64_t turn = !strcmp(kind, "mallocs") ? 1000 : every < NSEC ? 4 : 20;
 	unsigned int random = 1;
 	pthread_t thread;
 
@@ -100,8 +103,12 @@ int main(int argc, char **argv)
 			else
 				one_pair(&random);
 		}
-		if (time - second >= NSEC) {
-			printf("%llu\n", (unsigned long long)(done - told));
+		if (time - second >= every) {
+			if (argc > 3)
+				printf("%llu %llu\n", (unsigned long long)now(),
+				       (unsigned long long)done);
+			else
+				printf("%llu\n", (unsigned long long)(done - told));
 			fflush(stdout);
 			told = done;
 			second = time;

@@ -204,6 +204,12 @@ def results_and_baselines():
         worse = report.compared(results_of([6, 7, 6, 6, 7]), before)
         lib.check(report.is_regression(worse) and not report.is_regression(same), "regressions")
         lib.contains(report.comparison_text(worse), "worse   made.time", "text of a comparison")
+        lib.check(not report.is_regression(report.compared(
+            results_of([6, 7, 6, 6, 7]), before, results_of([7, 6, 6, 7, 6]))),
+            "worse than in one of two earlier runs only")
+        lib.check(report.is_regression(report.compared(
+            results_of([6, 7, 6, 6, 7]), before, results_of([4, 4, 5, 4, 4]))),
+            "worse than in both")
         failed = report.compared(results_of([], status="failed"), before)
         lib.check(report.is_regression(failed), "a row that fails now is a regression")
         with open(path, "w") as file:

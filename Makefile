@@ -293,7 +293,8 @@ test-heap-truth: all programs
 
 # Debian's kernels in QEMU, by emulation: minutes, and the network the first time.
 .PHONY: test-kernels
-test-kernels: all $(addprefix $(B)/programs/,shares deep threads)
+test-kernels: all $(addprefix $(B)/programs/,shares deep threads faults mappings \
+	allocs resident)
 	$(Q)B=$(B) $(PYTHON) tests/kernels/boot.py
 
 # Debian 13's compilers and libraries in a tree of their own: the network the first time.

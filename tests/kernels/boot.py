@@ -36,9 +36,9 @@ SUITES = ("bullseye", "bookworm", "trixie", "sid")  # 5.10, 6.1, 6.12, the newes
 FALLBACK = {"sid": "trixie-backports"}
 BOOTS = {"plain": "", "integrity": "lockdown=integrity", "confidentiality":
          "lockdown=confidentiality"}
-PROGRAMS = ("shares", "deep", "threads")
-BOOT_SECONDS = 180
-TOTAL_SECONDS = 590
+PROGRAMS = ("shares", "deep", "threads", "faults", "mappings", "allocs", "resident")
+BOOT_SECONDS = 300
+TOTAL_SECONDS = 1200
 MEMORY = "1G"
 # QEMU 7.2 crashes kernels now and then, at boot too. Fewer with one thread for both
 # processors (in 1 of some 30 boots with two, one met the other's breakpoint in code that

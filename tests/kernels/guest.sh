@@ -221,6 +221,79 @@ status_json() {
 	between "samples lost" "$(sed -n 's/.*"lost_total": \([0-9]*\).*/\1/p' status.json)" 0 0
 }
 
+# field NAME FILE: the number behind "NAME" in JSON, the first one.
+field() {
+	grep -o "\"$1\": *[0-9]*" "$2" | head -n 1 | sed 's/.*: *//'
+}
+
+# counted EVENT PROGRAM...: a session on that event, and what the program counted itself. With
+# probes all the time, and without a budget: an emulated machine would use it up.
+counted() {
+	event=$1
+	shift
+	start_perfd --set memory.heap_budget=1000 --set budget.machine=0 ||
+		fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
+	perfctl record --socket $SOCKET -e "$event" -o "$event.folded" -- "$@" >"$event.json"
+	code=$?
+	end_perfd || return
+	cat "$event.folded" "$event.json"
+	[ $code = 0 ] || fail "perfctl record -e $event ended with code $code"
+}
+
+# told FILE FIELD PLACE...: the sum of that field of the program's places.
+told() {
+	json=$1 name=$2
+	shift 2
+	for place in "$@"; do
+		sed "s/.*\"$place\"//" "$json" >place.json
+		field "$name" place.json
+	done | awk '{ all += $1 } END { printf "%.0f\n", all }'
+}
+
+page_faults() {
+	counted faults faults 20 || return
+	between "faults in percent of the kernel's count" \
+		"$(percent "$(sum faults.folded '^faults;')" "$(field faults faults.json)")" 90 110
+}
+
+# Those of the loader and of main() are in the sum, too.
+mappings() {
+	counted mmap mappings 100 500 || return
+	between "bytes in percent of the program's count" \
+		"$(percent "$(sum mmap.folded '^mappings;')" \
+			"$(told mmap.json bytes take_many take_large grow_mapping grow_heap)")" 99 105
+}
+
+# The probes go in when the program runs already: seconds after, in an emulated one.
+allocations() {
+	counted heap allocs 1500 1000 || return
+	between "bytes in percent of the program's count" \
+		"$(percent "$(sum heap.folded '^allocs;')" "$(told heap.json bytes churn grow keep)")" 50 115
+}
+
+# By the kernel's own exact sum, which is another one before Linux 6.2.
+resident_memory() {
+	start_perfd --set memory.rss_interval=250ms --set history.dir=/tmp/history ||
+		fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
+	mkfifo resident.in
+	resident /bin/busybox 65536 9000 <resident.in >resident.out &
+	program=$!
+	exec 3>resident.in
+	until grep -q ready resident.out; do sleep 0.1; done
+	truth=$(sed -n 's/^Rss: *\([0-9]*\) kB/\1/p' /proc/$program/smaps_rollup)
+	until_s=$(($(date +%s) + TABLE_SECONDS))
+	while
+		perfctl timeline --socket $SOCKET -e faults --value rss --pid $program --json >rss.json 2>rss.log
+		share=$(percent "$(field peak rss.json)" $((truth << 10)))
+		! between "resident memory in percent of $truth KiB" "$share" 99 101 &&
+			[ "$(date +%s)" -lt $until_s ]
+	do sleep 1; done
+	exec 3>&-
+	cut -c -400 rss.json rss.log
+	end_perfd || return
+	between "resident memory in percent of $truth KiB" "$share" 99 101
+}
+
 # Debian's own default; root may, and nobody is told what is missing.
 paranoid_3() {
 	echo 3 >/proc/sys/kernel/perf_event_paranoid
@@ -344,7 +417,7 @@ if older_than 5 17; then
 	run too_old
 elif [ "$perfd_boot" = plain ]; then
 	for name in starts record_shares record_deep record_threads attach_earlier status_json \
-		paranoid_3 no_btf cpu_away cpu_back; do
+		page_faults mappings allocations resident_memory paranoid_3 no_btf cpu_away cpu_back; do
 		run $name
 	done
 else

@@ -74,7 +74,7 @@ static void look_up(const struct cgroup_table *table, uint64_t id, char path[PAT
 	if (path[root])
 		memmove(path, path + root, strlen(path + root) + 1);
 	else
-		strcpy(path, "/");
+		memcpy(path, "/", sizeof("/"));
 }
 
 const char *cgroup_table_path(struct cgroup_table *table, uint64_t id)

@@ -32,7 +32,7 @@ static int convert(const struct options *options, const char *operand, const cha
 		reading.time_steps = strcmp(result.format->name, "svg") ? TIME_STEPS : 0;
 		r = subject_load(operand, &reading, &error, &profile);
 	}
-	if (r < 0)
+	if (r)
 		return command_fail(r == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_FAILURE, &error);
 	r = result_write(&result, profile, &error, &bytes);
 	if (r == -EPIPE)

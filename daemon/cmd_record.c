@@ -52,7 +52,8 @@ static void join_command(char **argv, char *title, size_t size)
 static int spawn_with_heap(struct recording *recording, const struct options *options,
 			   struct error *error)
 {
-	_cleanup_free_ char *before = getenv("LD_PRELOAD") ? strdup(getenv("LD_PRELOAD")) : NULL;
+	const char *preloaded = getenv("LD_PRELOAD");
+	_cleanup_free_ char *before = preloaded ? strdup(preloaded) : NULL;
 	_cleanup_free_ char *preload = NULL;
 	char library[PATH_MAX];
 	int r = heap_library_find(false, library, sizeof(library), error);

@@ -32,7 +32,7 @@ int cmd_report(const struct options *options)
 	r = subject_check(operand, options, &error);
 	if (!r)
 		r = result_init(options, NULL, json ? "json" : "report", &error, &result);
-	if (r < 0)
+	if (r)
 		return command_fail(r == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_FAILURE, &error);
 	if (json)
 		result.format = format_find("json");

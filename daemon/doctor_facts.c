@@ -187,7 +187,7 @@ static void read_people(struct doctor_facts *facts)
 
 static int ask_version(struct client *client, struct doctor_facts *facts, struct error *error)
 {
-	const char *text, *version;
+	const char *text = "", *version;
 	json_t *status;
 	int r = client_hello(client, ANSWER_TIMEOUT_NS, error);
 

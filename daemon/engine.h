@@ -151,7 +151,7 @@ typedef void engine_heap_fn(void *context, const struct error *error);
 /* Puts libperfd-heap.so into the session's process, until the session ends. 0 and a
  * callback later; or -errno at once. Without it, -EOPNOTSUPP and so on, the session is
  * what it was. */
-int engine_heap_attach(struct engine *engine, uint32_t session, engine_heap_fn *done, void *context,
+int engine_heap_attach(struct engine *engine, uint32_t id, engine_heap_fn *done, void *context,
 		       struct error *error);
 /* The callback is not called any more. */
 void engine_heap_forget(struct engine *engine, void *context);

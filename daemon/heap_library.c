@@ -27,7 +27,7 @@ int heap_library_find(bool late, char *path, size_t size, struct error *error)
 
 		snprintf(candidate, sizeof(candidate), places[i], folder, name);
 		if (!access(candidate, R_OK) && strlen(candidate) < size) {
-			strcpy(path, candidate);
+			memcpy(path, candidate, strlen(candidate) + 1);
 			return 0;
 		}
 		snprintf(looked + used, sizeof(looked) - used, "%s%s", used ? ", " : "", candidate);

@@ -164,7 +164,7 @@ static int make_tables(sqlite3 *db, struct error *error)
 static int check_version(sqlite3 *db, const char *path, enum history_database_use use,
 			 struct error *error)
 {
-	int64_t version, application, tables;
+	int64_t version = 0, application = 0, tables = 0;
 	int r = get_number(db, "PRAGMA user_version", error, &version);
 
 	if (!r)

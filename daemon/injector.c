@@ -146,7 +146,7 @@ static int read_file(pid_t pid, const char *name, void *bytes, size_t size)
 /* A program that got rights by being executed: the loader marks it, for its own safety. */
 static bool is_privileged(pid_t pid)
 {
-	uint64_t words[128];
+	uint64_t words[128] = {0};
 	int n = read_file(pid, "auxv", words, sizeof(words));
 
 	for (int i = 0; i + 1 < n / 8; i += 2)

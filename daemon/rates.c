@@ -357,8 +357,11 @@ static void end_exact(struct engine *engine)
 {
 	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
-		double wish = session ? session->request.precision_ppm / 1e6 : 0;
+		double wish;
 
+		if (!session)
+			continue;
+		wish = session->request.precision_ppm / 1e6;
 		if (wish > 0 &&
 		    controller_half_width((double)session->weight, session->squares) <= wish)
 			engine_end_session(engine, session, SESSION_END_PRECISION);

@@ -118,7 +118,8 @@ static void keep(struct unwinder *unwinder, uint32_t image, const struct resolve
 
 	if (!unwinder->cache || !file ||
 	    (file->state != IMAGE_READY && file->state != IMAGE_DEBUG) || !file->identified ||
-	    image >= unwinder->tables.count || !is_lasting(answer->error) ||
+	    !unwinder->tables.items || image >= unwinder->tables.count ||
+	    !is_lasting(answer->error) ||
 	    memcmp(&unwinder->tables.items[image].file, &file->identity, sizeof(file->identity)))
 		return;
 	memcpy(record.build_id, file->build_id, sizeof(record.build_id));

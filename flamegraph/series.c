@@ -56,16 +56,14 @@ static void join_point(uint32_t kind, struct series_point *into, const struct se
 {
 	if (point->value == SERIES_UNKNOWN)
 		return;
-	if (into->value == SERIES_UNKNOWN) {
-		*into = *point;
-	} else if (kind == SERIES_AMOUNT) {
+	if (into->value != SERIES_UNKNOWN && kind == SERIES_AMOUNT) {
 		into->value = profile_sum(into->value, point->value);
 		into->low = profile_sum(into->low, point->low);
 		into->high = profile_sum(into->high, point->high);
 		/* The largest number there is means something else. */
 		if (into->value == SERIES_UNKNOWN)
 			into->value--;
-	} else if (is_larger(point, into)) {
+	} else if (into->value == SERIES_UNKNOWN || is_larger(point, into)) {
 		*into = *point;
 	}
 }

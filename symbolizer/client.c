@@ -428,10 +428,10 @@ int symbolizer_add_image(struct symbolizer *s, uint32_t image, int fd, symbolize
 	return 0;
 }
 
-void symbolizer_drop_image(struct symbolizer *first, uint32_t image)
+void symbolizer_drop_image(struct symbolizer *symbolizer, uint32_t image)
 {
 	struct op op = {.kind = WIRE_IMAGE_DROP, .image = image, .fd = -1};
-	struct symbolizer *s = slow_owner(first, image);
+	struct symbolizer *s = slow_owner(symbolizer, image);
 	struct image *entry = client_image(s, image);
 
 	if (!entry)
@@ -446,9 +446,9 @@ void symbolizer_drop_image(struct symbolizer *first, uint32_t image)
 	image_free(s, entry);
 }
 
-int symbolizer_add_debug(struct symbolizer *first, uint32_t image, int fd)
+int symbolizer_add_debug(struct symbolizer *symbolizer, uint32_t image, int fd)
 {
-	struct symbolizer *s = slow_owner(first, image);
+	struct symbolizer *s = slow_owner(symbolizer, image);
 	struct image *entry = client_image(s, image);
 	_cleanup_close_ int owned = fd;
 

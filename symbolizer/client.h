@@ -198,7 +198,7 @@ void symbolizer_drop_image(struct symbolizer *symbolizer, uint32_t image);
 int symbolizer_add_debug(struct symbolizer *symbolizer, uint32_t image, int fd);
 /* Answers a symbolizer_part_fn: fd is open for reading; -1: there is no such file.
  * -ENOENT: nobody waits for it (any more). */
-int symbolizer_add_part(struct symbolizer *symbolizer, uint32_t image, uint32_t number, int fd);
+int symbolizer_add_part(struct symbolizer *symbolizer, uint32_t id, uint32_t number, int fd);
 /* All of symbolizer_names(), _kernel_names() and _maps() give 0 when the answer
  * will come by callback, or -errno at once and no callback: -ENOENT (no such
  * image), -EAGAIN, -E2BIG, -ENOMEM. */

@@ -58,9 +58,9 @@ void client_parts_drop(struct symbolizer *s, struct image *image)
 	resume(s, image->id);
 }
 
-int symbolizer_add_part(struct symbolizer *first, uint32_t id, uint32_t number, int fd)
+int symbolizer_add_part(struct symbolizer *symbolizer, uint32_t id, uint32_t number, int fd)
 {
-	struct symbolizer *s = slow_owner(first, id);
+	struct symbolizer *s = slow_owner(symbolizer, id);
 	struct image *image = client_image(s, id);
 	_cleanup_close_ int owned = fd;
 

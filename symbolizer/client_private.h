@@ -153,7 +153,7 @@ void client_image_fail(struct symbolizer *s, struct image *image, const struct e
 /* The image is left with its own symbols. */
 void client_debug_fail(struct symbolizer *s, struct image *image, const struct error *error);
 /* So many places of a file were found damaged; text: the first of them, "" if it was told. */
-void client_damaged(struct symbolizer *s, uint32_t image, const char *what, uint32_t count,
+void client_damaged(struct symbolizer *s, uint32_t id, const char *what, uint32_t count,
 		    const char *text);
 /* Ends the current request; its callback is called before these return. */
 void client_finish_failed(struct symbolizer *s, const struct error *error);
@@ -195,7 +195,7 @@ void client_parts_expire(struct symbolizer *s, uint64_t now);
 
 /* link.c, for client.c: */
 /* start: a worker at once. */
-int link_init(struct symbolizer *s, bool start, struct error *error);
+int link_init(struct symbolizer *s, bool with_worker, struct error *error);
 void link_deinit(struct symbolizer *s);
 /* There is something new to do: have dispatch called. */
 void link_wake(struct symbolizer *s);

@@ -66,7 +66,7 @@ static int name_of(const uint8_t *build_id, size_t size, const char *suffix,
 		return -EINVAL;
 	for (size_t i = 0; i < size; i++)
 		snprintf(name + 2 * i, 3, "%02x", build_id[i]);
-	strcpy(name + 2 * size, suffix);
+	snprintf(name + 2 * size, DEBUGINFOD_NAME_SIZE - 2 * size, "%s", suffix);
 	return 0;
 }
 
@@ -166,7 +166,7 @@ static uint64_t look(const struct debuginfod_cache *cache, found_files *ret)
 		    (!ends_with(entry->d_name, SUFFIX) && !ends_with(entry->d_name, NEW_SUFFIX)) ||
 		    fstatat(cache->folder, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		strcpy(found.name, entry->d_name);
+		memcpy(found.name, entry->d_name, strlen(entry->d_name));
 		found.used = st.st_atim.tv_sec;
 		found.bytes = (uint64_t)st.st_blocks * 512;
 		sum += found.bytes;

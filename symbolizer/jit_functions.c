@@ -9,42 +9,44 @@
 
 #define FRESH_MAX (1u << 16)
 
-void jit_functions_deinit(struct jit_functions *all)
+void jit_functions_deinit(struct jit_functions *functions)
 {
-	strtab_deinit(&all->names);
-	vec_free(&all->items);
-	vec_free(&all->fresh);
-	*all = (struct jit_functions){0};
+	strtab_deinit(&functions->names);
+	vec_free(&functions->items);
+	vec_free(&functions->fresh);
+	*functions = (struct jit_functions){0};
 }
 
-static void forget(struct jit_functions *all)
+static void forget(struct jit_functions *functions)
 {
-	uint64_t forgotten = all->forgotten + all->items.count + all->fresh.count;
-	uint32_t resets = all->resets + 1;
+	uint64_t forgotten = functions->forgotten + functions->items.count + functions->fresh.count;
+	uint32_t resets = functions->resets + 1;
 
-	jit_functions_deinit(all);
-	all->forgotten = forgotten;
-	all->resets = resets;
+	jit_functions_deinit(functions);
+	functions->forgotten = forgotten;
+	functions->resets = resets;
 }
 
-int jit_functions_make_room(struct jit_functions *all)
+int jit_functions_make_room(struct jit_functions *functions)
 {
 	int r = 0;
 
 	/* Most of what came first may be gone again: that makes room. While all fits into
 	 * the processor's caches it is several times faster. */
-	if (all->items.count + all->fresh.count >= JIT_FUNCTIONS_MAX ||
-	    (all->fresh.count >= FRESH_MAX && all->fresh.count >= all->items.count / 2))
-		r = jit_functions_settle(all);
-	if (!r && (all->names.bytes.count >= JIT_NAMES_MAX ||
-		   all->items.count > JIT_FUNCTIONS_MAX / 4 * 3))
-		forget(all);
+	if (functions->items.count + functions->fresh.count >= JIT_FUNCTIONS_MAX ||
+	    (functions->fresh.count >= FRESH_MAX &&
+	     functions->fresh.count >= functions->items.count / 2))
+		r = jit_functions_settle(functions);
+	if (!r && (functions->names.bytes.count >= JIT_NAMES_MAX ||
+		   functions->items.count > JIT_FUNCTIONS_MAX / 4 * 3))
+		forget(functions);
 	return r;
 }
 
-int jit_functions_name(struct jit_functions *all, const char *name, size_t size, uint32_t *ret)
+int jit_functions_name(struct jit_functions *functions, const char *name, size_t size,
+		       uint32_t *ret)
 {
-	uint32_t id = strtab_add(&all->names, name,
+	uint32_t id = strtab_add(&functions->names, name,
 				 strnlen(name, size < JIT_NAME_MAX ? size : JIT_NAME_MAX));
 
 	if (id == UINT32_MAX)
@@ -53,9 +55,9 @@ int jit_functions_name(struct jit_functions *all, const char *name, size_t size,
 	return 0;
 }
 
-int jit_functions_add(struct jit_functions *all, struct jit_function function)
+int jit_functions_add(struct jit_functions *functions, struct jit_function function)
 {
-	return vec_push(&all->fresh, function);
+	return vec_push(&functions->fresh, function);
 }
 
 static int compare(const void *left, const void *right)
@@ -74,10 +76,10 @@ struct painting {
 	size_t count;
 };
 
-static const struct jit_function *nth(const struct jit_functions *all, size_t i)
+static const struct jit_function *nth(const struct jit_functions *functions, size_t i)
 {
-	return i < all->items.count ? &all->items.items[i]
-				    : &all->fresh.items[i - all->items.count];
+	return i < functions->items.count ? &functions->items.items[i]
+					  : &functions->fresh.items[i - functions->items.count];
 }
 
 static uint32_t first_free(struct painting *painting, uint32_t at)
@@ -97,13 +99,13 @@ static uint32_t piece_at(const struct painting *painting, uint64_t address)
 	return (uint32_t)(found - painting->bounds);
 }
 
-static void paint(struct painting *painting, const struct jit_functions *all)
+static void paint(struct painting *painting, const struct jit_functions *functions)
 {
-	size_t count = all->items.count + all->fresh.count, kept = 0;
+	size_t count = functions->items.count + functions->fresh.count, kept = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		painting->bounds[2 * i] = nth(all, i)->start;
-		painting->bounds[2 * i + 1] = nth(all, i)->end;
+		painting->bounds[2 * i] = nth(functions, i)->start;
+		painting->bounds[2 * i + 1] = nth(functions, i)->end;
 	}
 	qsort(painting->bounds, 2 * count, sizeof(*painting->bounds), compare);
 	for (size_t i = 0; i < 2 * count; i++) {
@@ -114,7 +116,7 @@ static void paint(struct painting *painting, const struct jit_functions *all)
 	for (uint32_t i = 0; i < kept; i++)
 		painting->next[i] = i;
 	for (size_t i = count; i-- > 0;) {
-		const struct jit_function *function = nth(all, i);
+		const struct jit_function *function = nth(functions, i);
 		uint32_t at = first_free(painting, piece_at(painting, function->start));
 
 		while (painting->bounds[at] < function->end) {
@@ -125,7 +127,7 @@ static void paint(struct painting *painting, const struct jit_functions *all)
 	}
 }
 
-static int collect(const struct painting *painting, struct jit_functions *all)
+static int collect(const struct painting *painting, struct jit_functions *functions)
 {
 	VEC(struct jit_function) settled = {0};
 	uint32_t before = 0;
@@ -137,32 +139,32 @@ static int collect(const struct painting *painting, struct jit_functions *all)
 
 		if (owner && owner == before) {
 			settled.items[settled.count - 1].end = function.end;
-		} else if (owner && nth(all, owner - 1)->name != JIT_NO_NAME) {
-			function.name = nth(all, owner - 1)->name;
-			function.lines = nth(all, owner - 1)->lines;
+		} else if (owner && nth(functions, owner - 1)->name != JIT_NO_NAME) {
+			function.name = nth(functions, owner - 1)->name;
+			function.lines = nth(functions, owner - 1)->lines;
 			if (vec_push(&settled, function) < 0) {
 				vec_free(&settled);
 				return -ENOMEM;
 			}
 		}
-		before = owner && nth(all, owner - 1)->name != JIT_NO_NAME ? owner : 0;
+		before = owner && nth(functions, owner - 1)->name != JIT_NO_NAME ? owner : 0;
 	}
-	vec_free(&all->items);
-	all->items.items = settled.items;
-	all->items.count = settled.count;
-	all->items.capacity = settled.capacity;
-	vec_clear(&all->fresh);
+	vec_free(&functions->items);
+	functions->items.items = settled.items;
+	functions->items.count = settled.count;
+	functions->items.capacity = settled.capacity;
+	vec_clear(&functions->fresh);
 	return 0;
 }
 
-int jit_functions_settle(struct jit_functions *all)
+int jit_functions_settle(struct jit_functions *functions)
 {
-	size_t count = 2 * (all->items.count + all->fresh.count);
+	size_t count = 2 * (functions->items.count + functions->fresh.count);
 	_cleanup_free_ uint64_t *bounds = NULL;
 	_cleanup_free_ uint32_t *owner = NULL, *next = NULL;
 	struct painting painting;
 
-	if (!all->fresh.count)
+	if (!functions->fresh.count)
 		return 0;
 	bounds = malloc(count * sizeof(*bounds));
 	owner = calloc(count, sizeof(*owner));
@@ -170,14 +172,15 @@ int jit_functions_settle(struct jit_functions *all)
 	if (!bounds || !owner || !next)
 		return -ENOMEM;
 	painting = (struct painting){.bounds = bounds, .owner = owner, .next = next};
-	paint(&painting, all);
-	return collect(&painting, all);
+	paint(&painting, functions);
+	return collect(&painting, functions);
 }
 
-const struct jit_function *jit_functions_find(const struct jit_functions *all, uint64_t address)
+const struct jit_function *jit_functions_find(const struct jit_functions *functions,
+					      uint64_t address)
 {
-	const struct jit_function *items = all->items.items;
-	size_t low = 0, high = all->items.count;
+	const struct jit_function *items = functions->items.items;
+	size_t low = 0, high = functions->items.count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;

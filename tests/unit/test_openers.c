@@ -350,7 +350,7 @@ END_TEST
 
 START_TEST(killed_at_any_time)
 {
-	struct answer answers[200] = {0}, last = {0};
+	struct answer answers[200] = {0}, last;
 	struct opener_request request = {.kind = OPENER_PATH, .path = "/bin/sh"};
 	struct openers_stats stats;
 

@@ -5,6 +5,7 @@
 #include "daemon/service.h"
 #include "tests/unit/suite.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -48,7 +49,7 @@ START_TEST(long_names_are_cut)
 	char path[1024];
 
 	memset(path, 'x', sizeof(path));
-	strcpy(path + 1000, ".service");
+	snprintf(path + 1000, sizeof(path) - 1000, ".service");
 	service_of_cgroup(path, &service);
 	ck_assert_uint_eq(strlen(service.unit), SERVICE_NAME_MAX - 1);
 }

@@ -3,6 +3,7 @@
  * Moments as people write them; a zone with summer time.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -84,7 +85,7 @@ START_TEST(moments)
 
 	ck_assert_msg(!when_parse(good[_i].text, (uint64_t)NOW * NSEC_PER_SEC, &error, &at), "%s",
 		      error.text);
-	ck_assert_msg(at / NSEC_PER_MSEC == (uint64_t)(good[_i].at * 1e3 + 0.5),
+	ck_assert_msg(at / NSEC_PER_MSEC == (uint64_t)llround(good[_i].at * 1e3),
 		      "%s: %.3f, not %.3f", good[_i].text, (double)at / 1e9, good[_i].at);
 }
 END_TEST

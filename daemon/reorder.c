@@ -3,11 +3,16 @@
 
 #include <string.h>
 
+/* Room that is kept from round to round; what a burst needed beyond that is given back. To give
+ * all back would have the kernel clear new pages each time. */
+#define KEPT_WORDS (256u << 10)
+
 void reorder_deinit(struct reorder *reorder)
 {
 	vec_free(&reorder->words);
 	vec_free(&reorder->entries);
 	vec_free(&reorder->merged);
+	vec_free(&reorder->spare);
 }
 
 int reorder_add(struct reorder *reorder, const void *record, size_t size)
@@ -105,15 +110,31 @@ static const uint64_t *record_of(const struct reorder *reorder, size_t entry, si
 	return record;
 }
 
+/* The words that are left become the first ones of the spare room. */
+static void swap_words(struct reorder *reorder)
+{
+	uint64_t *items = reorder->spare.items;
+	size_t count = reorder->spare.count, capacity = reorder->spare.capacity;
+
+	reorder->spare.items = reorder->words.items;
+	reorder->spare.capacity = reorder->words.capacity;
+	reorder->words.items = items;
+	reorder->words.count = count;
+	reorder->words.capacity = capacity;
+	if (reorder->spare.capacity > KEPT_WORDS)
+		vec_free(&reorder->spare);
+}
+
 /* Drops the first `released` entries and the words that nobody needs. */
 static void compact(struct reorder *reorder, size_t released)
 {
 	size_t left = reorder->entries.count - released, total = 0, n;
-	VEC(uint64_t) words = {0};
 
 	if (!left) {
 		vec_clear(&reorder->words);
 		vec_clear(&reorder->entries);
+		if (reorder->words.capacity > KEPT_WORDS)
+			vec_free(&reorder->words);
 		return;
 	}
 	memmove(reorder->entries.items, reorder->entries.items + released,
@@ -124,20 +145,18 @@ static void compact(struct reorder *reorder, size_t released)
 		total += n;
 	}
 	/* A copy of what is left; on failure the old words just stay. */
-	if (vec_reserve(&words, total))
+	vec_clear(&reorder->spare);
+	if (vec_reserve(&reorder->spare, total))
 		return;
 	for (size_t i = 0; i < left; i++) {
 		const uint64_t *record = record_of(reorder, i, &n);
 
-		memcpy(&words.items[words.count], record, n * sizeof(*record));
-		reorder->entries.items[i].at = (uint32_t)words.count;
+		memcpy(&reorder->spare.items[reorder->spare.count], record, n * sizeof(*record));
+		reorder->entries.items[i].at = (uint32_t)reorder->spare.count;
 		reorder->entries.items[i].order = (uint32_t)i;
-		words.count += n;
+		reorder->spare.count += n;
 	}
-	free(reorder->words.items);
-	reorder->words.items = words.items;
-	reorder->words.count = words.count;
-	reorder->words.capacity = words.capacity;
+	swap_words(reorder);
 }
 
 void reorder_release(struct reorder *reorder, uint64_t until,

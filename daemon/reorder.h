@@ -23,6 +23,7 @@ struct reorder {
 	})
 	entries;
 	VEC(struct reorder_entry) merged; /* room to sort in */
+	VEC(uint64_t) spare; /* room for what is left, when the rest has been let go */
 };
 
 void reorder_deinit(struct reorder *reorder);

@@ -405,6 +405,9 @@ static void sum_counters(struct source_bpf *s, uint32_t slot, struct abi_counter
 	__u64 *into = (__u64 *)sum;
 
 	*sum = (struct abi_counters){0};
+	/* Nobody has had it yet; this is asked for several times a second. */
+	if (slot < ABI_SESSION_SLOTS && !s->generations[slot])
+		return;
 	if (bpf_map_lookup_elem(bpf_map__fd(s->programs.sampler->maps.counters), &slot, s->per_cpu))
 		return;
 	for (int cpu = 0; cpu < s->possible_cpus; cpu++) {

@@ -64,6 +64,44 @@ START_TEST(holds_back_what_is_young)
 }
 END_TEST
 
+/* What a burst took is given back; the rest is there for the next round. */
+START_TEST(keeps_some_room_and_no_more)
+{
+	struct reorder reorder = {0};
+	struct seen seen = {0};
+	uint64_t large[4096] = {0};
+	const uint64_t *words;
+
+	add(&reorder, 10, 1);
+	add(&reorder, 30, 2);
+	reorder_release(&reorder, 20, see, &seen);
+	words = reorder.words.items;
+	add(&reorder, 40, 3);
+	reorder_release(&reorder, 35, see, &seen);
+	ck_assert_ptr_eq(reorder.spare.items, words);
+	ck_assert_ptr_ne(reorder.words.items, words);
+	*(struct abi_header *)large = (struct abi_header){.size = sizeof(large), .time = 41};
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(reorder_add(&reorder, large, sizeof(large)), 0);
+	ck_assert_uint_gt(reorder.words.capacity * sizeof(*words), 100 * sizeof(large) - 1);
+	add(&reorder, 42, 4);
+	seen.count = 0;
+	reorder_release(&reorder, 41, see, &seen);
+	ck_assert_uint_eq(seen.count, 101);
+	ck_assert_uint_le((reorder.words.capacity + reorder.spare.capacity) * sizeof(*words),
+			  2 << 20);
+	reorder_release(&reorder, 42, see, &seen);
+	ck_assert_uint_eq(seen.tids[101], 4);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(reorder_add(&reorder, large, sizeof(large)), 0);
+	reorder_release(&reorder, UINT64_MAX, see, &seen);
+	ck_assert_uint_eq(seen.count, 202);
+	ck_assert_uint_le((reorder.words.capacity + reorder.spare.capacity) * sizeof(*words),
+			  2 << 20);
+	reorder_deinit(&reorder);
+}
+END_TEST
+
 START_TEST(many_rounds_lose_nothing)
 {
 	struct reorder reorder = {0};
@@ -150,7 +188,7 @@ int main(void)
 	Suite *suite = suite_create("reorder");
 
 	SUITE_CASE(suite, "order", sorts_by_time_and_keeps_order_of_arrival,
-		   holds_back_what_is_young, many_rounds_lose_nothing,
+		   holds_back_what_is_young, keeps_some_room_and_no_more, many_rounds_lose_nothing,
 		   refuses_a_size_that_does_not_fit, many_rings);
 	return suite_main(suite);
 }

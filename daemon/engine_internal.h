@@ -95,7 +95,7 @@ struct engine {
 	struct engine_taken taken[ABI_SLOTS_MAX];
 	bool tell_accounts; /* at the end */
 	uint64_t records;
-	uint64_t sideband_records; /* of these: of processes and mappings */
+	uint64_t task_records, mapping_records; /* of these: what the side band told */
 	uint64_t drains; /* times that the source was read to its end */
 	uint64_t ticks; /* so far */
 	uint64_t sifted; /* boot time, ns: when stacks last became an epoch older */

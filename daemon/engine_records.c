@@ -223,7 +223,8 @@ void engine_on_record(void *context, const struct abi_header *record)
 	struct engine *engine = context;
 
 	engine->records++;
-	engine->sideband_records += record->type >= ABI_FORK && record->type <= ABI_MMAP;
+	engine->task_records += record->type >= ABI_FORK && record->type <= ABI_EXIT;
+	engine->mapping_records += record->type == ABI_MMAP;
 	if (record->time > engine->now)
 		engine->now = record->time;
 	/* Of a raw stack the capture gets what the walk makes of it. */

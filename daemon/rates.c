@@ -302,11 +302,13 @@ static bool measure(struct engine *engine, uint64_t now, struct controller_windo
 		window->ns += less(measured->ns, measured->samples * RATES_SAMPLE_NS);
 	}
 	window->ns += less(own, rates->own_ns) +
-		      less(engine->sideband_records, rates->sideband) * RATES_SIDEBAND_NS;
+		      less(engine->task_records, rates->tasks) * RATES_TASK_NS +
+		      less(engine->mapping_records, rates->mappings) * RATES_MAPPING_NS;
 	window->stolen_ns = less(stolen, rates->stolen_ns);
 	rates->own_ns = own;
 	rates->stolen_ns = stolen;
-	rates->sideband = engine->sideband_records;
+	rates->tasks = engine->task_records;
+	rates->mappings = engine->mapping_records;
 	rates->heap_hits = engine->heap.hits;
 	rates->looked = now;
 	rates->seen = counters;

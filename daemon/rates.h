@@ -24,12 +24,15 @@ struct engine;
 struct session;
 
 /* Around the program: a timer's interrupt, where it cannot be measured (firing_cost.h); a counted
- * page fault; all the page faults to a firing of the machine's view; a process's event on its way
- * through the side band. See docs/benchmarks.md for where they are from. */
+ * page fault; all the page faults to a firing of the machine's view; a task that begins, ends,
+ * executes a program or is renamed, on its way through the side band; a mapping of code, likewise:
+ * for each, and for the four or five of data that come with it, the kernel makes up the file's path
+ * and build id. See docs/benchmarks.md for where they are from. */
 #define RATES_CLOCK_NS 1000u
 #define RATES_FAULT_NS 300u
 #define RATES_VIEW_FAULTS_NS (ABI_FAULTS_PERIOD * 90u)
-#define RATES_SIDEBAND_NS 1000u
+#define RATES_TASK_NS 900u
+#define RATES_MAPPING_NS 4800u
 /* Of the daemon's time, a sample on its way into a window. */
 #define RATES_SAMPLE_NS 2000u
 #define RATES_WINDOW_NS (500 * 1000000ULL)
@@ -40,7 +43,7 @@ struct rates {
 	uint32_t clock_ns; /* around a clock's firing, on this machine */
 	struct source_counters *seen; /* at the last look; NULL: none yet */
 	uint64_t looked; /* boot time, ns */
-	uint64_t own_ns, stolen_ns, sideband, heap_hits; /* likewise */
+	uint64_t own_ns, stolen_ns, tasks, mappings, heap_hits; /* likewise */
 	uint64_t jittered; /* boot time, ns: when periods were drawn last */
 	uint64_t noted; /* when rates were put on time lines */
 	uint64_t second; /* when the last second of patterns began */

@@ -25,7 +25,12 @@ def kernel_figures():
         yield Figure(event + "_bpf", "ns", LESS, f"{what}: of these, {bpf}", effect=0.2)
         if around:
             yield Figure(event + "_around", "ns", TOLD, f"{what}: the rest ({around})")
-    yield Figure("sideband_around", "ns", TOLD, "an event of the side band (RATES_SIDEBAND_NS)")
+    yield Figure("sideband_around", "ns", TOLD,
+                 "a task's event of the side band, turned off and on")
+    yield Figure("start_around", "ns", LESS, "a start of a program: all that the side band takes",
+                 effect=0.3)
+    yield Figure("task_around", "ns", TOLD, "of these, an event of a task (RATES_TASK_NS)")
+    yield Figure("mapping_around", "ns", TOLD, "of these, a mapping of code (RATES_MAPPING_NS)")
 
 
 def event_figures():
@@ -114,8 +119,8 @@ COUNTS = (10, 100, 1000, 10000)
 
 BENCHES = [
     Bench("kernel", of_kernel.constants, list(kernel_figures()),
-          full={"seconds": 40, "rounds": 5, "gaps": 1, "faults": 480, "forks": 8000},
-          quick={"seconds": 12, "rounds": 2, "gaps": 0.4, "faults": 160, "forks": 3000}),
+          full={"seconds": 40, "rounds": 5, "gaps": 1, "faults": 480, "forks": 8000, "pairs": 200},
+          quick={"seconds": 12, "rounds": 2, "gaps": 0.4, "faults": 160, "forks": 3000, "pairs": 60}),
     Bench("synthetic", of_throughput.synthetic, [
         Figure("sample", "ns", LESS, "perfd's CPU a sample, 20,000 stacks of 24 frames"),
         Figure("cpu", "% of a CPU", LESS, "100,000 samples a second would take so much", limit=30),

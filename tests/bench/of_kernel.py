@@ -21,11 +21,15 @@ ROUNDS_LEAST = 4  # in a slice that counts
 ALONE = ("--set", "cpu.frequency_hz=0", "--set", "memory.faults_hz=0")
 
 
-def asked(*arguments):
-    done = subprocess.run([measure.helper("kernel_cost"), *map(str, arguments)],
+def asked_of(helper, *arguments):
+    done = subprocess.run([measure.helper(helper), *map(str, arguments)],
                           capture_output=True, text=True, timeout=120)
-    lib.equal(done.returncode, 0, "exit code of kernel_cost")
+    lib.equal(done.returncode, 0, f"exit code of {helper}")
     return json.loads(done.stdout)
+
+
+def asked(*arguments):
+    return asked_of("kernel_cost", *arguments)
 
 
 def clock(run):
@@ -104,7 +108,23 @@ def sideband(run):
             note=f"{len(found)} pairs of slices, on and off in turns")
 
 
+def starts(run):
+    """A program that is started and ends, with a side band like perfd's and without any
+    (tests/bench/sideband.c): what mappings cost does not stop where an event is turned off. No
+    perfd runs; another one on the machine, or perf record -a, would have the figure be too low."""
+    found = asked_of("sideband", run["pairs"])
+    tasks = found["start_events"] - found["start_mappings"]
+    task = stats.median(found["fork"]) / found["fork_events"]
+    note = (f"{tasks:.1f} events of tasks and {found['start_mappings']:.1f} mappings a start, "
+            f"{run['pairs']} pairs of slices")
+    run.put("start_around", *found["start"], note=note)
+    run.put("task_around", *(one / found["fork_events"] for one in found["fork"]))
+    run.put("mapping_around", *((one - tasks * task) / found["start_mappings"]
+                                for one in found["start"]))
+
+
 def constants(run):
     clock(run)
     fault(run)
     sideband(run)
+    starts(run)

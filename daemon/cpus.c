@@ -49,17 +49,30 @@ int cpus_parse(const char *text, struct cpus *ret)
 	return 0;
 }
 
-int cpus_online(struct cpus *ret)
+int cpus_online_open(void)
 {
-	_cleanup_close_ int fd = open("/sys/devices/system/cpu/online", O_RDONLY | O_CLOEXEC);
+	int fd = open("/sys/devices/system/cpu/online", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int cpus_online_read(int fd, struct cpus *ret)
+{
 	char text[4096];
 	ssize_t n;
 
 	if (fd < 0)
-		return -errno;
-	n = read(fd, text, sizeof(text) - 1);
+		return fd;
+	n = pread(fd, text, sizeof(text) - 1, 0);
 	if (n < 0)
 		return -errno;
 	text[n] = '\0';
 	return cpus_parse(text, ret);
+}
+
+int cpus_online(struct cpus *ret)
+{
+	_cleanup_close_ int fd = cpus_online_open();
+
+	return cpus_online_read(fd, ret);
 }

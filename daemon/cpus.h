@@ -22,3 +22,7 @@ static inline bool cpus_has(const struct cpus *cpus, uint32_t cpu)
 int cpus_parse(const char *text, struct cpus *ret);
 /* The CPUs that run now: /sys/devices/system/cpu/online. */
 int cpus_online(struct cpus *ret);
+/* For who asks again and again: a descriptor of that file, or -errno, which reading gives
+ * again; what it says now. */
+int cpus_online_open(void);
+int cpus_online_read(int fd, struct cpus *ret);

@@ -140,7 +140,7 @@ static void bpf_follow_cpus(struct source *source)
 	struct error error;
 
 	unwind_maps_rest(&s->unwind);
-	if (!fired || cpus_online(&online))
+	if (!fired || cpus_online_read(s->online_fd, &online))
 		return;
 	read_fired(s, fired);
 	for (size_t i = s->cpus.count; i-- > 0;) {
@@ -405,10 +405,8 @@ static void sum_counters(struct source_bpf *s, uint32_t slot, struct abi_counter
 	__u64 *into = (__u64 *)sum;
 
 	*sum = (struct abi_counters){0};
-	/* Nobody has had it yet; this is asked for several times a second. */
-	if (slot < ABI_SESSION_SLOTS && !s->generations[slot])
-		return;
-	if (bpf_map_lookup_elem(bpf_map__fd(s->programs.sampler->maps.counters), &slot, s->per_cpu))
+	if ((slot < ABI_SESSION_SLOTS && !s->generations[slot]) || /* nobody has had it yet */
+	    bpf_map_lookup_elem(bpf_map__fd(s->programs.sampler->maps.counters), &slot, s->per_cpu))
 		return;
 	for (int cpu = 0; cpu < s->possible_cpus; cpu++) {
 		const __u64 *from = (const __u64 *)&s->per_cpu[cpu];
@@ -458,6 +456,8 @@ static void bpf_destroy(struct source *source)
 	for (size_t i = 0; i < s->cpus.count; i++)
 		cpu_deinit(&s->cpus.items[i]);
 	vec_free(&s->cpus);
+	if (s->online_fd >= 0)
+		close(s->online_fd);
 	ring_buffer__free(s->rings);
 	for (uint32_t i = 0; i < s->ring_count; i++)
 		close(s->ring_fds[i]);
@@ -546,7 +546,7 @@ static int make_rings(struct source_bpf *s, const struct config *config, struct 
 static int open_cpus(struct source_bpf *s, struct error *error)
 {
 	struct cpus online;
-	int r = cpus_online(&online);
+	int r = cpus_online_read(s->online_fd, &online);
 
 	if (r)
 		return error_set(error, r, "/sys/devices/system/cpu/online: %s", strerror(-r));
@@ -573,6 +573,7 @@ int source_bpf_create(const struct config *config, source_record_fn *on_record, 
 	s->base.heap = &s->heap;
 	s->config = config;
 	s->sideband_bytes = config->sideband_bytes;
+	s->online_fd = cpus_online_open();
 	s->possible_cpus = libbpf_num_possible_cpus();
 	if (s->possible_cpus <= 0)
 		s->possible_cpus = 1;

@@ -56,6 +56,7 @@ struct source_bpf {
 	bool open[ABI_SLOTS_MAX];
 	uint32_t generation, generations[ABI_SLOTS_MAX];
 	int possible_cpus;
+	int online_fd; /* cpus_online_open() */
 	struct abi_counters *per_cpu; /* scratch of possible_cpus */
 	__u64 *per_cpu_periods; /* likewise */
 	uint32_t cpu_changes;

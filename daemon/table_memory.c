@@ -11,6 +11,8 @@
 #include "daemon/base/cleanup.h"
 
 #define CHUNK_BYTES (UNWIND_CHUNK_WORDS * sizeof(uint32_t))
+/* Some seconds: to map chunks anew each time costs more than to look at them. */
+#define RESTS_MAX 12u
 
 void table_memory_init(struct table_memory *memory, int outer_fd, uint64_t limit)
 {
@@ -154,9 +156,8 @@ int table_memory_write(struct table_memory *memory, uint32_t start, const uint32
 
 void table_memory_rest(struct table_memory *memory)
 {
-	if (!memory->viewed)
+	if (memory->rests < RESTS_MAX && ++memory->rests == RESTS_MAX)
 		unview(memory);
-	memory->viewed = false;
 }
 
 /* Mapping one costs as much as hundreds of look-ups. */
@@ -166,7 +167,7 @@ const uint32_t *table_memory_view(struct table_memory *memory, uint32_t chunk)
 
 	if (chunk >= memory->chunk_count)
 		return NULL;
-	memory->viewed = true;
+	memory->rests = 0;
 	if (memory->views[chunk])
 		return memory->views[chunk];
 	view = mmap(NULL, CHUNK_BYTES, PROT_READ, MAP_SHARED, memory->chunks[chunk], 0);

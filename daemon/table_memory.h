@@ -28,7 +28,7 @@ struct table_memory {
 	uint64_t used; /* their words */
 	/* Chunks that are looked at, mapped for reading; NULL: not mapped. */
 	const uint32_t *views[UNWIND_CHUNKS_MAX];
-	bool viewed; /* since table_memory_rest() */
+	uint32_t rests; /* calls of table_memory_rest() since one was looked at */
 };
 
 /* limit: bytes; at least one chunk. */
@@ -38,10 +38,10 @@ void table_memory_deinit(struct table_memory *memory);
 int table_memory_alloc(struct table_memory *memory, uint32_t count, uint32_t *ret_start);
 /* A range as it was given out. Never fails. */
 void table_memory_free(struct table_memory *memory, uint32_t start, uint32_t count);
-/* A chunk's words, for reading, until a table_memory_rest(); NULL if there is no such
+/* A chunk's words, for reading, until the next table_memory_rest(); NULL if there is no such
  * chunk, or it cannot be mapped. */
 const uint32_t *table_memory_view(struct table_memory *memory, uint32_t chunk);
-/* To be called some times a second: lets go of what nobody has looked at since. */
+/* To be called some times a second: lets go of all, when nobody has looked for some seconds. */
 void table_memory_rest(struct table_memory *memory);
 /* 0, or -errno when a chunk cannot be mapped. */
 int table_memory_write(struct table_memory *memory, uint32_t start, const uint32_t *words,

@@ -2,6 +2,7 @@
 #include "daemon/cpus.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "tests/unit/suite.h"
 
@@ -34,8 +35,19 @@ START_TEST(this_machine_has_one)
 {
 	struct cpus cpus;
 
+	int fd = cpus_online_open();
+
 	ck_assert_int_eq(cpus_online(&cpus), 0);
 	ck_assert_uint_ne(cpus.bits[0], 0);
+	ck_assert_int_ge(fd, 0);
+	for (int i = 0; i < 2; i++) { /* each time from its beginning */
+		struct cpus again = {0};
+
+		ck_assert_int_eq(cpus_online_read(fd, &again), 0);
+		ck_assert_mem_eq(&again, &cpus, sizeof(cpus));
+	}
+	close(fd);
+	ck_assert_int_eq(cpus_online_read(-ENOENT, &cpus), -ENOENT);
 }
 END_TEST
 

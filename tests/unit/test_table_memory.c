@@ -239,6 +239,29 @@ START_TEST(words_across_chunks)
 }
 END_TEST
 
+/* Not at once: who looks four times a second shall not map each time. */
+START_TEST(views_go_when_nobody_looks)
+{
+	const uint32_t *view;
+	uint32_t start, rests = 0;
+
+	ck_assert_int_eq(table_memory_alloc(&memory, 10, &start), 0);
+	view = table_memory_view(&memory, 0);
+	ck_assert_ptr_nonnull(view);
+	for (int i = 0; i < 100; i++) {
+		table_memory_rest(&memory);
+		ck_assert_ptr_eq(table_memory_view(&memory, 0), view);
+	}
+	while (memory.views[0] && rests < 100) {
+		table_memory_rest(&memory);
+		rests++;
+	}
+	ck_assert_uint_gt(rests, 4);
+	ck_assert_uint_lt(rests, 100);
+	ck_assert_ptr_nonnull(table_memory_view(&memory, 0));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("table_memory");
@@ -253,6 +276,7 @@ int main(void)
 	tcase_add_test(tcase, there_is_room_to_put_all_back);
 	tcase_add_test(tcase, in_any_order);
 	tcase_add_test(tcase, words_across_chunks);
+	tcase_add_test(tcase, views_go_when_nobody_looks);
 	suite_add_tcase(suite, tcase);
 	return suite_main(suite);
 }

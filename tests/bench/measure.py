@@ -138,12 +138,17 @@ def fdinfo(pid):
                            for line in file if ":" in line)
 
 
-def bpf_run(pid, kind=None):
-    """(ns, runs) of the programs that a process holds, of a type (PERF_EVENT, …) or of all."""
-    programs = {fields["prog_id"]: (int(fields["run_time_ns"]), int(fields["run_cnt"]))
-                for fields in fdinfo(pid) if "run_time_ns" in fields
-                and kind in (None, int(fields["prog_type"]))}
-    return (sum(ns for ns, _ in programs.values()), sum(runs for _, runs in programs.values()))
+def bpf_run(pid, kind=None, tracepoint=None):
+    """(ns, runs) of the programs that a process holds, of a type (PERF_EVENT, …), of those that are
+    at tracepoints of such a name now, or of all."""
+    programs, linked = {}, set()
+    for fields in fdinfo(pid):
+        if tracepoint and tracepoint in fields.get("tp_name", ""):
+            linked.add(fields["prog_id"])
+        elif "run_time_ns" in fields and kind in (None, int(fields["prog_type"])):
+            programs[fields["prog_id"]] = int(fields["run_time_ns"]), int(fields["run_cnt"])
+    found = [one for number, one in programs.items() if not tracepoint or number in linked]
+    return sum(ns for ns, _ in found), sum(runs for _, runs in found)
 
 
 def map_bytes(pid):

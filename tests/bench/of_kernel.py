@@ -4,6 +4,7 @@ daemon/rates.h are from. Seen from within a program (kernel_cost.c), less what t
 program itself ran, perfd on and off in turns."""
 
 import json
+import os
 import subprocess
 import threading
 
@@ -16,6 +17,8 @@ from switching import Switch
 CLOCK_HZ = 4999
 DEPTH = 24
 SLICE = 0.02  # seconds with the side band, and without
+FAULT_SLICE = 0.06  # likewise with the view of faults, which takes a word to perfd
+PAGES = 500  # a round of `kernel_cost faults`
 CHILDREN = 20  # a round of `kernel_cost forks`
 ROUNDS_LEAST = 4  # in a slice that counts
 ALONE = ("--set", "cpu.frequency_hz=0", "--set", "memory.faults_hz=0")
@@ -50,58 +53,79 @@ def clock(run):
             run.put("clock_around", whole - ran)
 
 
-def per_round(kind, rounds):
-    return stats.quantile(asked(kind, rounds)["ns"], 0.1)  # others' turns only make it longer
-
-
-def fault(run):
-    """A page fault that is counted by the system-wide view, where all of the time is looked at."""
-    pages = run["faults"] * 500
-    with measure.bpf_stats():
-        for _ in run.rounds(run["rounds"], 2):
-            off = per_round("faults", run["faults"])
-            with lib.Perfd("--set", "cpu.frequency_hz=0", "--set", "memory.view_budget=0") as perfd:
-                before = measure.bpf_run(perfd.process.pid, measure.RAW_TRACEPOINT)
-                on = per_round("faults", run["faults"])
-                ran = (measure.bpf_run(perfd.process.pid, measure.RAW_TRACEPOINT)[0]
-                       - before[0]) / pages
-            run.put("fault_whole", on - off)
-            run.put("fault_bpf", ran)
-            run.put("fault_around", on - off - ran)
-
-
-def rounds_in(slices, found, children):
+def rounds_in(slices, found, things):
     """(pair, on, median of the rounds that lie within) of each slice with enough of them."""
     rounds, at = list(zip(found["at"], found["ns"])), 0
     for one in slices:
         within = []
         while at < len(rounds) and rounds[at][0] < one.ended:
             began, ns = rounds[at]
-            if began >= one.began and began + ns * children < one.ended:
+            if began >= one.began and began + ns * things < one.ended:
                 within.append(ns)
             at += 1
         if len(within) >= ROUNDS_LEAST:
             yield one.pair, one.on, stats.median(within)
 
 
+def in_turns(kind, rounds, things, switch, seconds):
+    """What so many rounds of `kernel_cost KIND`, of so many things each, lose by what is switched
+    meanwhile: ns a thing, of each pair of slices."""
+    output = []
+    with lib.started(measure.helper("kernel_cost"), kind, rounds, stdout=subprocess.PIPE,
+                     text=True) as process:
+        reader = threading.Thread(target=lambda: output.append(process.stdout.read()))
+        reader.start()
+        slices = switching.slices(switch, seconds, reader.is_alive)
+        reader.join()
+    found = switching.differences(rounds_in(slices, json.loads(output[0]), things))
+    lib.check(len(found) >= 6, f"{len(found)} pairs of slices: this machine is too busy")
+    return found
+
+
+class FaultView:
+    """The system-wide view of page faults, on and off, where all of the time is looked at."""
+
+    def __init__(self, place):
+        self.path, self.perfd = os.path.join(place, "perfd.conf"), None
+        self.write(True)
+
+    def write(self, on):
+        with open(self.path, "w") as file:
+            file.write(f"[memory]\nfaults_hz = {97 if on else 0}\n")
+
+    def turn(self, on):
+        self.write(on)
+        lib.succeeds(self.perfd.ctl("reload"))
+
+
+def fault(run):
+    """A page fault that is counted by the system-wide view."""
+    with measure.bpf_stats(), lib.folder() as place:
+        view = FaultView(place)
+        with lib.Perfd("--config", view.path, "--set", "cpu.frequency_hz=0", "--set",
+                       "memory.mmap_hz=0", "--set", "memory.view_budget=0") as view.perfd:
+            found = in_turns("faults", run["faults"], PAGES, view, FAULT_SLICE)
+            view.turn(True)
+            before = measure.bpf_run(view.perfd.process.pid, tracepoint="page_fault")
+            asked("faults", run["faults"] // 10)
+            now = measure.bpf_run(view.perfd.process.pid, tracepoint="page_fault")
+    ran = (now[0] - before[0]) / max(now[1] - before[1], 1)
+    run.put("fault_whole", *found)
+    run.put("fault_bpf", ran)
+    run.put("fault_around", *(one - ran for one in found))
+
+
 def sideband(run):
     """A child that is forked and ends: two events of the side band, which is turned off and on
     all the time, and perfd's programs on fork and exit."""
-    with measure.bpf_stats(), lib.Perfd(*ALONE) as perfd, Switch(perfd.process.pid) as switch, \
-            lib.started(measure.helper("kernel_cost"), "forks", run["forks"],
-                        stdout=subprocess.PIPE, text=True) as process:
+    children = run["forks"] * CHILDREN
+    with measure.bpf_stats(), lib.Perfd(*ALONE) as perfd, Switch(perfd.process.pid) as switch:
         before = measure.bpf_run(perfd.process.pid)
         records = perfd.ctl_json("status")["source"]["records"]
-        output = []
-        reader = threading.Thread(target=lambda: output.append(process.stdout.read()))
-        reader.start()
-        slices = switching.slices(switch, SLICE, reader.is_alive)
-        reader.join()
-        ran = (measure.bpf_run(perfd.process.pid)[0] - before[0]) / (run["forks"] * CHILDREN)
-        lib.check(perfd.ctl_json("status")["source"]["records"] - records
-                  > run["forks"] * CHILDREN / 2, "the side band did not tell of the children")
-    found = switching.differences(rounds_in(slices, json.loads(output[0]), CHILDREN))
-    lib.check(len(found) >= 6, f"{len(found)} pairs of slices: this machine is too busy")
+        found = in_turns("forks", run["forks"], CHILDREN, switch, SLICE)
+        ran = (measure.bpf_run(perfd.process.pid)[0] - before[0]) / children
+        lib.check(perfd.ctl_json("status")["source"]["records"] - records > children / 2,
+                  "the side band did not tell of the children")
     run.put("process_whole", *(ran + one for one in found))
     run.put("process_bpf", ran)
     run.put("sideband_around", *(one / 2 for one in found),

@@ -127,8 +127,13 @@ def segment(run, name, work, variant, mine, seconds):
     for _ in go_on(work, run["warm"], run["slice"]):
         pass
     cost, firings = steady(work, mine, run)
+    before = mine.account()
     with Switch(mine.pid) as switch:
         found = in_turns(work, mine, switch, seconds - run["warm"] - run["steady"], run["slice"])
+    turned = mine.account()
+    half = (turned["firings"] - before["firings"]) / (turned["wall"] - before["wall"]) * 1e9
+    lib.check(half < 0.8 * firings + 30, f"{half:.0f} firings a second where half the time has "
+                                         f"none, {firings:.0f} where all has them")
     done = work.stop()[-len(found):]
     both = [(pair, on, piece, cpu) for (pair, on, cpu), piece in zip(found, done) if piece]
     times = switching.logs((pair, on, piece[0]) for pair, on, piece, _ in both)
@@ -142,7 +147,8 @@ def segment(run, name, work, variant, mine, seconds):
     run.put(f"{key}_work", 100 * stats.trimmed_interval(works)[0])
     run.put(f"{key}_cost", cost["all"])
     run.tell(f"{key}: {len(times)} pairs, {run.values[key + '_time'][-1]:+.2f} %, perfd "
-             f"{cost['all']:.2f} % of the machine, {firings:.0f} firings a second")
+             f"{cost['all']:.2f} % of the machine, {firings:.0f} firings a second, {half:.0f} in "
+             "turns")
     return len(times)
 
 
@@ -175,7 +181,7 @@ def overhead(run):
             for _ in go_on(work, run["warm"], run["slice"]):
                 pass
             work.stop()
-        measure.wait_quiet(mine.perfd, 5)
+        measure.wait_quiet(mine.perfd, run["quiet"])
         for name, variant, seconds, needed in segments(run, works):
             if run.left() < seconds:
                 if needed:

@@ -75,7 +75,7 @@ def row(bench, figure, outcome):
     if values:
         found["values"] = [float(f"{value:.7g}") for value in values]
         found |= stats.summary(values)
-        found["met"] = figure.met(found["median"], found["low"], found["high"])
+        found["met"] = figure.met(*(found[key] for key in ("median", "low", "high", "coverage")))
     elif figure.name in outcome.get("skipped", {}):
         found |= {"status": "skipped", "reason": outcome["skipped"][figure.name]}
     else:

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Callable
 
+COVERAGE_LEAST = 0.9  # of an interval that decides: five values
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 
@@ -22,20 +23,23 @@ class Figure:
     # A change of the median that is worth a word: a part of it; of what is in "%" (of
     # something lost or gained), so many points.
     effect: float = 0.10
-    # The limit is kept or not only where all of the interval is on one side of it.
+    # The limit is kept or not only where all of the interval is on one side of it, and there are
+    # enough values for one.
     sure: bool = False
 
     def __post_init__(self):
         assert self.better in ("less", "more", "")
         assert self.better or self.limit is None, "a limit of what?"
 
-    def met(self, median, low, high):
+    def met(self, median, low, high, coverage):
         """Whether the limit is kept; None: there is none, or it cannot be said."""
         if self.limit is None:
             return None
-        best, worst = (low, high) if self.better == "less" else (high, low)
         if not self.sure:
-            best = worst = median
+            return self.within(median)
+        if coverage < COVERAGE_LEAST:
+            return None
+        best, worst = (low, high) if self.better == "less" else (high, low)
         if self.within(worst):
             return True
         return None if self.within(best) else False

@@ -3,8 +3,8 @@
  * draws [CPU_SECONDS] [QUANTUM_US]: works in one of three functions, drawn anew for each
  * quantum with 50, 30 and 20 % chance; quanta are of exponential length. So samples taken
  * further apart than a quantum are independent of one another, and the interval that
- * statistics give is the right one. Each begins with a few allocations, for those who put
- * probes on them. Prints at the end how much each really took, as JSON.
+ * statistics give is the right one. Each begins with an allocation, for those who put probes
+ * on it. Prints at the end how much each really took, as JSON.
  */
 #include <math.h>
 
@@ -14,8 +14,7 @@
 #define WORK(until)                                                                                \
 	do {                                                                                       \
 		volatile uint32_t sink_ = 1;                                                       \
-		for (int turn_ = 0; turn_ < 5; turn_++)                                            \
-			free(malloc(100 + (size_t)sink_));                                         \
+		free(malloc(100 + (size_t)sink_));                                                 \
 		do {                                                                               \
 			for (int turn_ = 0; turn_ < 1000; turn_++)                                 \
 				sink_ = sink_ * 1664525u + 1013904223u;                            \

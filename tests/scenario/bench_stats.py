@@ -14,12 +14,14 @@ import lib
 
 sys.path.insert(0, os.path.join(lib.ROOT, "tests", "bench"))
 import benches  # noqa: E402
+import of_throughput  # noqa: E402
 import page  # noqa: E402
 import report  # noqa: E402
 import row  # noqa: E402
 import stats  # noqa: E402
 import suite  # noqa: E402
 import switching  # noqa: E402
+import workload  # noqa: E402
 
 
 def near(got, want, what, off=1e-3):
@@ -178,6 +180,31 @@ def pairs_of_slices():
     lib.equal(found, [4], "pairs that have both")
 
 
+def pieces_of_work():
+    """What a slice has done, of what programs count themselves."""
+    counted = of_throughput.Counted.__new__(of_throughput.Counted)
+    counted.times, counted.counts = [1000, 2000, 4000, 5000], [0, 100, 200, 400]
+    near(counted.at(1500), 50, "between two lines")
+    near(counted.at(3000), 150, "between the next two")
+    near(counted.apart(1500, 3000), 15, "ns between two of them")
+    near(counted.at(5500), 500, "after the last line, as before it")
+    with lib.folder() as place:
+        bench = workload.Pgbench([], {}, None, place)
+        bench.clients = contextlib.ExitStack()
+        bench.log = lambda: os.path.join(place, "log")
+        with open(bench.log(), "w") as file:
+            for number in range(1, 11):  # one each ten microseconds
+                file.write(f"0 {number} 77 0 1700000000 {10 * number}\n")
+            file.write("0 11 77 0 17000")  # as a program that is ended leaves it
+        zero = 1700000000 * 10 ** 9
+        bench.looks = [((zero, 0, 0), (zero + 50000, 0, 20000)),
+                       ((zero + 50000, 0, 20000), (zero + 90000, 0, 40000)),
+                       ((zero + 90000, 0, 0), (zero + 300000, 0, 40000))]
+        found = bench.stop()
+        lib.equal(found, [(10000, 4000), (10000, 5000), None],
+                  "wall and CPU ns a transaction; none where the log has ended")
+
+
 def bench_of(measure, name="made"):
     return row.Bench(name, measure, [row.Figure("time", "ms", "less", "how long", limit=5),
                                      row.Figure("gone", "ms", "", "never measured")],
@@ -224,8 +251,8 @@ def results_and_baselines():
 
 def limits_and_doubt():
     """A limit is judged by the median, or, where it has to be sure, by the interval."""
-    def met(sure, better, *range_):
-        return row.Figure("x", "%", better, "", limit=0.5, sure=sure).met(*range_)
+    def met(sure, better, *range_, coverage=0.95):
+        return row.Figure("x", "%", better, "", limit=0.5, sure=sure).met(*range_, coverage)
     lib.equal([met(False, "less", 0.4, 0, 9), met(False, "less", 0.6, 0, 9)], [True, False],
               "by the median")
     lib.equal([met(True, "less", 0.2, 0.1, 0.4), met(True, "less", 0.4, 0.1, 0.9),
@@ -233,6 +260,7 @@ def limits_and_doubt():
               [True, None, None, False], "at most, by the interval")
     lib.equal([met(True, "more", 0.7, 0.6, 0.9), met(True, "more", 0.6, 0.4, 0.9),
                met(True, "more", 0.3, 0.1, 0.4)], [True, None, False], "at least, by the interval")
+    lib.equal(met(True, "less", 0.2, 0.1, 0.4, coverage=0.75), None, "of three values")
     doubtful = results_of([4, 4, 4, 5, 4])
     doubtful["rows"][0]["met"] = None
     lib.contains(page.tables([doubtful]), "≤ 5 (cannot be said)", "the page")
@@ -324,7 +352,7 @@ def the_suite_goes_on():
 
 
 lib.main(quantiles, intervals_of_medians, student, student_covers, trimmed_means, shares,
-         medians_cover, rank_tests,
-         verdicts, noise_is_no_regression, pairs_of_slices, results_and_baselines,
+         medians_cover, rank_tests, verdicts, noise_is_no_regression, pairs_of_slices,
+         pieces_of_work, results_and_baselines,
          limits_and_doubt, the_exit_code_of_a_comparison, the_table_of_the_page,
          times_and_rounds, the_suite_goes_on)

@@ -124,7 +124,7 @@ BENCHES = [
           full={"seconds": 40, "rounds": 5, "gaps": 1, "faults": 12000, "forks": 8000,
                 "pairs": 200},
           quick={"seconds": 12, "rounds": 2, "gaps": 0.4, "faults": 3000, "forks": 3000,
-                 "pairs": 60}),
+                 "pairs": 100}),
     Bench("synthetic", of_throughput.synthetic, [
         Figure("sample", "ns", LESS, "perfd's CPU a sample, 20,000 stacks of 24 frames"),
         Figure("cpu", "% of a CPU", LESS, "100,000 samples a second would take so much", limit=30),

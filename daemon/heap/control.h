@@ -12,7 +12,8 @@
  *
  * `size` is what was asked for, in bytes. `weighted_bytes` is what the sample stands
  * for: size / p, rounded up or down by chance so that its mean is exactly that; so
- * weighted_bytes / size allocations. p = 1 - exp(-size / interval). `free` comes for
+ * weighted_bytes / size allocations. p = 1 - exp(-size / interval), or 1 for what is as large as
+ * the band. `free` comes for
  * each pointer that `alloc` told of, once, before the memory can be used again.
  * Allocations of no bytes are not sampled.
  */
@@ -21,7 +22,7 @@
 #include <stdint.h>
 
 #define HEAP_CONTROL_MAGIC 0x70616568u /* "heap" */
-#define HEAP_CONTROL_VERSION 1u
+#define HEAP_CONTROL_VERSION 2u
 #define HEAP_INTERVAL_DEFAULT (512u * 1024)
 #define HEAP_INTERVAL_MAX (1ULL << 40)
 
@@ -40,6 +41,9 @@ enum heap_state {
 	HEAP_BYPASSED, /* the program has an allocator inside, which goes before ours */
 	HEAP_REFUSED, /* set-user-id program: nothing is done */
 };
+
+/* heap_control.flags */
+#define HEAP_FIXED 1u /* the environment named an interval: it stays */
 
 struct heap_control {
 	uint32_t magic;
@@ -60,9 +64,20 @@ struct heap_control {
 	uint64_t untracked_bytes; /* their weighted bytes */
 	uint64_t slots; /* patched now */
 	uint64_t objects; /* looked at for slots so far */
+	/* Allocations of so many bytes and more are samples, each, and stand for themselves; 0: of
+	 * no size. May be changed like `interval`. */
+	uint64_t band;
+	/* As soon as `sampled` is that much, interval and band are taken HEAP_COARSE times as
+	 * large, until this or the rule is changed (and `changes` raised); 0: never. */
+	uint64_t granted;
+	uint64_t usual; /* the interval that the library began with */
+	uint32_t flags;
+	uint32_t pad;
 };
+
+#define HEAP_COARSE 64u
 
 /* A thread takes notice of a changed interval after at most so many bytes. */
 #define HEAP_CHECK_BYTES (4ULL << 20)
 
-_Static_assert(sizeof(struct heap_control) == 88, "heap_control");
+_Static_assert(sizeof(struct heap_control) == 120, "heap_control");

@@ -20,6 +20,7 @@ struct heap_control perfd_heap_control __attribute__((visibility("default"))) = 
 	.mode = HEAP_WATCHED,
 	.state = HEAP_NEW,
 	.interval = HEAP_INTERVAL_DEFAULT,
+	.usual = HEAP_INTERVAL_DEFAULT,
 };
 
 #define PLACE(name) offsetof(struct heap_real, name)
@@ -287,9 +288,10 @@ static void read_environment(void)
 	for (char **line = &environ ? environ : NULL; line && *line; line++) {
 		const char *value;
 
-		if ((value = variable(*line, "PERFD_HEAP_INTERVAL")))
-			perfd_heap_control.interval = number(value);
-		else if ((value = variable(*line, "PERFD_HEAP_MODE")))
+		if ((value = variable(*line, "PERFD_HEAP_INTERVAL"))) {
+			perfd_heap_control.interval = perfd_heap_control.usual = number(value);
+			perfd_heap_control.flags |= HEAP_FIXED;
+		} else if ((value = variable(*line, "PERFD_HEAP_MODE")))
 			perfd_heap_control.mode =
 				number(value) > HEAP_ALWAYS ? HEAP_OFF : (uint32_t)number(value);
 		else if ((value = variable(*line, "PERFD_HEAP_SEED")))

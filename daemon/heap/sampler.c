@@ -115,16 +115,35 @@ uint64_t heap_sampler_gap(struct heap_thread *thread, uint64_t interval)
 	return (uint64_t)(-heap_log(random_unit(thread)) * (double)interval);
 }
 
+/* Of what is left of the gap, what the hot path may use up. */
+static void hand_out(struct heap_thread *thread, uint64_t gap)
+{
+	uint64_t most = thread->band <= HEAP_CHECK_BYTES ? thread->band - 1 : HEAP_CHECK_BYTES;
+
+	thread->left = gap < most ? gap : most;
+	thread->reserve = gap - thread->left;
+}
+
+static uint64_t coarse(uint64_t bytes)
+{
+	return bytes < HEAP_INTERVAL_MAX / HEAP_COARSE ? bytes * HEAP_COARSE : HEAP_INTERVAL_MAX;
+}
+
 static void draw(struct heap_thread *thread, const struct heap_control *control)
 {
-	uint64_t gap;
+	uint64_t granted, band;
 
 	/* `changes` first: a change in between is seen again at the next look. */
 	thread->changes = __atomic_load_n(&control->changes, __ATOMIC_ACQUIRE);
 	thread->interval = __atomic_load_n(&control->interval, __ATOMIC_RELAXED);
-	gap = heap_sampler_gap(thread, thread->interval);
-	thread->left = gap < HEAP_CHECK_BYTES ? gap : HEAP_CHECK_BYTES;
-	thread->reserve = gap - thread->left;
+	band = __atomic_load_n(&control->band, __ATOMIC_RELAXED);
+	granted = __atomic_load_n(&control->granted, __ATOMIC_RELAXED);
+	if (granted && __atomic_load_n(&control->sampled, __ATOMIC_RELAXED) >= granted) {
+		thread->interval = coarse(thread->interval);
+		band = coarse(band);
+	}
+	thread->band = band ? band : UINT64_MAX;
+	hand_out(thread, heap_sampler_gap(thread, thread->interval));
 }
 
 static uint64_t weigh(struct heap_thread *thread, uint64_t size)
@@ -148,6 +167,11 @@ bool heap_sampler_step(struct heap_thread *thread, struct heap_control *control,
 		seed(thread, control, tid);
 		draw(thread, control);
 	}
+	if (size >= thread->band) {
+		*ret_weight = size;
+		draw(thread, control);
+		return true;
+	}
 	/* An allocation with k bytes of the gap before its point is a sample if it has
 	 * more than k: gaps are rounded down. */
 	if (size > thread->left && size - thread->left > thread->reserve) {
@@ -164,9 +188,7 @@ bool heap_sampler_step(struct heap_thread *thread, struct heap_control *control,
 	if (thread->changes != __atomic_load_n(&control->changes, __ATOMIC_RELAXED)) {
 		draw(thread, control);
 	} else if (!thread->left) {
-		thread->left =
-			thread->reserve < HEAP_CHECK_BYTES ? thread->reserve : HEAP_CHECK_BYTES;
-		thread->reserve -= thread->left;
+		hand_out(thread, thread->reserve);
 	}
 	return false;
 }

@@ -15,6 +15,11 @@
  * across any change of the interval, at any time. A gap may be thrown away and drawn
  * anew between two allocations for the same reason (after a fork, after a change).
  *
+ * What is as large as the band is a sample with p = 1, and takes nothing off the gap. A gap's
+ * bytes are handed to the hot path in portions smaller than the band, so that such an
+ * allocation never fits there, and costs the others nothing. The band under which it is
+ * judged is the thread's, of its last draw, as is the interval: so both are settled before.
+ *
  * Nothing here allocates, locks, or calls the C library.
  */
 #pragma once
@@ -29,6 +34,7 @@ struct heap_thread {
 	uint64_t left; /* bytes until the next look at all this; the hot path's */
 	uint64_t reserve; /* of the gap, beyond `left` */
 	uint64_t interval; /* that the gap was drawn under */
+	uint64_t band; /* likewise; UINT64_MAX: none */
 	uint64_t random;
 	uint32_t changes; /* of the control, then */
 	uint32_t tid; /* 0: new */

@@ -168,6 +168,89 @@ START_TEST(a_wide_interval_is_looked_at_often_enough)
 }
 END_TEST
 
+/* Whatever the gap is at, and however it is handed out. */
+START_TEST(what_is_as_large_as_the_band_is_a_sample)
+{
+	static const uint64_t bands[] = {1, 2, 5000, 1 << 17, 8 << 20};
+
+	for (size_t b = 0; b < sizeof(bands) / sizeof(bands[0]); b++) {
+		struct heap_control control = {.interval = 1 << 19, .seed = 9, .band = bands[b]};
+		struct heap_thread thread = {0};
+		uint64_t weight;
+
+		for (uint64_t i = 0; i < 20000; i++) {
+			uint64_t size = i % 7 ? i % 300 + 1 : bands[b] + i;
+			bool sampled = heap_sampler_step(&thread, &control, 1, size, &weight);
+
+			/* What would fit into the hot path's portion is never so large. */
+			ck_assert_uint_lt(thread.left, bands[b]);
+			if (size < bands[b])
+				continue;
+			ck_assert(sampled);
+			ck_assert_uint_eq(weight, size);
+		}
+	}
+}
+END_TEST
+
+/* A band that comes and goes, and small pieces below it: both sums are exact in the mean. */
+START_TEST(a_band_that_changes_bends_nothing)
+{
+	struct heap_control control = {.interval = 1 << 16, .seed = 11};
+	struct heap_thread thread = {0};
+	double truth[2] = {0}, got[2] = {0}, variance[2] = {0};
+
+	for (int i = 0; i < 3000000; i++) {
+		uint64_t size = i % 50 ? 100 + (uint64_t)i % 900 : 40000 + (uint64_t)i % 90000;
+		bool large = size >= 40000;
+		uint64_t weight;
+
+		if (i % 1000 == 0) {
+			control.band = i % 3000 ? (uint64_t)(i % 7) << 15 : 0;
+			control.interval = 1ULL << (12 + i / 1000 % 6);
+			control.changes++;
+		}
+		truth[large] += (double)size;
+		if (!heap_sampler_step(&thread, &control, 1, size, &weight))
+			continue;
+		got[large] += (double)weight;
+		variance[large] += (double)weight * ((double)weight - (double)size);
+	}
+	for (int i = 0; i < 2; i++)
+		ck_assert_double_le(fabs(got[i] - truth[i]), 4 * sqrt(variance[i]));
+}
+END_TEST
+
+START_TEST(what_is_above_the_grant_is_coarse)
+{
+	struct heap_control control = {.interval = 1000, .seed = 13, .band = 2000, .granted = 100};
+	struct heap_thread thread = {0};
+	uint64_t weight, samples = 0;
+	double got = 0;
+
+	for (int i = 0; i < 1000000; i++) {
+		uint64_t size = i % 2 ? 100 : 3000;
+
+		if (!heap_sampler_step(&thread, &control, 1, size, &weight))
+			continue;
+		samples++;
+		got += (double)weight;
+		control.sampled++;
+	}
+	/* Of 1.55 GB one in 64,000 bytes, and the first hundred. */
+	ck_assert_uint_ge(samples, 22000);
+	ck_assert_uint_le(samples, 26000);
+	ck_assert_double_le(fabs(got / 1.55e9 - 1), 4 / sqrt((double)samples));
+	/* More is granted: threads take notice. */
+	control.granted = samples + 1000;
+	control.changes++;
+	for (int i = 0; i < 1000 && thread.interval != 1000; i++)
+		heap_sampler_step(&thread, &control, 1, 100, &weight);
+	ck_assert_uint_eq(thread.interval, 1000);
+	ck_assert_uint_eq(thread.band, 2000);
+}
+END_TEST
+
 START_TEST(a_forked_child_draws_other_numbers)
 {
 	struct heap_control control = {.interval = 1 << 19, .seed = 5};
@@ -486,7 +569,9 @@ int main(void)
 
 	SUITE_CASE(suite, "draws", its_logarithm_and_exponential_are_the_libraries,
 		   gaps_are_exponential, a_weight_is_the_inverse_of_the_chance,
-		   a_wide_interval_is_looked_at_often_enough, a_forked_child_draws_other_numbers);
+		   a_wide_interval_is_looked_at_often_enough,
+		   what_is_as_large_as_the_band_is_a_sample, a_band_that_changes_bends_nothing,
+		   what_is_above_the_grant_is_coarse, a_forked_child_draws_other_numbers);
 	SUITE_CASE(suite, "set", what_is_in_the_set_comes_out_once, a_full_set_refuses,
 		   a_suspended_pointer_resumes_or_goes, the_end_is_told_before_the_next_beginning,
 		   who_gets_a_suspended_address_ends_its_time);

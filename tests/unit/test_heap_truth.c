@@ -189,8 +189,12 @@ static const uint64_t small_intervals[INTERVALS] = {4096, 512, 16384, 0, 1024, 8
 static const uint64_t usual_intervals[INTERVALS] = {512 << 10, 64 << 10,  4 << 20,
 						    0,         128 << 10, 1 << 20};
 
+/* Short ones, for what is above the grant has 64 times as much. */
+static const uint64_t rule_intervals[INTERVALS] = {256, 64, 192, 0, 128, 96};
+
 struct turn {
 	const uint64_t *intervals;
+	bool rules; /* a size from which all are taken and a grant come and go, too */
 	void **pointers; /* shared: a pointer is freed by whoever draws it */
 	uint32_t *count;
 	uint32_t capacity;
@@ -222,13 +226,23 @@ static void step(struct turn *turn)
 	}
 }
 
+static void change_rule(const struct turn *turn)
+{
+	if (turn->rules) {
+		perfd_heap_control.band = draw(2) ? 0 : 32ULL << draw(12);
+		perfd_heap_control.granted =
+			draw(3) ? 0 : perfd_heap_control.sampled + 1 + draw(50);
+	}
+	heap_set_interval(turn->intervals[draw(INTERVALS)]);
+}
+
 static void *take_turn(void *context)
 {
 	struct turn *turn = context;
 	for (int i = 0; i < turn->steps; i++) {
 		/* At any moment, and not only between two samples. */
 		if (draw(700) == 0)
-			heap_set_interval(turn->intervals[draw(INTERVALS)]);
+			change_rule(turn);
 		step(turn);
 	}
 	return NULL;
@@ -258,9 +272,14 @@ static struct turn begin_run(uint64_t seed, const uint64_t *intervals)
 	perfd_heap_control.seed = seed;
 	perfd_heap_control.threads = 0;
 	perfd_heap_control.untracked_bytes = 0;
+	perfd_heap_control.band = perfd_heap_control.granted = 0;
 	heap_set_interval(intervals[0]);
 	count = 0;
-	return (struct turn){intervals, pointers, &count, CELLS / 2, STEPS / 3};
+	return (struct turn){.intervals = intervals,
+			     .pointers = pointers,
+			     .count = &count,
+			     .capacity = CELLS / 2,
+			     .steps = STEPS / 3};
 }
 
 /* --- the verdict ------------------------------------------------------------------------- */
@@ -339,6 +358,22 @@ START_TEST(nor_have_they_at_the_usual_intervals)
 	}
 	judge(&sums[2][COUNT], "count", 2);
 	judge(&sums[2][LIVE_COUNT], "live count", 2);
+}
+END_TEST
+
+START_TEST(nor_have_they_with_rules_that_change)
+{
+	struct sums sums[SITES][FIGURES] = {0};
+
+	for (uint64_t seed = 7001; seed <= 7000 + SEEDS; seed++) {
+		struct turn turn = begin_run(seed, rule_intervals);
+
+		turn.rules = true;
+		turns(&turn, 3);
+		ck_assert_uint_eq(model.mistakes, 0);
+		add_all(sums, &model.told, &model.exact);
+	}
+	judge_all(sums);
 }
 END_TEST
 
@@ -426,7 +461,7 @@ int main(void)
 	Suite *suite = suite_create("heap_truth");
 
 	SUITE_CASE(suite, "truth", figures_of_400_runs_have_no_bias,
-		   nor_have_they_at_the_usual_intervals, a_forked_child_has_no_bias_either,
-		   what_a_full_table_left_out_is_told);
+		   nor_have_they_at_the_usual_intervals, nor_have_they_with_rules_that_change,
+		   a_forked_child_has_no_bias_either, what_a_full_table_left_out_is_told);
 	return suite_main(suite);
 }

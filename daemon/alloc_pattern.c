@@ -17,6 +17,7 @@
 #define SMALL_SHARE 0.5 /* of the allocations */
 #define BAND_MOST 100 /* pieces of the largest second */
 #define BAND_UNKNOWN 3u /* 1 MiB */
+#define GRANT 2 /* of what is to be the most: an interval may be off by that */
 #define SHIFT_MAX 6
 #define OFF 1 /* powers of two that an interval may be off */
 
@@ -71,7 +72,7 @@ static void set_rule(struct alloc_behaviour *behaviour, int32_t shift, uint32_t 
 	behaviour->rule = (struct alloc_rule){
 		.interval = interval_of(behaviour->usual, shift),
 		.band = band_bytes(band),
-		.grant = (uint32_t)(rules[behaviour->pattern].most / ALLOC_GRANTS),
+		.grant = (uint32_t)(GRANT * rules[behaviour->pattern].most / ALLOC_GRANTS),
 	};
 }
 

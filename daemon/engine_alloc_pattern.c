@@ -105,14 +105,27 @@ static bool is_shown(const struct engine *engine, const struct process *process,
 	return all;
 }
 
+/* Why it has no pattern's rule. */
+static const char *why_not(const struct heap_followed *followed)
+{
+	if (!followed->has_notes)
+		return "memory.heap_interval: patterns are off";
+	if (followed->hand.state == HEAP_CONTROL_FIXED)
+		return "PERFD_HEAP_INTERVAL of its environment";
+	if (followed->hand.state == HEAP_CONTROL_KNOWN)
+		return "its library's interval: patterns are off";
+	return followed->hand.state == HEAP_CONTROL_LOST
+		       ? "its library's interval: that cannot be changed"
+		       : "its library's interval";
+}
+
 static json_t *row(const struct heap_followed *followed)
 {
 	const struct heap_rules *rules = &followed->rules;
 	const struct alloc_rule *rule = heap_rules_present(rules);
 	const struct alloc_second mean = alloc_behaviour_mean(&rules->behaviour);
 	enum alloc_pattern pattern = rules->behaviour.pattern;
-	const char *why = rules->by_pattern ? alloc_pattern_text(pattern)
-					    : "memory.heap_interval: patterns are off";
+	const char *why = rules->by_pattern ? alloc_pattern_text(pattern) : why_not(followed);
 
 	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I}", "pid",
 			 (int)followed->process->pid, "comm", followed->process->comm, "by",

@@ -10,6 +10,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/heap/control.h"
 
 #define WINDOW_NS (20 * NSEC_PER_MSEC) /* where the budget is not enough for all the time */
 #define LOOK_NS (250 * NSEC_PER_MSEC) /* between two looks at the cost, elsewhere */
@@ -52,6 +53,7 @@ static void forget_files(struct heap_follow *follow, struct heap_followed *follo
 	}
 	vec_clear(&followed->files);
 	followed->has_notes = followed->has_calls = followed->in = false;
+	heap_control_forget(&followed->hand);
 }
 
 static void followed_destroy(struct heap_follow *follow, struct heap_followed *followed)
@@ -64,6 +66,8 @@ static void followed_destroy(struct heap_follow *follow, struct heap_followed *f
 		if (followed->in)
 			follow->observed_ns += now - followed->opened;
 	}
+	if (!followed->process->end)
+		heap_control_leave(&followed->hand, (pid_t)followed->process->pid);
 	forget_files(follow, followed);
 	vec_free(&followed->files);
 	source_heap_set_target(follow->source->heap, followed->process->pid, NULL);
@@ -252,6 +256,20 @@ static void put_in(struct heap_follow *follow, struct heap_followed *followed,
 	}
 }
 
+/* Where its library's control word is, by the mapping of its code. */
+static void begin_control(struct heap_followed *followed, const struct heap_file *file)
+{
+	struct mapping_place place = {0};
+	const struct mapping *mapping;
+
+	while ((mapping = mapping_set_next(followed->process->maps, &place)))
+		if (mapping->image == file->image) {
+			heap_control_begin(&followed->hand,
+					   mapping->start - mapping->offset + file->points.control);
+			return;
+		}
+}
+
 /* A file's places have come. */
 static void settle(struct heap_follow *follow, struct heap_followed *followed,
 		   struct heap_mapped *mapped, const struct heap_file *file)
@@ -265,6 +283,8 @@ static void settle(struct heap_follow *follow, struct heap_followed *followed,
 		else
 			followed->has_calls = true;
 	}
+	if (file->points.control)
+		begin_control(followed, file);
 	put_in(follow, followed, mapped, false);
 	if (followed->in)
 		put_in(follow, followed, mapped, true);
@@ -402,12 +422,20 @@ static void look_at_rule(struct heap_follow *follow, struct heap_followed *follo
 {
 	struct heap_rules *rules = &followed->rules;
 	uint64_t looked = followed->has_notes ? now - followed->since : followed->observed_ns;
+	struct heap_control_hand *hand = &followed->hand;
+	uint64_t usual = follow->config->heap_interval_bytes;
+	bool patterns = by_pattern(follow);
 	uint32_t number = rules->number;
 	struct abi_heap_target target;
 
 	if (!followed->has_notes && followed->in)
 		looked += now - followed->opened;
-	heap_rules_set(rules, follow->config->heap_interval_bytes, by_pattern(follow));
+	if (followed->has_notes) {
+		heap_control_run(hand, (pid_t)followed->process->pid, rules, now);
+		patterns = patterns && hand->state == HEAP_CONTROL_KNOWN;
+		usual = hand->usual ? hand->usual : HEAP_INTERVAL_DEFAULT;
+	}
+	heap_rules_set(rules, usual, patterns);
 	heap_rules_look(rules, now, looked);
 	if (rules->number == number ||
 	    !source_heap_target(follow->source->heap, followed->process->pid, &target))

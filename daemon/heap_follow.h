@@ -23,6 +23,7 @@
 
 #include "daemon/base/vec.h"
 #include "daemon/config.h"
+#include "daemon/heap_control.h"
 #include "daemon/heap_rules.h"
 #include "daemon/process_table.h"
 #include "daemon/resolver.h"
@@ -70,6 +71,7 @@ struct heap_followed {
 	uint64_t next; /* boot time, ns: when that changes, or is looked at */
 	uint64_t hits, hits_at; /* how many there were, and when, at the last look */
 	struct heap_rules rules;
+	struct heap_control_hand hand; /* on its library's control word */
 	struct heap_window windows[HEAP_WINDOWS];
 	uint32_t window; /* the present one */
 	uint64_t began, opened, ended; /* boot time, ns: the first window; the last ones */

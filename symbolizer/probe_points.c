@@ -9,6 +9,7 @@
 #include "symbolizer/code_insn.h"
 
 #define NOTE_TYPE 3u
+#define CONTROL_SYMBOL "perfd_heap_control"
 #define SYMBOLS_MAX (1u << 22)
 #define SCAN_BYTES 64u /* of a function's beginning, at most */
 #define SCAN_INSNS 12
@@ -439,6 +440,46 @@ static int find_functions(const struct elf_image *image, struct probe_points *po
 	return 0;
 }
 
+/* The address of a data symbol in one table; 0: it is not there. */
+static uint64_t find_data(Elf *elf, Elf_Scn *scn, const GElf_Shdr *header, const char *data_name)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	GElf_Sym symbol;
+
+	for (int i = 1; data && i < (int)SYMBOLS_MAX && gelf_getsym(data, i, &symbol); i++) {
+		const char *name = elf_strptr(elf, header->sh_link, symbol.st_name);
+
+		if (name && GELF_ST_TYPE(symbol.st_info) == STT_OBJECT &&
+		    symbol.st_shndx != SHN_UNDEF && !strcmp(name, data_name))
+			return symbol.st_value;
+	}
+	return 0;
+}
+
+/* As far behind the first byte of the file as the word is behind where that is, or would be, by
+ * the code's segment: that is what its mappings tell. */
+static void find_control(const struct elf_image *image, struct probe_points *points)
+{
+	const struct elf_segment *code = NULL;
+	Elf_Scn *scn = NULL;
+	uint64_t address = 0;
+
+	for (size_t i = 0; !code && i < image->segments.count; i++)
+		if (image->segments.items[i].executable)
+			code = &image->segments.items[i];
+	while (!address && (scn = elf_nextscn(image->elf, scn))) {
+		GElf_Shdr header;
+
+		if (gelf_getshdr(scn, &header) && header.sh_type == SHT_DYNSYM)
+			address = find_data(image->elf, scn, &header, CONTROL_SYMBOL);
+	}
+	if (!code || !address || code->address < code->offset ||
+	    address <= code->address - code->offset ||
+	    (address - (code->address - code->offset)) >> 40)
+		return;
+	points->control = address - (code->address - code->offset);
+}
+
 int probe_points_find(const struct elf_image *image, struct error *error, struct probe_points *ret)
 {
 	struct probe_points points = {0};
@@ -446,6 +487,8 @@ int probe_points_find(const struct elf_image *image, struct error *error, struct
 	if (image->machine != EM_X86_64)
 		return error_set(error, -ENOTSUP, "the file is not for x86-64");
 	find_notes(image, &points);
+	if (points.count)
+		find_control(image, &points);
 	/* A library with probes of its own stands before the allocator. */
 	if (!points.count && find_functions(image, &points))
 		return error_set(error, -ENOMEM, "out of memory");
@@ -481,6 +524,7 @@ void probe_points_encode(const struct probe_points *points, struct strbuf *answe
 		strbuf_append(answer, point->arguments, sizeof(point->arguments));
 		strbuf_u8(answer, point->emulated);
 	}
+	strbuf_u64(answer, points->control);
 }
 
 int probe_points_answer(struct reader *request, int fd, struct strbuf *answer, struct error *error)
@@ -532,6 +576,9 @@ int probe_points_decode(const void *payload, size_t size, struct error *error,
 		    point->semaphore >> 32)
 			reader_fail(&reader, "a probe that makes no sense");
 	}
+	points.control = reader_u64(&reader);
+	if (points.control >> 40)
+		reader_fail(&reader, "a control word that is nowhere");
 	if (!reader_ok(&reader) || reader_left(&reader))
 		return error_set(error, -EBADMSG, "probe points: %s",
 				 reader.bad ? reader.bad : "more than there are");

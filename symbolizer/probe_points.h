@@ -44,6 +44,9 @@ struct probe_point {
 };
 
 struct probe_points {
+	/* Of a library with notes: its control word (daemon/heap/control.h), as an offset from
+	 * where the file's code would begin in memory; 0: it has none. */
+	uint64_t control;
 	size_t count;
 	struct probe_point items[PROBE_POINTS_MAX];
 };

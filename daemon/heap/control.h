@@ -77,7 +77,8 @@ struct heap_control {
 
 #define HEAP_COARSE 64u
 
-/* A thread takes notice of a changed interval after at most so many bytes. */
+/* A thread takes notice of a change after at most so many bytes; mostly after a quarter of its
+ * interval. */
 #define HEAP_CHECK_BYTES (4ULL << 20)
 
 _Static_assert(sizeof(struct heap_control) == 120, "heap_control");

@@ -2,6 +2,10 @@
 #include "daemon/heap/sampler.h"
 
 #define LN_2 0.69314718055994530942
+/* A thread looks for changes so often between two samples, on average: what little that costs is
+ * little beside a sample. */
+#define CHECKS 4u
+#define CHECK_BYTES_MIN 4096u
 #define SQRT_HALF 0.70710678118654752440
 
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators,
@@ -118,8 +122,14 @@ uint64_t heap_sampler_gap(struct heap_thread *thread, uint64_t interval)
 /* Of what is left of the gap, what the hot path may use up. */
 static void hand_out(struct heap_thread *thread, uint64_t gap)
 {
-	uint64_t most = thread->band <= HEAP_CHECK_BYTES ? thread->band - 1 : HEAP_CHECK_BYTES;
+	uint64_t most = thread->interval / CHECKS;
 
+	if (most < CHECK_BYTES_MIN)
+		most = CHECK_BYTES_MIN;
+	if (most > HEAP_CHECK_BYTES)
+		most = HEAP_CHECK_BYTES;
+	if (most >= thread->band)
+		most = thread->band - 1;
 	thread->left = gap < most ? gap : most;
 	thread->reserve = gap - thread->left;
 }

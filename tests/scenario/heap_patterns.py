@@ -20,13 +20,13 @@ SETTINGS = ("--set", "memory.heap_budget=1000", "--set", "cpu.frequency_hz=0")
 class Run:
     """A program of a kind, and a session that looks at its allocations."""
 
-    def __init__(self, perfd, place, stack, kind):
+    def __init__(self, perfd, place, stack, kind, **env):
         self.path = os.path.join(place, kind + ".perfd")
         self.folded = os.path.join(place, kind + ".folded")
         self.kind, self.perfd = kind, perfd
         self.process = stack.enter_context(lib.started(
             lib.program("alloc_kinds"), kind, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE))
+            stdout=subprocess.PIPE, env={**os.environ, **env}))
         self.attached = stack.enter_context(perfd.start_ctl(
             "attach", "-e", "heap", "--pid", self.process.pid, "-o", self.path))
         perfd.wait_session(self.process.pid)
@@ -82,11 +82,31 @@ RULES = {
 }
 
 
-def has_its_rule(run):
+def has_its_rule(run, rules, usual):
     row = run.row()
-    pattern, low, high = RULES[run.kind]
+    pattern, low, high = rules[run.kind]
     return row and row["pattern"] == pattern and \
-        USUAL * low <= row["interval_bytes"] <= USUAL * high
+        usual * low <= row["interval_bytes"] <= usual * high
+
+
+def check_large(run, own, space, objects):
+    """All are there. Each size is known to a thousandth of it."""
+    large = own["take_large"]
+    lib.equal(objects["take_large"], large["objects"], f"{run.kind}: large pieces")
+    if large["objects"]:
+        off = space["take_large"] / large["bytes"] - 1
+        print(f"{run.kind}: bytes of {large['objects']} large pieces {off:+.4%}")
+        lib.check(abs(off) < 1e-3, f"large pieces are off by {off:+.3%}")
+
+
+def check_time_line(run, pattern, usual):
+    """Marks of what changed, and the interval beside the samples."""
+    marks = [mark["text"] for mark in run.timeline()["marks"] if mark["key"] == "alloc_pattern"]
+    lib.check(any(f": {pattern}; a sample in" in mark for mark in marks),
+              f"no mark of the rule of {run.kind} in {marks}")
+    values = run.timeline("--value", "heap interval")["series"][0]["values"]
+    lib.check(usual in values and len(set(values) - {0}) > 1,
+              f"{run.kind}: the interval on its time line: {values}")
 
 
 def each_kind_has_its_rule():
@@ -99,7 +119,8 @@ def each_kind_has_its_rule():
         for run in runs:
             run.begin()
         for run in runs:
-            lib.wait_for(lambda run=run: has_its_rule(run), f"the rule of {run.kind}", 60)
+            lib.wait_for(lambda run=run: has_its_rule(run, RULES, USUAL),
+                         f"the rule of {run.kind}", 60)
             row = run.row()
             lib.equal((row["comm"], row["by"], row["usual_bytes"], row["band_bytes"]),
                       ("alloc_kinds", "probes", USUAL, 128 << 10), f"row of {run.kind}")
@@ -112,20 +133,47 @@ def each_kind_has_its_rule():
             own, space, objects = run.end()
             # The heavy one was sampled less, where that was more than it was granted.
             check_sums(run.kind, own, space, objects, longest[run.kind] * 4)
-            large = own["take_large"]
-            lib.equal(objects["take_large"], large["objects"], f"{run.kind}: large pieces")
-            if large["objects"]:
-                # Each size is known to a thousandth of it.
-                off = space["take_large"] / large["bytes"] - 1
-                print(f"{run.kind}: bytes of {large['objects']} large pieces {off:+.4%}")
-                lib.check(abs(off) < 1e-3, f"large pieces are off by {off:+.3%}")
-            marks = [mark["text"] for mark in run.timeline()["marks"]
-                     if mark["key"] == "alloc_pattern"]
-            lib.check(any(f": {RULES[run.kind][0]}; a sample in" in mark for mark in marks),
-                      f"no mark of the rule of {run.kind} in {marks}")
-            values = run.timeline("--value", "heap interval")["series"][0]["values"]
-            lib.check(USUAL in values and len(set(values) - {0}) > 1,
-                      f"{run.kind}: the interval on its time line: {values}")
+            check_large(run, own, space, objects)
+            check_time_line(run, RULES[run.kind][0], USUAL)
+
+
+# The library's own interval is eight times as long.
+LIBRARY = os.path.join(lib.BUILD, "libperfd-heap.so")
+LIBRARY_USUAL = 512 << 10
+LIBRARY_RULES = {
+    "little": ("rare", 1 / 64, 1 / 32),
+    "bursts": ("bursts", 1 / 64, 1 / 4),
+    "small": ("many small", 1 / 16, 1 / 2),
+}
+
+
+def the_library_is_told():
+    """Rules are written into the programs that have libperfd-heap.so; not where the environment names
+    an interval, and its own is back when the session is over."""
+    lib.need_bpf()
+    with lib.Perfd(*SETTINGS) as perfd, lib.folder() as place, contextlib.ExitStack() as stack:
+        runs = [Run(perfd, place, stack, kind, LD_PRELOAD=LIBRARY) for kind in LIBRARY_RULES]
+        fixed = Run(perfd, place, stack, "small", LD_PRELOAD=LIBRARY, PERFD_HEAP_INTERVAL="4096")
+        for run in runs + [fixed]:
+            lib.wait_for(lambda run=run: (run.row() or {}).get("by") == "library",
+                         f"the library's probes in {run.kind}", 30)
+            run.begin()
+        for run in runs:
+            lib.wait_for(lambda run=run: has_its_rule(run, LIBRARY_RULES, LIBRARY_USUAL),
+                         f"the rule of {run.kind}", 60)
+            lib.equal(run.row()["band_bytes"], 128 << 10, f"band of {run.kind}")
+        row = fixed.row()
+        lib.equal((row["interval_bytes"], row["band_bytes"], row["changes"] and 0),
+                  (4096, 0, 0), "rule that the environment names")
+        lib.contains(row["why_text"], "PERFD_HEAP_INTERVAL", "why")
+        for run in runs:
+            own, space, objects = run.end()
+            if run.kind == "small":
+                check_sums(run.kind, own, space, objects, LIBRARY_USUAL)
+            check_large(run, own, space, objects)
+            check_time_line(run, LIBRARY_RULES[run.kind][0], LIBRARY_USUAL)
+        own, space, objects = fixed.end()
+        check_sums("small", own, space, objects, 4096)
 
 
 def off_is_as_before():
@@ -148,4 +196,4 @@ def off_is_as_before():
                   [], "marks of rules")
 
 
-lib.main(each_kind_has_its_rule, off_is_as_before)
+lib.main(each_kind_has_its_rule, the_library_is_told, off_is_as_before)

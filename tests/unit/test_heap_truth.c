@@ -20,6 +20,7 @@
 
 #define SITES 8
 #define SEEDS 400
+#define LIMIT 4 /* standard errors of a mean */
 #define CELLS 4096 /* live at a time, of all threads */
 #define STEPS 15000
 
@@ -302,7 +303,9 @@ static void judge(const struct sums *sums, const char *what, int site)
 	double deviation = sqrt(sums->squares / sums->n - mean * mean);
 
 	ck_assert_msg(sums->exact > 0 && deviation > 0, "%s of site %d: no figures", what, site);
-	ck_assert_msg(fabs(mean) < 3 * deviation / sqrt(sums->n),
+	/* Of all figures here one in three times some would be above 3 by chance alone (with 6,000
+	 * seeds in place of 400 none was above 2.4). */
+	ck_assert_msg(fabs(mean) < LIMIT * deviation / sqrt(sums->n),
 		      "%s of site %d: %.0f runs are wrong by %.4g of %.4g on average, standard "
 		      "error %.4g",
 		      what, site, sums->n, mean, sums->exact / sums->n, deviation / sqrt(sums->n));

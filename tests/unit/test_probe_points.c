@@ -72,7 +72,7 @@ END_TEST
 
 START_TEST(the_wire)
 {
-	struct probe_points points = {.count = 2}, got;
+	struct probe_points points = {.control = 0x7020, .count = 2}, got;
 	struct strbuf out = {0};
 
 	points.items[0] = (struct probe_point){.offset = 0x1234,
@@ -85,7 +85,8 @@ START_TEST(the_wire)
 					       .emulated = true};
 	probe_points_encode(&points, &out);
 	ck_assert_int_eq(probe_points_decode(out.data, out.length, &problem, &got), 0);
-	ck_assert_mem_eq(&got, &points, sizeof(points.items[0]) * 2);
+	ck_assert_mem_eq(got.items, points.items, sizeof(points.items[0]) * 2);
+	ck_assert_uint_eq(got.control, 0x7020);
 	for (size_t i = 0; i < out.length; i++)
 		ck_assert_int_eq(probe_points_decode(out.data, i, &problem, &got), -EBADMSG);
 	/* A register and a probe that there are not. */

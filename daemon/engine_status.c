@@ -361,15 +361,16 @@ json_t *engine_status(struct engine *engine)
 	engine->source->ops->get_counters(engine->source, counters);
 	engine_session_each(engine, add_session, sessions);
 	status = json_pack(
-		"{s:s, s:s, s:i, s:o, s:{s:s, s:s, s:i, s:o, s:i, s:o}, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"{s:s, s:s, s:i, s:o, s:{s:s, s:s, s:i, s:o, s:o, s:o, s:i, s:o}, s:o, s:o, s:o, "
+		"s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"schema", STATUS_SCHEMA, "version", PERFD_VERSION, "pid", (int)getpid(),
 		"uptime_ns", number(clock_boot_ns() - engine->started), "source", "name",
 		engine->source->ops->name, "event", engine->config.event, "frequency_hz",
-		(int)engine->config.frequency_hz, "records", number(engine->records), "cpus",
-		(int)counters->cpus, "cpu_changes", number(counters->cpu_changes), "samples",
-		samples(engine, counters), "processes", processes(engine, counters), "symbols",
-		symbols(engine), "quarantine",
+		(int)engine->config.frequency_hz, "records", number(engine->records),
+		"records_tasks", number(engine->task_records), "records_mappings",
+		number(engine->mapping_records), "cpus", (int)counters->cpus, "cpu_changes",
+		number(counters->cpu_changes), "samples", samples(engine, counters), "processes",
+		processes(engine, counters), "symbols", symbols(engine), "quarantine",
 		quarantine(engine, symbolizer_quarantine(engine->resolver.symbolizer)), "damaged",
 		quarantine(engine, symbolizer_damaged(engine->resolver.symbolizer)), "tables",
 		tables(engine), "unwinder", unwinder(engine, counters), "memory", memory(engine),

@@ -45,6 +45,7 @@ for _ in range(3):
 
 class Runs:
     """Commands that are begun anew, each for two pairs, so that it is first once and once last."""
+    serial = True  # one CPU's work, whatever the machine has
 
     def __init__(self, commands):
         self.commands, self.found = commands, []
@@ -82,6 +83,7 @@ def gcc(place):
 
 class Stream:
     """What runs all the time. look() gives (ns, pieces of work so far, CPU ns so far)."""
+    serial = False
 
     def __init__(self):
         self.looks = []

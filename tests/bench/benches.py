@@ -121,9 +121,9 @@ COUNTS = (10, 100, 1000, 10000)
 
 BENCHES = [
     Bench("kernel", of_kernel.constants, list(kernel_figures()),
-          full={"seconds": 40, "rounds": 5, "gaps": 1, "faults": 12000, "forks": 8000,
+          full={"seconds": 48, "rounds": 5, "gaps": 1, "faults": 12000, "forks": 8000,
                 "pairs": 200},
-          quick={"seconds": 12, "rounds": 2, "gaps": 0.4, "faults": 3000, "forks": 3000,
+          quick={"seconds": 16, "rounds": 2, "gaps": 0.4, "faults": 3000, "forks": 2000,
                  "pairs": 100}),
     Bench("synthetic", of_throughput.synthetic, [
         Figure("sample", "ns", LESS, "perfd's CPU a sample, 20,000 stacks of 24 frames"),
@@ -209,7 +209,8 @@ BENCHES = [
         full={"seconds": 14}),
     Bench("overhead", of_overhead.overhead, list(overhead_figures()),
           full={"seconds": 150, "seconds_max": 1500, "slice": 0.03, "quiet": 5, "warm": 0.4,
-                "steady": 1.0, "auto": 5, "fixed": 3, "programs": ("redis", "gcc", "pgbench", "python3"),
+                "steady": 1.0, "auto": 5, "fixed": 3,
+                "programs": ("redis", "gcc", "pgbench", "python3"),
                 "variants": ("auto", *of_overhead.RATES)},
           quick={"seconds": 20, "slice": 0.03, "quiet": 2, "warm": 0.25, "steady": 0.45,
                  "auto": 1.6, "programs": ("redis", "gcc"), "variants": ("auto",),
@@ -238,5 +239,5 @@ BENCHES = [
           for kind, _, _ in of_storm.STORM),
         Figure("lost", "events", TOLD, "samples and events that perfd lost")],
         full={"seconds": 60, "seconds_max": 640, "storm": 600, "resting": 6, "settle": 5},
-        quick={"seconds": 24, "seconds_max": 50, "storm": 30, "resting": 4, "settle": 2}),
+        quick={"seconds": 20, "seconds_max": 50, "storm": 30, "resting": 4, "settle": 2}),
 ]

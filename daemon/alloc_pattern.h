@@ -4,14 +4,14 @@
  * sampling that goes with it. Pure: it knows no clock, BPF or session.
  *
  * A rule is an interval (bytes between two samples, on average), a band (pieces of so many bytes
- *and more are samples each, and stand for themselves), and a grant (samples in a quarter of a
+ * and more are samples each, and stand for themselves), and a grant (samples in a quarter of a
  * second; beyond them the interval is ALLOC_COARSE times as long, for the rest of it, and the
  * band as much higher). A rule is settled from what was before it holds, and each sample carries
  * the weight that its own rule gave it, so sums stay unbiased whatever a process is taken for.
  *
  * Figures are by the second, of the last ALLOC_SECONDS that were looked at. I is the usual
  * interval: memory.heap_interval for probes on an allocator, the library's own for
- *libperfd-heap.so.
+ * libperfd-heap.so.
  *
  *	pattern      when (the first that holds)                         wanted  at most  from
  *	unknown      less than three seconds are known                   as I      500    I
@@ -25,11 +25,11 @@
  *	steady       otherwise                                            100      500    I / 4
  *
  * `wanted`: samples a second of the pieces below the band; the interval is made shorter for
- * them, down to `from`. `at most`: so many of the largest second; the interval is made longer for
- *that, up to 64 I. Intervals are I times a power of two; one is changed when it is off by twice, at
- *once where it is too short, after three seconds of the same judgement where too long. So is the
- *pattern. The band is the lowest of 128 KiB to 16 MiB of which no second had more than 100 pieces;
- *none if there is none; 1 MiB while the pattern is unknown.
+ * them, down to `from`. `at most`: so many of the largest second; the interval is made longer
+ * for that, up to 64 I. Intervals are I times a power of two; one is changed when it is off by
+ * twice, at once where it is too short, after three seconds of the same judgement where too
+ * long. So is the pattern. The band is the lowest of 128 KiB to 16 MiB of which no second had
+ * more than 100 pieces; none if there is none; 1 MiB while the pattern is unknown.
  */
 #pragma once
 

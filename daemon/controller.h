@@ -20,9 +20,9 @@
  *
  * Whatever is fixed, a tenth of the budget stays for the streams: to take it from them saves
  * little and blinds. Floors are kept whatever it costs, that a rare process be still seen and a
- *session get what it was promised. Too much is cut at once; what is to rise does so by half at most
- *in a window, and only if by more than a tenth, so that measured noise moves nothing. A stream that
- *loses samples is cut and rests. Rates that a window was too short to judge stay.
+ * session get what it was promised. Too much is cut at once; what is to rise does so by half at
+ * most in a window, and only if by more than a tenth, so that measured noise moves nothing. A
+ * stream that loses samples is cut and rests. Rates that a window was too short to judge stay.
  */
 #pragma once
 

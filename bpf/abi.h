@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define ABI_VERSION 9
+#define ABI_VERSION 10
 
 #define ABI_COMM_MAX 16 /* TASK_COMM_LEN, NUL included */
 #define ABI_PATH_MAX 4096 /* PATH_MAX, NUL included */
@@ -281,6 +281,8 @@ struct abi_free {
 #define ABI_COARSE_SHIFT 6u
 #define ABI_GRANT_NS 250000000ULL
 #define ABI_INTERVAL_MAX (1ULL << 31)
+/* In place of an address. 0: nobody tells of its end. */
+#define ABI_ADDRESS_UNFOLLOWED 1u /* it should be followed, but there was no room */
 
 /* The code of a number with so many bits of mantissa; `chance`: random bits. */
 static inline __u32 abi_small(__u64 value, __u32 mantissa, __u64 chance)
@@ -341,6 +343,8 @@ enum abi_probe {
 	ABI_PROBE_SIZE, /* an allocator's function: bytes */
 	ABI_PROBE_PRODUCT, /* likewise: number and bytes of each */
 	ABI_PROBE_RESIZE, /* likewise: old pointer, bytes; without a pointer it is another's */
+	ABI_PROBE_PLACE, /* likewise: where the pointer is put, bytes */
+	ABI_PROBE_RELEASE, /* likewise: pointer that is given back */
 	ABI_PROBE_COUNT
 };
 #define ABI_PROBE_COOKIE(probe, a, b, c)                                                           \
@@ -361,6 +365,7 @@ struct abi_heap_target {
 	__u32 grant; /* in ABI_GRANT_NS; 0: no limit */
 	__u16 weight; /* the rule's code */
 	__u16 view; /* 1: the machine's view wants it, whether or not a session does */
+	__u64 fates_until; /* boot time, ns: from then on nobody tells what becomes of samples */
 };
 
 /* `count` records of the kind `hdr.reason` names were lost before `hdr.time`. */
@@ -428,7 +433,7 @@ ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
 ABI_ASSERT(sizeof(struct abi_rss) == 64, "abi_rss");
 ABI_ASSERT(sizeof(struct abi_alloc) == 32, "abi_alloc");
 ABI_ASSERT(sizeof(struct abi_free) == 24, "abi_free");
-ABI_ASSERT(sizeof(struct abi_heap_target) == 64, "abi_heap_target");
+ABI_ASSERT(sizeof(struct abi_heap_target) == 72, "abi_heap_target");
 ABI_ASSERT(sizeof(struct abi_slot) == 48, "abi_slot");
 ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
 ABI_ASSERT(sizeof(struct abi_counters) == 8 * (8 + 2 * ABI_REASON_COUNT), "abi_counters");

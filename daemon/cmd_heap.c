@@ -317,8 +317,8 @@ static int show(struct work *work, struct error *error)
 	struct heap_report report;
 	int r = heap_view_check(work->profile, work->data, work->view, error);
 
-	/* What nobody asked for is not missed. */
-	if (r && !work->view_given) {
+	/* What nobody asked for is not missed, nor what is a part only. */
+	if ((r || work->data->breaks) && !work->view_given) {
 		work->view = HEAP_ALLOC;
 		r = 0;
 	}

@@ -38,6 +38,8 @@ struct config {
 	uint64_t heap_interval_bytes; /* between two sampled allocations, on average */
 	char heap_probes[256]; /* names with * and ?, apart by spaces; "": none */
 	uint32_t heap_budget_permille; /* of a process's time, for probes on its allocator */
+	char heap_frees[4]; /* "on", "off": whether what a process frees is looked at, too */
+	uint32_t heap_objects; /* in use and followed, of a session */
 	char heap_patterns[8]; /* "auto": daemon/alloc_pattern.h has a say; "off" */
 	/* [budget] */
 	uint32_t budget_permille; /* of the machine, for all of perfd; 0: no limit */

@@ -11,19 +11,58 @@
 
 #include "daemon/base/clock.h"
 
-/* What a sampled allocation stands for, in bytes. */
-static double bytes_of(const struct engine *engine, const struct abi_alloc *alloc,
-		       const struct process *process, double size)
+/* Whether it was drawn in the kernel, by a probe on an allocator's own function. */
+static bool is_drawn(const struct abi_alloc *alloc)
 {
 	uint32_t code = alloc->who >> ABI_PID_BITS;
-	double bytes = size;
 
-	if (code >= ABI_WEIGHT_RULE && code <= ABI_WEIGHT_BAND)
-		return heap_follow_weigh(&engine->heap, process, alloc->time, code, size);
-	if (code != ABI_WEIGHT_ITSELF)
-		bytes = (double)abi_small_value(code, ABI_WEIGHT_MANTISSA);
-	heap_follow_saw(&engine->heap, process, size, bytes);
-	return bytes;
+	return code >= ABI_WEIGHT_RULE && code <= ABI_WEIGHT_BAND;
+}
+
+/* What a sampled allocation stands for, in bytes. */
+static double bytes_of(const struct engine *engine, const struct abi_alloc *alloc,
+		       const struct process *process, double size, double *ret_own)
+{
+	uint32_t code = alloc->who >> ABI_PID_BITS;
+
+	if (is_drawn(alloc))
+		return heap_follow_weigh(&engine->heap, process, alloc->time, code, size, ret_own);
+	*ret_own = code == ABI_WEIGHT_ITSELF ? size
+					     : (double)abi_small_value(code, ABI_WEIGHT_MANTISSA);
+	heap_follow_saw(&engine->heap, process, size, *ret_own);
+	return *ret_own;
+}
+
+/* The sessions of allocations that a process is in, one after another; NULL: no more. */
+static struct session *next_session(const struct engine *engine, const struct process *process,
+				    uint32_t *slot)
+{
+	while (++*slot < ABI_SESSION_SLOTS) {
+		struct session *session = engine->sessions[*slot];
+
+		if (session && session->source == ABI_SOURCE_HEAP && (process->slots >> *slot & 1))
+			return session;
+	}
+	return NULL;
+}
+
+/* What the process has in use is of unknown fate, if nobody looked at its frees by then. */
+static void note_break(struct engine *engine, struct process *process, uint64_t time)
+{
+	struct session *session;
+
+	if (!heap_follow_blind(&engine->heap, process, time))
+		return;
+	for (uint32_t slot = 0; (session = next_session(engine, process, &slot));)
+		session_heap_break(session, process, time);
+}
+
+static void ignore(struct engine *engine, struct process *process, uint64_t time, uint64_t address)
+{
+	struct session *session;
+
+	for (uint32_t slot = 0; (session = next_session(engine, process, &slot));)
+		session_heap_ignore(session, process, time, address);
 }
 
 /* One allocator's function calls another, as realloc() does malloc() where its arena is full:
@@ -45,7 +84,8 @@ static bool is_inner(const struct engine *engine, uint32_t index)
 void engine_on_alloc(struct engine *engine, const struct abi_alloc *alloc)
 {
 	struct process *process = process_table_find(&engine->processes, abi_alloc_pid(alloc));
-	double size = (double)abi_alloc_size(alloc), bytes;
+	double size = (double)abi_alloc_size(alloc), bytes, own;
+	struct session *session;
 	struct session_allocation what = {.time = alloc->time,
 					  .address = abi_alloc_address(alloc),
 					  .stack = STACK_NONE,
@@ -56,23 +96,32 @@ void engine_on_alloc(struct engine *engine, const struct abi_alloc *alloc)
 		return;
 	}
 	engine->taken[ABI_SLOT_HEAP].stored++;
-	bytes = bytes_of(engine, alloc, process, size);
-	if (bytes <= 0)
-		return; /* another sample stands for it */
+	note_break(engine, process, alloc->time);
+	if (what.address == ABI_ADDRESS_UNFOLLOWED) {
+		what.unfollowed = true;
+		what.address = 0;
+	}
+	bytes = bytes_of(engine, alloc, process, size, &own);
+	if (bytes <= 0) { /* another sample stands for it */
+		if (what.address)
+			ignore(engine, process, what.time, what.address);
+		return;
+	}
+	what.own_bytes = (uint64_t)llround(own);
+	what.own_count = (uint64_t)llround(own / size * HEAP_COUNT_SCALE);
 	what.bytes = (uint64_t)llround(bytes);
 	what.count = (uint64_t)llround(bytes / size * HEAP_COUNT_SCALE);
 	if (alloc->stack)
 		what.stack = stack_table_index(&engine->stacks, alloc->stack);
 	if (what.stack == STACK_NONE)
 		what.reason = ABI_REASON_LOST_STACK;
-	else if (!what.address && is_inner(engine, what.stack))
+	else if (is_drawn(alloc) && is_inner(engine, what.stack)) {
+		if (what.address)
+			ignore(engine, process, what.time, what.address);
 		return;
-	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
-		struct session *session = engine->sessions[slot];
-
-		if (session && session->source == ABI_SOURCE_HEAP && (process->slots >> slot & 1))
-			session_alloc(session, process, &what);
 	}
+	for (uint32_t slot = 0; (session = next_session(engine, process, &slot));)
+		session_alloc(session, process, &what);
 	/* The view's windows come and go: what of them is in use, nobody could say. */
 	if (engine->sessions[ABI_SLOT_HEAP] && process->heap_wanted) {
 		what.address = 0;
@@ -84,12 +133,14 @@ void engine_on_free(struct engine *engine, const struct abi_free *record)
 {
 	struct process *process = process_table_find(&engine->processes, record->pid);
 
-	for (uint32_t slot = 1; process && slot < ABI_SESSION_SLOTS; slot++) {
-		struct session *session = engine->sessions[slot];
+	struct session *session;
 
-		if (session && session->source == ABI_SOURCE_HEAP && (process->slots >> slot & 1))
-			session_free(session, process, record->time, record->address);
-	}
+	if (!process)
+		return;
+	note_break(engine, process, record->time);
+	for (uint32_t slot = 0; (session = next_session(engine, process, &slot));)
+		session_free(session, process, record->time, record->address,
+			     record->reason == ABI_REASON_LOST_LIMIT);
 }
 
 static uint32_t heap_slots(const struct engine *engine)
@@ -149,6 +200,24 @@ static void follow(struct engine *engine, uint32_t slots)
 	}
 }
 
+/* How much of the time was looked at, for the sessions of each process. */
+static void tell_progress(struct engine *engine, uint64_t now)
+{
+	for (size_t i = 0; i < engine->heap.processes.count; i++) {
+		struct heap_followed *followed = engine->heap.processes.items[i];
+		struct session *session;
+		uint64_t wanted, observed;
+
+		note_break(engine, followed->process, engine->now);
+		heap_follow_progress(followed, now, &wanted, &observed);
+		for (uint32_t slot = 0;
+		     (session = next_session(engine, followed->process, &slot));) {
+			session->heap.wanted_ns += wanted;
+			session->heap.observed_ns += observed;
+		}
+	}
+}
+
 static void on_heap_timer(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
@@ -168,6 +237,7 @@ void engine_run_heap(struct engine *engine)
 	if (!slots && !engine->heap.processes.count && !engine->sessions[ABI_SLOT_HEAP])
 		return;
 	follow(engine, slots);
+	tell_progress(engine, now);
 	next = heap_follow_run(&engine->heap, now);
 	engine_tell_alloc_patterns(engine, engine_time(engine));
 	if (next)

@@ -356,6 +356,7 @@ int engine_session_open(struct engine *engine, const struct session_request *req
 		return error_set(error, -ENOMEM, "out of memory");
 	session->slot = free_slot(engine);
 	session->source = source;
+	session->heap.objects_max = engine->config.heap_objects;
 	session->on_end = on_end;
 	session->end_context = context;
 	if (!session->slot)

@@ -295,6 +295,16 @@ static struct heap_room heap_room(const struct engine *engine)
 	return room;
 }
 
+/* Why probes on functions tell of no frees; NULL: they do, or nobody has asked yet. */
+static const char *why_no_frees(const struct engine *engine)
+{
+	const struct source_heap *heap = engine->source->heap;
+
+	if (!strcmp(engine->config.heap_frees, "off"))
+		return "memory.heap_frees is off";
+	return heap && heap->why[0] ? heap->why : NULL;
+}
+
 /* Of all processes together, as last looked at; what some of them share counts in each. */
 static json_t *memory(const struct engine *engine)
 {
@@ -302,12 +312,13 @@ static json_t *memory(const struct engine *engine)
 	const struct heap_follow *heap = &engine->heap;
 	struct heap_room room = heap_room(engine);
 	json_t *followed = json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "objects",
-		number(room.objects), "objects_max", number(HEAP_OBJECTS_MAX), "sites",
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:s?}", "objects",
+		number(room.objects), "objects_max", number(engine->config.heap_objects), "sites",
 		number(room.sites), "sites_max", number(HEAP_SITES_MAX), "untracked",
 		number(room.untracked), "processes", number(heap->processes.count), "probes",
 		number(heap_follow_probes(heap)), "probes_failed", number(heap->failed), "hits",
-		number(heap->hits), "observed", heap_follow_observed(heap));
+		number(heap->hits), "observed", heap_follow_observed(heap), "frees_why_not",
+		why_no_frees(engine));
 
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "file_bytes",
 			 number(total[ABI_MEMORY_FILE]), "anon_bytes",

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,9 @@
 #define WINDOW_NS (20 * NSEC_PER_MSEC) /* where the budget is not enough for all the time */
 #define LOOK_NS (250 * NSEC_PER_MSEC) /* between two looks at the cost, elsewhere */
 #define CLOSE_NS NSEC_PER_MSEC /* a window's end is said so long before it */
+#define FATE_NS (2 * NSEC_PER_MSEC) /* frees are looked at for so long after it */
+#define BLIND_NS (2 * NSEC_PER_SEC) /* that new windows wait until an old one's fates are settled  \
+				     */
 #define REST_MAX_NS (60 * NSEC_PER_SEC)
 #define TABLES_NS (2 * NSEC_PER_SEC) /* that probes wait for unwind tables, at most */
 #define BEGIN_MAX 4 /* processes that get their probes in one turn of the loop */
@@ -33,19 +35,20 @@ void heap_follow_set_budget(struct heap_follow *follow, double permille)
 	follow->budget = permille / 1e3;
 }
 
-static struct heap_file *find_file(const struct heap_follow *follow, uint32_t image)
+static void stop_fates(struct heap_follow *follow, struct heap_followed *followed)
 {
-	for (size_t i = 0; i < follow->files.count; i++)
-		if (follow->files.items[i]->image == image)
-			return follow->files.items[i];
-	return NULL;
+	if (!followed->fates)
+		return;
+	followed->fates = false;
+	follow->fated--;
+	source_heap_follow(follow->source->heap, followed->process->pid, 0);
 }
 
 static void forget_files(struct heap_follow *follow, struct heap_followed *followed)
 {
 	for (size_t i = 0; i < followed->files.count; i++) {
 		struct heap_mapped *mapped = &followed->files.items[i];
-		struct heap_file *file = find_file(follow, mapped->image);
+		struct heap_file *file = heap_follow_file(follow, mapped->image);
 
 		source_heap_detach(&mapped->calls);
 		if (file && mapped->notes && !--file->users)
@@ -54,6 +57,7 @@ static void forget_files(struct heap_follow *follow, struct heap_followed *follo
 	vec_clear(&followed->files);
 	followed->has_notes = followed->has_calls = followed->in = false;
 	heap_control_forget(&followed->hand);
+	stop_fates(follow, followed);
 }
 
 static void followed_destroy(struct heap_follow *follow, struct heap_followed *followed)
@@ -63,7 +67,7 @@ static void followed_destroy(struct heap_follow *follow, struct heap_followed *f
 	if (followed->began) {
 		follow->observed_ns += followed->observed_ns;
 		follow->whole_ns += now - followed->began;
-		if (followed->in)
+		if (followed->in && !followed->out_at)
 			follow->observed_ns += now - followed->opened;
 	}
 	if (!followed->process->end)
@@ -85,14 +89,6 @@ void heap_follow_deinit(struct heap_follow *follow)
 	vec_free(&follow->files);
 }
 
-static struct heap_followed *find(const struct heap_follow *follow, const struct process *process)
-{
-	for (size_t i = 0; i < follow->processes.count; i++)
-		if (follow->processes.items[i]->process == process)
-			return follow->processes.items[i];
-	return NULL;
-}
-
 static void put_window(struct heap_followed *followed, const struct heap_window *window)
 {
 	followed->window = (followed->window + 1) % HEAP_WINDOWS;
@@ -100,7 +96,7 @@ static void put_window(struct heap_followed *followed, const struct heap_window 
 }
 
 static int set_target(struct heap_follow *follow, struct heap_followed *followed, uint64_t from,
-		      uint64_t until)
+		      uint64_t until, uint64_t fates_until)
 {
 	struct abi_heap_target target = {0};
 
@@ -110,6 +106,7 @@ static int set_target(struct heap_follow *follow, struct heap_followed *followed
 	target.from = from;
 	target.until = until;
 	target.view = followed->process->heap_wanted;
+	target.fates_until = followed->fates ? fates_until : 0;
 	heap_rules_fill(&followed->rules, &target);
 	followed->hits = target.hits;
 	followed->hits_at = clock_boot_ns();
@@ -129,16 +126,19 @@ static void open_windows(struct heap_follow *follow, struct heap_followed *follo
 	followed->opened = now;
 	put_window(followed, &first);
 	put_window(followed, &rest);
-	set_target(follow, followed, now, UINT64_MAX);
+	set_target(follow, followed, now, UINT64_MAX, UINT64_MAX);
 	followed->next = now + WINDOW_NS;
 }
 
-static void close_window(struct heap_follow *follow, struct heap_followed *followed, uint64_t until)
+static void close_window(struct heap_follow *follow, struct heap_followed *followed, uint64_t until,
+			 uint64_t fates_until)
 {
 	followed->windows[followed->window].until = until;
 	followed->ended = until;
 	followed->observed_ns += until - followed->opened;
-	set_target(follow, followed, followed->opened, until);
+	set_target(follow, followed, followed->opened, until, fates_until);
+	if (followed->fates && !followed->blind)
+		followed->blind = fates_until;
 }
 
 static bool by_pattern(const struct heap_follow *follow)
@@ -152,7 +152,7 @@ int heap_follow_add(struct heap_follow *follow, struct process *process)
 	struct heap_followed *followed;
 	int r;
 
-	if (find(follow, process))
+	if (heap_follow_find(follow, process))
 		return 0;
 	followed = calloc(1, sizeof(*followed));
 	if (!followed || vec_push(&follow->processes, followed)) {
@@ -197,7 +197,7 @@ static void on_points(void *context, int error, const char *text, const struct p
 
 static struct heap_file *get_file(struct heap_follow *follow, uint32_t image)
 {
-	struct heap_file *file = find_file(follow, image);
+	struct heap_file *file = heap_follow_file(follow, image);
 
 	if (file)
 		return file;
@@ -245,9 +245,9 @@ static void put_in(struct heap_follow *follow, struct heap_followed *followed,
 
 		if (note == calls)
 			continue;
-		r = source_heap_attach(follow->source->heap,
-				       calls ? (pid_t)followed->process->pid : -1, path, point,
-				       calls ? &mapped->calls : &file->notes);
+		r = source_heap_attach(
+			follow->source->heap, calls ? (pid_t)followed->process->pid : -1, path,
+			point, calls && followed->fates, calls ? &mapped->calls : &file->notes);
 		if (r) {
 			follow->failed++;
 			log_debug("pid %u: no probe at %s+0x%" PRIx64 ": %d",
@@ -345,16 +345,37 @@ static void look_at_files(struct heap_follow *follow, struct heap_followed *foll
 
 /* ---- windows ---- */
 
-static void take_out(struct heap_followed *followed)
+static void take_out(struct heap_follow *follow, struct heap_followed *followed)
 {
 	for (size_t i = 0; i < followed->files.count; i++)
 		source_heap_detach(&followed->files.items[i].calls);
 	followed->in = false;
+	followed->out_at = 0;
+	stop_fates(follow, followed);
+}
+
+/* Of the machine's view nobody asks what is in use. */
+static void start_fates(struct heap_follow *follow, struct heap_followed *followed)
+{
+	int r;
+
+	if (strcmp(follow->config->heap_frees, "on") != 0 || !followed->process->slots ||
+	    follow->fated >= HEAP_FATES_MAX)
+		return;
+	r = source_heap_follow(follow->source->heap, followed->process->pid,
+			       follow->config->heap_objects);
+	if (r && r != -EOPNOTSUPP)
+		log_debug("pid %u: what it frees is not followed: %d", followed->process->pid, r);
+	if (r)
+		return;
+	followed->fates = true;
+	follow->fated++;
 }
 
 static void begin(struct heap_follow *follow, struct heap_followed *followed)
 {
 	followed->in = true;
+	start_fates(follow, followed);
 	for (size_t i = 0; i < followed->files.count; i++)
 		if (followed->files.items[i].done)
 			put_in(follow, followed, &followed->files.items[i], true);
@@ -375,32 +396,45 @@ static void look_at_cost(struct heap_follow *follow, struct heap_followed *follo
 	uint64_t hits, cost, since = followed->hits_at;
 	double share = budget_of(follow, followed);
 
+	if (followed->out_at) {
+		take_out(follow, followed);
+		followed->next = followed->next_in;
+		return;
+	}
 	if (!source_heap_target(follow->source->heap, followed->process->pid, &target))
 		return; /* it has just ended */
 	hits = target.hits - followed->hits;
 	follow->hits += hits;
-	cost = hits * HEAP_HIT_NS;
+	cost = hits * (HEAP_HIT_NS + (follow->fated > 1 ? HEAP_RETURN_NS : 0));
 	if ((double)cost <= (double)(now - since) * share) {
 		followed->hits = target.hits;
 		followed->hits_at = now;
 		followed->next = now + LOOK_NS;
 		return;
 	}
-	close_window(follow, followed, now + CLOSE_NS);
-	take_out(followed);
-	followed->next = since + (uint64_t)((double)cost / share);
-	if (followed->next > now + REST_MAX_NS)
-		followed->next = now + REST_MAX_NS;
+	followed->out_at = now + CLOSE_NS + (followed->fates ? FATE_NS : 0);
+	close_window(follow, followed, now + CLOSE_NS, followed->out_at);
+	followed->next = followed->out_at;
+	followed->next_in = since + (uint64_t)((double)cost / share);
+	if (followed->next_in > now + REST_MAX_NS)
+		followed->next_in = now + REST_MAX_NS;
+}
+
+/* A window that is open ends at once. */
+static void end_now(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
+{
+	if (followed->in && !followed->out_at)
+		close_window(follow, followed, now, now);
+	followed->out_at = 0;
 }
 
 static void run_one(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
 {
 	/* A library that tells of allocations stands before the allocator that it calls. */
 	if (followed->has_notes || !followed->has_calls) {
-		if (followed->in) {
-			close_window(follow, followed, now);
-			take_out(followed);
-		}
+		end_now(follow, followed, now);
+		if (followed->in)
+			take_out(follow, followed);
 		followed->next = 0;
 		return;
 	}
@@ -411,6 +445,8 @@ static void run_one(struct heap_follow *follow, struct heap_followed *followed, 
 		return;
 	if (followed->in)
 		look_at_cost(follow, followed, now);
+	else if (followed->blind && now < followed->blind + BLIND_NS)
+		followed->next = now + CLOSE_NS;
 	else if (follow->begun++ < BEGIN_MAX)
 		begin(follow, followed);
 	else /* each takes milliseconds: the others in their turns */
@@ -428,7 +464,7 @@ static void look_at_rule(struct heap_follow *follow, struct heap_followed *follo
 	uint32_t number = rules->number;
 	struct abi_heap_target target;
 
-	if (!followed->has_notes && followed->in)
+	if (!followed->has_notes && followed->in && !followed->out_at)
 		looked += now - followed->opened;
 	if (followed->has_notes) {
 		heap_control_run(hand, (pid_t)followed->process->pid, rules, now);
@@ -461,8 +497,8 @@ uint64_t heap_follow_run(struct heap_follow *follow, uint64_t now)
 			continue;
 		}
 		if (followed->execs != followed->process->execs) {
-			if (followed->in)
-				close_window(follow, followed, now);
+			end_now(follow, followed, now);
+			followed->blind = 0; /* the exec itself ends it */
 			forget_files(follow, followed);
 			heap_rules_restart(&followed->rules);
 			followed->execs = followed->process->execs;
@@ -475,83 +511,4 @@ uint64_t heap_follow_run(struct heap_follow *follow, uint64_t now)
 			next = followed->next;
 	}
 	return next;
-}
-
-/* By its rule, times the share of time that the window is. */
-double heap_follow_weigh(const struct heap_follow *follow, const struct process *process,
-			 uint64_t time, uint32_t code, double size)
-{
-	struct heap_followed *followed = find(follow, process);
-	double interval = (double)follow->config->heap_interval_bytes;
-
-	for (uint32_t i = 0; followed && i < HEAP_WINDOWS; i++) {
-		const struct heap_window *window = &followed->windows[i];
-		double share = 1;
-
-		if (time < window->from || time >= window->until)
-			continue;
-		if (window->stands_for)
-			share = (double)window->stands_for / (double)(window->until - window->from);
-		return heap_rules_weigh(&followed->rules, code, size) * share;
-	}
-	/* Seen after its window's end: the next one stands for it. */
-	if (followed && followed->began)
-		return 0;
-	return code == ABI_WEIGHT_BAND ? size : size / -expm1(-size / interval);
-}
-
-void heap_follow_saw(const struct heap_follow *follow, const struct process *process, double size,
-		     double bytes)
-{
-	struct heap_followed *followed = find(follow, process);
-
-	if (followed)
-		heap_rules_saw(&followed->rules, size, bytes);
-}
-
-bool heap_follow_inside(const struct heap_follow *follow, uint32_t image, uint64_t offset)
-{
-	const struct heap_file *file = find_file(follow, image);
-
-	return file && file->known && probe_points_within(&file->points, offset);
-}
-
-uint64_t heap_follow_probes(const struct heap_follow *follow)
-{
-	uint64_t count = 0;
-
-	for (size_t i = 0; i < follow->processes.count; i++) {
-		const struct heap_followed *followed = follow->processes.items[i];
-
-		for (size_t f = 0; f < followed->files.count; f++)
-			count += followed->files.items[f].calls.links.count;
-	}
-	for (size_t i = 0; i < follow->files.count; i++)
-		count += follow->files.items[i]->notes.links.count;
-	return count;
-}
-
-double heap_follow_observed(const struct heap_follow *follow)
-{
-	uint64_t observed = follow->observed_ns, whole = follow->whole_ns;
-	uint64_t now = clock_boot_ns();
-
-	for (size_t i = 0; i < follow->processes.count; i++) {
-		const struct heap_followed *followed = follow->processes.items[i];
-
-		if (!followed->began)
-			continue;
-		observed += followed->observed_ns;
-		whole += now - followed->began;
-		if (followed->in)
-			observed += now - followed->opened;
-	}
-	return whole ? (double)observed / (double)whole : 1;
-}
-
-void heap_follow_mark(const struct heap_follow *follow, bool *used, size_t count)
-{
-	for (size_t i = 0; i < follow->files.count; i++)
-		if (follow->files.items[i]->image <= count)
-			used[follow->files.items[i]->image - 1] = true;
 }

@@ -15,6 +15,11 @@
  * them, and sums stay unbiased. After that what is seen stands for itself, however long it
  * goes on; its end is said before it comes. The kernel side counts only between these
  * moments, however late perfd is.
+ *
+ * What becomes of samples (fates) is followed for processes of sessions, as long as their probes
+ * are in: their frees have probes, too, which go in before a window opens and out FATE_NS after
+ * it has closed, so that of all that was freed within a millisecond it is known. From then on
+ * nobody knows: heap_follow_blind() says that moment.
  */
 #pragma once
 
@@ -35,6 +40,11 @@
 /* What a call of a probed function is taken to cost its thread: half a microsecond where the
  * kernel emulates the instruction, and the program. */
 #define HEAP_HIT_NS 700u
+/* What a return takes, which each call has while several processes' fates are followed: the kernel
+ * asks only a probe's own process whether it wants the return (uprobe_prog_run() in
+ * kernel/trace/bpf_trace.c). */
+#define HEAP_RETURN_NS 500u
+#define HEAP_FATES_MAX 8 /* so many processes */
 #define HEAP_WINDOWS 64 /* so many of the last are remembered for late records */
 
 /* A file's places, as the worker told them. */
@@ -68,6 +78,10 @@ struct heap_followed {
 	bool has_notes, has_calls;
 	uint64_t unsettled; /* boot time, ns: since then some file has not been looked at; 0 */
 	bool in; /* those on functions */
+	bool fates; /* likewise, and what becomes of samples is followed */
+	uint64_t out_at; /* boot time, ns: they are to be taken out; 0: no */
+	uint64_t next_in; /* boot time, ns: when they go in again then */
+	uint64_t blind; /* boot time, ns: until then fates were followed; 0: told */
 	uint64_t next; /* boot time, ns: when that changes, or is looked at */
 	uint64_t hits, hits_at; /* how many there were, and when, at the last look */
 	struct heap_rules rules;
@@ -76,6 +90,7 @@ struct heap_followed {
 	uint32_t window; /* the present one */
 	uint64_t began, opened, ended; /* boot time, ns: the first window; the last ones */
 	uint64_t observed_ns; /* before the present windows */
+	uint64_t told_observed_ns, told_whole_ns; /* to heap_follow_progress() */
 };
 
 struct heap_follow {
@@ -87,6 +102,7 @@ struct heap_follow {
 	VEC(struct heap_file *) files;
 	double budget; /* of a process's time: probes on functions may cost so much */
 	uint32_t sharing; /* processes of no session with probes on functions */
+	uint32_t fated; /* processes whose samples' fates are followed */
 	uint32_t begun; /* processes that got their probes in the present turn */
 	uint64_t failed; /* probes that could not be put in */
 	uint64_t hits; /* of functions' probes, so far */
@@ -104,10 +120,20 @@ void heap_follow_remove(struct heap_follow *follow, const struct process *proces
 /* New files, answers, windows: to be called often. The boot time at which it wants to be
  * called again, 0: with the next record. */
 uint64_t heap_follow_run(struct heap_follow *follow, uint64_t now);
+/* NULL: it is not followed. */
+struct heap_followed *heap_follow_find(const struct heap_follow *follow,
+				       const struct process *process);
+struct heap_file *heap_follow_file(const struct heap_follow *follow, uint32_t image);
 /* What a sample of the allocator's own probes at that time stands for, in bytes, by its weight's
- * code (bpf/abi.h). 0: another one stands for it. */
+ * code (bpf/abi.h), and of these: for its own window alone. 0: another one stands for it. */
 double heap_follow_weigh(const struct heap_follow *follow, const struct process *process,
-			 uint64_t time, uint32_t code, double size);
+			 uint64_t time, uint32_t code, double size, double *ret_own);
+/* Whether what was in use is of unknown fate by that time: true once. */
+bool heap_follow_blind(struct heap_follow *follow, const struct process *process, uint64_t time);
+/* What has come since the last time it was asked: time in which functions' probes were wanted,
+ * and in which they counted. */
+void heap_follow_progress(struct heap_followed *followed, uint64_t now, uint64_t *ret_whole_ns,
+			  uint64_t *ret_observed_ns);
 /* A sample of a library's, which says what it stands for. */
 void heap_follow_saw(const struct heap_follow *follow, const struct process *process, double size,
 		     double bytes);

@@ -36,8 +36,11 @@ static struct heap_tracker *tracker_of(struct session *session)
 {
 	struct heap_tracker *tracker = &session->heap.tracker;
 
-	if (!tracker->snapshot_ns)
+	if (!tracker->snapshot_ns) {
 		heap_tracker_init(tracker, session->opened);
+		if (session->heap.objects_max)
+			tracker->objects_max = session->heap.objects_max;
+	}
 	return tracker;
 }
 
@@ -79,8 +82,9 @@ static void measure_all(struct session *session, uint64_t now)
 	size_t owners = heap->tracker.owners.count;
 	uint64_t interval = owners > MANY_OWNERS ? MEASURE_MANY_NS : MEASURE_NS;
 
-	/* Without frees nothing is known of what is in use. */
-	if (!heap->tracker.follows || now < heap->measured + interval)
+	/* Without frees nothing is known of what is in use; and where they were not looked at
+	 * for a while, a line would fall to nothing. */
+	if (!heap->tracker.follows || heap->tracker.breaks || now < heap->measured + interval)
 		return;
 	for (uint32_t owner = 0; owner < owners; owner++)
 		if (!heap->tracker.owners.items[owner].ended)
@@ -106,7 +110,7 @@ void session_heap_rss(struct session *session, struct process *process, uint64_t
 	uint64_t anon = bytes[ABI_MEMORY_ANON], live;
 	double error;
 
-	if (owner >= tracker->owners.count || !tracker->follows)
+	if (owner >= tracker->owners.count || !tracker->follows || tracker->breaks)
 		return;
 	live = tracker->owners.items[owner].live.bytes;
 	error = heap_sum_bytes_error(&tracker->owners.items[owner].live);
@@ -137,8 +141,11 @@ void session_alloc(struct session *session, struct process *process,
 		.stack = what->stack,
 		.reason = what->reason,
 		.address = what->address,
+		.unfollowed = what->unfollowed,
 		.count = what->count,
 		.bytes = what->bytes,
+		.own_count = what->own_count,
+		.own_bytes = what->own_bytes,
 	};
 
 	memcpy(sample.comm, process->comm, sizeof(sample.comm));
@@ -148,7 +155,8 @@ void session_alloc(struct session *session, struct process *process,
 	measure_all(session, what->time);
 }
 
-void session_free(struct session *session, struct process *process, uint64_t time, uint64_t address)
+void session_free(struct session *session, struct process *process, uint64_t time, uint64_t address,
+		  bool lost)
 {
 	uint32_t owner = owner_of(session, process);
 
@@ -156,7 +164,24 @@ void session_free(struct session *session, struct process *process, uint64_t tim
 		return;
 	/* What is on the time line is the most of the time until now. */
 	measure_all(session, time);
-	heap_tracker_free(tracker_of(session), time, owner, address);
+	if (lost)
+		heap_tracker_lose(tracker_of(session), time, owner, address);
+	else
+		heap_tracker_free(tracker_of(session), time, owner, address);
+}
+
+void session_heap_ignore(struct session *session, struct process *process, uint64_t time,
+			 uint64_t address)
+{
+	heap_tracker_ignore(tracker_of(session), time, owner_of(session, process), address);
+}
+
+void session_heap_break(struct session *session, struct process *process, uint64_t time)
+{
+	uint32_t owner = owner_of(session, process);
+
+	if (session->heap.tracker.snapshot_ns && owner < HEAP_OWNERS_MAX)
+		heap_tracker_break(&session->heap.tracker, time, owner);
 }
 
 void session_heap_exec(struct session *session, struct process *process, uint64_t time)
@@ -177,7 +202,7 @@ void session_heap_exit(struct session *session, struct process *process, uint64_
 	owner = owner_of(session, process);
 	if (owner >= tracker->owners.count)
 		return;
-	if (tracker->follows)
+	if (tracker->follows && !tracker->breaks)
 		measure_live(session, owner, time);
 	heap_tracker_end(tracker, time, owner);
 }
@@ -211,6 +236,10 @@ int session_heap_window(struct session *session, uint64_t now, struct window *re
 		r = -ENODATA;
 	if (!r)
 		r = heap_tracker_export(tracker, session->opened, now, window.heap);
+	if (!r) {
+		window.heap->wanted_ns = session->heap.wanted_ns;
+		window.heap->observed_ns = session->heap.observed_ns;
+	}
 	for (size_t i = 0; !r && i < tracker->sites.count; i++)
 		r = add_site(session, &tracker->sites.items[i], i, &window);
 	if (r) {

@@ -22,11 +22,16 @@ struct window;
 struct session_heap {
 	struct heap_tracker tracker; /* snapshot_ns 0: nothing came yet */
 	uint64_t measured; /* boot time, ns: live heap was put on the time line */
+	uint32_t objects_max; /* that the tracker follows; 0: its own limit */
+	/* Time that probes on functions were wanted, and in which they looked. */
+	uint64_t wanted_ns, observed_ns;
 };
 
 struct session_allocation {
 	uint64_t time, address; /* 0: nobody tells of its end */
+	bool unfollowed; /* likewise, for want of room */
 	uint64_t count, bytes; /* what it stands for; counts in 1/HEAP_COUNT_SCALE */
+	uint64_t own_count, own_bytes; /* heap_tracker.h */
 	uint32_t stack;
 	uint8_t reason;
 };
@@ -34,8 +39,14 @@ struct session_allocation {
 void session_heap_deinit(struct session_heap *heap);
 void session_alloc(struct session *session, struct process *process,
 		   const struct session_allocation *what);
-void session_free(struct session *session, struct process *process, uint64_t time,
-		  uint64_t address);
+/* `lost`: it is in use, but nobody will tell of its end. */
+void session_free(struct session *session, struct process *process, uint64_t time, uint64_t address,
+		  bool lost);
+/* An address that is no allocation of its own, but will be freed. */
+void session_heap_ignore(struct session *session, struct process *process, uint64_t time,
+			 uint64_t address);
+/* Nobody looked at the process's frees for a while: heap_tracker_break(). */
+void session_heap_break(struct session *session, struct process *process, uint64_t time);
 /* The process executes another program. */
 void session_heap_exec(struct session *session, struct process *process, uint64_t time);
 /* The process has ended. */

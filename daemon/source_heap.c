@@ -2,12 +2,14 @@
 #include "daemon/source_heap.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -15,14 +17,25 @@
 
 #include "bpf/abi.h"
 #include "daemon/base/cleanup.h"
+#include "daemon/base/log.h"
 #include "daemon/bpf_programs.h"
 #include "symbolizer/probe_points.h"
 
 #include "cpu.skel.h"
 #include "heap.skel.h"
+#include "heap_session.skel.h"
 
 #define TYPE_PATH "/sys/bus/event_source/devices/uprobe/type"
 #define SEMAPHORE_SHIFT 32 /* format/ref_ctr_offset beside it: config:32-63 */
+
+/* Of Linux 6.13, which the headers of this build may not have: BPF_TRACE_UPROBE_SESSION, and
+ * bpf(BPF_LINK_CREATE) as it is for these. */
+#define ATTACH_UPROBE_SESSION 57
+struct session_link {
+	uint32_t program, target, attach_type, flags;
+	uint64_t path, offsets, references, cookies;
+	uint32_t count, multi_flags, pid, pad;
+};
 
 static int uprobe_type(void)
 {
@@ -32,13 +45,31 @@ static int uprobe_type(void)
 	return file && fscanf(file, "%d", &type) == 1 ? type : -1;
 }
 
+/* Lends the maps of one object to another that has such by name. */
+static int lend(const struct bpf_object *owner, struct bpf_object *object)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, object)
+	{
+		struct bpf_map *lent = bpf_object__find_map_by_name(owner, bpf_map__name(map));
+		int r;
+
+		if (!lent || bpf_map__is_internal(map) || bpf_map__fd(map) >= 0)
+			continue;
+		r = bpf_map__reuse_fd(map, bpf_map__fd(lent));
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
 static int load(struct source_heap *heap, const struct bpf_programs *programs,
 		const struct config *config, struct error *error)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options,
 		    .btf_custom_path = config->btf[0] ? config->btf : NULL);
-	struct bpf_map *map;
-	int r = 0;
+	int r;
 
 	heap->skel = heap_bpf__open_opts(&options);
 	if (!heap->skel)
@@ -46,19 +77,55 @@ static int load(struct source_heap *heap, const struct bpf_programs *programs,
 				 strerror(errno));
 	heap->skel->rodata->ring_count = programs->sampler->rodata->ring_count;
 	heap->skel->rodata->ring_wake_bytes = programs->sampler->rodata->ring_wake_bytes;
-	bpf_object__for_each_map(map, heap->skel->obj)
-	{
-		struct bpf_map *lent =
-			bpf_object__find_map_by_name(programs->sampler->obj, bpf_map__name(map));
-
-		if (!r && lent && !bpf_map__is_internal(map))
-			r = bpf_map__reuse_fd(map, bpf_map__fd(lent));
-	}
+	r = lend(programs->sampler->obj, heap->skel->obj);
 	if (!r)
 		r = heap_bpf__load(heap->skel);
 	return r ? error_set(error, r, "the kernel refused the program of allocations: %s",
 			     strerror(-r))
 		 : 0;
+}
+
+/* Linux 6.13 has session probes; until 6.14 a seccomp filter may end a process for the system
+ * call by which a probed function returns. */
+static bool kernel_has_sessions(void)
+{
+	struct utsname name;
+	unsigned int major, minor;
+
+	return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 14));
+}
+
+/* What tells of frees is not needed: without it there is only what was allocated. */
+static void load_fates(struct source_heap *heap, const struct bpf_programs *programs)
+{
+	struct heap_session_bpf *fates;
+	int r;
+
+	if (!kernel_has_sessions()) {
+		snprintf(heap->why, sizeof(heap->why), "frees are followed from Linux 6.14 on");
+		return;
+	}
+	fates = heap_session_bpf__open();
+	if (!fates)
+		return;
+	fates->rodata->ring_count = programs->sampler->rodata->ring_count;
+	fates->rodata->ring_wake_bytes = programs->sampler->rodata->ring_wake_bytes;
+	bpf_program__set_expected_attach_type(fates->progs.heap_session,
+					      (enum bpf_attach_type)ATTACH_UPROBE_SESSION);
+	r = lend(programs->sampler->obj, fates->obj);
+	if (!r)
+		r = lend(heap->skel->obj, fates->obj);
+	if (!r)
+		r = heap_session_bpf__load(fates);
+	if (!r) {
+		heap->fates = fates;
+		return;
+	}
+	snprintf(heap->why, sizeof(heap->why),
+		 "frees are not followed: the kernel refused the program for it: %s", strerror(-r));
+	log_info("%s", heap->why);
+	heap_session_bpf__destroy(fates);
 }
 
 int source_heap_load(struct source_heap *heap, const struct bpf_programs *programs,
@@ -76,17 +143,50 @@ int source_heap_load(struct source_heap *heap, const struct bpf_programs *progra
 	r = load(heap, programs, config, error);
 	if (r)
 		source_heap_deinit(heap);
+	else
+		load_fates(heap, programs);
 	return r;
 }
 
 void source_heap_deinit(struct source_heap *heap)
 {
+	heap_session_bpf__destroy(heap->fates);
+	heap->fates = NULL;
 	heap_bpf__destroy(heap->skel);
 	heap->skel = NULL;
 }
 
-int source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
-		       const struct probe_point *point, struct heap_links *links)
+static uint64_t cookie_of(const struct probe_point *point)
+{
+	return ABI_PROBE_COOKIE(point->probe, point->arguments[0], point->arguments[1],
+				point->arguments[2]) |
+	       (point->emulated ? 0 : ABI_PROBE_STEPPED);
+}
+
+/* One whose program may ask for the return, too. */
+static int attach_session(struct source_heap *heap, pid_t pid, const char *path,
+			  const struct probe_point *point, struct heap_link *ret)
+{
+	uint64_t offset = point->offset, cookie = cookie_of(point);
+	struct session_link link = {
+		.program = (uint32_t)bpf_program__fd(heap->fates->progs.heap_session),
+		.attach_type = ATTACH_UPROBE_SESSION,
+		.path = (uint64_t)(uintptr_t)path,
+		.offsets = (uint64_t)(uintptr_t)&offset,
+		.cookies = (uint64_t)(uintptr_t)&cookie,
+		.count = 1,
+		.pid = (uint32_t)pid,
+	};
+	int fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &link, sizeof(link));
+
+	if (fd < 0)
+		return -errno;
+	*ret = (struct heap_link){.fd = fd};
+	return 0;
+}
+
+static int attach_event(struct source_heap *heap, pid_t pid, const char *path,
+			const struct probe_point *point, struct heap_link *ret)
 {
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
@@ -95,10 +195,10 @@ int source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
 		.uprobe_path = (uint64_t)(uintptr_t)path,
 		.probe_offset = point->offset,
 	};
-	LIBBPF_OPTS(bpf_perf_event_opts, options,
-		    .bpf_cookie = ABI_PROBE_COOKIE(point->probe, point->arguments[0],
-						   point->arguments[1], point->arguments[2]) |
-				  (point->emulated ? 0 : ABI_PROBE_STEPPED));
+	LIBBPF_OPTS(bpf_perf_event_opts, options, .bpf_cookie = cookie_of(point));
+	const struct bpf_program *program = point->probe == ABI_PROBE_RELEASE
+						    ? heap->fates->progs.heap_free
+						    : heap->skel->progs.heap_probe;
 	/* Of all processes: the kernel wants a CPU, and runs the program on each. */
 	int fd = (int)syscall(SYS_perf_event_open, &attr, pid, pid < 0 ? 0 : -1, -1,
 			      PERF_FLAG_FD_CLOEXEC);
@@ -106,18 +206,62 @@ int source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
 
 	if (fd < 0)
 		return -errno;
-	link = bpf_program__attach_perf_event_opts(heap->skel->progs.heap_probe, fd, &options);
+	link = bpf_program__attach_perf_event_opts(program, fd, &options);
 	if (!link) {
 		int r = -errno;
 
 		close(fd);
 		return r;
 	}
+	*ret = (struct heap_link){.link = link, .fd = -1};
+	return 0;
+}
+
+static void unlink_probe(const struct heap_link *link)
+{
+	if (link->link)
+		bpf_link__destroy(link->link);
+	else
+		close(link->fd);
+}
+
+int source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
+		       const struct probe_point *point, bool fates, struct heap_links *links)
+{
+	struct heap_link link;
+	int r;
+
+	fates = fates && heap->fates;
+	if (point->probe == ABI_PROBE_RELEASE && !fates)
+		return 0;
+	r = fates && point->returns ? attach_session(heap, pid, path, point, &link)
+				    : attach_event(heap, pid, path, point, &link);
+	if (r)
+		return r;
 	if (vec_push(&links->links, link)) {
-		bpf_link__destroy(link);
+		unlink_probe(&link);
 		return -ENOMEM;
 	}
 	return 0;
+}
+
+int source_heap_follow(struct source_heap *heap, uint32_t pid, uint32_t objects)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+	int map, pointers, r;
+
+	if (!heap->fates)
+		return -EOPNOTSUPP;
+	map = bpf_map__fd(heap->fates->maps.heap_followed);
+	if (!objects)
+		return bpf_map_delete_elem(map, &pid) ? -errno : 0;
+	pointers = bpf_map_create(BPF_MAP_TYPE_HASH, "heap_pointers", sizeof(uint64_t),
+				  sizeof(uint64_t), objects, &options);
+	if (pointers < 0)
+		return pointers;
+	r = bpf_map_update_elem(map, &pid, &pointers, BPF_ANY) ? -errno : 0;
+	close(pointers);
+	return r;
 }
 
 static void *detach(void *context)
@@ -125,7 +269,7 @@ static void *detach(void *context)
 	struct heap_links *links = context;
 
 	for (size_t i = 0; i < links->links.count; i++)
-		bpf_link__destroy(links->links.items[i]);
+		unlink_probe(&links->links.items[i]);
 	vec_free(&links->links);
 	free(links);
 	return NULL;
@@ -144,7 +288,7 @@ void source_heap_detach(struct heap_links *links)
 	own = malloc(sizeof(*own));
 	if (!own) {
 		for (size_t i = 0; i < links->links.count; i++)
-			bpf_link__destroy(links->links.items[i]);
+			unlink_probe(&links->links.items[i]);
 		vec_free(&links->links);
 		return;
 	}
@@ -176,14 +320,23 @@ bool source_heap_target(struct source_heap *heap, uint32_t pid, struct abi_heap_
 	       !bpf_map_lookup_elem(bpf_map__fd(heap->skel->maps.heap_targets), &pid, ret);
 }
 
-void source_heap_run_time(const struct source_heap *heap, uint64_t *ns, uint64_t *runs)
+static void add_run_time(const struct bpf_program *program, uint64_t *ns, uint64_t *runs)
 {
 	struct bpf_prog_info info = {0};
 	uint32_t size = sizeof(info);
 
-	if (!heap->skel ||
-	    bpf_obj_get_info_by_fd(bpf_program__fd(heap->skel->progs.heap_probe), &info, &size))
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
 		return;
 	*ns += info.run_time_ns;
 	*runs += info.run_cnt;
+}
+
+void source_heap_run_time(const struct source_heap *heap, uint64_t *ns, uint64_t *runs)
+{
+	if (heap->skel)
+		add_run_time(heap->skel->progs.heap_probe, ns, runs);
+	if (!heap->fates)
+		return;
+	add_run_time(heap->fates->progs.heap_session, ns, runs);
+	add_run_time(heap->fates->progs.heap_free, ns, runs);
 }

@@ -20,25 +20,39 @@ struct abi_heap_target;
 struct bpf_link;
 struct bpf_programs;
 struct heap_bpf;
+struct heap_session_bpf;
 struct probe_point;
 
 struct source_heap {
 	struct heap_bpf *skel; /* NULL: not loaded yet */
+	/* What tells of frees (bpf/heap_session.bpf.c); NULL: it cannot be had, `why`. */
+	struct heap_session_bpf *fates;
+	char why[200];
 	int type; /* of the kernel's uprobe events */
+};
+
+/* A probe: one of the two. */
+struct heap_link {
+	struct bpf_link *link;
+	int fd; /* of a session probe, which this libbpf may not know; -1 */
 };
 
 /* Some probes of one file in one process. */
 struct heap_links {
-	VEC(struct bpf_link *) links;
+	VEC(struct heap_link) links;
 };
 
 /* 0, or -errno with a sentence. */
 int source_heap_load(struct source_heap *heap, const struct bpf_programs *programs,
 		     const struct config *config, struct error *error);
 void source_heap_deinit(struct source_heap *heap);
-/* `path`: to the file, in perfd's own view. pid -1: in all processes. -errno: unchanged. */
+/* `path`: to the file, in perfd's own view. pid -1: in all processes. `fates`: the call's return
+ * is of interest, where it can be probed. -errno: unchanged. */
 int source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
-		       const struct probe_point *point, struct heap_links *links);
+		       const struct probe_point *point, bool fates, struct heap_links *links);
+/* From now on what the process's samples become is followed, of at most so many at a time;
+ * what was followed before is forgotten. 0: no more. -EOPNOTSUPP: the kernel cannot. */
+int source_heap_follow(struct source_heap *heap, uint32_t pid, uint32_t objects);
 void source_heap_detach(struct heap_links *links);
 /* NULL: the process has no probes any more. */
 int source_heap_set_target(struct source_heap *heap, uint32_t pid,

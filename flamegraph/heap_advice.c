@@ -150,7 +150,7 @@ static void peak(struct work *work, const struct heap_rows *rows)
 	const struct heap_row *most = NULL;
 	struct strbuf *out;
 
-	if (all->peak.bytes < HEAP_PEAK_BYTES ||
+	if (work->data->breaks || all->peak.bytes < HEAP_PEAK_BYTES ||
 	    (double)all->peak.bytes < HEAP_PEAK_TIMES * (double)now)
 		return;
 	for (size_t i = 0; i < rows->rows.count; i++)

@@ -93,6 +93,11 @@ int heap_data_join(struct heap_data *into, const struct heap_data *from,
 	r = add_sites(into, &index, from, map);
 	hashmap_deinit(&index);
 	into->frees |= from->frees;
+	into->breaks += from->breaks;
+	into->wanted_ns = profile_sum(into->wanted_ns, from->wanted_ns);
+	into->observed_ns = profile_sum(into->observed_ns, from->observed_ns);
+	if (from->breaks && profile_sum(from->since_ns, map->shift_ns) > into->since_ns)
+		into->since_ns = profile_sum(from->since_ns, map->shift_ns);
 	if (both || from->joined)
 		forget_moments(into);
 	else if (!r && from->sites.count)

@@ -20,6 +20,13 @@ struct heap_data {
 	VEC(uint64_t) snapshots; /* ns since the profile's beginning, ascending */
 	uint64_t peak_ns; /* likewise; when all sites together had most in use */
 	bool frees; /* frees were followed: what is in use, and how long, is known */
+	/* Since then all is followed; before, what was in use became unknown `breaks` times. Ns
+	 * since the profile's beginning. */
+	uint64_t since_ns;
+	uint32_t breaks;
+	/* Of the time that probes on functions were wanted, in which they looked; 0: it was not
+	 * by such. */
+	uint64_t wanted_ns, observed_ns;
 	bool joined; /* of several sessions: no peak and no snapshots, for these do not add up */
 };
 

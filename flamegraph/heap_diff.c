@@ -77,6 +77,12 @@ int heap_diff_moment(const struct heap_data *data, const char *text, struct erro
 		*ret = nearest(data, (double)data->snapshots.items[last] - seconds * 1e9);
 	else if (parse_seconds(text, &seconds))
 		*ret = nearest(data, seconds * 1e9);
+	if (*ret != HEAP_AT_PEAK && data->snapshots.items[*ret] < data->since_ns)
+		return error_set(
+			error, -ENODATA,
+			"--diff %s: what was in use then is not known: nobody looked for a "
+			"while, until %.1f s",
+			text, (double)data->since_ns / 1e9);
 	return 0;
 }
 

@@ -200,6 +200,13 @@ static json_t *counts_of(const struct profile *profile)
 	return list;
 }
 
+/* Of the time; null: not by probes on functions. */
+static json_t *observed_of(const struct heap_data *data)
+{
+	return data->wanted_ns ? json_real((double)data->observed_ns / (double)data->wanted_ns)
+			       : json_null();
+}
+
 /* Takes the object over. */
 static int write_json(json_t *object, FILE *out)
 {
@@ -221,8 +228,8 @@ int heap_report_json(const struct heap_report *report, FILE *out)
 	for (size_t i = 0; i < count && (!report->top || i < report->top); i++)
 		json_array_append_new(rows, row_of(report, &report->rows.rows.items[i]));
 	return write_json(
-		json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, "
-			  "s:i, s:o, s:o}",
+		json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:b, s:o, s:o, s:i, s:o, s:o, s:o, "
+			  "s:o, s:o, s:o, s:o, s:i, s:o, s:o}",
 			  "schema", "perfd.heap/1", "title", string_of(profile, profile->title),
 			  "host", string_of(profile, profile->host), "start_ns",
 			  number(profile->start_ns), "duration_ns", number(profile->duration_ns),
@@ -230,7 +237,10 @@ int heap_report_json(const struct heap_report *report, FILE *out)
 			  report->by == HEAP_BY_SITE ? "site" : "function", "frees",
 			  report->data->frees, "peak_ns",
 			  report->data->peak_ns ? number(report->data->peak_ns) : json_null(),
-			  "totals", views_of(report, &report->rows.total), "growth",
+			  "since_ns", number(report->data->since_ns), "breaks",
+			  (int)report->data->breaks, "observed", observed_of(report->data),
+			  "unknown", sum_of(&report->rows.total.unknown), "totals",
+			  views_of(report, &report->rows.total), "growth",
 			  growth_of(&report->rows.growth), "pattern", pattern_of(report), "advice",
 			  advice_of(report), "rows", rows, "rows_total", (int)count, "snapshots",
 			  snapshots_of(report), "counts", counts_of(profile)),

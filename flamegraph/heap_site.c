@@ -153,6 +153,7 @@ int heap_site_add(struct heap_site *into, const struct heap_site *site)
 	heap_sum_add(&into->leaked, &site->leaked);
 	heap_sum_add(&into->peak, &site->peak);
 	heap_sum_add(&into->temporary, &site->temporary);
+	heap_sum_add(&into->unknown, &site->unknown);
 	for (unsigned int i = 0; i < HEAP_BUCKETS; i++) {
 		into->sizes[i] = profile_sum(into->sizes[i], site->sizes[i]);
 		into->lives[i] = profile_sum(into->lives[i], site->lives[i]);

@@ -53,6 +53,7 @@ struct heap_site {
 	struct heap_sum leaked; /* in use when its process ended */
 	struct heap_sum peak; /* in use when all sites together had most */
 	struct heap_sum temporary; /* freed within HEAP_TEMPORARY_NS */
+	struct heap_sum unknown; /* of all: whose end was not followed, or not to the end */
 	uint64_t sizes[HEAP_BUCKETS]; /* counts by bytes asked for */
 	uint64_t lives[HEAP_BUCKETS]; /* counts by lifetime, of what was freed */
 	uint64_t ages[HEAP_BUCKETS]; /* counts by age, of what is in use at the end */

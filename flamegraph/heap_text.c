@@ -106,6 +106,31 @@ static void put_sum(struct strbuf *out, const char *title, const struct heap_sum
 		strbuf_printf(out, " (%llu sampled)", (unsigned long long)sum->n);
 }
 
+/* How much of the time was looked at, and what that leaves unknown. */
+static void put_unknown(struct strbuf *out, const struct heap_report *report)
+{
+	const struct heap_data *data = report->data;
+	const struct heap_site *total = &report->rows.total;
+	double share = (double)total->unknown.bytes / fmax((double)total->alloc.bytes, 1);
+
+	if (data->wanted_ns)
+		strbuf_printf(out,
+			      "%-20s%.1f %% of the time (probes on the allocator, within "
+			      "memory.heap_budget)\n",
+			      "observed",
+			      100.0 * (double)data->observed_ns / (double)data->wanted_ns);
+	if (data->frees && data->breaks)
+		strbuf_printf(
+			out,
+			"frees were looked at with %u break%s: in use, the peak and leaked are "
+			"of what was allocated since %.1f s; temporary is of all the time\n",
+			data->breaks, data->breaks == 1 ? "" : "s", (double)data->since_ns / 1e9);
+	if (data->frees && total->unknown.bytes) {
+		put_sum(out, "of unknown fate", &total->unknown);
+		strbuf_printf(out, ": %.1f %% of what was allocated\n", 100 * share);
+	}
+}
+
 static void put_totals(struct strbuf *out, const struct heap_report *report)
 {
 	struct error ignored;
@@ -124,6 +149,7 @@ static void put_totals(struct strbuf *out, const struct heap_report *report)
 		strbuf_puts(out, "frees were not followed: what is in use, how long it lives, the "
 				 "peak, what is leaked or temporary is not known (--heap, by "
 				 "libperfd-heap.so, tells)\n");
+	put_unknown(out, report);
 }
 
 static void put_advice(struct strbuf *out, const struct heap_report *report)

@@ -8,7 +8,9 @@
 
 void heap_tracker_init(struct heap_tracker *tracker, uint64_t time)
 {
-	*tracker = (struct heap_tracker){.last_snapshot = time, .snapshot_ns = HEAP_SNAPSHOT_NS};
+	*tracker = (struct heap_tracker){.last_snapshot = time,
+					 .snapshot_ns = HEAP_SNAPSHOT_NS,
+					 .objects_max = HEAP_OBJECTS_MAX};
 }
 
 void heap_tracker_deinit(struct heap_tracker *tracker)
@@ -160,23 +162,26 @@ static void take_live(struct heap_tracker *tracker, struct heap_tracked *tracked
 	*moved = *moved > sum->bytes_var ? *moved - sum->bytes_var : 0;
 }
 
-enum how { FREED, LOST, LEAKED };
+enum how { FREED, LOST, LEAKED, UNKNOWN };
 
-/* The object is gone; its place is free. */
-static void drop(struct heap_tracker *tracker, uint32_t place, uint64_t time, enum how how)
+/* What the site has of it. */
+static void settle(struct heap_tracker *tracker, const struct heap_object *object, uint64_t time,
+		   enum how how)
 {
-	struct heap_object *object = &tracker->objects.items[place];
 	struct heap_tracked *tracked = &tracker->sites.items[object->site];
 	struct heap_site *site = &tracked->site;
+	struct heap_sum own = heap_sum_one(object->own_count, object->own_bytes);
 	struct heap_sum sum = heap_sum_one(object->count, object->bytes);
 	uint64_t life = time > object->time ? time - object->time : 0;
 
-	take_live(tracker, tracked, object->time, &sum);
-	if (life >= HEAP_OLD_NS && how != LOST)
+	take_live(tracker, tracked, object->time, &own);
+	if (life >= HEAP_OLD_NS && how != LOST && how != UNKNOWN)
 		site->old++;
-	if (how == LEAKED) {
-		heap_sum_add(&site->leaked, &sum);
-		site->ages[heap_bucket(life)] += object->count;
+	if (how == UNKNOWN) {
+		heap_sum_add(&site->unknown, &sum);
+	} else if (how == LEAKED) {
+		heap_sum_add(&site->leaked, &own);
+		site->ages[heap_bucket(life)] += object->own_count;
 	} else if (how == FREED) {
 		site->lives[heap_bucket(life)] += object->count;
 		if (life >= HEAP_OLD_NS)
@@ -184,6 +189,14 @@ static void drop(struct heap_tracker *tracker, uint32_t place, uint64_t time, en
 		if (life < HEAP_TEMPORARY_NS)
 			heap_sum_add(&site->temporary, &sum);
 	}
+}
+
+static void drop(struct heap_tracker *tracker, uint32_t place, uint64_t time, enum how how)
+{
+	struct heap_object *object = &tracker->objects.items[place];
+
+	if (object->site != HEAP_SITE_NONE)
+		settle(tracker, object, time, how);
 	hashmap_remove(&tracker->index, object->key);
 	*object = (struct heap_object){.next_free = tracker->first_free};
 	tracker->first_free = place + 1;
@@ -253,7 +266,7 @@ static bool take_place(struct heap_tracker *tracker, uint64_t key, uint32_t *ret
 {
 	uint32_t place = tracker->first_free;
 
-	if (tracker->object_count >= HEAP_OBJECTS_MAX)
+	if (tracker->object_count >= tracker->objects_max)
 		return false;
 	if (!place) {
 		if (vec_push(&tracker->objects, (struct heap_object){0}))
@@ -276,15 +289,17 @@ static void follow(struct heap_tracker *tracker, const struct heap_allocation *w
 {
 	uint64_t key = object_key(what->owner, what->address);
 	uint64_t *known = hashmap_get(&tracker->index, key);
+	struct heap_sum own = heap_sum_one(what->own_count, what->own_bytes);
 	struct heap_sum sum = heap_sum_one(what->count, what->bytes);
 	uint32_t place;
 
 	if (known) {
-		tracker->lost_frees++;
+		tracker->lost_frees += tracker->objects.items[*known].site != HEAP_SITE_NONE;
 		drop(tracker, (uint32_t)*known, what->time, LOST);
 	}
 	if (!take_place(tracker, key, &place)) {
 		tracker->untracked++;
+		heap_sum_add(&tracked->site.unknown, &sum);
 		return;
 	}
 	tracker->objects.items[place] = (struct heap_object){
@@ -292,10 +307,12 @@ static void follow(struct heap_tracker *tracker, const struct heap_allocation *w
 		.time = what->time,
 		.count = what->count,
 		.bytes = what->bytes,
+		.own_count = what->own_count,
+		.own_bytes = what->own_bytes,
 		.site = (uint32_t)(tracked - tracker->sites.items),
 	};
 	tracker->object_count++;
-	add_live(tracker, tracked, what->time, &sum);
+	add_live(tracker, tracked, what->time, &own);
 }
 
 /* Bytes asked for. */
@@ -319,8 +336,12 @@ void heap_tracker_alloc(struct heap_tracker *tracker, const struct heap_allocati
 	heap_sum_add(&tracked->site.alloc, &sum);
 	if (what->count)
 		tracked->site.sizes[heap_bucket(size_of(what))] += what->count;
-	if (!what->address)
+	if (what->unfollowed)
+		tracker->untracked++;
+	if (!what->address) {
+		heap_sum_add(&tracked->site.unknown, &sum);
 		return;
+	}
 	tracker->follows = true;
 	follow(tracker, what, tracked);
 }
@@ -338,6 +359,37 @@ void heap_tracker_free(struct heap_tracker *tracker, uint64_t time, uint32_t own
 		drop(tracker, (uint32_t)*known, time, FREED);
 	else
 		tracker->unknown_frees++;
+}
+
+void heap_tracker_lose(struct heap_tracker *tracker, uint64_t time, uint32_t owner,
+		       uint64_t address)
+{
+	uint64_t *known;
+
+	heap_tracker_tick(tracker, time);
+	known = owner < HEAP_OWNERS_MAX ? hashmap_get(&tracker->index, object_key(owner, address))
+					: NULL;
+	if (known)
+		drop(tracker, (uint32_t)*known, time, UNKNOWN);
+	tracker->untracked++;
+}
+
+void heap_tracker_ignore(struct heap_tracker *tracker, uint64_t time, uint32_t owner,
+			 uint64_t address)
+{
+	uint64_t key = object_key(owner, address), *known;
+	uint32_t place;
+
+	if (owner >= HEAP_OWNERS_MAX)
+		return;
+	known = hashmap_get(&tracker->index, key);
+	if (known)
+		drop(tracker, (uint32_t)*known, time, LOST);
+	if (!take_place(tracker, key, &place))
+		return;
+	tracker->objects.items[place] =
+		(struct heap_object){.key = key, .time = time, .site = HEAP_SITE_NONE};
+	tracker->object_count++;
 }
 
 static void drop_owner(struct heap_tracker *tracker, uint64_t time, uint32_t owner, enum how how)
@@ -363,6 +415,26 @@ void heap_tracker_clear(struct heap_tracker *tracker, uint64_t time, uint32_t ow
 {
 	heap_tracker_tick(tracker, time);
 	drop_owner(tracker, time, owner, LOST);
+}
+
+void heap_tracker_break(struct heap_tracker *tracker, uint64_t time, uint32_t owner)
+{
+	heap_tracker_tick(tracker, time);
+	drop_owner(tracker, time, owner, UNKNOWN);
+	for (size_t i = 0; i < tracker->sites.count; i++) {
+		struct heap_tracked *tracked = &tracker->sites.items[i];
+
+		if (tracked->owner != owner)
+			continue;
+		vec_clear(&tracked->site.levels);
+		tracked->site.old = tracked->site.old_freed = 0;
+		tracked->fresh_var = tracked->moved_var = 0;
+	}
+	tracker->peak_bytes = tracker->live.bytes;
+	tracker->peak_time = time;
+	tracker->peak_epoch++;
+	tracker->since = time;
+	tracker->breaks++;
 }
 
 struct heap_sum heap_tracker_take_most(struct heap_tracker *tracker, uint32_t owner)
@@ -407,12 +479,13 @@ static void add_ages(const struct heap_tracker *tracker, uint64_t now, struct he
 {
 	for (size_t i = 0; i < tracker->objects.count; i++) {
 		const struct heap_object *object = &tracker->objects.items[i];
-		struct heap_site *site = &data->sites.items[object->site];
+		struct heap_site *site;
 		uint64_t age = since(now, object->time);
 
-		if (!object->key)
+		if (!object->key || object->site == HEAP_SITE_NONE)
 			continue;
-		site->ages[heap_bucket(age)] += object->count;
+		site = &data->sites.items[object->site];
+		site->ages[heap_bucket(age)] += object->own_count;
 		site->old += age >= HEAP_OLD_NS;
 	}
 }
@@ -420,7 +493,7 @@ static void add_ages(const struct heap_tracker *tracker, uint64_t now, struct he
 int heap_tracker_export(const struct heap_tracker *tracker, uint64_t begin, uint64_t now,
 			struct heap_data *ret)
 {
-	struct heap_data data = {.frees = tracker->follows};
+	struct heap_data data = {.frees = tracker->follows, .breaks = tracker->breaks};
 	size_t last = tracker->snapshots.count;
 	int r = vec_reserve(&data.snapshots, last + 1);
 
@@ -429,6 +502,8 @@ int heap_tracker_export(const struct heap_tracker *tracker, uint64_t begin, uint
 			since(tracker->snapshots.items[i], begin);
 	if (!r && now > tracker->last_snapshot)
 		data.snapshots.items[data.snapshots.count++] = since(now, begin);
+	if (tracker->since)
+		data.since_ns = since(tracker->since, begin);
 	if (tracker->peak_time)
 		data.peak_ns = since(tracker->peak_time, begin);
 	for (size_t i = 0; !r && i < tracker->sites.count; i++)

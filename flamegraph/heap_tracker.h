@@ -16,6 +16,10 @@
  * is above, allocations count, but nothing else is known: they are in no figure of what is in
  * use, and are counted in `untracked`.
  *
+ * Who looks at frees may have to stop for a while (heap_tracker_break()). What was in use then is
+ * of unknown fate, like what nobody follows; what is in use, the peak and growth are from then on
+ * those of what came since. Sums of what was allocated, freed soon or is of unknown fate go on.
+ *
  * Times are of one clock, in ns, and ascend but for what threads do at the same moment.
  */
 #pragma once
@@ -26,7 +30,7 @@
 #include "daemon/base/vec.h"
 #include "flamegraph/heap_data.h"
 
-#define HEAP_OBJECTS_MAX (1u << 20)
+#define HEAP_OBJECTS_MAX (1u << 20) /* if nobody says otherwise */
 #define HEAP_SITES_MAX 8192u
 #define HEAP_SNAPSHOT_NS 1000000000ULL
 #define HEAP_OWNERS_MAX 65535u
@@ -36,7 +40,8 @@ struct heap_object {
 	uint64_t key; /* owner and address; 0: the place is free */
 	uint64_t time;
 	uint64_t count, bytes;
-	uint32_t site;
+	uint64_t own_count, own_bytes; /* of these: it alone */
+	uint32_t site; /* HEAP_SITE_NONE: it is followed only so that its end is no surprise */
 	uint32_t next_free; /* place + 1; 0: none */
 };
 
@@ -59,6 +64,7 @@ struct heap_tracker {
 	struct hashmap index; /* of objects */
 	VEC(struct heap_object) objects;
 	uint32_t first_free;
+	size_t objects_max;
 	size_t object_count; /* in use */
 	struct hashmap site_index;
 	VEC(struct heap_tracked) sites;
@@ -68,6 +74,8 @@ struct heap_tracker {
 	VEC(uint64_t) snapshots;
 	uint64_t last_snapshot, snapshot_ns;
 	bool follows; /* somebody tells of frees */
+	uint64_t since; /* all is followed; 0: from the beginning */
+	uint32_t breaks;
 	uint64_t frees, unknown_frees;
 	uint64_t lost_frees; /* an address came again without its free */
 	uint64_t untracked; /* sampled, but not followed */
@@ -80,7 +88,11 @@ struct heap_allocation {
 	uint32_t stack;
 	uint8_t reason;
 	uint64_t address; /* 0: nobody will tell of its end */
+	bool unfollowed; /* likewise, for want of room where the frees are seen */
 	uint64_t count, bytes; /* what it stands for */
+	/* Of these: for allocations of its own time, while others are of times that nobody looked
+	 * at. What is in use is a sum of these. */
+	uint64_t own_count, own_bytes;
 };
 
 /* `time`: of the beginning. */
@@ -89,6 +101,15 @@ void heap_tracker_deinit(struct heap_tracker *tracker);
 void heap_tracker_alloc(struct heap_tracker *tracker, const struct heap_allocation *what);
 void heap_tracker_free(struct heap_tracker *tracker, uint64_t time, uint32_t owner,
 		       uint64_t address);
+/* It is in use, but nobody will tell of its end. */
+void heap_tracker_lose(struct heap_tracker *tracker, uint64_t time, uint32_t owner,
+		       uint64_t address);
+/* An address that is no allocation of its own, but will be freed. */
+void heap_tracker_ignore(struct heap_tracker *tracker, uint64_t time, uint32_t owner,
+			 uint64_t address);
+/* Nobody looked for a while: what becomes of all that the owner has in use is unknown. Moments
+ * (peak, growth) begin anew. */
+void heap_tracker_break(struct heap_tracker *tracker, uint64_t time, uint32_t owner);
 /* The owner ends: what it has in use is leaked. */
 void heap_tracker_end(struct heap_tracker *tracker, uint64_t time, uint32_t owner);
 /* The owner loses all it had without freeing it, and goes on. */

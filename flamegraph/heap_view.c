@@ -153,9 +153,9 @@ int heap_view_check(const struct profile *profile, const struct heap_data *data,
 	if (!data->frees)
 		return error_set(
 			error, -ENODATA,
-			"what was %s is not known: no frees were followed (by probes on the "
-			"allocator alone there is only --view alloc; --heap, by libperfd-heap.so, "
-			"has the rest)",
+			"what was %s is not known: no frees were followed (there is only --view "
+			"alloc; by probes on the allocator frees are seen from Linux 6.14 on, with "
+			"memory.heap_frees; --heap, by libperfd-heap.so, has them everywhere)",
 			views[view].title);
 	if (view != HEAP_INUSE && !profile->heap.sites.count)
 		return error_set(error, -ENODATA,

@@ -49,6 +49,7 @@ static void put_site(struct strbuf *out, const struct heap_site *site)
 	put_sum(out, &site->leaked);
 	put_sum(out, &site->peak);
 	put_sum(out, &site->temporary);
+	put_sum(out, &site->unknown);
 	strbuf_u64(out, site->old);
 	strbuf_u64(out, site->old_freed);
 	put_histogram(out, site->sizes);
@@ -67,6 +68,10 @@ void heap_encode(const struct heap_data *data, struct strbuf *out)
 	strbuf_u32(out, data->frees);
 	strbuf_u32(out, data->joined);
 	strbuf_u64(out, data->peak_ns);
+	strbuf_u64(out, data->since_ns);
+	strbuf_u32(out, data->breaks);
+	strbuf_u64(out, data->wanted_ns);
+	strbuf_u64(out, data->observed_ns);
 	strbuf_u32(out, (uint32_t)data->snapshots.count);
 	for (size_t i = 0; i < data->snapshots.count; i++)
 		strbuf_u64(out, data->snapshots.items[i]);
@@ -80,6 +85,7 @@ struct decoder {
 	const uint32_t *stacks;
 	size_t stack_count, processes;
 	struct heap_data *data;
+	bool fates; /* the form that tells of unknown ones */
 	bool no_memory;
 };
 
@@ -177,6 +183,8 @@ static bool get_site(struct decoder *decoder, struct heap_site *site)
 	site->leaked = get_sum(in);
 	site->peak = get_sum(in);
 	site->temporary = get_sum(in);
+	if (decoder->fates)
+		site->unknown = get_sum(in);
 	site->old = reader_u64(in);
 	site->old_freed = reader_u64(in);
 	get_histogram(in, site->sizes);
@@ -231,10 +239,21 @@ static bool get_sites(struct decoder *decoder)
 	return reader_ok(decoder->in);
 }
 
-bool heap_decode(struct reader *in, const uint32_t *stacks, size_t stack_count, size_t processes,
-		 struct heap_data *data, bool *ret_no_memory)
+static void get_breaks(struct reader *in, struct heap_data *data)
+{
+	data->since_ns = reader_u64(in);
+	data->breaks = reader_u32(in);
+	data->wanted_ns = reader_u64(in);
+	data->observed_ns = reader_u64(in);
+	if (reader_ok(in) && data->observed_ns > data->wanted_ns)
+		reader_fail(in, "more was observed than there was");
+}
+
+bool heap_decode(struct reader *in, uint32_t version, const uint32_t *stacks, size_t stack_count,
+		 size_t processes, struct heap_data *data, bool *ret_no_memory)
 {
 	struct decoder decoder = {.in = in,
+				  .fates = version >= HEAP_WIRE_FATES,
 				  .stacks = stacks,
 				  .stack_count = stack_count,
 				  .processes = processes,
@@ -244,6 +263,8 @@ bool heap_decode(struct reader *in, const uint32_t *stacks, size_t stack_count, 
 	data->frees = get_flag(in);
 	data->joined = get_flag(in);
 	data->peak_ns = reader_u64(in);
+	if (decoder.fates)
+		get_breaks(in, data);
 	ok = get_snapshots(&decoder) && get_sites(&decoder);
 	*ret_no_memory = decoder.no_memory;
 	return ok;

@@ -470,7 +470,7 @@ static bool decode_end(struct decoder *decoder, uint32_t version)
 	struct profile *profile = decoder->profile;
 
 	if (version > 2 &&
-	    !heap_decode(&decoder->in, decoder->stacks.items, decoder->stacks.count,
+	    !heap_decode(&decoder->in, version, decoder->stacks.items, decoder->stacks.count,
 			 profile->processes.count, &profile->heap, &decoder->no_memory))
 		return false;
 	if (reader_ok(&decoder->in) && reader_left(&decoder->in))

@@ -17,7 +17,7 @@
  *	u64 start, duration, bucket width; u32 frequency, title, host, event
  *	of allocations more, as heap_wire.h has it (since version 3)
  *
- * A reader of another version refuses, but for files of version 2: the two ends of the
+ * A reader of another version refuses, but for files of versions 2 and 3: the two ends of the
  * socket are of one build nearly always.
  */
 #pragma once
@@ -28,7 +28,7 @@
 #include "daemon/base/strbuf.h"
 #include "flamegraph/profile.h"
 
-#define PROFILE_WIRE_VERSION 3
+#define PROFILE_WIRE_VERSION 4
 #define PROFILE_WIRE_OLDEST 2 /* that is still read */
 
 /* Appends to *out; 0, -ENOMEM (*out then holds a part), or -E2BIG. */

@@ -197,38 +197,69 @@ static const uint8_t in_dwarf[] = {0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13,
 static const char *const families[] = {"", "je_", "_rjem_", "mi_", "tc_"};
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 
+enum {
+	PREFIXED = 1, /* only behind a family's prefix */
+	THROWS = 2,
+};
+
 /* Functions that others of the table may go on to come first. */
 static const struct allocator_function {
 	const char *name;
 	uint8_t probe;
 	uint8_t arguments[2];
 	uint8_t count; /* of the arguments */
-	bool prefixed; /* only behind a family's prefix */
+	uint8_t flags;
 } functions[] = {
-	{"malloc", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"calloc", ABI_PROBE_PRODUCT, {RDI, RSI}, 2, false},
-	{"realloc", ABI_PROBE_RESIZE, {RDI, RSI}, 2, false},
-	{"memalign", ABI_PROBE_SIZE, {RSI}, 1, false},
-	{"aligned_alloc", ABI_PROBE_SIZE, {RSI}, 1, false},
-	{"posix_memalign", ABI_PROBE_SIZE, {RDX}, 1, false},
-	{"valloc", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"pvalloc", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"reallocarray", ABI_PROBE_PRODUCT, {RSI, RDX}, 2, false},
-	{"_Znwm", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"_Znam", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"_ZnwmRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"_ZnamRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"_ZnwmSt11align_val_t", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"_ZnamSt11align_val_t", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"_ZnwmSt11align_val_tRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"_ZnamSt11align_val_tRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"mallocx", ABI_PROBE_SIZE, {RDI}, 1, false},
-	{"rallocx", ABI_PROBE_RESIZE, {RDI, RSI}, 2, false},
-	{"zalloc", ABI_PROBE_SIZE, {RDI}, 1, true},
-	{"new", ABI_PROBE_SIZE, {RDI}, 1, true},
-	{"malloc_aligned", ABI_PROBE_SIZE, {RDI}, 1, true},
-	{"zalloc_aligned", ABI_PROBE_SIZE, {RDI}, 1, true},
-	{"realloc_aligned", ABI_PROBE_RESIZE, {RDI, RSI}, 2, true},
+	{"malloc", ABI_PROBE_SIZE, {RDI}, 1, 0},
+	{"calloc", ABI_PROBE_PRODUCT, {RDI, RSI}, 2, 0},
+	{"realloc", ABI_PROBE_RESIZE, {RDI, RSI}, 2, 0},
+	{"memalign", ABI_PROBE_SIZE, {RSI}, 1, 0},
+	{"aligned_alloc", ABI_PROBE_SIZE, {RSI}, 1, 0},
+	{"posix_memalign", ABI_PROBE_PLACE, {RDI, RDX}, 2, 0},
+	{"valloc", ABI_PROBE_SIZE, {RDI}, 1, 0},
+	{"pvalloc", ABI_PROBE_SIZE, {RDI}, 1, 0},
+	{"reallocarray", ABI_PROBE_PRODUCT, {RSI, RDX}, 2, 0},
+	{"_Znwm", ABI_PROBE_SIZE, {RDI}, 1, THROWS},
+	{"_Znam", ABI_PROBE_SIZE, {RDI}, 1, THROWS},
+	{"_ZnwmRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, 0},
+	{"_ZnamRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, 0},
+	{"_ZnwmSt11align_val_t", ABI_PROBE_SIZE, {RDI}, 1, THROWS},
+	{"_ZnamSt11align_val_t", ABI_PROBE_SIZE, {RDI}, 1, THROWS},
+	{"_ZnwmSt11align_val_tRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, 0},
+	{"_ZnamSt11align_val_tRKSt9nothrow_t", ABI_PROBE_SIZE, {RDI}, 1, 0},
+	{"mallocx", ABI_PROBE_SIZE, {RDI}, 1, 0},
+	{"rallocx", ABI_PROBE_RESIZE, {RDI, RSI}, 2, 0},
+	{"newarray", ABI_PROBE_SIZE, {RDI}, 1, PREFIXED | THROWS},
+	{"zalloc", ABI_PROBE_SIZE, {RDI}, 1, PREFIXED},
+	{"new", ABI_PROBE_SIZE, {RDI}, 1, PREFIXED | THROWS},
+	{"malloc_aligned", ABI_PROBE_SIZE, {RDI}, 1, PREFIXED},
+	{"zalloc_aligned", ABI_PROBE_SIZE, {RDI}, 1, PREFIXED},
+	{"realloc_aligned", ABI_PROBE_RESIZE, {RDI, RSI}, 2, PREFIXED},
+	{"free", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"cfree", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdlPv", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdaPv", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdlPvm", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdaPvm", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdlPvRKSt9nothrow_t", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdaPvRKSt9nothrow_t", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdlPvSt11align_val_t", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdaPvSt11align_val_t", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdlPvmSt11align_val_t", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdaPvmSt11align_val_t", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdlPvSt11align_val_tRKSt9nothrow_t", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"_ZdaPvSt11align_val_tRKSt9nothrow_t", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"free_sized", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"free_aligned_sized", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"dallocx", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"sdallocx", ABI_PROBE_RELEASE, {RDI}, 1, 0},
+	{"free_size", ABI_PROBE_RELEASE, {RDI}, 1, PREFIXED},
+	{"free_size_aligned", ABI_PROBE_RELEASE, {RDI}, 1, PREFIXED},
+	{"free_aligned", ABI_PROBE_RELEASE, {RDI}, 1, PREFIXED},
+	{"delete", ABI_PROBE_RELEASE, {RDI}, 1, PREFIXED},
+	{"deletearray", ABI_PROBE_RELEASE, {RDI}, 1, PREFIXED},
+	{"delete_sized", ABI_PROBE_RELEASE, {RDI}, 1, PREFIXED},
+	{"deletearray_sized", ABI_PROBE_RELEASE, {RDI}, 1, PREFIXED},
 };
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 
@@ -251,7 +282,7 @@ static void match_symbol(const char *name, const GElf_Sym *symbol, struct found 
 		for (size_t f = 0; f < FUNCTIONS; f++) {
 			struct found_function *function = &found->of[family][f];
 
-			if (!function->address && (prefix || !functions[f].prefixed) &&
+			if (!function->address && (prefix || !(functions[f].flags & PREFIXED)) &&
 			    !strcmp(functions[f].name, name + prefix))
 				*function =
 					(struct found_function){symbol->st_value, symbol->st_size};
@@ -306,6 +337,12 @@ static bool is_emulated(const uint8_t *code, const struct code_insn *insn)
 	return insn->padding && code[0] == 0x0f && code[1] == 0x1f;
 }
 
+static bool moves_stack(const struct code_insn *insn)
+{
+	return insn->op == CODE_PUSH || insn->op == CODE_POP || insn->op == CODE_LEAVE ||
+	       insn->written >> CODE_RSP & 1 || (insn->op != CODE_OTHER && insn->reg == CODE_RSP);
+}
+
 /* Where a function's arguments are, as its instructions go by: machine code's numbers. */
 struct argument_places {
 	uint8_t count;
@@ -340,10 +377,12 @@ static bool arguments_after(struct argument_places *places, const struct code_in
 }
 
 /* The probe goes there, with the arguments where they are then. */
-static void put_probe(struct probe_point *point, uint64_t at, const struct argument_places *places)
+static void put_probe(struct probe_point *point, uint64_t at, const struct argument_places *places,
+		      bool moved)
 {
 	point->offset += at;
 	point->emulated = true;
+	point->returns = point->returns && !moved;
 	for (uint8_t i = 0; i < places->count; i++)
 		point->arguments[i] = in_dwarf[places->at[i]];
 }
@@ -353,6 +392,7 @@ uint64_t probe_place_find(const uint8_t *code, size_t size, uint64_t address, ui
 {
 	struct argument_places places = {.count = count};
 	uint64_t goes_to = 0;
+	bool moved = false;
 
 	for (uint8_t i = 0; i < count; i++) {
 		places.at[i] = in_code[point->arguments[i]];
@@ -368,11 +408,12 @@ uint64_t probe_place_find(const uint8_t *code, size_t size, uint64_t address, ui
 		if (!code_insn_decode(code + at, size - at, address + at, &insn))
 			break;
 		if (!point->emulated && is_emulated(code + at, &insn))
-			put_probe(point, at, &places);
+			put_probe(point, at, &places, moved);
 		if (insn.flow == CODE_JUMP && insn.direct)
 			goes_to = insn.target;
 		if (insn.flow != CODE_NEXT || !arguments_after(&places, &insn))
 			break;
+		moved = moved || moves_stack(&insn);
 		at += insn.length;
 	}
 	return goes_to;
@@ -413,7 +454,9 @@ static void find_family(const struct elf_image *image, const struct found *found
 {
 	for (size_t f = 0; f < FUNCTIONS; f++) {
 		const struct found_function *function = &found->of[family][f];
-		struct probe_point point = {.probe = functions[f].probe};
+		struct probe_point point = {.probe = functions[f].probe,
+					    .returns = functions[f].probe != ABI_PROBE_RELEASE &&
+						       !(functions[f].flags & THROWS)};
 		uint64_t goes_to;
 
 		if (!function->address)
@@ -523,6 +566,7 @@ void probe_points_encode(const struct probe_points *points, struct strbuf *answe
 		strbuf_u8(answer, point->probe);
 		strbuf_append(answer, point->arguments, sizeof(point->arguments));
 		strbuf_u8(answer, point->emulated);
+		strbuf_u8(answer, point->returns);
 	}
 	strbuf_u64(answer, points->control);
 }
@@ -571,6 +615,7 @@ int probe_points_decode(const void *payload, size_t size, struct error *error,
 				reader_fail(&reader, "a register that is none");
 		}
 		point->emulated = reader_u8(&reader);
+		point->returns = reader_u8(&reader);
 		/* The kernel takes both as numbers of 32 bits, or less. */
 		if (!point->probe || point->probe >= ABI_PROBE_COUNT || point->offset >> 40 ||
 		    point->semaphore >> 32)

@@ -16,6 +16,10 @@
  *
  * A function that does nothing of its own but goes on to another one with a probe has none.
  *
+ * A probe of a function's return puts another return address in the place of its own. So it
+ * must lie on top of the stack yet; and an operator that throws has none, for nobody who
+ * unwinds in the program knows the other address.
+ *
  * Foreign bytes: to be used in the worker only. Offsets are the file's.
  */
 #pragma once
@@ -30,7 +34,7 @@
 #include "daemon/base/strbuf.h"
 #include "symbolizer/elf_image.h"
 
-#define PROBE_POINTS_MAX 64u
+#define PROBE_POINTS_MAX 128u
 
 struct probe_point {
 	uint64_t offset;
@@ -41,6 +45,9 @@ struct probe_point {
 	uint8_t probe; /* enum abi_probe */
 	uint8_t arguments[3]; /* DWARF numbers of registers */
 	bool emulated;
+	/* The call's return may be probed, too: its return address is on top of the stack there,
+	 * and no exception goes through it. */
+	bool returns;
 };
 
 struct probe_points {

@@ -9,6 +9,7 @@ the sums over all places may be above 3 of them, none by place above 4.5, and ab
 than chance would bring (of 64 figures 0.17). The short form, which runs often, has too few
 hits for what is in use by place, and allows 4.5."""
 
+import json
 import math
 import os
 import re
@@ -156,11 +157,19 @@ def the_library():
              {"LD_PRELOAD": LIBRARY, "PERFD_HEAP_INTERVAL": "512"}, 2, range(4))
 
 
+def sees_frees():
+    """Probes on functions tell of frees from Linux 6.14 on."""
+    major, minor = (int(word) for word in os.uname().release.split(".")[:2])
+    return (major, minor) >= (6, 14)
+
+
 def probes_on_the_allocator():
-    """Tier 2, without a limit of cost."""
+    """Tier 2, without a limit of cost: with frees, and resizes that fail, where the kernel can."""
     lib.need_bpf()
+    with_frees = sees_frees()
     campaign("probes", ("memory.heap_interval=512", "memory.heap_budget=1000",
-                        "memory.patterns=off"), (), {}, 3, range(2))
+                        "memory.patterns=off"),
+             ("fail",) if with_frees else (), {}, 3, range(4 if with_frees else 2))
 
 
 def probes_by_pattern():
@@ -172,4 +181,64 @@ def probes_by_pattern():
              range(2))
 
 
-lib.main(the_library, probes_on_the_allocator, probes_by_pattern)
+OBJECTS = 2000  # sampled, and so many more than may be followed
+
+
+def capped(what, settings, env, probes):
+    """More are in use than may be followed: it is counted, and no figure is wrong."""
+    limit = 300
+    options = [word for key in (*settings, f"memory.heap_objects={limit}")
+               for word in ("--set", key)]
+    with lib.Perfd("--set", "cpu.frequency_hz=0", *options) as perfd, lib.folder() as place:
+        path = os.path.join(place, "x.perfd")
+        # 64 KiB each, at a sample every 512 bytes: each of them is one, and stands for itself.
+        with lib.started(lib.program("heap_capped"), OBJECTS, 65536, text=True,
+                         env={**os.environ, **env}, stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE) as process:
+            with perfd.start_ctl("attach", "-e", "heap", "--pid", process.pid, "-o",
+                                 path) as attached:
+                perfd.wait_session(process.pid)
+                lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= probes,
+                             "probes", 30)
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                lib.equal(process.stdout.readline(), "all are in use\n", "the program's first line")
+                lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["objects"] >= limit,
+                             "objects that are followed", 30)
+                process.communicate("free\n", timeout=60)
+                _, errors = attached.communicate(timeout=60)
+                lib.equal(attached.returncode, 0, f"exit code of attach ({errors})")
+        heap = json.loads(lib.succeeds(lib.perfctl("heap", path, "--view", "alloc",
+                                                   "--json")).stdout)
+    counts = {count["key"]: count["count"] for count in heap["counts"]}
+    taken = [row for row in heap["rows"] if row["function"] == "take"]
+    lib.equal(len(taken), 1, "rows of the function that allocates")
+    views, whole = taken[0]["views"], OBJECTS * 65536
+    print(f"{what}: {views['alloc']['sampled']} sampled, {counts}, unknown {heap['unknown']}")
+    lib.equal(views["alloc"]["sampled"], OBJECTS, "sampled allocations")
+    lib.check(abs(views["alloc"]["bytes"] / whole - 1) < 1e-3, f"bytes: {views['alloc']}")
+    # Some are the program's and the C library's own.
+    untracked = counts["heap_untracked"]
+    lib.check(OBJECTS - limit <= untracked <= OBJECTS - limit + 10, f"untracked: {untracked}")
+    lib.check("heap_lost_frees" not in counts, f"no free was lost: {counts}")
+    # All that was followed has been freed; of the others nobody says that they are in use.
+    lib.equal(views["inuse"]["bytes"], 0, "bytes in use")
+    lib.check(abs(heap["totals"]["peak"]["bytes"] / (limit * 65536) - 1) < 0.05,
+              f"the peak: {heap['totals']['peak']}")
+
+
+def a_full_table_by_probes():
+    lib.need_bpf()
+    if not sees_frees():
+        raise lib.Skip("frees are seen from Linux 6.14 on")
+    capped("probes", ("memory.heap_interval=512", "memory.heap_budget=1000", "memory.patterns=off"),
+           {}, 3)
+
+
+def a_full_table_by_the_library():
+    lib.need_bpf()
+    capped("library", (), {"LD_PRELOAD": LIBRARY, "PERFD_HEAP_INTERVAL": "512"}, 2)
+
+
+lib.main(the_library, probes_on_the_allocator, probes_by_pattern, a_full_table_by_probes,
+         a_full_table_by_the_library)

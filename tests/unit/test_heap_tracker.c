@@ -144,7 +144,14 @@ START_TEST(an_end_leaks_and_an_exec_loses)
 	struct world w;
 	struct heap_data data;
 	struct heap_allocation other = {
-		.owner = 1, .stack = 1, .address = 64, .count = HEAP_COUNT_SCALE, .bytes = 7};
+		.owner = 1,
+		.stack = 1,
+		.address = 64,
+		.count = HEAP_COUNT_SCALE,
+		.bytes = 7,
+		.own_count = HEAP_COUNT_SCALE,
+		.own_bytes = 7,
+	};
 
 	world_init(&w, 1, 0);
 	world_alloc(&w, 1, 1000);
@@ -198,8 +205,12 @@ END_TEST
 START_TEST(a_full_table_is_counted)
 {
 	struct heap_tracker tracker;
-	struct heap_allocation what = {
-		.time = 1, .count = HEAP_COUNT_SCALE, .bytes = 10, .address = 0x1000};
+	struct heap_allocation what = {.time = 1,
+				       .count = HEAP_COUNT_SCALE,
+				       .bytes = 10,
+				       .own_count = HEAP_COUNT_SCALE,
+				       .own_bytes = 10,
+				       .address = 0x1000};
 	struct heap_data data;
 
 	heap_tracker_init(&tracker, 1);
@@ -228,6 +239,84 @@ START_TEST(a_full_table_is_counted)
 	ck_assert_uint_eq(data.sites.items[3].alloc.bytes, 10ull * (HEAP_OBJECTS_MAX + 2));
 	ck_assert_uint_eq(data.sites.items[3].live.bytes,
 			  10ull * (HEAP_OBJECTS_MAX - HEAP_SITES_MAX + 2));
+	heap_data_deinit(&data);
+	heap_tracker_deinit(&tracker);
+}
+END_TEST
+
+/* Nobody looked for a while: what was in use is of unknown fate, moments begin anew, and sums
+ * go on. */
+START_TEST(a_break_makes_fates_unknown)
+{
+	struct world w;
+	struct heap_data data;
+	uint32_t brief;
+
+	world_init(&w, 1, 0);
+	brief = world_alloc(&w, 1, 100);
+	world_wait(&w, 1000);
+	world_free(&w, brief);
+	world_alloc(&w, 1, 300);
+	world_alloc(&w, 2, 50);
+	world_wait(&w, 20 * WORLD_SECOND);
+	heap_tracker_break(&w.tracker, w.now, 0);
+	ck_assert_uint_eq(w.tracker.object_count, 0);
+	world_wait(&w, 2 * WORLD_SECOND);
+	world_alloc(&w, 1, 7);
+	data = world_export(&w);
+	ck_assert(data.frees);
+	ck_assert_uint_eq(data.breaks, 1);
+	ck_assert_uint_eq(data.since_ns, 20 * WORLD_SECOND + 1000);
+	ck_assert_uint_eq(world_site(&data, 1)->alloc.bytes, 407);
+	ck_assert_uint_eq(world_site(&data, 1)->temporary.bytes, 100);
+	ck_assert_uint_eq(world_site(&data, 1)->unknown.bytes, 300);
+	ck_assert_uint_eq(world_site(&data, 1)->live.bytes, 7);
+	ck_assert_uint_eq(world_site(&data, 1)->peak.bytes, 7);
+	ck_assert_uint_eq(world_site(&data, 1)->old, 0);
+	ck_assert_uint_eq(world_site(&data, 2)->unknown.bytes, 50);
+	ck_assert_uint_eq(world_site(&data, 2)->live.bytes, 0);
+	/* Before it nothing is said of what was in use. */
+	ck_assert_uint_ge(data.snapshots.items[world_site(&data, 1)->first_level], data.since_ns);
+	heap_data_deinit(&data);
+	world_deinit(&w);
+}
+END_TEST
+
+/* An allocation that stands for others, of a time that nobody looked at, is one in use. */
+START_TEST(what_stands_for_others_is_one_in_use)
+{
+	struct heap_tracker tracker;
+	struct heap_allocation what = {.time = 1,
+				       .stack = 1,
+				       .address = 0x1000,
+				       .count = 50 * HEAP_COUNT_SCALE,
+				       .bytes = 5000,
+				       .own_count = HEAP_COUNT_SCALE,
+				       .own_bytes = 100};
+	struct heap_data data;
+
+	heap_tracker_init(&tracker, 1);
+	heap_tracker_alloc(&tracker, &what);
+	what.address = 0x2000;
+	heap_tracker_alloc(&tracker, &what);
+	heap_tracker_free(&tracker, 1000, 0, 0x1000);
+	what.address = 0;
+	what.unfollowed = true;
+	heap_tracker_alloc(&tracker, &what);
+	heap_tracker_lose(&tracker, 2000, 0, 0x2000);
+	/* Two are unknown for want of room, and what was to be ignored is no allocation. */
+	ck_assert_uint_eq(tracker.untracked, 2);
+	heap_tracker_ignore(&tracker, 2500, 0, 0x3000);
+	heap_tracker_free(&tracker, 2600, 0, 0x3000);
+	ck_assert_uint_eq(tracker.unknown_frees, 0);
+	what.address = 0x4000;
+	what.unfollowed = false;
+	heap_tracker_alloc(&tracker, &what);
+	ck_assert_int_eq(heap_tracker_export(&tracker, 0, 3000, &data), 0);
+	ck_assert_uint_eq(data.sites.items[0].alloc.bytes, 20000);
+	ck_assert_uint_eq(data.sites.items[0].temporary.bytes, 5000);
+	ck_assert_uint_eq(data.sites.items[0].unknown.bytes, 10000);
+	ck_assert_uint_eq(data.sites.items[0].live.bytes, 100);
 	heap_data_deinit(&data);
 	heap_tracker_deinit(&tracker);
 }
@@ -349,6 +438,8 @@ static Suite *heap_tracker_suite(void)
 	/* A million objects, 400 runs: some seconds with sanitizers. */
 	tcase_set_timeout(large, 120);
 	tcase_add_test(large, a_full_table_is_counted);
+	tcase_add_test(large, a_break_makes_fates_unknown);
+	tcase_add_test(large, what_stands_for_others_is_one_in_use);
 	tcase_add_test(large, sums_are_unbiased_and_errors_honest);
 	suite_add_tcase(suite, large);
 	return suite;

@@ -15,8 +15,7 @@
 #define LOOK_NS (250 * NSEC_PER_MSEC) /* between two looks at the cost, elsewhere */
 #define CLOSE_NS NSEC_PER_MSEC /* a window's end is said so long before it */
 #define FATE_NS (2 * NSEC_PER_MSEC) /* frees are looked at for so long after it */
-#define BLIND_NS (2 * NSEC_PER_SEC) /* that new windows wait until an old one's fates are settled  \
-				     */
+#define BLIND_NS (2 * NSEC_PER_SEC) /* new windows wait for an old one's fates, at most */
 #define REST_MAX_NS (60 * NSEC_PER_SEC)
 #define TABLES_NS (2 * NSEC_PER_SEC) /* that probes wait for unwind tables, at most */
 #define BEGIN_MAX 4 /* processes that get their probes in one turn of the loop */

@@ -200,6 +200,7 @@ def capped(what, settings, env, probes):
                 perfd.wait_session(process.pid)
                 lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= probes,
                              "probes", 30)
+                wait_for_tables(perfd)
                 process.stdin.write("go\n")
                 process.stdin.flush()
                 lib.equal(process.stdout.readline(), "all are in use\n", "the program's first line")

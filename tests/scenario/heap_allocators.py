@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 
 import lib
 
@@ -44,6 +45,18 @@ def sees_frees():
     return (major, minor) >= (6, 14)
 
 
+def wait_for_tables(perfd):
+    """Stacks have no names before their unwind tables are there: none has come for a second."""
+    seen = [None, 0]
+
+    def settled():
+        loaded = perfd.ctl_json("status")["unwinder"]["tables_loaded"]
+        if loaded != seen[0]:
+            seen[:] = loaded, time.monotonic()
+        return time.monotonic() - seen[1] > 1
+    lib.wait_for(settled, "unwind tables", 60)
+
+
 def check_in_use(what, path, place, truth):
     """What was kept is in use, and nothing of what was freed."""
     folded_path = os.path.join(place, "inuse.folded")
@@ -75,6 +88,7 @@ def check_places(what, program, least=1, env=None, fates=True):
                 perfd.wait_session(process.pid)
                 lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= least,
                              "probes on the allocator", 30)
+                wait_for_tables(perfd)
                 out, _ = process.communicate("go\n", timeout=120)
                 _, errors = attached.communicate(timeout=60)
                 lib.equal(attached.returncode, 0, f"exit code of attach ({errors})")

@@ -70,10 +70,13 @@ static inline long bpf_find_vma(struct task_struct *task, __u64 address,
 	return -1;
 }
 
+/* Nor is the thread here. */
 static inline struct task_struct *bpf_get_current_task_btf(void)
 {
 	return (struct task_struct *)0;
 }
+
+#define bpf_core_field_exists(field) ((void)sizeof(field), true)
 
 #define HOST_READ_1(from, a) ((from)->a)
 #define HOST_READ_2(from, a, b) ((from)->a->b)

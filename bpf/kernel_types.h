@@ -118,6 +118,17 @@ struct thread_info {
 	__u32 status; /* x86 */
 };
 
+/* Of each call whose return is probed, the latest first. */
+struct return_instance {
+	unsigned long stack; /* where its return address lies */
+	unsigned long orig_ret_vaddr; /* what lay there */
+	struct return_instance *next;
+};
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -130,6 +141,7 @@ struct task_struct {
 	struct cred *real_cred;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct uprobe_task *utask; /* NULL: it has met no uprobe */
 	struct sched_entity se;
 	unsigned int in_execve : 1;
 	int pagefault_disabled;

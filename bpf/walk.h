@@ -30,6 +30,10 @@
 #define SIGNAL_RSP 160
 #define SIGNAL_RIP 168
 
+/* Calls within one another whose returns are probed: so many are looked at, from the
+ * innermost. */
+#define RETURN_PROBES_MAX 8
+
 static __always_inline __u64 hash_step(__u64 hash, __u64 word)
 {
 	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
@@ -429,13 +433,52 @@ __noinline int walk_to_caller(struct walk *walk, __u64 offset)
 	return next == WALK_NOT_SO ? walk_without_rule(walk, offset) : next == WALK_GOES_ON;
 }
 
+/*
+ * A return that is probed (uretprobes, and our own probes on allocations that are samples):
+ * the kernel has put its trampoline's address in the return address's place and keeps that
+ * one (kernel/events/uprobes.c, prepare_uretprobe()). Chained ones all have the real one.
+ */
+__noinline int walk_past_return_probe(struct walk *walk)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct return_instance *instance;
+	struct uprobe_task *utask;
+
+	if (!walk || !task || !bpf_core_field_exists(task->utask))
+		return false;
+	utask = BPF_CORE_READ(task, utask);
+	instance = utask ? BPF_CORE_READ(utask, return_instances) : NULL;
+	for (int i = 0; i < RETURN_PROBES_MAX && instance; i++) {
+		if (BPF_CORE_READ(instance, stack) == walk->sp - 8) {
+			walk->ip = BPF_CORE_READ(instance, orig_ret_vaddr);
+			return true;
+		}
+		instance = BPF_CORE_READ(instance, next);
+	}
+	return false;
+}
+
+/* Where the present frame is: its address, and whether that lies in a mapping that is known. */
+static __always_inline bool walk_locate(struct walk *walk, __u64 *address)
+{
+	bool mapped;
+
+	*address = walk->exact ? walk->ip : walk->ip - 1;
+	mapped = walk_maps(walk, *address);
+	if ((mapped && walk->image) || walk->exact || !walk_past_return_probe(walk))
+		return mapped;
+	*address = walk->ip - 1;
+	return walk_maps(walk, *address);
+}
+
 /* Records the present frame; `offset` is its place in walk->image, if there is one. */
 static __always_inline bool walk_record(struct walk *walk, struct scratch *scratch, __u32 index,
 					__u64 *offset)
 {
-	__u64 address = walk->exact ? walk->ip : walk->ip - 1, frame = address;
-	bool mapped = walk_maps(walk, address);
+	__u64 address, frame;
+	bool mapped = walk_locate(walk, &address);
 
+	frame = address;
 	if (mapped && walk->image) {
 		*offset = address - walk->start + walk->offset;
 		frame = ABI_FRAME(walk->image, *offset);

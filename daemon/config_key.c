@@ -163,8 +163,10 @@ const struct config_key config_keys[] = {
 	CONFIG_KEYS(X)
 #undef X
 };
-_Static_assert(sizeof(config_keys) / sizeof(config_keys[0]) == CONFIG_KEY_COUNT,
-	       "CONFIG_KEY_COUNT");
+/* The array has its size from the header, so the rows are counted by themselves. */
+#define X(...) +1
+_Static_assert(CONFIG_KEYS(X) == CONFIG_KEY_COUNT, "CONFIG_KEY_COUNT");
+#undef X
 
 /* A struct made of the table's fields alone must look like struct config: a
  * field without a row, or a row out of order, does not compile. */

@@ -147,7 +147,8 @@ SESSION = 100  # seeds: a session follows 8,192 stacks
 def campaign(what, settings, words, env, probes, figures, least=0):
     options = [word for key in settings for word in ("--set", key)]
     told, truth = {}, {}
-    with lib.Perfd("--set", "cpu.frequency_hz=0", "--set", "limits.stacks_max=400000",
+    with lib.Perfd("--set", "cpu.frequency_hz=0", "--set", "memory.heap_frees=on",
+                   "--set", "limits.stacks_max=400000",
                    *options) as perfd:
         for first in range(0, SEEDS, SESSION):
             part = run(perfd, first, min(SESSION, SEEDS - first), words, env, probes)
@@ -197,7 +198,8 @@ def capped(what, settings, env, probes):
     limit = 300
     options = [word for key in (*settings, f"memory.heap_objects={limit}")
                for word in ("--set", key)]
-    with lib.Perfd("--set", "cpu.frequency_hz=0", *options) as perfd, lib.folder() as place:
+    with lib.Perfd("--set", "cpu.frequency_hz=0", "--set", "memory.heap_frees=on",
+                   *options) as perfd, lib.folder() as place:
         path = os.path.join(place, "x.perfd")
         # 64 KiB each, at a sample every 512 bytes: each of them is one, and stands for itself.
         with lib.started(lib.program("heap_capped"), OBJECTS, 65536, text=True,

@@ -132,7 +132,6 @@ void engine_on_alloc(struct engine *engine, const struct abi_alloc *alloc)
 void engine_on_free(struct engine *engine, const struct abi_free *record)
 {
 	struct process *process = process_table_find(&engine->processes, record->pid);
-
 	struct session *session;
 
 	if (!process)

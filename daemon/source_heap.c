@@ -107,8 +107,11 @@ static void load_fates(struct source_heap *heap, const struct bpf_programs *prog
 		return;
 	}
 	fates = heap_session_bpf__open();
-	if (!fates)
+	if (!fates) {
+		snprintf(heap->why, sizeof(heap->why), "frees are not followed: %s",
+			 strerror(errno));
 		return;
+	}
 	fates->rodata->ring_count = programs->sampler->rodata->ring_count;
 	fates->rodata->ring_wake_bytes = programs->sampler->rodata->ring_wake_bytes;
 	bpf_program__set_expected_attach_type(fates->progs.heap_session,
@@ -143,8 +146,7 @@ int source_heap_load(struct source_heap *heap, const struct bpf_programs *progra
 	r = load(heap, programs, config, error);
 	if (r)
 		source_heap_deinit(heap);
-	else
-		load_fates(heap, programs);
+	heap->programs = programs;
 	return r;
 }
 
@@ -250,6 +252,9 @@ int source_heap_follow(struct source_heap *heap, uint32_t pid, uint32_t objects)
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
 	int map, pointers, r;
 
+	/* Only when somebody wants it: the verifier takes a second. */
+	if (!heap->fates && !heap->why[0])
+		load_fates(heap, heap->programs);
 	if (!heap->fates)
 		return -EOPNOTSUPP;
 	map = bpf_map__fd(heap->fates->maps.heap_followed);

@@ -25,8 +25,10 @@ struct probe_point;
 
 struct source_heap {
 	struct heap_bpf *skel; /* NULL: not loaded yet */
-	/* What tells of frees (bpf/heap_session.bpf.c); NULL: it cannot be had, `why`. */
-	struct heap_session_bpf *fates;
+	/* What tells of frees (bpf/heap_session.bpf.c); NULL: nobody has wanted it yet,
+	 * or it cannot be had: `why`. */
+	struct heap_session_bpf *fates; /* loaded when it is wanted first */
+	const struct bpf_programs *programs; /* the owner's */
 	char why[200];
 	int type; /* of the kernel's uprobe events */
 };

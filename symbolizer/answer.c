@@ -325,7 +325,7 @@ static void on_unwind(struct symbolizer *s)
 	if (s->in.header.error) {
 		told_error(&s->in, &error);
 		if (error.code == -EINVAL)
-			client_damaged(s, s->current->image, "unwind table", 1, error.text);
+			client_damaged(s, s->current->image, CLIENT_UNWIND_TABLE, 1, error.text);
 		client_finish_failed(s, &error);
 		return;
 	}

@@ -131,12 +131,15 @@ void client_damaged(struct symbolizer *s, uint32_t id, const char *what, uint32_
 		    const char *text)
 {
 	struct image *image = client_image(s, id);
+	bool *told = NULL;
 
-	s->stats.damaged += count;
-	if (!text[0] || (image && image->damaged) || is_known(s->damaged, id, text))
-		return;
 	if (image)
-		image->damaged = true;
+		told = strcmp(what, CLIENT_UNWIND_TABLE) ? &image->damaged : &image->unwind_damaged;
+	s->stats.damaged += count;
+	if (!text[0] || (told && *told) || is_known(s->damaged, id, text))
+		return;
+	if (told)
+		*told = true;
 	quarantine_add(s->damaged, id, what, text);
 	say(s, id, text);
 }

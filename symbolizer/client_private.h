@@ -43,7 +43,8 @@ struct image {
 	bool quarantined;
 	uint32_t spared; /* requests that failed because workers were killed from outside */
 	bool unwind_quarantined; /* a worker ended over its unwind table */
-	bool damaged; /* and that was told */
+	bool damaged; /* and that was told: of its names */
+	bool unwind_damaged; /* of its unwind table */
 	int failure; /* -errno that its names fail with; 0: good */
 	char *failure_text;
 };
@@ -152,9 +153,13 @@ struct image *client_image(const struct symbolizer *s, uint32_t id);
 void client_image_fail(struct symbolizer *s, struct image *image, const struct error *error);
 /* The image is left with its own symbols. */
 void client_debug_fail(struct symbolizer *s, struct image *image, const struct error *error);
-/* So many places of a file were found damaged; text: the first of them, "" if it was told. */
+/* So many places of a file were found damaged; text: the first of them, "" if it was told.
+ * Of a file one of its names is told, and one of its unwind table: either may be asked for first.
+ */
 void client_damaged(struct symbolizer *s, uint32_t id, const char *what, uint32_t count,
 		    const char *text);
+/* What client_damaged() has of an image's call frame information. */
+#define CLIENT_UNWIND_TABLE "unwind table"
 /* Ends the current request; its callback is called before these return. */
 void client_finish_failed(struct symbolizer *s, const struct error *error);
 void client_finish_image(struct symbolizer *s, const struct symbolizer_image *image);

@@ -310,12 +310,20 @@ def seen_by_perfd():
             answer = perfd.ctl("attach", "--pid", process.pid, "-d", "1s", "-o",
                                os.path.join(place, "x.folded"))
             lib.succeeds(answer, "attach")
-            status = json.loads(perfd.ctl("status", "--json").stdout)
+
+            # The worker is asked for either first; both are told.
+            def damage():
+                status = perfd.ctl_json("status")
+                told = {item["what"]: item["why"] for item in status["damaged"]
+                        if item["file"] == path}
+                return (told, status) if len(told) > 1 else None
+
+            told, status = lib.wait_for(damage, "both kinds of damage to be told", 60)
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
-        told = {item["what"]: item for item in status["damaged"] if item["file"] == path}
-        lib.contains(told["unwind table"]["why"], "section .eh_frame, offset 0x", "status")
+        lib.contains(told["unwind table"], "section .eh_frame, offset 0x", "status")
+        lib.contains(told["names of a file"], "section .debug_line, offset 0x", "status")
         lib.check(status["symbols"]["damaged"] >= 1, f"{status['symbols']}")
         lib.contains(perfd.log(), f"{path}: section .", "log")
         lib.contains(perfd.ctl("status").stdout, "section .eh_frame, offset", "status as text")

@@ -352,6 +352,8 @@ enum abi_probe {
 /* In the cookie, too: the kernel runs the instruction out of line, which takes as long as so
  * many that it emulates. */
 #define ABI_PROBE_STEPPED (1ULL << 32)
+/* Likewise: the call's return may be asked for. */
+#define ABI_PROBE_RETURNS (1ULL << 33)
 #define ABI_STEPPED_HITS 10u
 
 /* A process with probes. The allocator's own count while from <= now < until. */

@@ -8,6 +8,10 @@
  * pay for a return probe, half a microsecond. Their stack is taken at the beginning, while
  * the return address is still the program's own.
  *
+ * All functions of an allocator have this one program, those that free and those whose return
+ * cannot be asked for, too: probes of one program and one file are one link, and all of them
+ * go at once (daemon/source_heap.c).
+ *
  * A pointer is out of the map of what is followed before its memory goes back, so another
  * thread that is given the same address is never taken for the old owner. realloc()'s old one
  * comes back if the call failed.
@@ -85,6 +89,39 @@ static __always_inline bool is_inside(__u64 thread, __u64 sp, __u64 now)
 	return call && sp < call->sp && now - call->time < STALE_NS;
 }
 
+/* A call of free() and its like. */
+static __always_inline int on_release(struct pt_regs *ctx, __u64 cookie,
+				      const struct abi_heap_target *target,
+				      struct abi_counters *count)
+{
+	__u32 pid = (__u32)(bpf_get_current_pid_tgid() >> 32);
+	__u64 pointer = argument(ctx, (__u32)(cookie >> 8)), now;
+
+	if (!pointer || !take_pointer(pid, pointer))
+		return NO_RETURN;
+	now = bpf_ktime_get_boot_ns();
+	if (now < target->fates_until)
+		on_free(pid, pointer, now, 0, count);
+	return NO_RETURN;
+}
+
+/* Nothing of it is left until its return. */
+static __always_inline int on_short_call(__u32 pid, const struct heap_call *call,
+					 struct abi_counters *count)
+{
+	struct allocation what = {.time = call->time,
+				  .size = call->size,
+				  .stack = call->stack,
+				  .reason = call->reason,
+				  .code = call->code};
+
+	if (call->old)
+		on_free(pid, call->old, call->time, 0, count);
+	if (call->code)
+		on_alloc(pid, &what, count);
+	return NO_RETURN;
+}
+
 static __always_inline int on_call(struct pt_regs *ctx, __u64 cookie,
 				   struct abi_heap_target *target, struct heap_cpu *cpu,
 				   struct abi_counters *count)
@@ -97,7 +134,6 @@ static __always_inline int on_call(struct pt_regs *ctx, __u64 cookie,
 	bool inside;
 
 	call.size = asked_for(cookie, first, second);
-	charge(target, cookie);
 	if (call.size && call.time >= target->from && call.time < target->until)
 		call.code = draw_sample(cpu, target, call.size, call.time);
 	if (call.code && !is_followed(target, pid))
@@ -119,6 +155,8 @@ static __always_inline int on_call(struct pt_regs *ctx, __u64 cookie,
 		call.place = first;
 	if (call.code)
 		call.stack = heap_stack(ctx, cpu, pid, call.time, &call.reason);
+	if (!(cookie & ABI_PROBE_RETURNS))
+		return on_short_call(pid, &call, count);
 	if (!bpf_map_update_elem(&heap_calls, &thread, &call, BPF_ANY))
 		return 0;
 	account_shared(count, ABI_REASON_LOST_LIMIT, 0);
@@ -181,24 +219,7 @@ int heap_session(struct pt_regs *ctx)
 		return NO_RETURN;
 	if (bpf_session_is_return())
 		return on_return(ctx, count);
-	return on_call(ctx, cookie, target, cpu, count);
-}
-
-SEC("uprobe")
-int heap_free(struct pt_regs *ctx)
-{
-	__u64 cookie = bpf_get_attach_cookie(ctx), pointer, now;
-	__u32 pid = (__u32)(bpf_get_current_pid_tgid() >> 32), index = ABI_SLOT_HEAP;
-	struct abi_heap_target *target = bpf_map_lookup_elem(&heap_targets, &pid);
-	struct abi_counters *count;
-
-	if (!target)
-		return 0;
 	charge(target, cookie);
-	pointer = argument(ctx, (__u32)(cookie >> 8));
-	if (!pointer || !take_pointer(pid, pointer))
-		return 0;
-	count = bpf_map_lookup_elem(&counters, &index);
-	now = bpf_ktime_get_boot_ns();
-	return count && now < target->fates_until ? on_free(pid, pointer, now, 0, count) : 0;
+	return (cookie & 0xff) == ABI_PROBE_RELEASE ? on_release(ctx, cookie, target, count)
+						    : on_call(ctx, cookie, target, cpu, count);
 }

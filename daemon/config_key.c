@@ -62,9 +62,9 @@
 	  "every program. Empty: none. perfctl report -e heap shows them.")                        \
 	X("memory", "heap_budget", heap_budget_permille, CONFIG_NUMBER, NOW, "1/1000 of one CPU", "10", \
 	  1, 1000, "-e heap: what probes on a process's allocator may cost it.")                   \
-	X("memory", "heap_frees", heap_frees, CONFIG_CHOICE, NOW, "on off", "off", 0, 3,           \
-	  "-e heap: whether probes on a process's allocator look at what it frees, too. That costs " \
-	  "a program that allocates all the time more than memory.heap_budget says.")                             \
+	X("memory", "heap_frees", heap_frees, CONFIG_CHOICE, NOW, "on off", "on", 0, 3,            \
+	  "-e heap: whether probes on a process's allocator look at what it frees, too: what is "  \
+	  "in use, leaks, lives how long. Off: twice as much of the time is observed.")            \
 	X("memory", "heap_objects", heap_objects, CONFIG_NUMBER, RESTART, "objects", "1048576",    \
 	  16, 16777216, "Sampled allocations in use that a session follows at most; more are "     \
 	  "counted.")                                                                              \

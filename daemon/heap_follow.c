@@ -107,8 +107,6 @@ static int set_target(struct heap_follow *follow, struct heap_followed *followed
 	target.view = followed->process->heap_wanted;
 	target.fates_until = followed->fates ? fates_until : 0;
 	heap_rules_fill(&followed->rules, &target);
-	followed->hits = target.hits;
-	followed->hits_at = clock_boot_ns();
 	return source_heap_set_target(follow->source->heap, followed->process->pid, &target);
 }
 
@@ -229,6 +227,7 @@ static void put_in(struct heap_follow *follow, struct heap_followed *followed,
 		   struct heap_mapped *mapped, bool calls)
 {
 	struct heap_file *file = get_file(follow, mapped->image);
+	enum heap_probes which = HEAP_PROBES_CALLS;
 	char path[96];
 
 	if (file && !calls) {
@@ -237,22 +236,15 @@ static void put_in(struct heap_follow *follow, struct heap_followed *followed,
 			return;
 	}
 	path_of(followed, mapped->image, path, sizeof(path));
-	for (size_t i = 0; file && path[0] && i < file->points.count; i++) {
-		const struct probe_point *point = &file->points.items[i];
-		bool note = point->probe == ABI_PROBE_ALLOC || point->probe == ABI_PROBE_FREE;
-		int r;
-
-		if (note == calls)
-			continue;
-		r = source_heap_attach(
-			follow->source->heap, calls ? (pid_t)followed->process->pid : -1, path,
-			point, calls && followed->fates, calls ? &mapped->calls : &file->notes);
-		if (r) {
-			follow->failed++;
-			log_debug("pid %u: no probe at %s+0x%" PRIx64 ": %d",
-				  followed->process->pid, path, point->offset, r);
-		}
-	}
+	if (!file || !path[0])
+		return;
+	if (!calls)
+		which = HEAP_PROBES_NOTES;
+	else if (followed->fates)
+		which = HEAP_PROBES_FATES;
+	follow->failed += source_heap_attach(
+		follow->source->heap, calls ? (pid_t)followed->process->pid : -1, path,
+		&file->points, which, calls ? &mapped->calls : &file->notes);
 }
 
 /* Where its library's control word is, by the mapping of its code. */
@@ -374,6 +366,7 @@ static void start_fates(struct heap_follow *follow, struct heap_followed *follow
 static void begin(struct heap_follow *follow, struct heap_followed *followed)
 {
 	followed->in = true;
+	followed->hits_at = clock_boot_ns(); /* what comes before the window costs as much */
 	start_fates(follow, followed);
 	for (size_t i = 0; i < followed->files.count; i++)
 		if (followed->files.items[i].done)
@@ -388,11 +381,30 @@ static double budget_of(const struct heap_follow *follow, const struct heap_foll
 							    : follow->budget / follow->sharing;
 }
 
+/* What its probes have cost since they were charged last, ns. */
+static uint64_t charge_hits(struct heap_follow *follow, struct heap_followed *followed,
+			    const struct abi_heap_target *target)
+{
+	uint64_t hits = target->hits - followed->hits;
+
+	followed->hits = target->hits;
+	follow->hits += hits;
+	return hits * (HEAP_HIT_NS + (follow->fated > 1 ? HEAP_RETURN_NS : 0));
+}
+
+/* When a cost since then is a share of the time. */
+static uint64_t rest_after(uint64_t since, uint64_t cost, double share, uint64_t now)
+{
+	uint64_t until = since + (uint64_t)((double)cost / share);
+
+	return until > now + REST_MAX_NS ? now + REST_MAX_NS : until;
+}
+
 /* They are in: what do they cost? */
 static void look_at_cost(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
 {
 	struct abi_heap_target target;
-	uint64_t hits, cost, since = followed->hits_at;
+	uint64_t cost, since = followed->hits_at;
 	double share = budget_of(follow, followed);
 
 	if (followed->out_at) {
@@ -402,11 +414,8 @@ static void look_at_cost(struct heap_follow *follow, struct heap_followed *follo
 	}
 	if (!source_heap_target(follow->source->heap, followed->process->pid, &target))
 		return; /* it has just ended */
-	hits = target.hits - followed->hits;
-	follow->hits += hits;
-	cost = hits * (HEAP_HIT_NS + (follow->fated > 1 ? HEAP_RETURN_NS : 0));
+	cost = charge_hits(follow, followed, &target);
 	if ((double)cost <= (double)(now - since) * share) {
-		followed->hits = target.hits;
 		followed->hits_at = now;
 		followed->next = now + LOOK_NS;
 		return;
@@ -414,9 +423,20 @@ static void look_at_cost(struct heap_follow *follow, struct heap_followed *follo
 	followed->out_at = now + CLOSE_NS + (followed->fates ? FATE_NS : 0);
 	close_window(follow, followed, now + CLOSE_NS, followed->out_at);
 	followed->next = followed->out_at;
-	followed->next_in = since + (uint64_t)((double)cost / share);
-	if (followed->next_in > now + REST_MAX_NS)
-		followed->next_in = now + REST_MAX_NS;
+	followed->next_in = rest_after(since, cost, share, now);
+}
+
+/* They are out, but went one after another: what they cost since then is to be rested for, too. */
+static bool is_in_debt(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
+{
+	struct abi_heap_target target;
+	uint64_t cost;
+
+	if (!source_heap_target(follow->source->heap, followed->process->pid, &target))
+		return false;
+	cost = charge_hits(follow, followed, &target);
+	followed->next = rest_after(now, cost, budget_of(follow, followed), now);
+	return followed->next > now;
 }
 
 /* A window that is open ends at once. */
@@ -446,6 +466,8 @@ static void run_one(struct heap_follow *follow, struct heap_followed *followed, 
 		look_at_cost(follow, followed, now);
 	else if (followed->blind && now < followed->blind + BLIND_NS)
 		followed->next = now + CLOSE_NS;
+	else if (is_in_debt(follow, followed, now))
+		return;
 	else if (follow->begun++ < BEGIN_MAX)
 		begin(follow, followed);
 	else /* each takes milliseconds: the others in their turns */

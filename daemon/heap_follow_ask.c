@@ -106,10 +106,10 @@ uint64_t heap_follow_probes(const struct heap_follow *follow)
 		const struct heap_followed *followed = follow->processes.items[i];
 
 		for (size_t f = 0; f < followed->files.count; f++)
-			count += followed->files.items[f].calls.links.count;
+			count += source_heap_count(&followed->files.items[f].calls);
 	}
 	for (size_t i = 0; i < follow->files.count; i++)
-		count += follow->files.items[i]->notes.links.count;
+		count += source_heap_count(&follow->files.items[i]->notes);
 	return count;
 }
 

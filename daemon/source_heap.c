@@ -2,6 +2,7 @@
 #include "daemon/source_heap.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <pthread.h>
@@ -162,61 +163,7 @@ static uint64_t cookie_of(const struct probe_point *point)
 {
 	return ABI_PROBE_COOKIE(point->probe, point->arguments[0], point->arguments[1],
 				point->arguments[2]) |
-	       (point->emulated ? 0 : ABI_PROBE_STEPPED);
-}
-
-/* One whose program may ask for the return, too. */
-static int attach_session(struct source_heap *heap, pid_t pid, const char *path,
-			  const struct probe_point *point, struct heap_link *ret)
-{
-	uint64_t offset = point->offset, cookie = cookie_of(point);
-	struct session_link link = {
-		.program = (uint32_t)bpf_program__fd(heap->fates->progs.heap_session),
-		.attach_type = ATTACH_UPROBE_SESSION,
-		.path = (uint64_t)(uintptr_t)path,
-		.offsets = (uint64_t)(uintptr_t)&offset,
-		.cookies = (uint64_t)(uintptr_t)&cookie,
-		.count = 1,
-		.pid = (uint32_t)pid,
-	};
-	int fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &link, sizeof(link));
-
-	if (fd < 0)
-		return -errno;
-	*ret = (struct heap_link){.fd = fd};
-	return 0;
-}
-
-static int attach_event(struct source_heap *heap, pid_t pid, const char *path,
-			const struct probe_point *point, struct heap_link *ret)
-{
-	struct perf_event_attr attr = {
-		.size = sizeof(attr),
-		.type = (uint32_t)heap->type,
-		.config = point->semaphore << SEMAPHORE_SHIFT,
-		.uprobe_path = (uint64_t)(uintptr_t)path,
-		.probe_offset = point->offset,
-	};
-	LIBBPF_OPTS(bpf_perf_event_opts, options, .bpf_cookie = cookie_of(point));
-	const struct bpf_program *program = point->probe == ABI_PROBE_RELEASE
-						    ? heap->fates->progs.heap_free
-						    : heap->skel->progs.heap_probe;
-	/* Of all processes: the kernel wants a CPU, and runs the program on each. */
-	int fd = (int)syscall(SYS_perf_event_open, &attr, pid, pid < 0 ? 0 : -1, -1,
-			      PERF_FLAG_FD_CLOEXEC);
-	struct bpf_link *link;
-
-	if (fd < 0)
-		return -errno;
-	link = bpf_program__attach_perf_event_opts(program, fd, &options);
-	if (!link) {
-		int r = -errno;
-
-		close(fd);
-		return r;
-	}
-	*ret = (struct heap_link){.link = link, .fd = -1};
-	return 0;
+	       (point->emulated ? 0 : ABI_PROBE_STEPPED) | (point->returns ? ABI_PROBE_RETURNS : 0);
 }
 
 static void unlink_probe(const struct heap_link *link)
@@ -227,24 +174,106 @@ static void unlink_probe(const struct heap_link *link)
 		close(link->fd);
 }
 
-int source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
-		       const struct probe_point *point, bool fates, struct heap_links *links)
+static int put_link(struct heap_links *links, const struct heap_link *link)
 {
-	struct heap_link link;
-	int r;
-
-	fates = fates && heap->fates;
-	if (point->probe == ABI_PROBE_RELEASE && !fates)
+	if (!vec_push(&links->links, *link))
 		return 0;
-	r = fates && point->returns ? attach_session(heap, pid, path, point, &link)
-				    : attach_event(heap, pid, path, point, &link);
-	if (r)
-		return r;
-	if (vec_push(&links->links, link)) {
-		unlink_probe(&link);
-		return -ENOMEM;
+	unlink_probe(link);
+	return -ENOMEM;
+}
+
+/* Probes whose program may ask for the return, too: one link. */
+static int attach_session(struct source_heap *heap, pid_t pid, const char *path,
+			  const struct probe_point *points, size_t count, struct heap_links *links)
+{
+	uint64_t offsets[PROBE_POINTS_MAX], cookies[PROBE_POINTS_MAX];
+	struct session_link link = {
+		.program = (uint32_t)bpf_program__fd(heap->fates->progs.heap_session),
+		.attach_type = ATTACH_UPROBE_SESSION,
+		.path = (uint64_t)(uintptr_t)path,
+		.offsets = (uint64_t)(uintptr_t)offsets,
+		.cookies = (uint64_t)(uintptr_t)cookies,
+		.count = (uint32_t)count,
+		.pid = (uint32_t)pid,
+	};
+	int fd;
+
+	for (size_t i = 0; i < count; i++) {
+		offsets[i] = points[i].offset;
+		cookies[i] = cookie_of(&points[i]);
 	}
-	return 0;
+	fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &link, sizeof(link));
+	return fd < 0 ? -errno
+		      : put_link(links, &(struct heap_link){.fd = fd, .count = (uint32_t)count});
+}
+
+static int attach_event(struct source_heap *heap, pid_t pid, const char *path,
+			const struct probe_point *point, struct heap_links *links)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = (uint32_t)heap->type,
+		.config = point->semaphore << SEMAPHORE_SHIFT,
+		.uprobe_path = (uint64_t)(uintptr_t)path,
+		.probe_offset = point->offset,
+	};
+	LIBBPF_OPTS(bpf_perf_event_opts, options, .bpf_cookie = cookie_of(point));
+	/* Of all processes: the kernel wants a CPU, and runs the program on each. */
+	int fd = (int)syscall(SYS_perf_event_open, &attr, pid, pid < 0 ? 0 : -1, -1,
+			      PERF_FLAG_FD_CLOEXEC);
+	struct bpf_link *link;
+
+	if (fd < 0)
+		return -errno;
+	link = bpf_program__attach_perf_event_opts(heap->skel->progs.heap_probe, fd, &options);
+	if (!link) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	return put_link(links, &(struct heap_link){.link = link, .fd = -1, .count = 1});
+}
+
+static bool is_wanted(const struct probe_point *point, enum heap_probes which)
+{
+	switch ((enum abi_probe)point->probe) {
+	case ABI_PROBE_ALLOC:
+	case ABI_PROBE_FREE:
+		return which == HEAP_PROBES_NOTES;
+	case ABI_PROBE_RELEASE:
+		return which == HEAP_PROBES_FATES;
+	default:
+		return which != HEAP_PROBES_NOTES;
+	}
+}
+
+uint32_t source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
+			    const struct probe_points *points, enum heap_probes which,
+			    struct heap_links *links)
+{
+	struct probe_point wanted[PROBE_POINTS_MAX];
+	uint32_t count = 0, failed = 0;
+
+	for (size_t i = 0; i < points->count; i++)
+		if (is_wanted(&points->items[i], which))
+			wanted[count++] = points->items[i];
+	if (which == HEAP_PROBES_FATES && count &&
+	    !attach_session(heap, pid, path, wanted, count, links))
+		return 0;
+	/* One by one, all but those that the kernel refuses. */
+	for (size_t i = 0; i < count; i++) {
+		int r = which == HEAP_PROBES_FATES
+				? attach_session(heap, pid, path, &wanted[i], 1, links)
+				: attach_event(heap, pid, path, &wanted[i], links);
+
+		if (!r)
+			continue;
+		failed++;
+		log_debug("pid %d: no probe at %s+0x%" PRIx64 ": %s", pid, path, wanted[i].offset,
+			  strerror(-r));
+	}
+	return failed;
 }
 
 int source_heap_follow(struct source_heap *heap, uint32_t pid, uint32_t objects)
@@ -306,6 +335,15 @@ void source_heap_detach(struct heap_links *links)
 	pthread_attr_destroy(&attributes);
 }
 
+uint32_t source_heap_count(const struct heap_links *links)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < links->links.count; i++)
+		count += links->links.items[i].count;
+	return count;
+}
+
 int source_heap_set_target(struct source_heap *heap, uint32_t pid,
 			   const struct abi_heap_target *target)
 {
@@ -340,8 +378,6 @@ void source_heap_run_time(const struct source_heap *heap, uint64_t *ns, uint64_t
 {
 	if (heap->skel)
 		add_run_time(heap->skel->progs.heap_probe, ns, runs);
-	if (!heap->fates)
-		return;
-	add_run_time(heap->fates->progs.heap_session, ns, runs);
-	add_run_time(heap->fates->progs.heap_free, ns, runs);
+	if (heap->fates)
+		add_run_time(heap->fates->progs.heap_session, ns, runs);
 }

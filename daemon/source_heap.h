@@ -3,8 +3,9 @@
  * The live source's probes in programs (bpf/heap.bpf.c): uprobes by file and offset, for
  * one process each, so that no other is slowed. The BPF program is loaded with the first.
  *
- * Probes go one after another in a thread of their own: the kernel waits for all CPUs
- * with each.
+ * Links go one after another in a thread of their own: with each the kernel waits, some 50 ms,
+ * until no CPU runs its program any more; the probes of those that are left go on firing until
+ * then. Where fates are followed, all of a file's probes are one link.
  */
 #pragma once
 
@@ -21,7 +22,7 @@ struct bpf_link;
 struct bpf_programs;
 struct heap_bpf;
 struct heap_session_bpf;
-struct probe_point;
+struct probe_points;
 
 struct source_heap {
 	struct heap_bpf *skel; /* NULL: not loaded yet */
@@ -33,10 +34,18 @@ struct source_heap {
 	int type; /* of the kernel's uprobe events */
 };
 
-/* A probe: one of the two. */
+/* Which of a file's. */
+enum heap_probes {
+	HEAP_PROBES_NOTES, /* a library's own */
+	HEAP_PROBES_CALLS, /* of an allocator's functions: those that give */
+	HEAP_PROBES_FATES, /* of all of them, and their returns; source_heap_follow() was 0 */
+};
+
+/* A probe, or several: one of the two. */
 struct heap_link {
 	struct bpf_link *link;
-	int fd; /* of a session probe, which this libbpf may not know; -1 */
+	int fd; /* of session probes, which this libbpf may not know; -1 */
+	uint32_t count; /* of probes */
 };
 
 /* Some probes of one file in one process. */
@@ -48,14 +57,17 @@ struct heap_links {
 int source_heap_load(struct source_heap *heap, const struct bpf_programs *programs,
 		     const struct config *config, struct error *error);
 void source_heap_deinit(struct source_heap *heap);
-/* `path`: to the file, in perfd's own view. pid -1: in all processes. `fates`: the call's return
- * is of interest, where it can be probed. -errno: unchanged. */
-int source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
-		       const struct probe_point *point, bool fates, struct heap_links *links);
+/* `path`: to the file, in perfd's own view. pid -1: in all processes, notes only. Adds to `links`;
+ * how many of the points have none. */
+uint32_t source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
+			    const struct probe_points *points, enum heap_probes which,
+			    struct heap_links *links);
 /* From now on what the process's samples become is followed, of at most so many at a time;
  * what was followed before is forgotten. 0: no more. -EOPNOTSUPP: the kernel cannot. */
 int source_heap_follow(struct source_heap *heap, uint32_t pid, uint32_t objects);
 void source_heap_detach(struct heap_links *links);
+/* Probes, not links. */
+uint32_t source_heap_count(const struct heap_links *links);
 /* NULL: the process has no probes any more. */
 int source_heap_set_target(struct source_heap *heap, uint32_t pid,
 			   const struct abi_heap_target *target);

@@ -12,7 +12,7 @@ import time
 import lib
 
 ROUNDS, WAIT_US = 800, 1000
-SETTINGS = ("--set", "memory.heap_frees=on", "--set", "memory.heap_interval=4K",
+SETTINGS = ("--set", "memory.heap_interval=4K",
             "--set", "memory.heap_budget=1000",
             "--set", "cpu.frequency_hz=0", "--set", "memory.patterns=off")
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"

@@ -30,7 +30,7 @@ def check_sum(what, got, want, samples):
 
 def by_the_library():
     lib.need_bpf()
-    with lib.Perfd("--set", "memory.heap_frees=on") as perfd, lib.folder() as place:
+    with lib.Perfd() as perfd, lib.folder() as place:
         path = os.path.join(place, "x.pb.gz")
         env = {**os.environ, "LD_PRELOAD": LIBRARY, "PERFD_HEAP_INTERVAL": "32768"}
         with lib.started(lib.program("allocs"), 1500, 2000, "wait", env=env, text=True,

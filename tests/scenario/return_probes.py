@@ -9,7 +9,7 @@ import subprocess
 
 import lib
 
-SETTINGS = ("--set", "memory.heap_frees=on", "--set", "memory.heap_interval=4096",
+SETTINGS = ("--set", "memory.heap_interval=4096",
             "--set", "memory.heap_budget=1000",
             "--set", "memory.patterns=off", "--set", "budget.machine=0")
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/heap_follow.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
@@ -207,18 +209,40 @@ static struct heap_file *get_file(struct heap_follow *follow, uint32_t image)
 	return file;
 }
 
+/* Loaders map a file whole and then its other segments over that, so what was told of as a
+ * mapping's end need not be it any more: the one that begins there now. */
+static void find_link(uint32_t pid, uint64_t start, char *path, size_t size)
+{
+	char begin[32], folder[48];
+	struct dirent *entry;
+	DIR *links;
+
+	path[0] = 0;
+	snprintf(begin, sizeof(begin), "%" PRIx64 "-", start);
+	snprintf(folder, sizeof(folder), "/proc/%u/map_files", pid);
+	links = opendir(folder);
+	while (links && !path[0] && (entry = readdir(links)))
+		if (!strncmp(entry->d_name, begin, strlen(begin)))
+			snprintf(path, size, "%s/%.33s", folder, entry->d_name);
+	if (links)
+		closedir(links);
+}
+
 /* The file by the mapping itself: the one that the process really has, wherever it lies
  * and whether it is deleted or not. */
 static void path_of(const struct heap_followed *followed, uint32_t image, char *path, size_t size)
 {
 	struct mapping_place place = {0};
 	const struct mapping *mapping;
+	struct stat status;
 
 	path[0] = 0;
 	while ((mapping = mapping_set_next(followed->process->maps, &place)))
 		if (mapping->image == image) {
 			snprintf(path, size, "/proc/%u/map_files/%" PRIx64 "-%" PRIx64,
 				 followed->process->pid, mapping->start, mapping->end);
+			if (lstat(path, &status))
+				find_link(followed->process->pid, mapping->start, path, size);
 			return;
 		}
 }

@@ -43,7 +43,7 @@ HEAP_NEW_FUNCTIONS(X, X)
 HEAP_DELETE_FUNCTIONS(X, X)
 #undef X
 
-struct heap_real heap_real = {
+struct heap_real heap_real __attribute__((aligned(64))) = {
 #define X(result, name, parameters, arguments) .name = first_##name,
 	HEAP_C_FUNCTIONS(X)
 #undef X
@@ -58,7 +58,15 @@ struct heap_real heap_real = {
  * then sampled() is to be asked. */
 static inline bool fits(uint64_t size)
 {
+#if defined(__x86_64__)
+	bool borrow;
+
+	/* In place, which compilers do not make of it by themselves. */
+	__asm__("sub %2, %0" : "+m"(heap_thread.left), "=@ccb"(borrow) : "r"(size));
+	return likely(!borrow);
+#else
 	return likely(!__builtin_sub_overflow(heap_thread.left, size, &heap_thread.left));
+#endif
 }
 
 static bool watched(void)

@@ -17,9 +17,11 @@
 #include "daemon/heap/pointers.h"
 #include "daemon/heap/sampler.h"
 
-/* X(result, name, parameters, arguments): what a C library has. */
+/* X(result, name, parameters, arguments): what a C library has. The first ones share a line of
+ * the cache in heap_real. */
 #define HEAP_C_FUNCTIONS(X)                                                                        \
 	X(void *, malloc, (size_t size), (size))                                                   \
+	X(void, free, (void *pointer), (pointer))                                                  \
 	X(void *, calloc, (size_t count, size_t size), (count, size))                              \
 	X(void *, realloc, (void *pointer, size_t size), (pointer, size))                          \
 	X(void *, reallocarray, (void *pointer, size_t count, size_t size),                        \
@@ -30,7 +32,6 @@
 	  (ret, alignment, size))                                                                  \
 	X(void *, valloc, (size_t size), (size))                                                   \
 	X(void *, pvalloc, (size_t size), (size))                                                  \
-	X(void, free, (void *pointer), (pointer))                                                  \
 	X(void, cfree, (void *pointer), (pointer))
 
 /* What an allocator may bring along, as jemalloc and tcmalloc do. Where they are the C++

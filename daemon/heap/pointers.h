@@ -24,16 +24,18 @@
 
 #define HEAP_BUCKET_SLOTS 8u /* a line of the cache */
 #define HEAP_BUCKETS (1u << 14) /* 131072 pointers, 1 MiB, touched where used */
-#define HEAP_COUNTERS (1u << 14)
+#define HEAP_COUNTERS (1u << 16) /* touched where used, too */
 
 struct heap_pointers {
 	uint8_t counters[HEAP_COUNTERS]; /* how many addresses each has in the table */
 	uint64_t slots[HEAP_BUCKETS * HEAP_BUCKET_SLOTS] __attribute__((aligned(64)));
 };
 
+/* (address >> 10) + (address >> 16): one counter for 1 KiB, and arenas that lie at the same place
+ * of large powers of two have others. */
 static inline uint32_t heap_counter_of(uintptr_t address)
 {
-	return (address >> 4 ^ address >> 18) & (HEAP_COUNTERS - 1);
+	return (uint32_t)((uint64_t)address * 65 >> 16) & (HEAP_COUNTERS - 1);
 }
 
 /* False: it is not in the set. True: ask heap_pointers_remove(). */

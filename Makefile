@@ -140,7 +140,9 @@ HEAP_CFLAGS = $(CSTD) $(WARN) -O2 -g -fPIC -fvisibility=hidden -ffreestanding -f
 	-fno-stack-protector -fno-plt -fomit-frame-pointer -fasynchronous-unwind-tables \
 	$(HEAP_NO_CALLS) -U_FORTIFY_SOURCE -DHEAP_EXPORT \
 	$(if $(filter x86_64,$(MACHINE)),-mno-red-zone)
-HEAP_LDFLAGS := -shared -nostdlib -Wl,-z,now,-z,relro,-z,noexecstack,-z,nodelete \
+# Every mapping, page and mprotect() is paid for at the start of each program: two segments, and
+# what the loader writes on the page that the library writes on anyway.
+HEAP_LDFLAGS := -shared -nostdlib -Wl,-z,now,-z,norelro,-z,noseparate-code,-z,noexecstack,-z,nodelete \
 	-Wl,--hash-style=both,--build-id,-Bsymbolic
 $(B)/libperfd-heap.so: HEAP_TLS := initial-exec
 $(B)/libperfd-heap-late.so: HEAP_TLS := global-dynamic

@@ -49,6 +49,7 @@ struct search {
 	uint32_t allocator, ours; /* numbers of objects, from 1 on; 0: not seen */
 	bool others;
 	bool nests; /* the allocator is musl's */
+	struct heap_name names[HEAP_FUNCTIONS_MAX];
 	void *found[HEAP_FUNCTIONS_MAX];
 	uint32_t owner[HEAP_FUNCTIONS_MAX];
 };
@@ -76,8 +77,20 @@ bool heap_object_is_ours(const struct heap_object *object)
 /* Both define functions of the family without being anybody's second allocator. */
 static bool is_system_library(const struct heap_object *object)
 {
-	return heap_object_function(object, "__libc_start_main") ||
-	       heap_object_function(object, "__tls_get_addr");
+	return heap_object_function(object, heap_name_of("__libc_start_main")) ||
+	       heap_object_function(object, heap_name_of("__tls_get_addr"));
+}
+
+/* The object has a malloc(). */
+static void note_allocator(struct search *search, const struct heap_object *object)
+{
+	if (search->allocator) {
+		search->others |= !is_system_library(object);
+		return;
+	}
+	search->allocator = search->objects;
+	search->nests = heap_object_function(object, heap_name_of("__libc_start_main")) &&
+			!heap_object_function(object, heap_name_of("gnu_get_libc_version"));
 }
 
 static int search_object(struct dl_phdr_info *info, size_t size, void *context)
@@ -93,19 +106,12 @@ static int search_object(struct dl_phdr_info *info, size_t size, void *context)
 		search->ours = search->objects;
 		return 0;
 	}
-	if (heap_object_function(&object, "malloc")) {
-		if (!search->allocator) {
-			search->allocator = search->objects;
-			search->nests = heap_object_function(&object, "__libc_start_main") &&
-					!heap_object_function(&object, "gnu_get_libc_version");
-		} else {
-			search->others |= !is_system_library(&object);
-		}
-	}
+	if (heap_object_function(&object, heap_name_of("malloc")))
+		note_allocator(search, &object);
 	for (size_t i = 0; i < heap_function_count; i++) {
 		if (search->found[i])
 			continue;
-		search->found[i] = heap_object_function(&object, heap_functions[i].name);
+		search->found[i] = heap_object_function(&object, search->names[i]);
 		search->owner[i] = search->objects;
 	}
 	return 0;
@@ -233,6 +239,8 @@ void heap_find_real(void)
 {
 	struct search search = {0};
 
+	for (size_t i = 0; i < heap_function_count; i++)
+		search.names[i] = heap_name_of(heap_functions[i].name);
 	dl_iterate_phdr(search_object, &search);
 	loaded.others = search.others;
 	heap_nests = search.nests;

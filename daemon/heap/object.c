@@ -44,6 +44,9 @@ static void read_dynamic(struct heap_object *object, const Elf64_Dyn *entry)
 		case DT_RELASZ:
 			object->relocation_count = entry->d_un.d_val / sizeof(Elf64_Rela);
 			break;
+		case DT_RELACOUNT:
+			object->relative_count = entry->d_un.d_val;
+			break;
 		case DT_JMPREL:
 			object->jumps = (const Elf64_Rela *)at;
 			break;
@@ -79,6 +82,8 @@ bool heap_object_read(const struct dl_phdr_info *info, struct heap_object *ret)
 	read_dynamic(&object, dynamic);
 	if (!object.symbols || !object.strings)
 		return false;
+	if (object.relative_count > object.relocation_count)
+		object.relative_count = 0;
 	*ret = object;
 	return true;
 }
@@ -99,16 +104,23 @@ static bool hidden(const struct heap_object *object, uint32_t index)
 	return object->versions && (object->versions[index] & VERSION_HIDDEN);
 }
 
+struct heap_name heap_name_of(const char *text)
+{
+	struct heap_name name = {text, 5381};
+
+	for (const char *c = text; *c; c++)
+		name.hash = name.hash * 33 + (uint8_t)*c;
+	return name;
+}
+
 /* The symbol's number, 0: none. One of an old version only where there is no other. */
-static uint32_t find_gnu(const struct heap_object *object, const char *name)
+static uint32_t find_gnu(const struct heap_object *object, struct heap_name name)
 {
 	const uint32_t *head = object->gnu_hash; /* buckets, first symbol, bloom words, shift */
 	const uint32_t *buckets = head + 4 + head[2] * 2, *chains = buckets + head[0];
-	uint32_t hash = 5381, index, old = 0;
+	uint32_t hash = name.hash, index, old = 0;
 	uint64_t word;
 
-	for (const char *c = name; *c; c++)
-		hash = hash * 33 + (uint8_t)*c;
 	if (!head[0] || !head[2])
 		return 0;
 	/* The filter says that most names are not there. */
@@ -119,7 +131,7 @@ static uint32_t find_gnu(const struct heap_object *object, const char *name)
 	for (; index >= head[1] && index; index++) {
 		uint32_t link = chains[index - head[1]];
 
-		if ((link | 1) == (hash | 1) && defines(object, index, name)) {
+		if ((link | 1) == (hash | 1) && defines(object, index, name.text)) {
 			if (!hidden(object, index))
 				return index;
 			old = index;
@@ -144,7 +156,7 @@ static uint32_t find_plain(const struct heap_object *object, const char *name)
 	return old;
 }
 
-void *heap_object_function(const struct heap_object *object, const char *name)
+void *heap_object_function(const struct heap_object *object, struct heap_name name)
 {
 	const Elf64_Sym *symbol;
 	uint32_t index = 0;
@@ -153,7 +165,7 @@ void *heap_object_function(const struct heap_object *object, const char *name)
 	if (object->gnu_hash)
 		index = find_gnu(object, name);
 	else if (object->hash)
-		index = find_plain(object, name);
+		index = find_plain(object, name.text);
 	if (!index)
 		return NULL;
 	symbol = &object->symbols[index];

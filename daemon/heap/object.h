@@ -22,6 +22,7 @@ struct heap_object {
 	const Elf64_Half *versions; /* of the symbols; NULL: none */
 	const Elf64_Rela *relocations, *jumps;
 	size_t relocation_count, jump_count;
+	size_t relative_count; /* of the relocations: the first ones, which name no symbol */
 	uintptr_t locked, locked_end; /* what the loader has made read-only; 0: nothing */
 	const Elf64_Phdr *segments;
 	uint16_t segment_count;
@@ -29,6 +30,12 @@ struct heap_object {
 
 /* False: there is nothing in it for us (no dynamic section). */
 bool heap_object_read(const struct dl_phdr_info *info, struct heap_object *ret);
+/* A name to look for in many objects. */
+struct heap_name {
+	const char *text;
+	uint32_t hash; /* GNU's */
+};
+struct heap_name heap_name_of(const char *text);
 /* The function of that name, or NULL; indirect ones are resolved. */
-void *heap_object_function(const struct heap_object *object, const char *name);
+void *heap_object_function(const struct heap_object *object, struct heap_name name);
 bool heap_object_has_address(const struct heap_object *object, uintptr_t address);

@@ -25,7 +25,8 @@
 
 struct walk {
 	bool restore;
-	bool extra; /* only functions of that kind */
+	const struct heap_function *wanted[HEAP_FUNCTIONS_MAX]; /* that go in, or come out */
+	size_t wanted_count;
 	uint64_t slots;
 	int error;
 };
@@ -59,8 +60,8 @@ static const struct heap_function *function_of(const struct walk *walk,
 	const char *name =
 		object->strings + object->symbols[ELF64_R_SYM(relocation->r_info)].st_name;
 
-	for (size_t i = 0; i < heap_function_count; i++) {
-		const struct heap_function *function = &heap_functions[i];
+	for (size_t i = 0; i < walk->wanted_count; i++) {
+		const struct heap_function *function = walk->wanted[i];
 		uintptr_t ours = (uintptr_t)function->replacement;
 		bool unfilled;
 
@@ -71,8 +72,6 @@ static const struct heap_function *function_of(const struct walk *walk,
 		}
 		if (name[0] != function->name[0] || !equal(name, function->name))
 			continue;
-		if (!heap_replaces(function) || (walk->extra && function->kind != HEAP_KIND_EXTRA))
-			return NULL;
 		unfilled = type == TYPE_JUMP && !heap_other_allocators() &&
 			   heap_object_has_address(object, value);
 		return value == heap_real_of(function) || unfilled ? function : NULL;
@@ -121,7 +120,8 @@ static int walk_object(struct dl_phdr_info *info, size_t size, void *context)
 	perfd_heap_control.objects++;
 	r = change(walk, &object, object.jumps, object.jump_count, &unlocked);
 	if (!r)
-		r = change(walk, &object, object.relocations, object.relocation_count, &unlocked);
+		r = change(walk, &object, object.relocations + object.relative_count,
+			   object.relocation_count - object.relative_count, &unlocked);
 	if (unlocked)
 		system_protect(object.locked, object.locked_end - object.locked, PROT_READ);
 	/* On the way out as much is put back as can be. */
@@ -129,20 +129,37 @@ static int walk_object(struct dl_phdr_info *info, size_t size, void *context)
 	return r < 0 && !walk->restore;
 }
 
+static int walk_objects(struct walk *walk)
+{
+	if (walk->wanted_count)
+		dl_iterate_phdr(walk_object, walk);
+	return walk->error;
+}
+
 int heap_slots_patch(bool extra)
 {
-	struct walk walk = {.extra = extra};
+	struct walk walk = {0};
+	int r;
 
-	dl_iterate_phdr(walk_object, &walk);
+	for (size_t i = 0; i < heap_function_count; i++) {
+		const struct heap_function *function = &heap_functions[i];
+
+		if (heap_replaces(function) && (!extra || function->kind == HEAP_KIND_EXTRA))
+			walk.wanted[walk.wanted_count++] = function;
+	}
+	r = walk_objects(&walk);
 	perfd_heap_control.slots += walk.slots;
-	return walk.error;
+	return r;
 }
 
 int heap_slots_restore(void)
 {
 	struct walk walk = {.restore = true};
+	int r;
 
-	dl_iterate_phdr(walk_object, &walk);
+	for (size_t i = 0; i < heap_function_count; i++)
+		walk.wanted[walk.wanted_count++] = &heap_functions[i];
+	r = walk_objects(&walk);
 	perfd_heap_control.slots -= walk.slots;
-	return walk.error;
+	return r;
 }

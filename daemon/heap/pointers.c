@@ -17,14 +17,23 @@
 #define ENDING_YIELDS 100000
 /* A counter that has reached the top stays there: then the table is asked. */
 #define COUNTER_MAX 255u
+#define CHOICES 3u /* near, and two of all */
 
 static uint64_t *bucket(struct heap_pointers *set, uint64_t address, unsigned int choice)
 {
-	/* Multiplicative hashing; the two choices take disjoint bits of the product. */
+	/* Multiplicative hashing; the choices take disjoint bits of the product. */
 	uint64_t hash = (address >> 4) * 0x9e3779b97f4a7c15ULL;
-	uint64_t index = choice ? hash >> 22 : hash >> 42;
+	uint64_t index = choice ? hash >> (choice == 1 ? 42 : 22) & (HEAP_BUCKETS - 1)
+				: hash >> 56 & (HEAP_NEAR_BUCKETS - 1);
 
-	return &set->slots[(index & (HEAP_BUCKETS - 1)) * HEAP_BUCKET_SLOTS];
+	return &set->slots[index * HEAP_BUCKET_SLOTS];
+}
+
+/* How many choices there are to look at for an address that is in the table: who knows the
+ * address knows what was stored before it was put in. */
+static unsigned int choices(const struct heap_pointers *set)
+{
+	return __atomic_load_n(&set->far, __ATOMIC_RELAXED) ? CHOICES : 1;
 }
 
 static uint64_t suspended_entry(uint64_t address, uint32_t tag)
@@ -55,7 +64,7 @@ enum taken { NOBODY, TAKEN, BUSY };
  * was freed in a way that we did not see. BUSY: somebody else does. */
 static enum taken take_over(struct heap_pointers *set, uint64_t address)
 {
-	for (unsigned int choice = 0; choice < 2; choice++) {
+	for (unsigned int choice = 0; choice < choices(set); choice++) {
 		uint64_t *slots = bucket(set, address, choice);
 
 		for (unsigned int i = 0; i < HEAP_BUCKET_SLOTS; i++) {
@@ -97,9 +106,11 @@ bool heap_pointers_insert(struct heap_pointers *set, const void *pointer, bool *
 		return taken == TAKEN;
 	/* Counted first: once it is in the table, nobody may overlook it. */
 	count(set, address, 1);
-	for (unsigned int choice = 0; choice < 2; choice++) {
+	for (unsigned int choice = 0; choice < CHOICES; choice++) {
 		uint64_t *slots = bucket(set, address, choice);
 
+		if (choice && !__atomic_load_n(&set->far, __ATOMIC_RELAXED))
+			__atomic_store_n(&set->far, 1, __ATOMIC_RELEASE);
 		for (unsigned int i = 0; i < HEAP_BUCKET_SLOTS; i++)
 			if (!__atomic_load_n(&slots[i], __ATOMIC_RELAXED) &&
 			    swap(&slots[i], 0, address))
@@ -114,7 +125,7 @@ static uint64_t *replace(struct heap_pointers *set, const void *pointer, uint64_
 {
 	uint64_t address = (uintptr_t)pointer;
 
-	for (unsigned int choice = 0; choice < 2 && address; choice++) {
+	for (unsigned int choice = 0; choice < choices(set) && address; choice++) {
 		uint64_t *slots = bucket(set, address, choice);
 
 		for (unsigned int i = 0; i < HEAP_BUCKET_SLOTS; i++)

@@ -15,7 +15,9 @@
  * address meanwhile and puts it in ends the suspended owner's time on the way, or waits
  * a moment for who is just telling of that end: what is told of the new owner comes after it.
  *
- * When both places of an address are full, it is not put in.
+ * An address has three places: one in the first 4 KiB, which is all that most programs ever
+ * touch of the table, as each page costs a fault, and two anywhere. When all are full, it is
+ * not put in.
  */
 #pragma once
 
@@ -24,10 +26,12 @@
 
 #define HEAP_BUCKET_SLOTS 8u /* a line of the cache */
 #define HEAP_BUCKETS (1u << 14) /* 131072 pointers, 1 MiB, touched where used */
+#define HEAP_NEAR_BUCKETS 64u /* of these, in 4 KiB */
 #define HEAP_COUNTERS (1u << 16) /* touched where used, too */
 
 struct heap_pointers {
 	uint8_t counters[HEAP_COUNTERS]; /* how many addresses each has in the table */
+	uint32_t far; /* something is, or was, beyond the near buckets */
 	uint64_t slots[HEAP_BUCKETS * HEAP_BUCKET_SLOTS] __attribute__((aligned(64)));
 };
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What libperfd-heap.so costs the programs it is in, beside heaptrack, jemalloc's own
-profiler and bcc's memleak: CPU time (user and system), in turns, medians of ROUNDS (5)."""
+"""What libperfd-heap.so costs the programs it is in: first what decides whether it keeps to what
+is promised (heap_turns.py), PAIRS of each program, 60 a round; then beside heaptrack, jemalloc's
+own profiler and bcc's memleak: CPU time (user and system), in turns, medians of ROUNDS (5)."""
 
 import os
 import resource
@@ -12,12 +13,14 @@ import sys
 import tempfile
 import time
 
+import heap_turns
 import measure
 from result import lib, run, save, table
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
+TURNS = int(os.environ.get("PAIRS", str(60 * ROUNDS)))
 ONLY = os.environ.get("HEAP_ONLY", "")  # of the programs, by name
-LIBRARY = os.path.join(lib.BUILD, "libperfd-heap.so")
+LIBRARY = heap_turns.LIBRARY
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 PROFILE = "prof:true,prof_active:true,lg_prof_sample:19,prof_prefix:/dev/null"
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -50,7 +53,8 @@ def workloads(place):
     churn = lib.program("heap_churn")
     yield "malloc loop", [churn, "loop", str(PAIRS)], PAIRS
     yield "string churn", [churn, "strings", str(REPLACED)], REPLACED
-    yield "gcc -O2, two files", ["sh", "-c", "for f in strbuf hashmap; do gcc -O2 -I. -D_GNU_SOURCE "
+    yield "gcc -O2, two files", ["sh", "-c", "for f in strbuf hashmap; do "
+                                 f"{heap_turns.compiler()} -O2 -I. -D_GNU_SOURCE "
                                  f"-c daemon/base/$f.c -o {place}/$f.o; done"], None
     yield "python3", [sys.executable, "-c", "import json\nfor _ in range(8): json.loads(json.dumps("
                       "{str(i): [i] * 5 for i in range(8000)}))"], None
@@ -96,7 +100,18 @@ def memleak(place):
     return (usage.ru_utime + usage.ru_stime) / pairs * 1e9, None
 
 
+def decide():
+    """Rows of heap_turns.py, told one by one, as they take minutes."""
+    rows = []
+    for one in heap_turns.measured(TURNS, ONLY):
+        rows.append(one)
+        print(f"  measured: {one['program']}", flush=True)
+    table(heap_turns.HEAD, [heap_turns.cells(one) for one in rows])
+    return rows
+
+
 def main():
+    decided = decide()
     results = {}
     with tempfile.TemporaryDirectory(prefix="perfd-bench-") as place:
         lines = [(name, variant, [*prefix, *command], env, per)
@@ -131,9 +146,10 @@ def main():
                      f"{(value / base - 1) * 100:+.1f} %", f"{min(values):.2f}", len(values),
                      values])
     rows.sort(key=lambda row: row[0])
+    print()
     table(["program", "with", "CPU time", "more", "", "best", "runs"], [row[:-1] for row in rows])
-    save("heap", {"rows": [dict(zip(["program", "variant", "median", "more", "percent", "best",
-                                     "runs", "values"], row)) for row in rows],
+    keys = ["program", "variant", "median", "more", "percent", "best", "runs", "values"]
+    save("heap", {"decided": decided, "rows": [dict(zip(keys, row)) for row in rows],
                   "without_memleak": without})
 
 

@@ -14,6 +14,7 @@ import lib
 
 sys.path.insert(0, os.path.join(lib.ROOT, "tests", "bench"))
 import benches  # noqa: E402
+import heap_turns  # noqa: E402
 import of_throughput  # noqa: E402
 import page  # noqa: E402
 import report  # noqa: E402
@@ -178,6 +179,27 @@ def pairs_of_slices():
     near(math.fsum(found) / len(found), 3, "on less off, beside a drift")
     found = switching.differences([(0, True, 5), (0, False, 1), (1, True, 9), (2, False, 2)])
     lib.equal(found, [4], "pairs that have both")
+
+
+def promises_of_the_heap_library():
+    """Turns are without, with, with, without; what drifts is in no verdict, one percent more is
+    found, and where noise is too large for that, it is said."""
+    lib.equal([preloaded for _, preloaded in heap_turns.order(3)],
+              [False, True, True, False, False, True], "the order of turns")
+    generator = random.Random(6)
+
+    def verdict(pairs, more, noise, limit=1):
+        state = [1e8]
+
+        def turn(_pair, preloaded):
+            state[0] *= 1.001
+            return state[0] * (1 + more * preloaded) * math.exp(generator.gauss(0, noise))
+        found = heap_turns.in_turns(pairs, turn)
+        return heap_turns.judge("made", limit, "%", heap_turns.percents(found), found)["verdict"]
+
+    lib.equal(verdict(300, 0.002, 0.03), "kept", "a fifth of a percent")
+    lib.equal(verdict(300, 0.03, 0.03), "not kept", "three percent")
+    lib.equal(verdict(20, 0.01, 0.1), "cannot be said", "few pairs and much noise")
 
 
 def pieces_of_work():
@@ -353,6 +375,6 @@ def the_suite_goes_on():
 
 lib.main(quantiles, intervals_of_medians, student, student_covers, trimmed_means, shares,
          medians_cover, rank_tests, verdicts, noise_is_no_regression, pairs_of_slices,
-         pieces_of_work, results_and_baselines,
+         promises_of_the_heap_library, pieces_of_work, results_and_baselines,
          limits_and_doubt, the_exit_code_of_a_comparison, the_table_of_the_page,
          times_and_rounds, the_suite_goes_on)

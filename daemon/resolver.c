@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -519,6 +520,13 @@ static void on_maps_file(void *context, int error, const char *text, struct open
 		on_maps(request, error ? error : -EAGAIN, error ? text : "not asked", NULL, 0);
 }
 
+/* Where events were lost there are thousands of whom a stack tells when they have long ended:
+ * whatever else is to be opened would wait until each of them was found gone. */
+static bool is_gone(const struct process *process)
+{
+	return process->end || (kill((pid_t)process->pid, 0) && errno == ESRCH);
+}
+
 static void ask_maps(struct resolver *resolver, struct process *process)
 {
 	struct opener_request wanted = {.kind = OPENER_MAPS, .pid = (pid_t)process->pid};
@@ -526,7 +534,7 @@ static void ask_maps(struct resolver *resolver, struct process *process)
 
 	if (process->maps_state != MAPS_UNKNOWN)
 		return;
-	request = process->end ? NULL : resolver_request_create(resolver, 0);
+	request = is_gone(process) ? NULL : resolver_request_create(resolver, 0);
 	if (!request) {
 		mapped(resolver, process);
 		return;

@@ -65,6 +65,16 @@ static int open_view(struct engine *engine, uint32_t slot, const char *event, ui
 	return r;
 }
 
+/* The kernel takes a second and more over the programs of a view when the machine is busy, and
+ * tells of processes all the while: what is not read meanwhile has no room, and a program that
+ * began then would stay unknown. */
+static void keep_up(struct engine *engine)
+{
+	/* A recording waits. */
+	if (engine->source->ops->wake_fd(engine->source) >= 0)
+		engine->source->ops->drain(engine->source, false);
+}
+
 int engine_open_system_views(struct engine *engine, struct error *error)
 {
 	int r = 0;
@@ -72,6 +82,7 @@ int engine_open_system_views(struct engine *engine, struct error *error)
 	for (size_t i = 0; !r && i < VIEWS; i++) {
 		r = open_view(engine, views[i].slot, views[i].event,
 			      rate_of(&engine->config, &views[i]), error);
+		keep_up(engine);
 		if (!r || views[i].needed || r == -ENOMEM)
 			continue;
 		log_warning("no view of %s (%s): %s", views[i].event, views[i].key, error->text);
@@ -79,6 +90,7 @@ int engine_open_system_views(struct engine *engine, struct error *error)
 	}
 	if (!r && engine->config.heap_probes[0])
 		r = open_view(engine, ABI_SLOT_HEAP, "heap", 1, error);
+	keep_up(engine);
 	return r;
 }
 

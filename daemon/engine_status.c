@@ -249,10 +249,11 @@ static json_t *unwinder(const struct engine *engine, const struct source_counter
 	json_t *java = json_pack("{s:o, s:o, s:o}", "known", number(jvms->known), "failed",
 				 number(jvms->failed), "refused", number(jvms->refused));
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "tables_loaded", number(u->loaded), "tables_failed", number(u->failed),
-			 "tables_evicted", number(u->evicted), "tables_put_off", number(u->put_off),
-			 "rows", number(u->rows), "memory_bytes", number(counters->unwind_bytes),
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "tables_awaited", number(unwinder_awaited(u)), "tables_loaded",
+			 number(u->loaded), "tables_failed", number(u->failed), "tables_evicted",
+			 number(u->evicted), "tables_put_off", number(u->put_off), "rows",
+			 number(u->rows), "memory_bytes", number(counters->unwind_bytes),
 			 "memory_limit_bytes", number(engine->config.unwind_memory_bytes),
 			 "mapping_sets", number(u->published.count), "mapping_sets_refused",
 			 number(u->sets_refused), "mapping_leaves",

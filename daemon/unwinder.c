@@ -327,6 +327,15 @@ bool unwinder_awaits(const struct unwinder *unwinder, uint32_t image)
 	return image < unwinder->tables.count && unwinder->tables.items[image].state == TABLE_ASKED;
 }
 
+uint64_t unwinder_awaited(const struct unwinder *unwinder)
+{
+	uint64_t count = 0;
+
+	for (size_t image = 0; image < unwinder->tables.count; image++)
+		count += unwinder_awaits(unwinder, (uint32_t)image);
+	return count;
+}
+
 bool unwinder_waits(const struct unwinder *unwinder, const struct process *process)
 {
 	struct mapping_place place = {0};

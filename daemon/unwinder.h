@@ -76,6 +76,8 @@ void unwinder_need_all(struct unwinder *unwinder, const struct process *process)
 bool unwinder_has(const struct unwinder *unwinder, uint32_t image);
 /* True while the image's table is being made. */
 bool unwinder_awaits(const struct unwinder *unwinder, uint32_t image);
+/* How many are being made. */
+uint64_t unwinder_awaited(const struct unwinder *unwinder);
 /* True while a table of the process's mappings is being made. */
 bool unwinder_waits(const struct unwinder *unwinder, const struct process *process);
 /* The image's file has been opened, or could not be. */

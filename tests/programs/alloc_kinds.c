@@ -10,41 +10,18 @@
  *
  * All are freed at once.
  */
-#include <inttypes.h>
 #include <poll.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-struct truth {
-	uint64_t objects, bytes;
-};
-
-static uint64_t state = 88172645463325252ull;
-
-static size_t size_between(size_t low, size_t high)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return low + (size_t)(state % (high - low + 1));
-}
-
-/* The result must be used, or the compiler leaves the call out. */
-static void use(void *memory)
-{
-	__asm__ volatile("" : : "r"(memory) : "memory");
-}
+#include "tests/programs/counted.h"
 
 static void take(struct truth *truth, size_t size)
 {
 	void *memory = malloc(size);
 
-	truth->objects++;
-	truth->bytes += size;
+	count(truth, size);
 	use(memory);
 	free(memory);
 }
@@ -99,12 +76,6 @@ static int wait_line(int ms)
 	return 1;
 }
 
-static void print(const char *name, const struct truth *truth, const char *end)
-{
-	printf("\"%s\": {\"objects\": %" PRIu64 ", \"bytes\": %" PRIu64 "}%s", name, truth->objects,
-	       truth->bytes, end);
-}
-
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "little";
@@ -129,9 +100,9 @@ int main(int argc, char **argv)
 		}
 	}
 	printf("{");
-	print("take_little", &little, ", ");
-	print("take_large", &large, ", ");
-	print("take_small", &small, ", ");
-	print("take_heavy", &heavy, "}\n");
+	print_truth("take_little", &little, ", ");
+	print_truth("take_large", &large, ", ");
+	print_truth("take_small", &small, ", ");
+	print_truth("take_heavy", &heavy, "}\n");
 	return 0;
 }

@@ -8,38 +8,10 @@
  *	grow    24 to 2000 bytes by realloc, in two steps, then freed
  *	keep    one of 100 to 5000 bytes a round, never freed
  */
-#include <inttypes.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-struct truth {
-	uint64_t objects, bytes, live_objects, live_bytes;
-};
-
-static uint64_t state = 88172645463325252ull;
-
-static size_t size_between(size_t low, size_t high)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return low + (size_t)(state % (high - low + 1));
-}
-
-static void count(struct truth *truth, size_t size)
-{
-	truth->objects++;
-	truth->bytes += size;
-}
-
-/* The result must be used, or the compiler leaves the call out. */
-static void use(void *memory)
-{
-	__asm__ volatile("" : : "r"(memory) : "memory");
-}
+#include "tests/programs/counted.h"
 
 __attribute__((noinline)) static void churn(struct truth *truth)
 {
@@ -81,30 +53,24 @@ __attribute__((noinline)) static void keep(struct truth *truth)
 	truth->live_bytes += size;
 }
 
-static void print(const char *name, const struct truth *truth, const char *end)
-{
-	printf("\"%s\": {\"objects\": %" PRIu64 ", \"bytes\": %" PRIu64
-	       ", \"live_objects\": %" PRIu64 ", \"live_bytes\": %" PRIu64 "}%s",
-	       name, truth->objects, truth->bytes, truth->live_objects, truth->live_bytes, end);
-}
-
 int main(int argc, char **argv)
 {
-	long rounds = argc > 1 ? atol(argv[1]) : 1000, wait = argc > 2 ? atol(argv[2]) : 0;
+	long rounds;
+	unsigned wait;
 	struct truth churned = {0}, grown = {0}, kept = {0};
 
-	if (argc > 3 && getchar() == EOF)
+	if (!rounds_of(argc, argv, &rounds, &wait))
 		return 1;
 	for (long i = 0; i < rounds; i++) {
 		churn(&churned);
 		grow(&grown);
 		keep(&kept);
 		if (wait)
-			usleep((useconds_t)wait);
+			usleep(wait);
 	}
 	printf("{");
-	print("churn", &churned, ", ");
-	print("grow", &grown, ", ");
-	print("keep", &kept, "}\n");
+	print_truth("churn", &churned, ", ");
+	print_truth("grow", &grown, ", ");
+	print_truth("keep", &kept, "}\n");
 	return 0;
 }

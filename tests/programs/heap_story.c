@@ -13,27 +13,15 @@
  * somewhat in warm_up(), for whoever makes himself ready, at "go" it begins.
  * At its end it prints as JSON what is true of it: bytes and objects, times by CLOCK_REALTIME.
  */
-#include <inttypes.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/programs/counted.h"
+
 #define TICK_NS 10000000ull
 #define SECOND 1000000000ull
 #define MB 1000000ull
-
-static uint64_t state = 88172645463325252ull;
-
-static size_t size_between(size_t low, size_t high)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return low + (size_t)(state % (high - low + 1));
-}
 
 static uint64_t now(clockid_t clock)
 {
@@ -43,13 +31,13 @@ static uint64_t now(clockid_t clock)
 	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
 }
 
-/* The compiler must leave the call, and the first byte is written. */
-static void *use(void *memory)
+/* Its first byte is written. */
+static void *touched(void *memory)
 {
 	if (!memory)
 		abort();
 	*(volatile char *)memory = 1;
-	__asm__ volatile("" : "+r"(memory) : : "memory");
+	use(memory);
 	return memory;
 }
 
@@ -74,7 +62,7 @@ __attribute__((noinline)) static void serve(uint64_t bytes)
 		size_t size = size_between(200, 8000);
 
 		free(ring[at]);
-		ring[at] = use(malloc(size));
+		ring[at] = touched(malloc(size));
 		at = (at + 1) % RING;
 		bytes -= size;
 	}
@@ -89,7 +77,7 @@ __attribute__((noinline)) static uint64_t remember(uint64_t bytes, uint64_t *obj
 	for (; sum < bytes; ++*objects) {
 		size_t size = size_between(100, 1000);
 
-		forgotten = use(malloc(size));
+		forgotten = touched(malloc(size));
 		sum += size;
 	}
 	return sum;
@@ -119,8 +107,8 @@ __attribute__((noinline)) static void pin(void)
 	static void *large[PAIRS];
 
 	for (unsigned int i = 0; i < PAIRS; i++) {
-		large[i] = use(memset(malloc(4000), 1, 4000));
-		forgotten = use(malloc(120));
+		large[i] = touched(memset(malloc(4000), 1, 4000));
+		forgotten = touched(malloc(120));
 	}
 	for (unsigned int i = 0; i < PAIRS; i++)
 		free(large[i]);
@@ -131,7 +119,7 @@ __attribute__((noinline)) static void burst(void)
 	static void *large[2000];
 
 	for (unsigned int i = 0; i < 2000; i++)
-		large[i] = use(malloc(6000));
+		large[i] = touched(malloc(6000));
 	for (unsigned int i = 0; i < 2000; i++)
 		free(large[i]);
 }
@@ -155,13 +143,13 @@ static void fragment(uint64_t seconds)
 __attribute__((noinline)) static void load(void)
 {
 	for (unsigned int i = 0; i < 10000; i++)
-		forgotten = use(malloc(2000));
+		forgotten = touched(malloc(2000));
 }
 
 __attribute__((noinline)) static void put(void **entry)
 {
 	free(*entry);
-	*entry = use(malloc(1000));
+	*entry = touched(malloc(1000));
 }
 
 static void cache(uint64_t seconds)
@@ -182,10 +170,10 @@ static void cache(uint64_t seconds)
 
 __attribute__((noinline)) static void **build(unsigned int count)
 {
-	void **index = use(malloc(count * sizeof(*index)));
+	void **index = touched(malloc(count * sizeof(*index)));
 
 	for (unsigned int i = 0; i < count; i++)
-		index[i] = use(malloc(4000));
+		index[i] = touched(malloc(4000));
 	return index;
 }
 
@@ -236,7 +224,7 @@ __attribute__((noinline)) static uint64_t parse(void)
 	for (unsigned int i = 0; i < 400; i++) {
 		size_t size = size_between(16, 496);
 
-		free(use(malloc(size)));
+		free(touched(malloc(size)));
 		bytes += size;
 	}
 	return bytes;
@@ -252,7 +240,7 @@ __attribute__((noinline)) static uint64_t hold(void)
 		size_t size = size_between(16, 8000);
 
 		free(held[at]);
-		held[at] = use(malloc(size));
+		held[at] = touched(malloc(size));
 		at = (at + 1) % 20;
 		bytes += size;
 	}
@@ -266,7 +254,7 @@ __attribute__((noinline)) static uint64_t forget(void)
 	for (unsigned int i = 0; i < 10; i++) {
 		size_t size = size_between(16, 3000);
 
-		forgotten = use(malloc(size));
+		forgotten = touched(malloc(size));
 		bytes += size;
 	}
 	return bytes;
@@ -295,7 +283,7 @@ __attribute__((noinline)) static void fill(void)
 {
 	size_t size = size_between(1000, 100000);
 
-	forgotten = use(memset(malloc(size), 1, size));
+	forgotten = touched(memset(malloc(size), 1, size));
 }
 
 static void grow(void)
@@ -312,7 +300,7 @@ static void grow(void)
 __attribute__((noinline)) static void warm_up(void)
 {
 	for (unsigned int i = 0; i < 8; i++)
-		free(use(malloc(60000)));
+		free(touched(malloc(60000)));
 }
 
 /* Without stdio, which allocates. */

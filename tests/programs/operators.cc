@@ -7,37 +7,10 @@
  *	by_array	new[], and one that does not throw
  *	by_alignment	of 64 bytes' alignment
  */
-#include <cinttypes>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <new>
 #include <unistd.h>
 
-static uint64_t state = 88172645463325252ull;
-
-static size_t size_between(size_t low, size_t high)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return low + (size_t)(state % (high - low + 1));
-}
-
-static void use(void *memory)
-{
-	__asm__ volatile("" : : "r"(memory) : "memory");
-}
-
-struct truth {
-	uint64_t objects, bytes;
-
-	void count(size_t size)
-	{
-		objects++;
-		bytes += size;
-	}
-};
+#include "tests/programs/counted.h"
 
 extern "C" {
 __attribute__((noinline)) static void by_new(truth *truth)
@@ -48,7 +21,7 @@ __attribute__((noinline)) static void by_new(truth *truth)
 
 		use(memory);
 		::operator delete(memory, size);
-		truth->count(size);
+		count(truth, size);
 	}
 }
 
@@ -60,7 +33,7 @@ __attribute__((noinline)) static void by_array(truth *truth)
 
 		use(memory);
 		::operator delete[](memory);
-		truth->count(size);
+		count(truth, size);
 	}
 }
 
@@ -73,34 +46,29 @@ __attribute__((noinline)) static void by_alignment(truth *truth)
 
 		use(memory);
 		::operator delete(memory, std::align_val_t(64));
-		truth->count(size);
+		count(truth, size);
 	}
 }
 }
 
-static void print(const char *name, const truth *truth, const char *end)
-{
-	printf("\"%s\": {\"objects\": %" PRIu64 ", \"bytes\": %" PRIu64 "}%s", name, truth->objects,
-	       truth->bytes, end);
-}
-
 int main(int argc, char **argv)
 {
-	long rounds = argc > 1 ? atol(argv[1]) : 1000, wait = argc > 2 ? atol(argv[2]) : 0;
+	long rounds;
+	unsigned wait;
 	truth single = {}, array = {}, aligned = {};
 
-	if (argc > 3 && getchar() == EOF)
+	if (!rounds_of(argc, argv, &rounds, &wait))
 		return 1;
 	for (long i = 0; i < rounds; i++) {
 		by_new(&single);
 		by_array(&array);
 		by_alignment(&aligned);
 		if (wait)
-			usleep((useconds_t)wait);
+			usleep(wait);
 	}
 	printf("{");
-	print("by_new", &single, ", ");
-	print("by_array", &array, ", ");
-	print("by_alignment", &aligned, "}\n");
+	print_truth("by_new", &single, ", ");
+	print_truth("by_array", &array, ", ");
+	print_truth("by_alignment", &aligned, "}\n");
 	return 0;
 }

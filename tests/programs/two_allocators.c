@@ -8,30 +8,14 @@
  *	by_own_resize	je_realloc of what it has, 100 to 5000 bytes
  *	by_libc		malloc, freed at once
  */
-#include <inttypes.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
+
+#include "tests/programs/counted.h"
 
 #define ARENA (1u << 20)
 
-static uint64_t state = 88172645463325252ull;
 static unsigned char arena[ARENA];
 static size_t used;
-
-static size_t size_between(size_t low, size_t high)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return low + (size_t)(state % (high - low + 1));
-}
-
-static void use(void *memory)
-{
-	__asm__ volatile("" : : "r"(memory) : "memory");
-}
 
 /* Nothing is given back: the arena begins anew. */
 static void *take(size_t size)
@@ -64,16 +48,6 @@ __attribute__((noipa)) void *je_realloc(void *old, size_t size)
 {
 	use(old);
 	return take(size);
-}
-
-struct truth {
-	uint64_t objects, bytes;
-};
-
-static void count(struct truth *truth, size_t size)
-{
-	truth->objects++;
-	truth->bytes += size;
 }
 
 __attribute__((noinline)) static void by_own(struct truth *truth)
@@ -112,29 +86,24 @@ __attribute__((noinline)) static void by_libc(struct truth *truth)
 	}
 }
 
-static void print(const char *name, const struct truth *truth, const char *end)
-{
-	printf("\"%s\": {\"objects\": %" PRIu64 ", \"bytes\": %" PRIu64 "}%s", name, truth->objects,
-	       truth->bytes, end);
-}
-
 int main(int argc, char **argv)
 {
-	long rounds = argc > 1 ? atol(argv[1]) : 1000, wait = argc > 2 ? atol(argv[2]) : 0;
+	long rounds;
+	unsigned wait;
 	struct truth own = {0}, resized = {0}, libc = {0};
 
-	if (argc > 3 && getchar() == EOF)
+	if (!rounds_of(argc, argv, &rounds, &wait))
 		return 1;
 	for (long i = 0; i < rounds; i++) {
 		by_own(&own);
 		by_own_resize(&resized);
 		by_libc(&libc);
 		if (wait)
-			usleep((useconds_t)wait);
+			usleep(wait);
 	}
 	printf("{");
-	print("by_own", &own, ", ");
-	print("by_own_resize", &resized, ", ");
-	print("by_libc", &libc, "}\n");
+	print_truth("by_own", &own, ", ");
+	print_truth("by_own_resize", &resized, ", ");
+	print_truth("by_libc", &libc, "}\n");
 	return 0;
 }

@@ -7,9 +7,9 @@ import json
 import os
 import shutil
 import subprocess
-import time
 
 import lib
+import lib_heap
 
 ROUNDS, WAIT_US = 800, 1000
 SETTINGS = ("--set", "memory.heap_interval=4K",
@@ -24,7 +24,7 @@ def compiled(place, compiler, source, *options):
     if not shutil.which(compiler):
         raise lib.Skip(f"{compiler} is not there")
     path = os.path.join(place, os.path.splitext(source)[0])
-    result = subprocess.run([compiler, "-O2", "-g", *options, "-o", path,
+    result = subprocess.run([compiler, "-O2", "-g", f"-I{lib.ROOT}", *options, "-o", path,
                              os.path.join(SOURCES, source)], capture_output=True, text=True,
                             check=False)
     if result.returncode and "-static" in options:
@@ -40,35 +40,11 @@ def preload(name):
     return {**os.environ, "LD_PRELOAD": path}
 
 
-def sees_frees():
-    """Probes on functions tell of frees from Linux 6.14 on."""
-    major, minor = (int(word) for word in os.uname().release.split(".")[:2])
-    return (major, minor) >= (6, 14)
-
-
-def wait_for_tables(perfd):
-    """Stacks have no names before their unwind tables are there: none has come for a second."""
-    seen = [None, 0]
-
-    def settled():
-        loaded = perfd.ctl_json("status")["unwinder"]["tables_loaded"]
-        if loaded != seen[0]:
-            seen[:] = loaded, time.monotonic()
-        return time.monotonic() - seen[1] > 1
-    lib.wait_for(settled, "unwind tables", 60)
-
-
 def check_in_use(what, path, place, truth):
     """What was kept is in use, and nothing of what was freed."""
-    folded_path = os.path.join(place, "inuse.folded")
-    done = lib.perfctl("convert", path, "--value", "inuse_space", "-o", folded_path)
-    if not any(counted.get("live_bytes", 0) for counted in truth.values()) and done.returncode:
-        lib.contains(done.stderr, 'no sample has a value of "inuse_space"', "what convert says")
-        return
-    lib.succeeds(done)
-    folded = lib.Folded.load(folded_path)
+    folded = lib_heap.by_value(path, place, "inuse_space")
     for name, counted in truth.items():
-        got, want = folded.within(name), counted.get("live_bytes", 0)
+        got, want = folded.within(name) if folded else 0, counted["live_bytes"]
         print(f"{what}, bytes of {name} in use: {got} of {want}")
         if not want:
             lib.equal(got, 0, f"bytes of {name} in use")
@@ -87,18 +63,14 @@ def check_places(what, program, least=1, env=None, fates=True):
             with perfd.start_ctl("attach", "-e", "heap", "--pid", process.pid, "-o",
                                  path) as attached:
                 perfd.wait_session(process.pid)
-                lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= least,
-                             "probes on the allocator", 30)
-                wait_for_tables(perfd)
+                lib_heap.wait_for_probes(perfd, least, "probes on the allocator")
                 out, _ = process.communicate("go\n", timeout=120)
                 _, errors = attached.communicate(timeout=60)
                 lib.equal(attached.returncode, 0, f"exit code of attach ({errors})")
         truth = json.loads(out)
         for value, key, interval in (("alloc_space", "bytes", 16384), ("alloc_objects", "objects",
                                                                        None)):
-            folded_path = os.path.join(place, value + ".folded")
-            lib.succeeds(lib.perfctl("convert", path, "--value", value, "-o", folded_path))
-            folded = lib.Folded.load(folded_path)
+            folded = lib_heap.by_value(path, place, value)
             for name, counted in truth.items():
                 got, want = folded.within(name), counted[key]
                 # Small ones are rarely seen, and stand for many then.
@@ -106,7 +78,7 @@ def check_places(what, program, least=1, env=None, fates=True):
                 print(f"{what}, {key} of {name}: {got} of {want}: {got / want - 1:+.2%}")
                 lib.check(abs(got / want - 1) < 4 / samples ** 0.5, f"{key} of {name}: {got} "
                           f"of {want}")
-        if fates and sees_frees():
+        if fates and lib_heap.sees_frees():
             check_in_use(what, path, place, truth)
 
 

@@ -5,11 +5,11 @@ the programs' own counts, and what is large is all there."""
 
 import contextlib
 import json
-import math
 import os
 import subprocess
 
 import lib
+import lib_heap
 
 KINDS = ("little", "bursts", "small", "heavy")
 PLACES = ("take_little", "take_large", "take_small", "take_heavy")
@@ -22,8 +22,7 @@ class Run:
 
     def __init__(self, perfd, place, stack, kind, **env):
         self.path = os.path.join(place, kind + ".perfd")
-        self.folded = os.path.join(place, kind + ".folded")
-        self.kind, self.perfd = kind, perfd
+        self.kind, self.perfd, self.place = kind, perfd, place
         self.process = stack.enter_context(lib.started(
             lib.program("alloc_kinds"), kind, text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, env={**os.environ, **env}))
@@ -47,8 +46,7 @@ class Run:
         lib.contains(errors, " 0 lost", "what attach says")
         told = []
         for value in ("alloc_space", "alloc_objects"):
-            lib.succeeds(lib.perfctl("convert", self.path, "--value", value, "-o", self.folded))
-            folded = lib.Folded.load(self.folded)
+            folded = lib_heap.by_value(self.path, self.place, value)
             told.append({place: folded.within(place) for place in PLACES})
         return json.loads(out), *told
 
@@ -114,8 +112,7 @@ def each_kind_has_its_rule():
     lib.need_bpf()
     with lib.Perfd(*SETTINGS) as perfd, lib.folder() as place, contextlib.ExitStack() as stack:
         runs = [Run(perfd, place, stack, kind) for kind in KINDS]
-        lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= 3 * len(runs),
-                     "probes on malloc and its kin", 30)
+        lib_heap.wait_for_probes(perfd, 3 * len(runs))
         for run in runs:
             run.begin()
         for run in runs:
@@ -182,8 +179,7 @@ def off_is_as_before():
     with lib.Perfd(*SETTINGS, "--set", "memory.patterns=off") as perfd, lib.folder() as place, \
             contextlib.ExitStack() as stack:
         run = Run(perfd, place, stack, "heavy")
-        lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= 3,
-                     "probes on malloc and its kin", 30)
+        lib_heap.wait_for_probes(perfd, 3)
         run.begin()
         lib.wait_for(lambda: (run.row() or {}).get("pattern") == "heavy", "the pattern", 30)
         row = run.row()

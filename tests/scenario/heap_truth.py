@@ -14,9 +14,9 @@ import math
 import os
 import re
 import subprocess
-import time
 
 import lib
+import lib_heap
 
 SEEDS = int(os.environ.get("HEAP_TRUTH_SEEDS", "24"))
 LONG = SEEDS >= 200
@@ -32,12 +32,8 @@ def told_by(path, place):
     """{(seed, site): [figure, …]} of a profile."""
     told = {}
     for number, value in enumerate(VALUES):
-        out = os.path.join(place, value + ".folded")
-        done = lib.perfctl("convert", path, "--value", value, "-o", out)
-        if done.returncode and "inuse" in value:
-            continue  # there is nothing in use: no samples
-        lib.succeeds(done)
-        for frames, amount in lib.Folded.load(out).stacks:
+        folded = lib_heap.by_value(path, place, value)
+        for frames, amount in folded.stacks if folded else ():
             found = re.search(r"hundreds_(\d);.*tens_(\d);.*ones_(\d);.*site_(\d)", ";".join(frames))
             if found:
                 digits = [int(digit) for digit in found.groups()]
@@ -102,18 +98,6 @@ def judge(what, told, truth, figures, least):
     lib.check(max(scores) < (4.5 if LONG else 6) and above <= 2, f"{what}: figures by place are biased")
 
 
-def wait_for_tables(perfd):
-    """Stacks have no names before their unwind tables are there: none has come for a second."""
-    seen = [None, 0]
-
-    def settled():
-        loaded = perfd.ctl_json("status")["unwinder"]["tables_loaded"]
-        if loaded != seen[0]:
-            seen[:] = loaded, time.monotonic()
-        return time.monotonic() - seen[1] > 1
-    lib.wait_for(settled, "unwind tables", 60)
-
-
 def run(perfd, first, seeds, words, env, probes):
     """A session of some seeds: (told, truth)."""
     with lib.folder() as place:
@@ -124,9 +108,7 @@ def run(perfd, first, seeds, words, env, probes):
             with perfd.start_ctl("attach", "-e", "heap", "--pid", process.pid, "-o",
                                  path) as attached:
                 perfd.wait_session(process.pid)
-                lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= probes,
-                             "probes", 30)
-                wait_for_tables(perfd)
+                lib_heap.wait_for_probes(perfd, probes)
                 out, _ = process.communicate("go\n", timeout=600)
                 _, errors = attached.communicate(timeout=60)
                 lib.equal(attached.returncode, 0, f"exit code of attach ({errors})")
@@ -135,10 +117,8 @@ def run(perfd, first, seeds, words, env, probes):
         print(f"{len(truth) // SITES} runs, {sum(row[0] for row in truth.values())} allocations of "
               f"{sum(row[1] for row in truth.values()) >> 20} MiB; {errors.strip()}")
         named = sum(row[1] for row in told.values())
-        out = os.path.join(place, "all.folded")
-        lib.succeeds(lib.perfctl("convert", path, "--value", "alloc_space", "-o", out))
-        if named < 0.98 * lib.Folded.load(out).of_comm("heap_truth"):
-            raise lib.Skip("unwind tables came too late for whole stacks: the machine is too busy")
+        whole = lib_heap.by_value(path, place, "alloc_space").of_comm("heap_truth")
+        lib.check(named > 0.98 * whole, f"{named} of {whole} bytes have whole stacks")
         return told, truth
 
 
@@ -166,18 +146,12 @@ def the_library():
              {"LD_PRELOAD": LIBRARY, "PERFD_HEAP_INTERVAL": "512"}, 2, range(4))
 
 
-def sees_frees():
-    """Probes on functions tell of frees from Linux 6.14 on."""
-    major, minor = (int(word) for word in os.uname().release.split(".")[:2])
-    return (major, minor) >= (6, 14)
-
-
 def probes_on_the_allocator():
     """Tier 2, without a limit of cost: with frees, and resizes that fail, where the kernel can.
     A child that begins in mid-run has probes of its own a moment later, so only its parent is
     judged: what a child allocates and frees at the same addresses is not the parent's."""
     lib.need_bpf()
-    with_frees = sees_frees()
+    with_frees = lib_heap.sees_frees()
     campaign("probes", ("memory.heap_interval=512", "memory.heap_budget=1000",
                         "memory.patterns=off"),
              ("fail", "fork") if with_frees else ("fork",), {}, 3,
@@ -212,9 +186,7 @@ def capped(what, settings, env, probes):
             with perfd.start_ctl("attach", "-e", "heap", "--pid", process.pid, "-o",
                                  path) as attached:
                 perfd.wait_session(process.pid)
-                lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= probes,
-                             "probes", 30)
-                wait_for_tables(perfd)
+                lib_heap.wait_for_probes(perfd, probes)
                 process.stdin.write("go\n")
                 process.stdin.flush()
                 lib.equal(process.stdout.readline(), "all are in use\n", "the program's first line")
@@ -244,7 +216,7 @@ def capped(what, settings, env, probes):
 
 def a_full_table_by_probes():
     lib.need_bpf()
-    if not sees_frees():
+    if not lib_heap.sees_frees():
         raise lib.Skip("frees are seen from Linux 6.14 on")
     capped("probes", ("memory.heap_interval=512", "memory.heap_budget=1000", "memory.patterns=off"),
            {}, 3)

@@ -8,6 +8,7 @@ import os
 import subprocess
 
 import lib
+import lib_heap
 
 LIBRARY = os.path.join(lib.BUILD, "libperfd-heap.so")
 PLACES = ("churn", "grow", "keep")
@@ -15,9 +16,7 @@ PLACES = ("churn", "grow", "keep")
 
 def values(path, place, name):
     """Sum by place in the program of one of the profile's values."""
-    out = os.path.join(place, name + ".folded")
-    lib.succeeds(lib.perfctl("convert", path, "--value", name, "-o", out))
-    folded = lib.Folded.load(out)
+    folded = lib_heap.by_value(path, place, name)
     return {function: folded.within(function) for function in PLACES}, folded.total
 
 
@@ -38,8 +37,7 @@ def by_the_library():
             with perfd.start_ctl("attach", "-e", "heap", "--pid", process.pid, "-o",
                                  path) as attached:
                 perfd.wait_session(process.pid)
-                lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= 2,
-                             "the library's probes")
+                lib_heap.wait_for_probes(perfd, 2, "the library's probes")
                 out, _ = process.communicate("go\n", timeout=60)
                 _, errors = attached.communicate(timeout=60)
                 lib.equal(attached.returncode, 0, f"exit code of attach ({errors})")
@@ -95,8 +93,7 @@ def by_probes_on_the_allocator():
             with perfd.start_ctl("attach", "-e", "heap", "--pid", process.pid, "-o",
                                  path) as attached:
                 perfd.wait_session(process.pid)
-                lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= 3,
-                             "probes on malloc and its kin")
+                lib_heap.wait_for_probes(perfd, 3)
                 out, _ = process.communicate("go\n", timeout=60)
                 _, errors = attached.communicate(timeout=60)
                 lib.equal(attached.returncode, 0, f"exit code of attach ({errors})")
@@ -129,8 +126,7 @@ def by_name():
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
                 for name in ("allocs", "two_allocators")]
         with both[0] as process, both[1] as other:
-            lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"] >= 3,
-                         "probes on malloc and its kin", 30)
+            lib_heap.wait_for_probes(perfd, 3)
             for one in (other, process):
                 one.stdin.write("go\n")
                 one.stdin.flush()

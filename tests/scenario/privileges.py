@@ -11,6 +11,7 @@ import signal
 import subprocess
 
 import lib
+import lib_heap
 
 NUMBERS = {"CAP_DAC_READ_SEARCH": 2, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7,
            "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_SYSLOG": 34, "CAP_PERFMON": 38,
@@ -136,8 +137,7 @@ def probes_go_in(perfd, place):
                      stdout=subprocess.DEVNULL) as target:
         with perfd.start_ctl("attach", "-e", "heap", "--pid", target.pid, "-o", out) as client:
             perfd.wait_session(target.pid)
-            lib.wait_for(lambda: perfd.ctl_json("status")["memory"]["heap"]["probes"],
-                         "the probes to be in")
+            lib_heap.wait_for_probes(perfd, 1)
             target.stdin.write(b"\n")
             target.stdin.flush()
             perfd.wait_session(target.pid, samples=True)

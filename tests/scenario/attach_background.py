@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Sessions that outlive the perfctl that began them."""
 
+import contextlib
+import json
 import os
 import re
 import subprocess
@@ -42,15 +44,21 @@ def by_pid_and_by_session():
 def twice_on_one_process():
     """They do not disturb one another: each sees all of the process's time."""
     lib.need_bpf()
-    with lib.folder() as place, lib.Perfd() as perfd, target() as process:
-        paths = [os.path.join(place, name) for name in ("a.folded", "b.folded")]
-        with perfd.start_ctl("attach", "--pid", str(process.pid), "-F", "499", "-d", "3s",
-                             "-o", paths[0]) as other:
-            lib.succeeds(perfd.ctl("attach", "--pid", process.pid, "-F", 199, "-d", "3s",
-                                   "-o", paths[1]))
-            lib.equal(other.wait(30), 0, f"exit code of attach ({other.stderr.read()})")
-        a, b = (lib.Folded.load(path).total for path in paths)
-        lib.check(abs(a - b) < 0.15 * max(a, b), f"{a} ns and {b} ns of the same three seconds")
+    with lib.folder() as place, lib.Perfd() as perfd, contextlib.ExitStack() as stack, \
+            lib.started("sh", "-c", f"read x; exec {lib.program('shares')} 2", text=True,
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        both = {rate: os.path.join(place, f"{rate}.folded") for rate in (499, 199)}
+        clients = [stack.enter_context(perfd.start_ctl(
+            "attach", "--pid", str(process.pid), "-F", str(rate), "-o", path))
+            for rate, path in both.items()]
+        perfd.wait_session(process.pid, count=len(both))
+        with lib.Wall() as wall:
+            out, _ = process.communicate("go\n", timeout=60)
+        for client in clients:
+            lib.equal(client.wait(30), 0, f"exit code of attach ({client.stderr.read()})")
+        for rate, path in both.items():
+            lib.off_by(lib.Folded.load(path).total, json.loads(out)["cpu_ns"], rate, wall.seconds,
+                       0.05, f"the session of {rate} Hz")
 
 
 def nothing_to_detach():

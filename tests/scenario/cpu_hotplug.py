@@ -9,6 +9,7 @@ import subprocess
 
 import lib
 
+HZ = 499
 ONLINE = "/sys/devices/system/cpu/cpu1/online"
 
 
@@ -43,11 +44,12 @@ def need_hotplug():
 
 
 def burn_on_cpu1():
-    """(pid, CPU time) of a run of shares, all of it on cpu1."""
-    with lib.started(lib.program("shares"), 1, stdout=subprocess.PIPE, text=True,
-                     preexec_fn=lambda: os.sched_setaffinity(0, {1})) as process:
+    """(pid, CPU time, wall time) of a run of shares, all of it on cpu1."""
+    with lib.Wall() as wall, \
+            lib.started(lib.program("shares"), 1, stdout=subprocess.PIPE, text=True,
+                        preexec_fn=lambda: os.sched_setaffinity(0, {1})) as process:
         out, _ = process.communicate(timeout=60)
-    return process.pid, json.loads(out)["cpu_ns"]
+    return process.pid, json.loads(out)["cpu_ns"], wall.seconds
 
 
 def sampled(perfd, pid):
@@ -60,10 +62,10 @@ def sampled(perfd, pid):
 
 def off_and_on():
     need_hotplug()
-    with put_back(), lib.Perfd("--set", "cpu.frequency_hz=499") as perfd:
-        pid, spent = burn_on_cpu1()
+    with put_back(), lib.Perfd("--set", f"cpu.frequency_hz={HZ}") as perfd:
+        pid, *spent = burn_on_cpu1()
         got = lib.wait_for(lambda: sampled(perfd, pid), "the first run in the report")
-        lib.check(abs(got - spent) < 0.05 * spent, f"{got} ns of {spent} ns before")
+        lib.off_by(got, spent[0], HZ, spent[1], 0.05, "the run before")
         write_online("0")
         perfd.alive()
         write_online("1")
@@ -71,14 +73,15 @@ def off_and_on():
         # Sampled again as soon as perfd has heard of it: a run that began before is
         # short of samples, or not known at all.
         def whole_run():
-            pid, spent = burn_on_cpu1()
+            pid, *spent = burn_on_cpu1()
             try:
                 got = lib.wait_for(lambda: sampled(perfd, pid), "a later run", 2)
-            except AssertionError:
-                got = 0
-            print(f"{got} ns of {spent} ns after")
-            return abs(got - spent) < 0.05 * spent
-        lib.wait_for(whole_run, "cpu1 to be sampled again", 30)
+                lib.off_by(got, spent[0], HZ, spent[1], 0.05, "a run after")
+            except AssertionError as error:
+                print(error)
+                return False
+            return True
+        lib.wait_for(whole_run, "cpu1 to be sampled again", 60)
 
 
 def session_goes_on():

@@ -86,12 +86,6 @@ def ask_until(perfd, told):
     return lib.wait_for(ask, "status to tell what hangs", 30), longest
 
 
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def quarantined(status, part):
     return [entry for entry in status["quarantine"]
             if part in entry["file"] and "gave no answer" in entry["why"]]
@@ -118,7 +112,7 @@ def a_mapped_file():
                 lib.started(os.path.join(folder, "program"), 600, stdout=subprocess.DEVNULL) as stuck, \
                 lib.started(lib.program("shares"), 600, stdout=subprocess.DEVNULL) as other, \
                 aborted(hung):
-            lib.wait_for(lambda: cpu_seconds(stuck.pid) > 0.3, "the program to have run")
+            lib.wait_for(lambda: lib.cpu_seconds(stuck.pid) > 0.3, "the program to have run")
             hung.hang()
             with lib.Perfd() as perfd, aborted(hung):
                 paths = [os.path.join(place, name) for name in ("stuck.folded", "other.folded")]

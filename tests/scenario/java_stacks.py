@@ -71,19 +71,8 @@ def running(java, place, load, options):
     """A machine under that load, warm."""
     with lib.started(java, *options, "-cp", place, "JavaStacks", load, 120000,
                      **QUIET) as process:
-        burnt(process, WARM_SECONDS)
+        lib.wait_cpu(process.pid, WARM_SECONDS)
         yield process
-
-
-def burnt(process, seconds):
-    """Waits until the process has used so much more CPU time."""
-    def used():
-        lib.check(process.poll() is None, f"java ended with code {process.returncode}")
-        with open(f"/proc/{process.pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    until = used() + seconds
-    lib.wait_for(lambda: used() >= until, f"java to use {seconds} s of CPU time", 60)
 
 
 # --- are they whole? -----------------------------------------------------------------
@@ -205,7 +194,7 @@ def one_truth(java, place):
             lib.wait_for(lambda: perfd.ctl_json("status")["unwinder"]["java"]["known"],
                          "perfd to know the machine", 60)
             since = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            burnt(process, 2)
+            lib.wait_cpu(process.pid, 2)
             perfd.end()
             code = code_map(java, process.pid)
         if not code:

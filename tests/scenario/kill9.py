@@ -86,6 +86,8 @@ def lane(kills, seed):
                              "a window of this perfd's", 30)
                 time.sleep(random.random() * 1.5)
                 before = listed(perfd)
+                # What waits to be written is before the next question is answered.
+                perfd.ctl_json("windows", "--since", "-1s")
                 perfd.process.send_signal(signal.SIGKILL)
                 killed = time.time_ns()
                 perfd.process.wait()

@@ -170,6 +170,19 @@ def status_field(pid, name):
     return ""
 
 
+def cpu_seconds(pid):
+    """CPU time of a process, as the kernel has it."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_cpu(pid, seconds, patience=60):
+    """Until the process has used so much more."""
+    until = cpu_seconds(pid) + seconds
+    wait_for(lambda: cpu_seconds(pid) >= until, f"{pid} to use {seconds} s of CPU time", patience)
+
+
 def children(pid):
     try:
         with open(f"/proc/{pid}/task/{pid}/children") as file:
@@ -297,7 +310,7 @@ class Perfd:
         check(not os.path.exists(self.socket), "the socket is still there after perfd")
         self.check_accounts()
         for helper in helpers:
-            wait_for(lambda: not os.path.exists(f"/proc/{helper}"), f"worker {helper} to end", 5)
+            wait_for(lambda: not os.path.exists(f"/proc/{helper}"), f"worker {helper} to end")
         for number in programs:  # the kernel frees them a moment later
             wait_for(lambda: not bpf_program_lives(number), f"BPF program {number} to go", 10)
 
@@ -412,6 +425,30 @@ class Folded:
             if leaf.startswith(("[", "0x")) or len(frames) < 2:
                 found[leaf] = found.get(leaf, 0) + value
         return sorted(((value, leaf) for leaf, value in found.items()), reverse=True)
+
+
+# --- CPU time ------------------------------------------------------------------------
+
+class Wall:
+    """The wall time of a block that a program runs in."""
+
+    def __enter__(self):
+        self.began = time.monotonic()
+        return self
+
+    def __exit__(self, *_):
+        self.seconds = time.monotonic() - self.began
+
+
+def off_by(got_ns, truth_ns, hz, wall_seconds, tolerance, what):
+    """Asserts that samples at a rate say what CPU time a thread had, and prints by how much not.
+    Alone on its CPU it is hit by each firing; beside others it is a matter of chance: by four
+    standard errors of that it may be off above the tolerance."""
+    alone = min(1, truth_ns / 1e9 / wall_seconds)
+    error = ((1 - alone) / (truth_ns / 1e9 * hz)) ** 0.5
+    off = got_ns / truth_ns - 1
+    print(f"{what}: {got_ns} ns of {truth_ns} ns: {off:+.2%}, standard error {error:.2%}")
+    check(abs(off) <= tolerance + 4 * error, f"{what} is off by {off:+.2%}")
 
 
 # --- a real program under load ---------------------------------------------------------

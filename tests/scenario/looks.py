@@ -41,7 +41,7 @@ def a_session_goes_on():
                 seen.append(perfd.ctl_json("report", f"session:{number}")["samples"])
                 return seen[-1] > 250
 
-            lib.wait_for(grew, "250 samples in the session, looked at")
+            lib.wait_for(grew, "250 samples in the session, looked at", 60)
             lib.equal(seen, sorted(seen), "samples of one look after the other")
             told = perfd.ctl_json("report", "--session", str(number))
             lib.check({"work_50", "work_30", "work_20"}
@@ -104,7 +104,7 @@ def what_goes_wrong_is_marked():
             os.kill(worker, signal.SIGKILL)
             # Nobody reads the ring: it fills up.
             perfd.process.send_signal(signal.SIGSTOP)
-            time.sleep(1.5)
+            lib.wait_cpu(process.pid, 1)
             perfd.process.send_signal(signal.SIGCONT)
 
             def marks():

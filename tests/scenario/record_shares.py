@@ -4,7 +4,6 @@
 
 import json
 import os
-import time
 import xml.etree.ElementTree
 
 import lib
@@ -24,9 +23,8 @@ def record(place, name, *options):
 def shares_agree():
     lib.need_bpf()
     with lib.folder() as place:
-        began = time.monotonic()
-        truth, path = record(place, "shares.folded")
-        wall = time.monotonic() - began
+        with lib.Wall() as wall:
+            truth, path = record(place, "shares.folded")
         folded = lib.Folded.load(path)
         samples = folded.total / (1e9 / HZ)
         for function, spent in truth["functions"].items():
@@ -39,13 +37,7 @@ def shares_agree():
                       f"{function} has {got:.4f}, expected {want:.4f} within 4 x {error:.4f}")
         # Nothing before the exec, nothing of others.
         lib.equal({frames[0] for frames, _ in folded.stacks}, {"shares"}, "comms in the file")
-        off = folded.total / truth["cpu_ns"] - 1
-        # Alone on its CPU it is hit by each firing; beside others it is a matter of chance.
-        alone = min(1, truth["cpu_ns"] / 1e9 / wall)
-        error = ((1 - alone) / samples) ** 0.5
-        print(f"total: {folded.total} ns, by its own clock {truth['cpu_ns']} ns: {off:+.2%}, "
-              f"standard error {error:.2%}")
-        lib.check(abs(off) <= 0.02 + 4 * error, f"the total is off by {off:+.2%}")
+        lib.off_by(folded.total, truth["cpu_ns"], HZ, wall.seconds, 0.02, "the total")
 
 
 def stacks_are_whole():
@@ -86,13 +78,14 @@ def formats_by_extension():
 def stdout_and_format():
     lib.need_bpf()
     with lib.folder() as place, open(os.path.join(place, "out"), "w+") as out:
-        lib.succeeds(lib.perfctl("record", "-F", HZ, "-f", "folded", "-o", "-", "--",
-                                 lib.program("threads"), 2, 300, stdout=out))
+        with lib.Wall() as wall:
+            lib.succeeds(lib.perfctl("record", "-F", HZ, "-f", "folded", "-o", "-", "--",
+                                     lib.program("threads"), 2, 300, stdout=out))
         out.seek(0)
         folded = lib.Folded(out.read())
         lib.check({"t-0", "t-1"} <= {frames[0] for frames, _ in folded.stacks},
                   "not each thread under its own name")
-        lib.check(folded.of_comm("t-0") > 0.9 * 300e6, "t-0 burned 300 ms")
+        lib.off_by(folded.of_comm("t-0"), 300e6, HZ, wall.seconds, 0.1, "t-0")
 
 
 lib.main(shares_agree, stacks_are_whole, formats_by_extension, stdout_and_format)

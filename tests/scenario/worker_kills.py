@@ -39,12 +39,6 @@ def load(stop):
                 return
 
 
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def kill_workers(perfd):
     chance = random.Random(1)
     last, kills = None, 0
@@ -74,9 +68,9 @@ def at_random_under_load():
         perfd.wait_session(target.pid, samples=True)
         other.start()
         try:
-            began, cpu_before = time.monotonic(), cpu_seconds(target.pid)
+            began, cpu_before = time.monotonic(), lib.cpu_seconds(target.pid)
             kills = kill_workers(perfd)
-            took, cpu_after = time.monotonic() - began, cpu_seconds(target.pid)
+            took, cpu_after = time.monotonic() - began, lib.cpu_seconds(target.pid)
         finally:
             stop.set()
             other.join()

@@ -66,11 +66,12 @@ def expect_close(client):
 
 
 def served(perfd):
-    """Others get their answer, and at once."""
+    """Others get their answer, and wait for nobody who gives none. (A busy machine takes its time to
+    start perfctl.)"""
     began = time.monotonic()
     perfd.alive()
     took = time.monotonic() - began
-    lib.check(took < 2, f"others waited {took:.1f} s for status")
+    lib.check(took < 6, f"others waited {took:.1f} s for status")
 
 
 def without_bpf():

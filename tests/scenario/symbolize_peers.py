@@ -9,6 +9,8 @@ SYMBOLIZE_ADDRESSES: how many of each program (default 500; `make symbolize-peer
 where that can be shown (lib_peers.py); what is left must be less than one of a thousand.
 docs/symbolizer.md has the figures and tells of each cause."""
 
+import concurrent.futures
+import functools
 import glob
 import json
 import os
@@ -33,6 +35,12 @@ C_SOURCES = sorted(path for kind in ("symbolizer/cfi", "symbolizer/code_", "symb
                    for path in glob.glob(os.path.join(lib.ROOT, kind + "*.c")))
 
 
+def at_once(calls):
+    """Their results; as many at a time as there are processors."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [one.result() for one in [pool.submit(call) for call in calls]]
+
+
 # --- programs ----------------------------------------------------------------
 
 def build_c(place, name, flags, compiler="gcc"):
@@ -43,7 +51,8 @@ def build_c(place, name, flags, compiler="gcc"):
     os.mkdir(folder)
     include = ["-I", lib.ROOT, "-I", os.path.join(lib.BUILD, "gen"), "-I/usr/include/libdwarf"]
     every = ["-std=gnu17", "-D_GNU_SOURCE", "-fPIC", *flags, *include]
-    run([compiler, *every, "-c", *C_SOURCES], cwd=folder)
+    at_once([functools.partial(run, [compiler, *every, "-c", source], cwd=folder)
+             for source in C_SOURCES])
     objects = sorted(glob.glob(os.path.join(folder, "*.o")))
     run([compiler, *flags, "-shared", *objects, "-o", path])
     return path
@@ -130,10 +139,11 @@ def compare(path, symbols=None, eu_path=None, llvm_path=None, rust_path=None):
     names = lib_peers.Names(symbols or path)
     addresses = random_addresses(symbols or path, ADDRESSES)
     mine = lib_peers.perfd(path, addresses)
-    answers = {"llvm-symbolizer": lib_peers.llvm(llvm_path or path, addresses),
-               "eu-addr2line": lib_peers.elfutils(eu_path or path, addresses[:EU_ADDRESSES])}
+    peers = {"llvm-symbolizer": (lib_peers.llvm, llvm_path or path, addresses),
+             "eu-addr2line": (lib_peers.elfutils, eu_path or path, addresses[:EU_ADDRESSES])}
     if lib_peers.RUST:
-        answers["addr2line (Rust)"] = lib_peers.rust(rust_path or path, addresses)
+        peers["addr2line (Rust)"] = lib_peers.rust, rust_path or path, addresses
+    answers = dict(zip(peers, at_once([functools.partial(*words) for words in peers.values()])))
     names.learn(mine)
     for peer, answer in answers.items():
         lib.equal(len(answer), len(addresses) if peer != "eu-addr2line"

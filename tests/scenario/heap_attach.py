@@ -7,6 +7,7 @@ ATTACH_TIMES: how often each (3; `make test-attach`: 100)."""
 
 import contextlib
 import ctypes
+import functools
 import http.client
 import os
 import re
@@ -30,6 +31,7 @@ CONTROL = "<4I2Q2I6Q"  # struct heap_control
 
 # --- the library in a process ------------------------------------------------------------
 
+@functools.cache
 def symbol_offset(name):
     out = subprocess.run(["nm", LIBRARY], capture_output=True, text=True, check=True).stdout
     return int(re.search(rf"^(\w+) \w {name}$", out, re.MULTILINE).group(1), 16)

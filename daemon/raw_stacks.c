@@ -6,9 +6,10 @@
 #include <string.h>
 
 #define RAW_BYTES_MAX (32u << 20)
-/* A file's table takes some 100 ms at most, but there is one worker, and a program
- * may map many files that were never seen before. */
-#define RAW_WAIT_NS 1500000000ULL
+/* A file's table takes some 100 ms at most, but there is one worker, a program may map many files
+ * that were never seen before, and the machine may be busy. Nobody waits for what is not being
+ * made; and results wait for names for longer. */
+#define RAW_WAIT_NS 6000000000ULL
 #define TRIES_MAX 64 /* files in one stack */
 
 static void drop(struct raw_stacks *stacks, struct raw_stack *item)

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import lib
+import lib_cgroup
 
 LIBRARY = os.path.join(lib.BUILD, "libperfd-heap.so")
 
@@ -232,22 +233,7 @@ def the_peak_and_two_snapshots():
 def killed_for_want_of_memory():
     """Its last profile and its time line are there."""
     lib.need_bpf()
-    old = os.path.isdir("/sys/fs/cgroup/memory")  # version 1
-    group = f"/sys/fs/cgroup/{'memory/' if old else ''}perfd-heap-{os.getpid()}"
-    try:
-        os.mkdir(group)
-        with open(os.path.join(group, "memory.limit_in_bytes" if old else "memory.max"),
-                  "w") as file:
-            file.write(str(64 << 20))
-    except OSError as error:
-        if os.path.isdir(group):
-            os.rmdir(group)
-        raise lib.Skip(f"no cgroup with a limit of memory can be made here: {error}")
-
-    def join():
-        with open(os.path.join(group, "cgroup.procs"), "w") as file:
-            file.write("0")
-    try:
+    with lib_cgroup.with_memory(64 << 20) as join:
         with lib.Perfd("--set", "cpu.frequency_hz=0") as perfd, lib.folder() as place:
             with story(perfd, "grow", preexec_fn=join) as process:
                 begin(process)
@@ -269,16 +255,6 @@ def killed_for_want_of_memory():
                                                        "--json")).stdout)
             lib.check(most["peak"] >= live["peak"], f"most {most['peak']}, at looks {live['peak']}")
             lib.check([mark for mark in line["marks"] if mark["key"] == "oom"], "no mark of the kill")
-    finally:
-        lib.wait_for(lambda: remove(group), "the cgroup to be empty")
-
-
-def remove(group):
-    try:
-        os.rmdir(group)
-    except OSError:
-        return False
-    return True
 
 
 def what_is_not_known_is_said():

@@ -9,6 +9,7 @@ import struct
 import subprocess
 
 import lib
+import lib_cgroup
 
 HEAD = 16  # of a recording, see daemon/capture.h
 ABI_RSS, ABI_OOM = 11, 12  # enum abi_type of bpf/abi.h
@@ -71,22 +72,7 @@ def agrees_with_the_kernel():
 def killed_for_want_of_memory():
     """In a cgroup with a limit; its profile and a mark are there after."""
     lib.need_bpf()
-    old = os.path.isdir("/sys/fs/cgroup/memory")  # version 1
-    group = f"/sys/fs/cgroup/{'memory/' if old else ''}perfd-test-{os.getpid()}"
-    limit = "memory.limit_in_bytes" if old else "memory.max"
-    try:
-        os.mkdir(group)
-        with open(os.path.join(group, limit), "w") as file:
-            file.write(str(24 << 20))
-    except OSError as error:
-        if os.path.isdir(group):
-            os.rmdir(group)
-        raise lib.Skip(f"no cgroup with a limit of memory can be made here: {error}")
-
-    def join():
-        with open(os.path.join(group, "cgroup.procs"), "w") as file:
-            file.write("0")
-    try:
+    with lib_cgroup.with_memory(24 << 20) as join:
         with lib.folder() as place:
             mapped, recording = os.path.join(place, "mapped"), os.path.join(place, "recording")
             with open(mapped, "wb") as file:
@@ -106,16 +92,6 @@ def killed_for_want_of_memory():
             lib.equal(len(found), 1, "records of the kill")
             lib.check(20 << 20 < found[0][1]["anon"] <= 24 << 20,
                       f"it had {found[0][1]['anon']} bytes")
-    finally:
-        lib.wait_for(lambda: remove(group), "the cgroup to be empty")
-
-
-def remove(group):
-    try:
-        os.rmdir(group)
-    except OSError:
-        return False
-    return True
 
 
 lib.main(agrees_with_the_kernel, killed_for_want_of_memory)

@@ -106,6 +106,7 @@ void engine_fold(struct engine *engine)
 			session_fold(engine->sessions[slot], &tables, overdue);
 	for (size_t i = 0; i < engine->ended.count; i++)
 		session_fold(engine->ended.items[i], &tables, overdue);
+	engine_write_history(engine);
 }
 
 void engine_drain(struct engine *engine, bool now)

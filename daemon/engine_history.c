@@ -17,7 +17,17 @@
 
 static void keep_window(void *context, struct profile *profile)
 {
-	history_keep(((struct engine *)context)->history, profile);
+	struct engine *engine = context;
+
+	history_keep(engine->history, profile);
+	engine->history_kept = true;
+}
+
+void engine_write_history(struct engine *engine)
+{
+	if (engine->history && engine->history_kept)
+		history_write(engine->history);
+	engine->history_kept = false;
 }
 
 static struct history_store_options options_of(const struct config *config)

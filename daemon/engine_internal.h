@@ -115,6 +115,7 @@ struct engine {
 	struct event *cache_event;
 	struct event *fetch_event; /* NULL: debuginfod is not asked */
 	struct event *history_event;
+	bool history_kept; /* windows that it was not told to write yet */
 };
 
 /* Allocations and frees that were sampled. */
@@ -184,6 +185,8 @@ void engine_bury_views(struct engine *engine);
 void engine_open_history(struct engine *engine);
 /* Gives it the windows of one view. */
 void engine_keep_view(struct engine *engine, struct session *session);
+/* Has it write what it was given since the last time. */
+void engine_write_history(struct engine *engine);
 /* Tells it what the config says now of age and size. */
 void engine_limit_history(struct engine *engine);
 /* Keeps what was sampled until now, and ends it. */

@@ -18,6 +18,7 @@
 #define TIDY_NS (10 * NSEC_PER_SEC) /* how often, if nothing is known to be due */
 #define RETRY_NS NSEC_PER_SEC /* after a window could not be written */
 #define END_PATIENCE_NS (2 * NSEC_PER_SEC)
+#define TOGETHER_MAX 16 /* windows in a transaction: those of one second, and some that waited */
 
 struct question {
 	struct question *next;
@@ -102,16 +103,18 @@ static void note_trouble(struct history *history, int r, const char *text)
 	pthread_mutex_unlock(&history->mutex);
 }
 
-/* The oldest window that waits, without the mutex afterwards; NULL: none. It stays in the
- * queue, so that a question meanwhile finds it. */
-static struct profile *oldest(struct history *history)
+/* The oldest windows that wait, without the mutex afterwards; how many. They stay in the queue, so
+ * that a question meanwhile finds them. */
+static size_t oldest(struct history *history, struct profile **into, size_t max)
 {
-	struct profile *profile;
+	size_t count;
 
 	pthread_mutex_lock(&history->mutex);
-	profile = history->waiting.count ? history->waiting.items[0] : NULL;
+	count = history->waiting.count < max ? history->waiting.count : max;
+	for (size_t i = 0; i < count; i++)
+		into[i] = history->waiting.items[i];
 	pthread_mutex_unlock(&history->mutex);
-	return profile;
+	return count;
 }
 
 static struct profile *take_oldest(struct history *history)
@@ -138,18 +141,23 @@ static void tell_gap(struct history *history)
 
 static void write_waiting(struct history *history)
 {
-	struct profile *profile;
+	struct profile *profiles[TOGETHER_MAX];
 	struct error error = {0};
+	size_t count, written = 0;
 
-	while ((profile = oldest(history))) {
-		int r = history_store_put(&history->store, profile, &error);
+	while ((count = oldest(history, profiles, TOGETHER_MAX))) {
+		int r = history_store_put(&history->store, profiles, count, &error, &written);
 
+		/* What there is not room for all of may have some for one. */
+		if (r && count > 1)
+			r = history_store_put(&history->store, profiles, 1, &error, &written);
 		if (r) {
 			history->retry_at = clock_boot_ns() + RETRY_NS;
 			note_trouble(history, r, error.text);
 			return;
 		}
-		profile_destroy(take_oldest(history));
+		while (written--)
+			profile_destroy(take_oldest(history));
 		tell_gap(history);
 	}
 	history->retry_at = 0;
@@ -324,6 +332,7 @@ static bool wait_for_work(struct history *history)
 static void *run(void *context)
 {
 	struct history *history = context;
+	struct profile *profile;
 
 	while (wait_for_work(history)) {
 		if (clock_boot_ns() >= history->retry_at)
@@ -334,7 +343,7 @@ static void *run(void *context)
 		tidy(history);
 		copy_stats(history);
 	}
-	while (oldest(history) && clock_boot_ns() < history->end_by) {
+	while (oldest(history, &profile, 1) && clock_boot_ns() < history->end_by) {
 		write_waiting(history);
 		if (history->retry_at)
 			break; /* what cannot be written now cannot wait any longer */
@@ -476,7 +485,14 @@ void history_keep(struct history *history, struct profile *profile)
 		history->stats.dropped++;
 		profile_destroy(profile);
 	}
-	pthread_cond_signal(&history->work);
+	pthread_mutex_unlock(&history->mutex);
+}
+
+void history_write(struct history *history)
+{
+	pthread_mutex_lock(&history->mutex);
+	if (history->waiting.count)
+		pthread_cond_signal(&history->work);
 	pthread_mutex_unlock(&history->mutex);
 }
 

@@ -48,8 +48,10 @@ void history_limit(struct history *history, const struct history_store_options *
 /* Readable when history_dispatch() has something to do. */
 int history_fd(const struct history *history);
 void history_dispatch(struct history *history);
-/* Keeps a window; it is the history's from then on. */
+/* Keeps a window; it is the history's from then on, and part of every answer. */
 void history_keep(struct history *history, struct profile *profile);
+/* Has those that were kept written now, together: to be called after the last one of a moment. */
+void history_write(struct history *history);
 /* One callback, later; or -EAGAIN (too many questions), -ENOMEM and none. A query from 0
  * on begins with the oldest that is kept. */
 int history_ask(struct history *history, const struct history_query *query,

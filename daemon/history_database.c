@@ -115,6 +115,34 @@ int history_database_prepare(sqlite3 *db, const char *sql, struct error *error, 
 	return 0;
 }
 
+void history_database_close(sqlite3 *db)
+{
+	sqlite3_stmt *statement;
+
+	while (db && (statement = sqlite3_next_stmt(db, NULL)))
+		sqlite3_finalize(statement);
+	sqlite3_close(db);
+}
+
+int history_database_borrow(sqlite3 *db, const char *sql, struct error *error, sqlite3_stmt **ret)
+{
+	for (sqlite3_stmt *at = sqlite3_next_stmt(db, NULL); at; at = sqlite3_next_stmt(db, at)) {
+		if (strcmp(sqlite3_sql(at), sql) != 0)
+			continue;
+		*ret = at;
+		return 0;
+	}
+	return history_database_prepare(db, sql, error, ret);
+}
+
+int history_database_repeat(sqlite3 *db, const char *sql, struct error *error)
+{
+	sqlite3_stmt *statement;
+	int r = history_database_borrow(db, sql, error, &statement);
+
+	return r ? r : history_database_step(statement, error);
+}
+
 int history_database_step(sqlite3_stmt *statement, struct error *error)
 {
 	sqlite3 *db = sqlite3_db_handle(statement);

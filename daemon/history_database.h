@@ -33,9 +33,11 @@ enum history_database_use {
  * perfd; -EROFS, -ENOSPC, -EACCES, -EIO, -EBUSY; the text names the file. */
 int history_database_open(const char *path, enum history_database_use use, struct error *error,
 			  sqlite3 **ret);
+/* With all statements of it. NULL is nothing. */
+void history_database_close(sqlite3 *db);
 static inline void cleanup_database(sqlite3 **db)
 {
-	sqlite3_close(*db);
+	history_database_close(*db);
 }
 #define _cleanup_database_ __attribute__((cleanup(cleanup_database)))
 static inline void cleanup_statement(sqlite3_stmt **statement)
@@ -50,6 +52,20 @@ int history_database_error(sqlite3 *db, const char *what, struct error *error);
 /* Statements without results. */
 int history_database_run(sqlite3 *db, const char *sql, struct error *error);
 int history_database_prepare(sqlite3 *db, const char *sql, struct error *error, sqlite3_stmt **ret);
+/* Likewise, for what is run again and again: the database keeps it, made ready, from one use to the
+ * next (parsing one costs as much as running it). `sql` is a literal, and not used twice at once.
+ */
+int history_database_borrow(sqlite3 *db, const char *sql, struct error *error, sqlite3_stmt **ret);
+static inline void cleanup_borrowed(sqlite3_stmt **statement)
+{
+	if (!*statement)
+		return;
+	sqlite3_reset(*statement);
+	sqlite3_clear_bindings(*statement);
+}
+#define _cleanup_borrowed_ __attribute__((cleanup(cleanup_borrowed)))
+/* Steps a borrowed one that gives no row. */
+int history_database_repeat(sqlite3 *db, const char *sql, struct error *error);
 /* Steps a statement that gives no row, and makes it ready for its next use. */
 int history_database_step(sqlite3_stmt *statement, struct error *error);
 /* Bytes that the file and its log take on the disk. */

@@ -32,8 +32,8 @@ static int find_groups(sqlite3 *db, uint64_t step, uint64_t cutoff, uint32_t max
 		       struct error *error)
 {
 	VEC(struct group) *groups = into;
-	_cleanup_statement_ sqlite3_stmt *select = NULL;
-	int result, r = history_database_prepare(
+	_cleanup_borrowed_ sqlite3_stmt *select = NULL;
+	int result, r = history_database_borrow(
 			    db,
 			    "SELECT w.event, w.start_ns / ?1 AS slot, e.types, e.default_type"
 			    " FROM window w JOIN event e ON e.id = w.event"
@@ -66,12 +66,12 @@ static int windows_of(sqlite3 *db, const struct group *group, uint64_t step, voi
 		      struct error *error)
 {
 	VEC(int64_t) *rows = into;
-	_cleanup_statement_ sqlite3_stmt *select = NULL;
-	int result, r = history_database_prepare(db,
-						 "SELECT id FROM window WHERE event = ?1"
-						 " AND start_ns >= ?2 AND start_ns < ?3"
-						 " AND step_ns <= ?4 ORDER BY start_ns",
-						 error, &select);
+	_cleanup_borrowed_ sqlite3_stmt *select = NULL;
+	int result, r = history_database_borrow(db,
+						"SELECT id FROM window WHERE event = ?1"
+						" AND start_ns >= ?2 AND start_ns < ?3"
+						" AND step_ns <= ?4 ORDER BY start_ns",
+						error, &select);
 
 	if (r)
 		return r;
@@ -106,13 +106,13 @@ static int sum_rows(sqlite3 *db, const struct group *group, uint64_t step, struc
 
 static int sum_group(sqlite3 *db, const struct group *group, uint64_t step, struct error *error)
 {
-	int r = history_database_run(db, "BEGIN IMMEDIATE", error);
+	int r = history_database_repeat(db, "BEGIN IMMEDIATE", error);
 
 	if (r)
 		return r;
 	r = sum_rows(db, group, step, error);
 	if (!r)
-		r = history_database_run(db, "COMMIT", error);
+		r = history_database_repeat(db, "COMMIT", error);
 	if (r)
 		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
 	return r;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/history_store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,89 +15,18 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/history_day.h"
+#include "daemon/history_days.h"
 
-#define SUFFIX ".db"
+#define SUFFIX HISTORY_DAY_SUFFIX
 #define PATH_SIZE 320
 #define GROUPS_AT_ONCE 16 /* wide windows made before others get their turn */
 #define REMOVED_AT_ONCE 256 /* windows, when the present day is too large */
 #define WINDOW_MAX_NS (3600 * NSEC_PER_SEC) /* the widest */
 #define DAMAGED_MAX 100
 
-struct days {
-	VEC(struct day_name { char text[HISTORY_DAY_MAX]; }) names; /* oldest first */
-};
-
 static void day_path(const struct history_store *store, const char *day, char path[PATH_SIZE])
 {
 	snprintf(path, PATH_SIZE, "%s/%s" SUFFIX, store->folder, day);
-}
-
-static void day_of(uint64_t time_ns, char day[HISTORY_DAY_MAX])
-{
-	time_t seconds = (time_t)(time_ns / NSEC_PER_SEC);
-	struct tm tm;
-
-	gmtime_r(&seconds, &tm);
-	strftime(day, HISTORY_DAY_MAX, "%Y-%m-%d", &tm);
-}
-
-static bool is_day(const char *name)
-{
-	static const char like[] = "dddd-dd-dd" SUFFIX;
-
-	if (strlen(name) != sizeof(like) - 1)
-		return false;
-	for (size_t i = 0; name[i]; i++) {
-		bool digit = name[i] >= '0' && name[i] <= '9';
-
-		if (like[i] == 'd' && i < 10 ? !digit : name[i] != like[i])
-			return false;
-	}
-	return true;
-}
-
-static int compare_days(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-static int list_days(const struct history_store *store, struct days *days)
-{
-	DIR *folder = opendir(store->folder);
-	const struct dirent *entry;
-	int r = 0;
-
-	if (!folder)
-		return -errno;
-	while (!r && (entry = readdir(folder))) {
-		struct day_name name;
-
-		if (!is_day(entry->d_name))
-			continue;
-		snprintf(name.text, sizeof(name.text), "%.10s", entry->d_name);
-		r = vec_push(&days->names, name);
-	}
-	closedir(folder);
-	if (days->names.count)
-		qsort(days->names.items, days->names.count, sizeof(*days->names.items),
-		      compare_days);
-	return r;
-}
-
-/* Its beginning (CLOCK_REALTIME); 0: there is none. */
-static uint64_t first_day(const struct days *days)
-{
-	struct tm tm = {0};
-
-	if (!days->names.count)
-		return 0;
-	strptime(days->names.items[0].text, "%Y-%m-%d", &tm);
-	return (uint64_t)timegm(&tm) * NSEC_PER_SEC;
-}
-
-static void days_deinit(struct days *days)
-{
-	vec_free(&days->names);
 }
 
 /* ---- opening ---- */
@@ -133,12 +61,12 @@ static int open_folder(struct history_store *store, struct error *error)
 /* What the newest day that can be read says of itself. */
 static void look_back(struct history_store *store)
 {
-	_cleanup_(days_deinit) struct days days = {0};
+	_cleanup_(history_days_deinit) struct history_days days = {0};
 
-	if (list_days(store, &days))
+	if (history_days_list(store->folder, &days))
 		return;
 	store->stats.days = days.names.count;
-	store->stats.oldest_ns = first_day(&days);
+	store->stats.oldest_ns = history_days_first(&days);
 	for (size_t i = days.names.count; i-- > 0 && !store->stats.stored_until_ns;) {
 		_cleanup_database_ sqlite3 *db = NULL;
 		_cleanup_statement_ sqlite3_stmt *select = NULL;
@@ -233,7 +161,7 @@ static int want_day(struct history_store *store, uint64_t time_ns, struct error 
 	struct error why = {0};
 	int r;
 
-	day_of(time_ns, day);
+	history_day_of(time_ns, day);
 	if (!strcmp(day, store->day))
 		return 0;
 	close_day(store);
@@ -264,16 +192,32 @@ static void note_put(struct history_store *store, const struct profile *profile)
 		store->stats.stored_until_ns = end;
 }
 
-int history_store_put(struct history_store *store, const struct profile *profile,
-		      struct error *error)
+/* How many of them begin in the same day as the first. */
+static size_t of_one_day(struct profile *const *profiles, size_t count)
+{
+	char first[HISTORY_DAY_MAX], day[HISTORY_DAY_MAX];
+	size_t same = 1;
+
+	history_day_of(profiles[0]->start_ns, first);
+	for (; same < count; same++) {
+		history_day_of(profiles[same]->start_ns, day);
+		if (strcmp(day, first) != 0)
+			break;
+	}
+	return same;
+}
+
+int history_store_put(struct history_store *store, struct profile *const *profiles, size_t count,
+		      struct error *error, size_t *ret_count)
 {
 	struct error why = {0};
-	int r = want_day(store, profile->start_ns, error);
+	int r = want_day(store, profiles[0]->start_ns, error);
 
 	if (r)
 		return r;
-	note_pause(store, profile->start_ns);
-	r = history_writer_put(&store->writer, profile, &why);
+	count = of_one_day(profiles, count);
+	note_pause(store, profiles[0]->start_ns);
+	r = history_writer_put(&store->writer, profiles, count, &why);
 	if (r == -EBADMSG) {
 		char day[HISTORY_DAY_MAX];
 
@@ -281,13 +225,15 @@ int history_store_put(struct history_store *store, const struct profile *profile
 		close_day(store);
 		r = set_aside(store, day, why.text);
 		if (!r)
-			r = want_day(store, profile->start_ns, &why);
+			r = want_day(store, profiles[0]->start_ns, &why);
 		if (!r)
-			r = history_writer_put(&store->writer, profile, &why);
+			r = history_writer_put(&store->writer, profiles, count, &why);
 	}
 	if (r)
 		return error_set(error, r, "%s", why.text);
-	note_put(store, profile);
+	for (size_t i = 0; i < count; i++)
+		note_put(store, profiles[i]);
+	*ret_count = count;
 	return 0;
 }
 
@@ -322,15 +268,15 @@ static int with_day(struct history_store *store, const char *day, day_fn *each, 
 static int each_day(struct history_store *store, const struct history_query *query, day_fn *each,
 		    void *context, struct error *error, uint32_t *ret_damaged)
 {
-	_cleanup_(days_deinit) struct days days = {0};
+	_cleanup_(history_days_deinit) struct history_days days = {0};
 	char first[HISTORY_DAY_MAX], last[HISTORY_DAY_MAX];
 	uint64_t since = query->since_ns > WINDOW_MAX_NS ? query->since_ns - WINDOW_MAX_NS : 0;
-	int r = list_days(store, &days);
+	int r = history_days_list(store->folder, &days);
 
 	if (r)
 		return error_set(error, r, "%s: %s", store->folder, strerror(-r));
-	day_of(since, first);
-	day_of(query->until_ns < INT64_MAX ? query->until_ns : INT64_MAX, last);
+	history_day_of(since, first);
+	history_day_of(query->until_ns < INT64_MAX ? query->until_ns : INT64_MAX, last);
 	for (size_t i = 0; i < days.names.count; i++) {
 		const char *day = days.names.items[i].text;
 
@@ -398,9 +344,9 @@ int history_store_list(struct history_store *store, const struct history_query *
 
 uint64_t history_store_oldest(const struct history_store *store)
 {
-	_cleanup_(days_deinit) struct days days = {0};
+	_cleanup_(history_days_deinit) struct history_days days = {0};
 
-	return list_days(store, &days) ? 0 : first_day(&days);
+	return history_days_list(store->folder, &days) ? 0 : history_days_first(&days);
 }
 
 /* ---- tidying ---- */
@@ -433,7 +379,7 @@ static uint64_t age_clock(struct history_store *store, uint64_t now_ns)
 	return now_ns < by_boot ? now_ns : by_boot;
 }
 
-static uint64_t all_bytes(const struct history_store *store, const struct days *days)
+static uint64_t all_bytes(const struct history_store *store, const struct history_days *days)
 {
 	uint64_t bytes = 0;
 
@@ -479,8 +425,8 @@ static int remove_windows(struct history_store *store, struct error *error)
 	return r;
 }
 
-static int make_room(struct history_store *store, const struct days *days, struct error *error,
-		     bool *ret_more)
+static int make_room(struct history_store *store, const struct history_days *days,
+		     struct error *error, bool *ret_more)
 {
 	const char *oldest = days->names.count ? days->names.items[0].text : NULL;
 	uint64_t removed = store->stats.windows_removed;
@@ -513,7 +459,7 @@ static bool too_old(const struct history_store *store, const char *day, uint64_t
 
 	if (store->options.keep_ns >= clock_ns)
 		return false;
-	day_of(clock_ns - store->options.keep_ns, oldest);
+	history_day_of(clock_ns - store->options.keep_ns, oldest);
 	return strcmp(day, oldest) < 0;
 }
 
@@ -553,12 +499,12 @@ static bool all_wide(const struct history_store *store, const char *day, uint64_
 
 	if (age >= clock_ns)
 		return false;
-	day_of(clock_ns - age, border);
+	history_day_of(clock_ns - age, border);
 	return strcmp(day, border) < 0;
 }
 
-static int rollup_days(struct history_store *store, const struct days *days, uint64_t clock_ns,
-		       struct error *error, bool *ret_more)
+static int rollup_days(struct history_store *store, const struct history_days *days,
+		       uint64_t clock_ns, struct error *error, bool *ret_more)
 {
 	int r = 0;
 
@@ -578,15 +524,15 @@ static int rollup_days(struct history_store *store, const struct days *days, uin
 int history_store_tidy(struct history_store *store, uint64_t now_ns, struct error *error,
 		       bool *ret_more)
 {
-	_cleanup_(days_deinit) struct days days = {0};
+	_cleanup_(history_days_deinit) struct history_days days = {0};
 	uint64_t clock_ns = age_clock(store, now_ns);
-	int r = list_days(store, &days);
+	int r = history_days_list(store->folder, &days);
 
 	*ret_more = false;
 	if (r)
 		return error_set(error, r, "%s: %s", store->folder, strerror(-r));
 	store->stats.days = days.names.count;
-	store->stats.oldest_ns = first_day(&days);
+	store->stats.oldest_ns = history_days_first(&days);
 	if (days.names.count && too_old(store, days.names.items[0].text, clock_ns)) {
 		remove_day(store, days.names.items[0].text);
 		*ret_more = true;

@@ -18,13 +18,12 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "daemon/history_days.h"
 #include "daemon/history_list.h"
 #include "daemon/history_query.h"
 #include "daemon/history_reader.h"
 #include "daemon/history_rollup.h"
 #include "daemon/history_writer.h"
-
-#define HISTORY_DAY_MAX 16 /* "2026-11-27" and its NUL */
 
 struct history_store_options {
 	const char *folder; /* copied */
@@ -60,10 +59,11 @@ struct history_store {
 int history_store_open(struct history_store *store, const struct history_store_options *options,
 		       struct error *error);
 void history_store_close(struct history_store *store);
-/* Adds a window. Errors as history_writer_put() has them; a damaged database is not among
- * them, for a new one takes its place. */
-int history_store_put(struct history_store *store, const struct profile *profile,
-		      struct error *error);
+/* Adds windows (one at the least): the first, and as many of those after it as begin in the same
+ * day, all or none. Errors as history_writer_put() has them; a damaged database is not among them,
+ * for a new one takes its place. */
+int history_store_put(struct history_store *store, struct profile *const *profiles, size_t count,
+		      struct error *error, size_t *ret_count);
 int history_store_gap(struct history_store *store, uint64_t start_ns, uint64_t end_ns,
 		      const char *reason, struct error *error);
 /* Adds all that the query asks for to the reader. Days that are damaged are passed over

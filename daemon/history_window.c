@@ -105,9 +105,9 @@ static struct sums sum_up(const struct history_window *window,
 static int write_head(struct history_window *window, sqlite3 *db, struct error *error,
 		      int64_t *ret_row)
 {
-	_cleanup_statement_ sqlite3_stmt *insert = NULL;
+	_cleanup_borrowed_ sqlite3_stmt *insert = NULL;
 	struct sums all = {0};
-	int r = history_database_prepare(
+	int r = history_database_borrow(
 		db,
 		"INSERT INTO window(start_ns, end_ns, step_ns, event, host, frequency_hz, samples,"
 		" weight) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
@@ -160,8 +160,8 @@ static int write_group(const struct history_window *window, struct history_group
 static int write_groups(struct history_window *window, sqlite3 *db, int64_t row,
 			struct error *error)
 {
-	_cleanup_statement_ sqlite3_stmt *insert = NULL;
-	int r = history_database_prepare(
+	_cleanup_borrowed_ sqlite3_stmt *insert = NULL;
+	int r = history_database_borrow(
 		db,
 		"INSERT INTO profile(window, service, samples, weight, entries)"
 		" VALUES(?, ?, ?, ?, ?)",
@@ -177,8 +177,8 @@ static int write_groups(struct history_window *window, sqlite3 *db, int64_t row,
 static int write_counts(const struct history_window *window, sqlite3 *db, int64_t row,
 			struct error *error)
 {
-	_cleanup_statement_ sqlite3_stmt *insert = NULL;
-	int r = history_database_prepare(
+	_cleanup_borrowed_ sqlite3_stmt *insert = NULL;
+	int r = history_database_borrow(
 		db, "INSERT INTO count(window, key, text, count, is_loss) VALUES(?, ?, ?, ?, ?)",
 		error, &insert);
 
@@ -198,8 +198,8 @@ static int write_counts(const struct history_window *window, sqlite3 *db, int64_
 static int write_marks(const struct history_window *window, sqlite3 *db, int64_t row,
 		       struct error *error)
 {
-	_cleanup_statement_ sqlite3_stmt *insert = NULL;
-	int r = history_database_prepare(
+	_cleanup_borrowed_ sqlite3_stmt *insert = NULL;
+	int r = history_database_borrow(
 		db, "INSERT INTO mark(window, at_ns, key, text, value) VALUES(?, ?, ?, ?, ?)",
 		error, &insert);
 
@@ -219,7 +219,7 @@ static int write_marks(const struct history_window *window, sqlite3 *db, int64_t
 static int write_series(const struct history_window *window, sqlite3 *db, int64_t row,
 			struct error *error)
 {
-	_cleanup_statement_ sqlite3_stmt *insert = NULL;
+	_cleanup_borrowed_ sqlite3_stmt *insert = NULL;
 	_cleanup_(strbuf_deinit) struct strbuf bytes = {0};
 	int r;
 
@@ -228,8 +228,8 @@ static int write_series(const struct history_window *window, sqlite3 *db, int64_
 	r = history_times_encode(&window->series, &bytes);
 	if (r)
 		return error_set(error, r, "history: no memory for a window");
-	r = history_database_prepare(db, "INSERT INTO points(window, series) VALUES(?, ?)", error,
-				     &insert);
+	r = history_database_borrow(db, "INSERT INTO points(window, series) VALUES(?, ?)", error,
+				    &insert);
 	if (r)
 		return r;
 	sqlite3_bind_int64(insert, 1, row);
@@ -264,10 +264,10 @@ static int add_entry(void *context, const struct history_entry *entry, const uin
 static int add_head(struct history_window *window, sqlite3 *db, int64_t row, struct error *error,
 		    uint64_t *ret_shift_ns)
 {
-	_cleanup_statement_ sqlite3_stmt *select = NULL;
+	_cleanup_borrowed_ sqlite3_stmt *select = NULL;
 	uint64_t start, end;
 	uint32_t frequency;
-	int r = history_database_prepare(
+	int r = history_database_borrow(
 		db, "SELECT start_ns, end_ns, frequency_hz, host FROM window WHERE id = ?", error,
 		&select);
 
@@ -301,8 +301,8 @@ static int add_head(struct history_window *window, sqlite3 *db, int64_t row, str
 
 static int add_groups(struct history_window *window, sqlite3 *db, int64_t row, struct error *error)
 {
-	_cleanup_statement_ sqlite3_stmt *select = NULL;
-	int step, r = history_database_prepare(
+	_cleanup_borrowed_ sqlite3_stmt *select = NULL;
+	int step, r = history_database_borrow(
 			  db, "SELECT service, entries FROM profile WHERE window = ?", error,
 			  &select);
 
@@ -327,8 +327,8 @@ static int add_groups(struct history_window *window, sqlite3 *db, int64_t row, s
 
 static int add_counts(struct history_window *window, sqlite3 *db, int64_t row, struct error *error)
 {
-	_cleanup_statement_ sqlite3_stmt *select = NULL;
-	int step, r = history_database_prepare(
+	_cleanup_borrowed_ sqlite3_stmt *select = NULL;
+	int step, r = history_database_borrow(
 			  db, "SELECT key, text, count, is_loss FROM count WHERE window = ?", error,
 			  &select);
 
@@ -347,8 +347,8 @@ static int add_counts(struct history_window *window, sqlite3 *db, int64_t row, s
 
 static int add_marks(struct history_window *window, sqlite3 *db, int64_t row, struct error *error)
 {
-	_cleanup_statement_ sqlite3_stmt *select = NULL;
-	int step, r = history_database_prepare(
+	_cleanup_borrowed_ sqlite3_stmt *select = NULL;
+	int step, r = history_database_borrow(
 			  db, "SELECT at_ns, key, text, value FROM mark WHERE window = ?", error,
 			  &select);
 
@@ -368,9 +368,9 @@ static int add_marks(struct history_window *window, sqlite3 *db, int64_t row, st
 static int add_series(struct history_window *window, sqlite3 *db, int64_t row, uint64_t shift_ns,
 		      struct error *error)
 {
-	_cleanup_statement_ sqlite3_stmt *select = NULL;
-	int r = history_database_prepare(db, "SELECT series FROM points WHERE window = ?", error,
-					 &select);
+	_cleanup_borrowed_ sqlite3_stmt *select = NULL;
+	int r = history_database_borrow(db, "SELECT series FROM points WHERE window = ?", error,
+					&select);
 
 	if (r)
 		return r;
@@ -414,9 +414,9 @@ int history_window_remove(sqlite3 *db, int64_t row, struct error *error)
 	int r = 0;
 
 	for (size_t i = 0; !r && i < sizeof(deletes) / sizeof(deletes[0]); i++) {
-		_cleanup_statement_ sqlite3_stmt *delete = NULL;
+		_cleanup_borrowed_ sqlite3_stmt *delete = NULL;
 
-		r = history_database_prepare(db, deletes[i], error, &delete);
+		r = history_database_borrow(db, deletes[i], error, &delete);
 		if (r)
 			break;
 		sqlite3_bind_int64(delete, 1, row);

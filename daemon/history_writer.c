@@ -107,7 +107,7 @@ void history_writer_deinit(struct history_writer *writer)
 	for (size_t i = 0; i < HISTORY_TABLE_COUNT; i++)
 		history_dictionary_deinit(&writer->tables[i]);
 	sqlite3_finalize(writer->end_process);
-	sqlite3_close(writer->db);
+	history_database_close(writer->db);
 	*writer = (struct history_writer){0};
 }
 
@@ -414,7 +414,7 @@ static int put_all(struct put *put)
 static int finish(struct history_writer *writer, int r, struct error *error)
 {
 	if (!r)
-		r = history_database_run(writer->db, "COMMIT", error);
+		r = history_database_repeat(writer->db, "COMMIT", error);
 	if (!r)
 		return 0;
 	sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
@@ -422,8 +422,8 @@ static int finish(struct history_writer *writer, int r, struct error *error)
 	return r;
 }
 
-int history_writer_put(struct history_writer *writer, const struct profile *profile,
-		       struct error *error)
+static int put_one(struct history_writer *writer, const struct profile *profile,
+		   struct error *error)
 {
 	_cleanup_(put_deinit) struct put put = {
 		.writer = writer,
@@ -441,9 +441,21 @@ int history_writer_put(struct history_writer *writer, const struct profile *prof
 		return r;
 	snprintf(put.window.host, sizeof(put.window.host), "%s",
 		 profile_text(profile, profile->host));
+	return put_all(&put);
+}
+
+int history_writer_put(struct history_writer *writer, struct profile *const *profiles, size_t count,
+		       struct error *error)
+{
+	int r;
+
 	forget_if_large(writer);
-	r = history_database_run(writer->db, "BEGIN IMMEDIATE", error);
-	return r ? r : finish(writer, put_all(&put), error);
+	r = history_database_repeat(writer->db, "BEGIN IMMEDIATE", error);
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < count; i++)
+		r = put_one(writer, profiles[i], error);
+	return finish(writer, r, error);
 }
 
 int history_writer_gap(struct history_writer *writer, uint64_t start_ns, uint64_t end_ns,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Writes profiles into a database of the history: each becomes a window, in a
- * transaction of its own, so that it is there as a whole or not at all.
+ * Writes profiles into a database of the history: each becomes a window. Those that are written
+ * together are one transaction, so that they are there as a whole or not at all.
  */
 #pragma once
 
@@ -31,10 +31,10 @@ struct history_writer {
 /* Takes the database over, on an error too. */
 int history_writer_init(struct history_writer *writer, sqlite3 *db, struct error *error);
 void history_writer_deinit(struct history_writer *writer);
-/* Adds a window: `profile` lies between start_ns and start_ns + duration_ns
+/* Adds windows: a profile lies between its start_ns and start_ns + duration_ns
  * (CLOCK_REALTIME). -ENOSPC, -EROFS, -EIO, -EBADMSG (the database is damaged), -ENOMEM:
- * nothing of it has been written. */
-int history_writer_put(struct history_writer *writer, const struct profile *profile,
+ * nothing of them has been written. */
+int history_writer_put(struct history_writer *writer, struct profile *const *profiles, size_t count,
 		       struct error *error);
 /* Notes that nothing was recorded between two moments, and why. */
 int history_writer_gap(struct history_writer *writer, uint64_t start_ns, uint64_t end_ns,

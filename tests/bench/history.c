@@ -159,9 +159,10 @@ static void fill(struct bench *bench, uint32_t seconds)
 	for (uint32_t second = 0; second < seconds; second++) {
 		struct profile *profile = make_second(bench, second);
 		double begin = cpu_s(), took;
+		size_t written;
 		bool more = true;
 
-		if (history_store_put(&bench->store, profile, &error))
+		if (history_store_put(&bench->store, &profile, 1, &error, &written))
 			fail("put", &error);
 		took = cpu_s() - begin;
 		bench->put_s += took;

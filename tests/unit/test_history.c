@@ -65,6 +65,7 @@ static void keep(uint64_t at_s)
 	profile = profile_from_text(text);
 	profile->event = profile_string(profile, "cpu-clock");
 	history_keep(history, profile);
+	history_write(history);
 }
 
 struct answer {

@@ -88,7 +88,8 @@ static struct profile *second(uint64_t start_ns, const char *comm, uint64_t weig
 static int put(uint64_t start_ns, const char *comm, uint64_t weight)
 {
 	struct profile *profile = second(start_ns, comm, weight);
-	int r = history_store_put(&store, profile, &error);
+	size_t written;
+	int r = history_store_put(&store, &profile, 1, &error, &written);
 
 	profile_destroy(profile);
 	return r;
@@ -340,6 +341,57 @@ START_TEST(days_are_files)
 	history_store_close(&store);
 	open_store();
 	ck_assert_uint_eq(total(between(midnight - SECOND, midnight + SECOND)), 18);
+}
+END_TEST
+
+START_TEST(several_at_once_stop_at_midnight)
+{
+	uint64_t midnight = NOON + 12 * HOUR;
+	struct profile *profiles[] = {
+		second(midnight - 2 * SECOND, "a", 1),
+		second(midnight - SECOND, "b", 2),
+		second(midnight, "c", 4),
+	};
+	size_t written = 0;
+
+	ck_assert_int_eq(history_store_put(&store, profiles, 3, &error, &written), 0);
+	ck_assert_uint_eq(written, 2);
+	ck_assert_uint_eq(store.stats.windows, 2);
+	ck_assert_str_eq(store.day, "2026-11-27");
+	ck_assert_uint_eq(total(between(midnight - 2 * SECOND, midnight + SECOND)), 9 + 11);
+	ck_assert_int_eq(history_store_put(&store, profiles + 2, 1, &error, &written), 0);
+	ck_assert_uint_eq(written, 1);
+	ck_assert_str_eq(store.day, "2026-11-28");
+	ck_assert_uint_eq(total(between(midnight - 2 * SECOND, midnight + SECOND)), 9 + 11 + 15);
+	for (size_t i = 0; i < 3; i++)
+		profile_destroy(profiles[i]);
+}
+END_TEST
+
+START_TEST(several_at_once_are_all_or_none)
+{
+	struct profile *profiles[] = {second(NOON, "a", 1), second(NOON + SECOND, "b", 2)};
+	static char comm[600000];
+	char pragma[64];
+	size_t written = 7;
+
+	ck_assert_int_eq(put(NOON - SECOND, "first", 1), 0);
+	/* Room for a window's rows, not for those of a command with so long a name. */
+	memset(comm, 'x', sizeof(comm) - 1);
+	profiles[1]->processes.items[0].comm = profile_string(profiles[1], comm);
+	snprintf(pragma, sizeof(pragma), "PRAGMA max_page_count=%d",
+		 (int)number("PRAGMA page_count") + 100);
+	ck_assert_int_eq(history_database_run(store.writer.db, pragma, &error), 0);
+	ck_assert_int_eq(history_store_put(&store, profiles, 2, &error, &written), -ENOSPC);
+	ck_assert_uint_eq(written, 7);
+	ck_assert_int_eq(number("SELECT count(*) FROM window"), 1);
+	ck_assert_int_eq(number("SELECT count(*) FROM service"), 2);
+	/* One by one the first has room, and its rows are looked up anew. */
+	ck_assert_int_eq(history_store_put(&store, profiles, 1, &error, &written), 0);
+	ck_assert_int_eq(number("SELECT count(*) FROM window"), 2);
+	ck_assert_uint_eq(total(between(NOON - SECOND, NOON + SECOND)), 18);
+	for (size_t i = 0; i < 2; i++)
+		profile_destroy(profiles[i]);
 }
 END_TEST
 
@@ -615,6 +667,8 @@ int main(void)
 	tcase_add_test(tc, rollup_keeps_every_sum);
 	tcase_add_test(tc, late_windows_join);
 	tcase_add_test(tc, days_are_files);
+	tcase_add_test(tc, several_at_once_stop_at_midnight);
+	tcase_add_test(tc, several_at_once_are_all_or_none);
 	tcase_add_test(tc, missing_time_is_told);
 	tcase_add_test(tc, another_perfd_is_refused);
 	tcase_add_test(tc, a_damaged_database_is_set_aside);

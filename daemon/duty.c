@@ -5,7 +5,7 @@
 
 #include "daemon/base/clock.h"
 
-#define LOOK_NS (250 * NSEC_PER_MSEC) /* between two looks at the cost, all the time */
+#define LOOK_NS (200 * NSEC_PER_MSEC) /* between two looks at the cost, all the time: a tick */
 #define SOON_NS NSEC_PER_MSEC /* an end is said so long before it comes */
 /* To begin and to end costs perfd half a millisecond each: seldom, and within the budget. */
 #define SWITCH_NS NSEC_PER_MSEC

@@ -85,12 +85,16 @@ static int drain_interval_ms(const struct engine *engine)
 	return interval;
 }
 
+/* While nobody waits for anything the tick does it: one timer less that wakes a CPU. */
 static void schedule_drain(struct engine *engine)
 {
-	struct timeval delay = {.tv_usec = drain_interval_ms(engine) * 1000};
+	int interval = drain_interval_ms(engine);
+	struct timeval delay = {.tv_usec = interval * 1000};
+	bool lives = engine->source->ops->wake_fd(engine->source) >= 0;
 
-	if (engine->source->ops->wake_fd(engine->source) < 0 &&
-	    !engine->source->ops->done(engine->source))
+	if (lives && interval >= TICK_MS)
+		return;
+	if (!lives && !engine->source->ops->done(engine->source))
 		delay.tv_usec = 0;
 	evtimer_add(engine->drain_timer, &delay);
 }
@@ -136,15 +140,18 @@ void engine_drain(struct engine *engine, bool now)
 		engine_empty_stacks(engine);
 }
 
-static void on_drain_timer(evutil_socket_t fd, short what, void *context)
+static void drain_and_fold(struct engine *engine)
 {
-	struct engine *engine = context;
-
-	(void)fd;
-	(void)what;
 	engine_drain(engine, false);
 	engine_fold(engine);
 	schedule_drain(engine);
+}
+
+static void on_drain_timer(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	drain_and_fold(context);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *context)
@@ -203,21 +210,25 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 {
 	struct engine *engine = context;
 	uint64_t now = engine_time(engine);
+	bool second;
 
 	(void)fd;
 	(void)what;
+	if (!evtimer_pending(engine->drain_timer, NULL))
+		drain_and_fold(engine);
 	openers_dispatch(engine->resolver.openers);
 	symbolizer_tick(engine->resolver.symbolizer);
 	process_table_expire(&engine->processes, now);
-	engine->source->ops->follow_cpus(engine->source);
 	/* Not before: the first requests are for what a new process needs at once. */
 	if (++engine->ticks == 1)
 		symbolizer_preload_kernel(engine->resolver.symbolizer);
+	second = !(engine->ticks % TICKS_PER_SECOND);
 	engine_look_at_memory(engine, now);
-	rates_run(engine, now);
-	if (engine->ticks % TICKS_PER_SECOND)
+	rates_run(engine, now, second);
+	if (!second)
 		return;
-	watch_look(&engine->watch, engine);
+	engine->source->ops->follow_cpus(engine->source);
+	watch_look(&engine->watch, engine, rates_counted(&engine->rates, now));
 	engine_bury_views(engine);
 	engine_sift_stacks(engine, now);
 	engine_sift_images(engine, now);

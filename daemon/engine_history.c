@@ -102,7 +102,7 @@ static bool fold_views(struct engine *engine, uint64_t deadline)
 static void roll_views(struct engine *engine)
 {
 	engine_drain(engine, true);
-	watch_look(&engine->watch, engine);
+	watch_look(&engine->watch, engine, NULL);
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
 		if (engine->sessions[slot] && !engine->sessions[slot]->id)
 			session_roll(engine->sessions[slot], UINT64_MAX, true);

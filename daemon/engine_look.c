@@ -80,7 +80,7 @@ static int begin_look(struct session *session, bool takes, session_profile_fn *d
 		engine_drain(engine, true);
 	/* The drain may have seen it end: then all is rolled already. */
 	if (engine->sessions[session->slot] == session) {
-		watch_look(&engine->watch, engine);
+		watch_look(&engine->watch, engine, NULL);
 		session_roll(session, UINT64_MAX, true);
 		resolver_flush_late(&engine->resolver);
 	}

@@ -427,7 +427,7 @@ void engine_end_session(struct engine *engine, struct session *session, enum ses
 	session->end = end;
 	session->ended = clock_boot_ns();
 	engine_heap_leave(engine, session->id);
-	watch_look(&engine->watch, engine);
+	watch_look(&engine->watch, engine, NULL);
 	engine_take_counters(engine, session);
 	remove_targets(engine, session);
 	session_roll(session, session->ended, true);

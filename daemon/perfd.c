@@ -278,6 +278,21 @@ static void return_memory(void)
 	mallopt(M_TRIM_THRESHOLD, LARGE_BYTES);
 }
 
+/* Exact to the microsecond: by the kernel's coarse clock it would wake a moment too early, find
+ * nothing due, and wait again. */
+static struct event_base *make_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base;
+
+	if (!config)
+		return NULL;
+	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
 static int start(struct perfd *perfd)
 {
 	struct engine_options engine_options = {
@@ -298,7 +313,7 @@ static int start(struct perfd *perfd)
 	if (perfd->private_fd < 0 &&
 	    listener_open(perfd->settings.config.socket, &error, &perfd->listener) < 0)
 		return log_error("%s", error.text), error.code;
-	perfd->base = event_base_new();
+	perfd->base = make_base();
 	if (!perfd->base)
 		return log_error_errno(-ENOMEM, "cannot create the event loop");
 	r = watch_signals(perfd);

@@ -370,7 +370,27 @@ static void end_exact(struct engine *engine)
 	}
 }
 
-void rates_run(struct engine *engine, uint64_t now)
+const struct source_counters *rates_counted(const struct rates *rates, uint64_t now)
+{
+	return rates->looked == now ? rates->seen : NULL;
+}
+
+/* Nobody asked for anything, all is as wished, and the cost far from the budget. */
+static bool calm(const struct engine *engine)
+{
+	const struct controller *controller = &engine->rates.controller;
+
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
+		const struct controller_stream *stream = &controller->streams[slot];
+
+		if (stream->used && (slot == ABI_SLOT_HEAP || stream->rate != stream->wished ||
+				     (engine->sessions[slot] && engine->sessions[slot]->id)))
+			return false;
+	}
+	return controller->cost < controller->limits.budget / 2 && controller->views >= 1;
+}
+
+void rates_run(struct engine *engine, uint64_t now, bool second)
 {
 	struct rates *rates = &engine->rates;
 	struct controller *controller = &rates->controller;
@@ -381,6 +401,8 @@ void rates_run(struct engine *engine, uint64_t now)
 	end_exact(engine);
 	/* Ticks come a little early or late. */
 	if (!lives(engine) || now - rates->looked + NSEC_PER_SEC / 16 < RATES_WINDOW_NS)
+		return;
+	if (!second && calm(engine))
 		return;
 	look_at_patterns(engine, now);
 	follow_config(engine);

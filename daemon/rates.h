@@ -61,7 +61,10 @@ void rates_open(struct engine *engine, struct session *session);
 void rates_close(struct engine *engine, const struct session *session);
 /* Somebody asks for another rate of it: at once, if the budget has not lowered it. */
 void rates_wish(struct engine *engine, struct session *session);
-/* Judges, if a window is over: to be called with each tick. */
-void rates_run(struct engine *engine, uint64_t now);
+/* Judges, if a window is over: to be called with each tick. `second`: the tick of a whole second;
+ * as long as there is nothing to decide, only those are windows' ends. */
+void rates_run(struct engine *engine, uint64_t now, bool second);
+/* What was counted, if it was looked at at that moment; else NULL. Valid until the next look. */
+const struct source_counters *rates_counted(const struct rates *rates, uint64_t now);
 /* For `status` and `rates`: all streams, or those of the owner's sessions. New reference. */
 json_t *rates_json(const struct engine *engine, bool all, uid_t owner);

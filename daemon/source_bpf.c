@@ -114,9 +114,9 @@ static void read_fired(const struct source_bpf *s, uint64_t *fired)
 	}
 }
 
-/* Looks without a tick after which an event counts as dead. An idle virtual CPU
- * may be without one for a second. */
-#define QUIET_LOOKS_MAX 12
+/* Looks without a tick after which an event counts as dead: once a second. An idle virtual
+ * CPU may be without one for so long. */
+#define QUIET_LOOKS_MAX 3
 
 /* A clock that ticks even in idle but has not for long: its event died because
  * the CPU was away for a moment between two looks. */

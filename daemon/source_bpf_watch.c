@@ -105,6 +105,8 @@ static void run(struct source_bpf *s, enum bpf_watch which, uint64_t now)
 	enum duty_step step;
 	struct error error;
 
+	if (now < duty->next)
+		return;
 	duty->budget = budget(s, which);
 	if (duty_wants_cost(duty, now)) {
 		if (now > watched->looked)
@@ -137,7 +139,8 @@ uint64_t bpf_watch(struct source *source, uint64_t now)
 		if (!watched->used)
 			continue;
 		run(s, which, now);
-		if (!next || watched->duty.next < next)
+		/* A look at the cost can wait until perfd is awake anyway. */
+		if (watched->duty.state != DUTY_ALWAYS && (!next || watched->duty.next < next))
 			next = watched->duty.next;
 	}
 	return next;

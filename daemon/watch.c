@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/engine_internal.h"
@@ -120,16 +121,18 @@ static void look_at_clock(struct engine *engine)
 		   fabs((double)moved) / NSEC_PER_SEC);
 }
 
-void watch_look(struct watch *watch, struct engine *engine)
+void watch_look(struct watch *watch, struct engine *engine, const struct source_counters *counters)
 {
-	struct source_counters *counters;
+	_cleanup_free_ struct source_counters *fresh = NULL;
 
 	if (engine->source->ops->wake_fd(engine->source) < 0)
 		return;
-	counters = malloc(sizeof(*counters));
-	if (!counters)
-		return;
-	engine->source->ops->get_counters(engine->source, counters);
+	if (!counters) {
+		counters = fresh = malloc(sizeof(*fresh));
+		if (!fresh)
+			return;
+		engine->source->ops->get_counters(engine->source, fresh);
+	}
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
 		if (engine->sessions[slot])
 			session_count_lost(engine->sessions[slot], &counters->slot[slot],
@@ -140,5 +143,4 @@ void watch_look(struct watch *watch, struct engine *engine)
 	look_at_worker(watch, engine);
 	engine_sweep(engine, counters->sideband_lost);
 	look_at_clock(engine);
-	free(counters);
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct engine;
+struct source_counters;
 
 struct watch {
 	uint32_t cpus, cpu_changes; /* as last seen */
@@ -23,8 +24,9 @@ struct watch {
 
 void watch_init(struct watch *watch, const struct engine *engine);
 void watch_deinit(struct watch *watch);
-/* Looks; also to be called before a session's result is made, that it be complete. */
-void watch_look(struct watch *watch, struct engine *engine);
+/* Looks; also to be called before a session's result is made, that it be complete. `counters`:
+ * what was counted just now; NULL: to be asked for. */
+void watch_look(struct watch *watch, struct engine *engine, const struct source_counters *counters);
 /* A mark in every session that runs. */
 void watch_mark(struct engine *engine, const char *key, uint64_t value, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

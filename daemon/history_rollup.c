@@ -104,18 +104,37 @@ static int sum_rows(sqlite3 *db, const struct group *group, uint64_t step, struc
 	return r ? r : history_window_write(&window, db, error);
 }
 
-static int sum_group(sqlite3 *db, const struct group *group, uint64_t step, struct error *error)
+/* In one transaction: neighbours lie on the same pages. */
+static int sum_together(sqlite3 *db, const struct group *groups, size_t count, uint64_t step,
+			struct error *error)
 {
 	int r = history_database_repeat(db, "BEGIN IMMEDIATE", error);
 
 	if (r)
 		return r;
-	r = sum_rows(db, group, step, error);
+	for (size_t i = 0; !r && i < count; i++)
+		r = sum_rows(db, &groups[i], step, error);
 	if (!r)
 		r = history_database_repeat(db, "COMMIT", error);
 	if (r)
 		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
 	return r;
+}
+
+/* One that cannot be read, or has no room, does not keep those before it from being summed. */
+static int sum_groups(sqlite3 *db, const struct group *groups, size_t count, uint64_t step,
+		      struct error *error)
+{
+	int r = count ? sum_together(db, groups, count, step, error) : 0;
+
+	if (!r || count == 1)
+		return r;
+	for (size_t i = 0; i < count; i++) {
+		r = sum_together(db, &groups[i], 1, step, error);
+		if (r)
+			return r;
+	}
+	return 0;
 }
 
 int history_rollup(sqlite3 *db, const struct history_ages *ages, uint64_t now_ns,
@@ -139,8 +158,8 @@ int history_rollup(sqlite3 *db, const struct history_ages *ages, uint64_t now_ns
 			continue;
 		r = find_groups(db, steps[i].step, now_ns - steps[i].age, groups_max - done,
 				&groups, error);
-		for (size_t k = 0; !r && k < groups.count; k++)
-			r = sum_group(db, &groups.items[k], steps[i].step, error);
+		if (!r)
+			r = sum_groups(db, groups.items, groups.count, steps[i].step, error);
 		done += (uint32_t)groups.count;
 		vec_free(&groups);
 		if (r)

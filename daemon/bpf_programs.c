@@ -162,6 +162,25 @@ static int iterator_link(const struct bpf_program *program, const struct bpf_lin
 	return dup(bpf_link__fd(link));
 }
 
+int bpf_programs_lend(const struct bpf_object *owner, struct bpf_object *borrower)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, borrower)
+	{
+		struct bpf_map *lent = bpf_object__find_map_by_name(owner, bpf_map__name(map));
+		int r;
+
+		/* One that another has lent already, stays. */
+		if (!lent || bpf_map__is_internal(map) || bpf_map__fd(map) >= 0)
+			continue;
+		r = bpf_map__reuse_fd(map, bpf_map__fd(lent));
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
 /* The process programs use the sampler's maps: one of each name. */
 static int load_process(struct bpf_programs *programs, const struct config *config,
 			struct error *error)
@@ -170,8 +189,7 @@ static int load_process(struct bpf_programs *programs, const struct config *conf
 		    .btf_custom_path = config->btf[0] ? config->btf : NULL);
 	int handler = handle_iterator(config);
 	struct process_bpf *process = handler < 0 ? NULL : process_bpf__open_opts(&options);
-	struct bpf_map *map;
-	int r = 0;
+	int r;
 
 	if (!process)
 		return load_error(config, -errno, "process", error);
@@ -179,14 +197,7 @@ static int load_process(struct bpf_programs *programs, const struct config *conf
 	process->rodata->ring_count = programs->sampler->rodata->ring_count;
 	process->rodata->ring_wake_bytes = programs->sampler->rodata->ring_wake_bytes;
 	process->rodata->cpu_count = (uint32_t)libbpf_num_possible_cpus();
-	bpf_object__for_each_map(map, process->obj)
-	{
-		struct bpf_map *lent =
-			bpf_object__find_map_by_name(programs->sampler->obj, bpf_map__name(map));
-
-		if (!r && lent && !bpf_map__is_internal(map))
-			r = bpf_map__reuse_fd(map, bpf_map__fd(lent));
-	}
+	r = bpf_programs_lend(programs->sampler->obj, process->obj);
 	if (!r)
 		r = process_bpf__load(process);
 	if (!r)

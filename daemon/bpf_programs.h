@@ -12,6 +12,7 @@
 #include "daemon/config.h"
 #include "daemon/unwind_maps.h"
 
+struct bpf_object;
 struct cpu_bpf;
 struct process_bpf;
 
@@ -25,6 +26,8 @@ struct bpf_programs {
 void bpf_programs_log(void);
 int bpf_programs_load(struct bpf_programs *programs, const struct config *config,
 		      uint32_t ring_count, struct error *error);
+/* Lends the maps of one object to another that has such by name, before it is loaded; -errno. */
+int bpf_programs_lend(const struct bpf_object *owner, struct bpf_object *borrower);
 void bpf_programs_destroy(struct bpf_programs *programs);
 struct unwind_map_fds bpf_programs_unwind_fds(const struct bpf_programs *programs);
 /* Run time and runs of all programs; 0 unless kernel.bpf_stats_enabled. */

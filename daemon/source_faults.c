@@ -17,8 +17,7 @@ int source_faults_load(struct source_faults *faults, const struct bpf_programs *
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options,
 		    .btf_custom_path = config->btf[0] ? config->btf : NULL);
-	struct bpf_map *map;
-	int r = 0;
+	int r;
 
 	faults->skel = faults_bpf__open_opts(&options);
 	if (!faults->skel)
@@ -27,14 +26,7 @@ int source_faults_load(struct source_faults *faults, const struct bpf_programs *
 	faults->skel->rodata->ring_count = programs->sampler->rodata->ring_count;
 	faults->skel->rodata->ring_wake_bytes = programs->sampler->rodata->ring_wake_bytes;
 	faults->skel->rodata->cpu_count = programs->sampler->rodata->cpu_count;
-	bpf_object__for_each_map(map, faults->skel->obj)
-	{
-		struct bpf_map *lent =
-			bpf_object__find_map_by_name(programs->sampler->obj, bpf_map__name(map));
-
-		if (!r && lent && !bpf_map__is_internal(map))
-			r = bpf_map__reuse_fd(map, bpf_map__fd(lent));
-	}
+	r = bpf_programs_lend(programs->sampler->obj, faults->skel->obj);
 	if (!r)
 		r = faults_bpf__load(faults->skel);
 	if (!r)

@@ -46,25 +46,6 @@ static int uprobe_type(void)
 	return file && fscanf(file, "%d", &type) == 1 ? type : -1;
 }
 
-/* Lends the maps of one object to another that has such by name. */
-static int lend(const struct bpf_object *owner, struct bpf_object *object)
-{
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, object)
-	{
-		struct bpf_map *lent = bpf_object__find_map_by_name(owner, bpf_map__name(map));
-		int r;
-
-		if (!lent || bpf_map__is_internal(map) || bpf_map__fd(map) >= 0)
-			continue;
-		r = bpf_map__reuse_fd(map, bpf_map__fd(lent));
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
 static int load(struct source_heap *heap, const struct bpf_programs *programs,
 		const struct config *config, struct error *error)
 {
@@ -78,7 +59,7 @@ static int load(struct source_heap *heap, const struct bpf_programs *programs,
 				 strerror(errno));
 	heap->skel->rodata->ring_count = programs->sampler->rodata->ring_count;
 	heap->skel->rodata->ring_wake_bytes = programs->sampler->rodata->ring_wake_bytes;
-	r = lend(programs->sampler->obj, heap->skel->obj);
+	r = bpf_programs_lend(programs->sampler->obj, heap->skel->obj);
 	if (!r)
 		r = heap_bpf__load(heap->skel);
 	return r ? error_set(error, r, "the kernel refused the program of allocations: %s",
@@ -98,8 +79,11 @@ static bool kernel_has_sessions(void)
 }
 
 /* What tells of frees is not needed: without it there is only what was allocated. */
-static void load_fates(struct source_heap *heap, const struct bpf_programs *programs)
+static void load_fates(struct source_heap *heap)
 {
+	LIBBPF_OPTS(bpf_object_open_opts, options,
+		    .btf_custom_path = heap->btf[0] ? heap->btf : NULL);
+	const struct bpf_programs *programs = heap->programs;
 	struct heap_session_bpf *fates;
 	int r;
 
@@ -107,7 +91,7 @@ static void load_fates(struct source_heap *heap, const struct bpf_programs *prog
 		snprintf(heap->why, sizeof(heap->why), "frees are followed from Linux 6.14 on");
 		return;
 	}
-	fates = heap_session_bpf__open();
+	fates = heap_session_bpf__open_opts(&options);
 	if (!fates) {
 		snprintf(heap->why, sizeof(heap->why), "frees are not followed: %s",
 			 strerror(errno));
@@ -117,9 +101,9 @@ static void load_fates(struct source_heap *heap, const struct bpf_programs *prog
 	fates->rodata->ring_wake_bytes = programs->sampler->rodata->ring_wake_bytes;
 	bpf_program__set_expected_attach_type(fates->progs.heap_session,
 					      (enum bpf_attach_type)ATTACH_UPROBE_SESSION);
-	r = lend(programs->sampler->obj, fates->obj);
+	r = bpf_programs_lend(programs->sampler->obj, fates->obj);
 	if (!r)
-		r = lend(heap->skel->obj, fates->obj);
+		r = bpf_programs_lend(heap->skel->obj, fates->obj);
 	if (!r)
 		r = heap_session_bpf__load(fates);
 	if (!r) {
@@ -148,6 +132,7 @@ int source_heap_load(struct source_heap *heap, const struct bpf_programs *progra
 	if (r)
 		source_heap_deinit(heap);
 	heap->programs = programs;
+	heap->btf = config->btf;
 	return r;
 }
 
@@ -283,7 +268,7 @@ int source_heap_follow(struct source_heap *heap, uint32_t pid, uint32_t objects)
 
 	/* Only when somebody wants it: the verifier takes a second. */
 	if (!heap->fates && !heap->why[0])
-		load_fates(heap, heap->programs);
+		load_fates(heap);
 	if (!heap->fates)
 		return -EOPNOTSUPP;
 	map = bpf_map__fd(heap->fates->maps.heap_followed);

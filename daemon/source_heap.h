@@ -30,6 +30,7 @@ struct source_heap {
 	 * or it cannot be had: `why`. */
 	struct heap_session_bpf *fates; /* loaded when it is wanted first */
 	const struct bpf_programs *programs; /* the owner's */
+	const char *btf; /* the configuration's */
 	char why[200];
 	int type; /* of the kernel's uprobe events */
 };

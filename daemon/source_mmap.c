@@ -40,8 +40,7 @@ static int load(struct source_mmap *mmap, const struct bpf_programs *programs,
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options,
 		    .btf_custom_path = config->btf[0] ? config->btf : NULL);
-	struct bpf_map *map;
-	int r = 0;
+	int r;
 
 	mmap->cheap = has_cheap_tracepoint(config);
 	mmap->skel = mmap_bpf__open_opts(&options);
@@ -53,14 +52,7 @@ static int load(struct source_mmap *mmap, const struct bpf_programs *programs,
 				  false);
 	mmap->skel->rodata->ring_count = programs->sampler->rodata->ring_count;
 	mmap->skel->rodata->ring_wake_bytes = programs->sampler->rodata->ring_wake_bytes;
-	bpf_object__for_each_map(map, mmap->skel->obj)
-	{
-		struct bpf_map *lent =
-			bpf_object__find_map_by_name(programs->sampler->obj, bpf_map__name(map));
-
-		if (!r && lent && !bpf_map__is_internal(map))
-			r = bpf_map__reuse_fd(map, bpf_map__fd(lent));
-	}
+	r = bpf_programs_lend(programs->sampler->obj, mmap->skel->obj);
 	if (!r)
 		r = mmap_bpf__load(mmap->skel);
 	if (!r)

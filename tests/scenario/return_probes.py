@@ -9,9 +9,13 @@ import subprocess
 
 import lib
 
-SETTINGS = ("--set", "memory.heap_interval=4096",
-            "--set", "memory.heap_budget=1000",
+SETTINGS = ("--set", "memory.heap_interval=4096", "--set", "memory.heap_budget=1000",
             "--set", "memory.patterns=off", "--set", "budget.machine=0")
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/schedstat") as file:
+        return int(file.read().split()[0]) / 1e9
 
 
 def inside_of_sampled_calls():
@@ -29,8 +33,12 @@ def inside_of_sampled_calls():
                     client.send_signal(signal.SIGINT)
                     client.wait(30)
                     raise lib.Skip(f"no return probes here: {why}")
-                lib.succeeds(perfd.ctl("attach", "--pid", process.pid, "-F", 997, "-d", "2s", "-o",
-                                       cpu))
+                with perfd.start_ctl("attach", "--pid", process.pid, "-F", 997, "-o",
+                                     cpu) as sampler:
+                    enough = cpu_seconds(process.pid) + 1.5
+                    lib.wait_for(lambda: cpu_seconds(process.pid) > enough, "its CPU time", 60)
+                    sampler.send_signal(signal.SIGINT)
+                    lib.equal(sampler.wait(30), 0, f"exit code of attach ({sampler.stderr.read()})")
                 client.send_signal(signal.SIGINT)
                 lib.equal(client.wait(30), 0, f"exit code of attach -e heap ({client.stderr.read()})")
         inside = whole = 0

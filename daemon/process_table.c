@@ -193,6 +193,7 @@ static struct process *fork_process(struct process_table *table, const struct ab
 	process->slots = parent->slots;
 	process->slots_at_exec = parent->slots_at_exec;
 	process->maps_state = parent->maps_state == MAPS_KNOWN ? MAPS_KNOWN : MAPS_UNKNOWN;
+	process->inherits = process->maps_state != MAPS_KNOWN;
 	process->maps = mapping_set_ref(parent->maps);
 	process->exec_id = parent->exec_id;
 	process->exec_id_known = parent->exec_id_known;
@@ -257,6 +258,7 @@ struct process *process_table_exec(struct process_table *table, const struct abi
 	mapping_set_unref(process->maps);
 	process->maps = mapping_set_create();
 	process->maps_state = MAPS_KNOWN;
+	process->inherits = false;
 	process->kernel = false;
 	process->settling = true;
 	process->doubted = 0;

@@ -51,6 +51,7 @@ struct process {
 	uint64_t absent; /* boot time ns when it was first seen not to be there; 0: not so */
 	bool kernel; /* a kernel thread */
 	bool listed; /* known from the task list, not from a fork */
+	bool inherits; /* forked before its parent's mappings were known: they are its own, too */
 	char comm[ABI_COMM_MAX]; /* of the main thread */
 	struct process *next_exited;
 };

@@ -473,7 +473,8 @@ static void mapped(struct resolver *resolver, struct process *process)
 		resolver->on_mapped(resolver->context, process);
 }
 
-/* Children that were forked while their parent's mappings were being read. */
+/* Children that were forked while their parent's mappings were being read. One that was there
+ * before perfd may have executed another program since, and is asked for its own. */
 static void inherit(struct resolver *resolver, const struct process *parent)
 {
 	uint64_t key, value;
@@ -481,7 +482,8 @@ static void inherit(struct resolver *resolver, const struct process *parent)
 	for (size_t at = 0; hashmap_next(&resolver->processes->alive, &at, &key, &value);) {
 		struct process *child = (struct process *)(uintptr_t)value;
 
-		if (child->ppid != parent->pid || child->maps_state == MAPS_KNOWN || child->execs)
+		if (child->ppid != parent->pid || child->maps_state == MAPS_KNOWN ||
+		    !child->inherits)
 			continue;
 		if (!child->maps)
 			child->maps = mapping_set_ref(parent->maps);

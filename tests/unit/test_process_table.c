@@ -124,6 +124,29 @@ START_TEST(child_inherits_name_mappings_and_sessions)
 }
 END_TEST
 
+/* Only whose fork was seen is known to have what its parent has: another may have executed
+ * another program before. */
+START_TEST(who_has_its_parents_mappings)
+{
+	struct process_table table;
+	struct process *child;
+
+	process_table_init(&table, 100, 1000);
+	listed(&table, 50, 10);
+	child = forked(&table, 50, 51, 20);
+	ck_assert_int_eq(child->maps_state, MAPS_UNKNOWN);
+	ck_assert(child->inherits);
+	exec(&table, 51, "ls");
+	ck_assert(!child->inherits);
+	child = listed(&table, 52, 15);
+	ck_assert(!child->inherits);
+	/* Its fork is told late. */
+	ck_assert_ptr_eq(forked(&table, 50, 52, 16), child);
+	ck_assert(!child->inherits);
+	process_table_deinit(&table);
+}
+END_TEST
+
 START_TEST(process_lives_as_long_as_a_thread)
 {
 	struct process_table table;
@@ -271,6 +294,7 @@ int main(void)
 		   an_end_that_was_not_told, an_exit_between_exec_and_mapping_is_doubted,
 		   limit_is_counted);
 	SUITE_CASE(suite, "heritage", child_inherits_name_mappings_and_sessions,
-		   threads_have_names_of_their_own, list_and_fork_are_one_process);
+		   who_has_its_parents_mappings, threads_have_names_of_their_own,
+		   list_and_fork_are_one_process);
 	return suite_main(suite);
 }

@@ -17,14 +17,16 @@
 #define ENDING_YIELDS 100000
 /* A counter that has reached the top stays there: then the table is asked. */
 #define COUNTER_MAX 255u
-#define CHOICES 3u /* near, and two of all */
+#define CHOICES 3u /* near, and two behind it */
 
 static uint64_t *bucket(struct heap_pointers *set, uint64_t address, unsigned int choice)
 {
 	/* Multiplicative hashing; the choices take disjoint bits of the product. */
 	uint64_t hash = (address >> 4) * 0x9e3779b97f4a7c15ULL;
-	uint64_t index = choice ? hash >> (choice == 1 ? 42 : 22) & (HEAP_BUCKETS - 1)
-				: hash >> 56 & (HEAP_NEAR_BUCKETS - 1);
+	uint64_t index = hash >> 56 & (HEAP_NEAR_BUCKETS - 1);
+
+	if (choice)
+		index = HEAP_NEAR_BUCKETS + (hash >> (choice == 1 ? 42 : 22) & (HEAP_BUCKETS - 1));
 
 	return &set->slots[index * HEAP_BUCKET_SLOTS];
 }

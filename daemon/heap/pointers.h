@@ -16,8 +16,8 @@
  * a moment for who is just telling of that end: what is told of the new owner comes after it.
  *
  * An address has three places: one in the first 4 KiB, which is all that most programs ever
- * touch of the table, as each page costs a fault, and two anywhere. When all are full, it is
- * not put in.
+ * touch of the table, as each page costs a fault, and two anywhere behind these. When all are full,
+ * it is not put in.
  */
 #pragma once
 
@@ -26,13 +26,14 @@
 
 #define HEAP_BUCKET_SLOTS 8u /* a line of the cache */
 #define HEAP_BUCKETS (1u << 14) /* 131072 pointers, 1 MiB, touched where used */
-#define HEAP_NEAR_BUCKETS 64u /* of these, in 4 KiB */
+#define HEAP_NEAR_BUCKETS 64u /* before these, in 4 KiB */
 #define HEAP_COUNTERS (1u << 16) /* touched where used, too */
 
 struct heap_pointers {
 	uint8_t counters[HEAP_COUNTERS]; /* how many addresses each has in the table */
 	uint32_t far; /* something is, or was, beyond the near buckets */
-	uint64_t slots[HEAP_BUCKETS * HEAP_BUCKET_SLOTS] __attribute__((aligned(64)));
+	uint64_t slots[(HEAP_NEAR_BUCKETS + HEAP_BUCKETS) * HEAP_BUCKET_SLOTS]
+		__attribute__((aligned(64)));
 };
 
 /* (address >> 10) + (address >> 16): one counter for 1 KiB, and arenas that lie at the same place

@@ -47,7 +47,7 @@ def second_gives_up():
                 lib.wait_for(lambda: not pending(ctl.pid, signal.SIGINT), "the first Ctrl-C")
                 lib.check(ctl.poll() is None, "it ended without the result")
                 ctl.send_signal(signal.SIGINT)
-                code = ctl.wait(60)
+                code = ctl.wait(30)
             finally:
                 perfd.process.send_signal(signal.SIGCONT)
             lib.check(code in (1, 130, -signal.SIGINT), f"exit code {code} after the second")
@@ -73,7 +73,7 @@ def record_of_a_command():
                 return False
             lib.wait_for(burning, "the command to run")
             os.killpg(ctl.pid, signal.SIGINT)
-            code = ctl.wait(60)
+            code = ctl.wait(30)
             lib.check(code in (0, 130), f"exit code {code} ({ctl.stderr.read()})")
         lib.check(lib.Folded.load(path).within("main") > 0, "no main in the file")
 

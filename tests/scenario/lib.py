@@ -530,6 +530,9 @@ def main(*cases):
         sys.exit(128 + number)  # so that blocks are left and things put back
 
     signal.signal(signal.SIGTERM, end)
+    # A shell's background jobs are begun with it ignored, and so would all that tests interrupt be.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     only = sys.argv[1:]
     results = [run_case(number, case) for number, case in enumerate(cases, 1)
                if not only or case.__name__ in only]

@@ -13,11 +13,6 @@ SETTINGS = ("--set", "memory.heap_interval=4096", "--set", "memory.heap_budget=1
             "--set", "memory.patterns=off", "--set", "budget.machine=0")
 
 
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/schedstat") as file:
-        return int(file.read().split()[0]) / 1e9
-
-
 def inside_of_sampled_calls():
     lib.need_bpf()
     with lib.Perfd(*SETTINGS) as perfd, lib.folder() as place:
@@ -35,8 +30,7 @@ def inside_of_sampled_calls():
                     raise lib.Skip(f"no return probes here: {why}")
                 with perfd.start_ctl("attach", "--pid", process.pid, "-F", 997, "-o",
                                      cpu) as sampler:
-                    enough = cpu_seconds(process.pid) + 1.5
-                    lib.wait_for(lambda: cpu_seconds(process.pid) > enough, "its CPU time", 60)
+                    lib.wait_cpu(process.pid, 1.5)
                     sampler.send_signal(signal.SIGINT)
                     lib.equal(sampler.wait(30), 0, f"exit code of attach ({sampler.stderr.read()})")
                 client.send_signal(signal.SIGINT)

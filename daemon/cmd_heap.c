@@ -94,7 +94,6 @@ static int parse_form(struct work *work, struct error *error)
 {
 	const struct options *options = work->options;
 	const char *format = options->format;
-	struct options wanted = *options;
 
 	work->path = options->output ? options->output : "-";
 	if (option_given(options, OPTION_JSON) && format)
@@ -108,8 +107,7 @@ static int parse_form(struct work *work, struct error *error)
 		work->form = FORM_OTHER;
 	if (work->form != FORM_OTHER)
 		return output_check(work->path, error);
-	wanted.palette = options->palette ? options->palette : "memory";
-	return result_init(&wanted, NULL, "folded", error, &work->result);
+	return result_init(options, NULL, "folded", error, &work->result);
 }
 
 /* ---- what it is about ---- */

@@ -179,6 +179,20 @@ static int add_count(struct profile *profile, unsigned int reason, uint64_t coun
 		     : 0;
 }
 
+/* Allocations are counted by what they stand for; how many were looked at is said apart. */
+static void add_sampled(const struct session *session, struct profile *profile,
+			const uint64_t reasons[ABI_REASON_COUNT])
+{
+	uint64_t sampled = 0;
+
+	for (unsigned int reason = 0; reason < ABI_REASON_COUNT; reason++)
+		sampled += reason_is_loss(reason) ? 0 : reasons[reason];
+	if (sampled && session->source == ABI_SOURCE_HEAP)
+		profile_add_count(profile, PROFILE_SAMPLED_KEY,
+				  "sampled allocations, of which all figures are estimates",
+				  sampled, 0);
+}
+
 static void add_late(struct profile *profile, uint64_t late)
 {
 	if (late)
@@ -203,6 +217,7 @@ static void count_window(struct session *session, const struct window *window)
 			  reason_is_loss(reason) ? session->lost[reason] : reasons[reason]);
 		session->lost[reason] = 0;
 	}
+	add_sampled(session, session->profile, reasons);
 	add_late(session->profile, session->late);
 	session->late = 0;
 }
@@ -339,8 +354,10 @@ static void finish_counts(const struct session *session, struct profile *profile
 			count += session->limited;
 		add_count(profile, reason, count);
 	}
-	if (session->id)
+	if (session->id) {
+		add_sampled(session, profile, session->reasons);
 		add_late(profile, session->counters.late);
+	}
 	if (session->source == ABI_SOURCE_HEAP)
 		session_heap_counts(session, profile);
 	if (session->times.dropped)

@@ -156,6 +156,20 @@ static int unknown_palette(const char *name, struct error *error)
 			 names ? names : "");
 }
 
+/* What is of memory looks like it, whoever wrote it: bytes, or page faults. */
+static const char *usual_palette(const struct profile *profile)
+{
+	for (uint32_t i = 0; i < profile->value_type_count; i++) {
+		const struct profile_value_type *type = &profile->value_types[i];
+		const char *name = profile_text(profile, type->name);
+
+		if (!strcmp(profile_text(profile, type->unit), "bytes") ||
+		    !strcmp(name, "faults") || !strcmp(name, "page-faults"))
+			return "memory";
+	}
+	return "kind";
+}
+
 static int prepare(struct format_job *job, const struct format_options *options,
 		   struct error *error)
 {
@@ -167,7 +181,7 @@ static int prepare(struct format_job *job, const struct format_options *options,
 		if (job->value_type == PROFILE_NONE)
 			return unknown_value(profile, options->value, error);
 	}
-	job->palette = palette_find(options->palette ? options->palette : "kind");
+	job->palette = palette_find(options->palette ? options->palette : usual_palette(profile));
 	if (!job->palette)
 		return unknown_palette(options->palette, error);
 	job->title = options->title ? options->title : profile_text(profile, profile->title);

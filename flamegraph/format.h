@@ -26,7 +26,8 @@ struct input;
 struct format_options {
 	const char *value; /* name of the value type to draw; NULL: the profile's default */
 	const char *title; /* NULL: the profile's */
-	const char *palette; /* colours of a picture, see palette.h; NULL: "kind" */
+	const char *palette; /* colours of a picture, see palette.h; NULL: "memory" for bytes
+			      * and page faults, "kind" otherwise */
 	uint32_t width; /* px that a picture has where nothing else says; 0: 1200 */
 	uint32_t top; /* rows of a table; 0: all */
 	uint32_t columns; /* cells of the terminal that text must fit; 0: 80 */

@@ -317,6 +317,15 @@ int profile_add_count(struct profile *profile, const char *key, const char *text
 	return profile_join_count(profile, &added);
 }
 
+uint64_t profile_count_of(const struct profile *profile, const char *key)
+{
+	for (size_t i = 0; i < profile->counts.count; i++) {
+		if (!strcmp(profile_text(profile, profile->counts.items[i].key), key))
+			return profile->counts.items[i].count;
+	}
+	return 0;
+}
+
 int profile_join_mark(struct profile *profile, const struct profile_mark *mark)
 {
 	if (profile->marks.count >= PROFILE_MARKS_MAX)

@@ -93,6 +93,8 @@ struct profile_mark {
 	uint32_t text; /* string: a sentence for people */
 	uint64_t value; /* how much, in what the text says; 0: nothing to count */
 };
+/* A count: how many samples there were, in a profile whose values are estimates only. */
+#define PROFILE_SAMPLED_KEY "sampled"
 #define PROFILE_MARKS_MAX 4096 /* what is above is counted: PROFILE_MARKS_KEY */
 #define PROFILE_MARKS_KEY "marks_left_out"
 
@@ -162,6 +164,8 @@ int profile_append_sample(struct profile *profile, const struct profile_sample *
 /* Adds to the count with the same key if there is one. */
 int profile_add_count(struct profile *profile, const char *key, const char *text, uint64_t count,
 		      int is_loss);
+/* 0 if there is none of that key. */
+uint64_t profile_count_of(const struct profile *profile, const char *key);
 /* -ENOMEM; above the limit the mark is counted and dropped, and 0 given. */
 int profile_add_mark(struct profile *profile, uint64_t at_ns, const char *key, const char *text,
 		     uint64_t value);

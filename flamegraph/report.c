@@ -9,8 +9,11 @@
 uint64_t report_samples(const struct profile *profile)
 {
 	uint32_t type = profile_find_value_type(profile, "samples", "count");
+	uint64_t sampled = profile_count_of(profile, PROFILE_SAMPLED_KEY);
 
-	return type == PROFILE_NONE ? profile->samples.count : profile_total(profile, type);
+	if (type != PROFILE_NONE)
+		return profile_total(profile, type);
+	return sampled ? sampled : profile->samples.count;
 }
 
 uint64_t report_lost(const struct profile *profile)

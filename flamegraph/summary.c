@@ -41,19 +41,11 @@ void summary_put_origin(struct strbuf *out, const struct format_job *job)
 	}
 }
 
-static uint64_t count_of(const struct profile *profile, const char *key)
-{
-	for (size_t i = 0; i < profile->counts.count; i++) {
-		if (!strcmp(profile_text(profile, profile->counts.items[i].key), key))
-			return profile->counts.items[i].count;
-	}
-	return 0;
-}
-
 void summary_put_amount(struct strbuf *out, const struct format_job *job)
 {
 	const struct profile *profile = job->profile;
-	uint64_t samples = report_samples(profile), truncated = count_of(profile, "truncated");
+	uint64_t samples = report_samples(profile),
+		 truncated = profile_count_of(profile, "truncated");
 
 	text_put_count(out, samples);
 	strbuf_puts(out, samples == 1 ? " sample" : " samples");

@@ -248,6 +248,43 @@ START_TEST(palettes_are_chosen_by_name)
 }
 END_TEST
 
+static void looks_like(const char *text, const char *palette)
+{
+	struct profile *profile = profile_from_text(text);
+	struct format_options options = {.palette = palette};
+	char *usual = profile_must_render(profile, "svg"), *chosen;
+
+	ck_assert_int_eq(profile_render(profile, "svg", &options, NULL, &chosen), 0);
+	ck_assert_str_eq(usual, chosen);
+	free(usual);
+	free(chosen);
+	profile_destroy(profile);
+}
+
+START_TEST(memory_has_colours_of_its_own)
+{
+	looks_like("value cpu nanoseconds\nstack c;f@a 1\n", "kind");
+	looks_like("value alloc_space bytes\nstack c;f@a 1\n", "memory");
+	looks_like("value faults count\nstack c;f@a 1\n", "memory");
+}
+END_TEST
+
+/* What a sample of allocations stands for is an estimate; how many there were is not. */
+START_TEST(estimates_say_of_how_many_samples)
+{
+	struct profile *profile =
+		profile_from_text("value alloc_space bytes\nstack c;f@a 100\nstack c;g@a 100\n");
+	char *svg;
+
+	ck_assert_int_eq(profile_add_count(profile, "complete", "whole stack", 1346, 0), 0);
+	ck_assert_int_eq(profile_add_count(profile, PROFILE_SAMPLED_KEY, "sampled", 1346, 0), 0);
+	svg = profile_must_render(profile, "svg");
+	ck_assert_ptr_nonnull(strstr(svg, ">1,346 samples · alloc_space 200 B"));
+	free(svg);
+	profile_destroy(profile);
+}
+END_TEST
+
 /* Whatever is profiled, the file stays one that opens at once; and it says so. */
 START_TEST(a_huge_profile_gives_a_small_file)
 {
@@ -284,6 +321,8 @@ static Suite *svg_suite(void)
 	tcase_add_loop_test(tc, boxes_do_not_overlap, 1, 50);
 	tcase_add_test(tc, width_and_title_can_be_chosen);
 	tcase_add_test(tc, palettes_are_chosen_by_name);
+	tcase_add_test(tc, memory_has_colours_of_its_own);
+	tcase_add_test(tc, estimates_say_of_how_many_samples);
 	tcase_add_test(tc, a_huge_profile_gives_a_small_file);
 	suite_add_tcase(suite, tc);
 	return suite;

@@ -122,14 +122,6 @@ static struct history_query between(uint64_t since, uint64_t until)
 	return (struct history_query){.since_ns = since, .until_ns = until};
 }
 
-static uint64_t count_of(const struct profile *profile, const char *key)
-{
-	for (size_t i = 0; i < profile->counts.count; i++)
-		if (!strcmp(profile_text(profile, profile->counts.items[i].key), key))
-			return profile->counts.items[i].count;
-	return 0;
-}
-
 static void tidy(uint64_t now)
 {
 	bool more = true;
@@ -190,12 +182,12 @@ START_TEST(what_is_put_in_comes_out)
 	ck_assert_uint_eq(redis->pid, 10);
 	ck_assert_uint_eq(redis->birth_ns, 5);
 	ck_assert_str_eq(profile_text(profile, redis->cgroup), "/system.slice/redis.service");
-	ck_assert_uint_eq(count_of(profile, "lost_ring"), 30);
+	ck_assert_uint_eq(profile_count_of(profile, "lost_ring"), 30);
 	ck_assert_uint_eq(profile->marks.count, 10);
 	ck_assert_uint_eq(profile->marks.items[1].at_ns, SECOND + SECOND / 2);
 	ck_assert_str_eq(profile_text(profile, profile->marks.items[1].text), "the rate");
 	check_series(profile);
-	ck_assert_uint_eq(count_of(profile, "history_missing"), 0);
+	ck_assert_uint_eq(profile_count_of(profile, "history_missing"), 0);
 	profile_destroy(profile);
 	/* Each name, frame and stack once, however many windows. */
 	ck_assert_int_eq(number("SELECT count(*) FROM stack"), 3);
@@ -303,7 +295,8 @@ START_TEST(rollup_keeps_every_sum)
 	after = ask(&all);
 	ck_assert_uint_eq(profile_total(after, 1), weight);
 	ck_assert_uint_eq(profile_total(after, 0), profile_total(before, 0));
-	ck_assert_uint_eq(count_of(after, "lost_ring"), count_of(before, "lost_ring"));
+	ck_assert_uint_eq(profile_count_of(after, "lost_ring"),
+			  profile_count_of(before, "lost_ring"));
 	ck_assert_uint_eq(after->samples.count, before->samples.count); /* same stacks */
 	ck_assert_uint_eq(after->marks.count, before->marks.count);
 	ck_assert_uint_eq(sum_of(&after->series.items[1]), 2400 * 5);
@@ -406,8 +399,8 @@ START_TEST(missing_time_is_told)
 					   "the disk was full", &error),
 			 0);
 	profile = ask(&query);
-	ck_assert_uint_eq(count_of(profile, "history_missing"), 7000);
-	ck_assert_uint_eq(count_of(profile, "gap: the disk was full"), 7000);
+	ck_assert_uint_eq(profile_count_of(profile, "history_missing"), 7000);
+	ck_assert_uint_eq(profile_count_of(profile, "gap: the disk was full"), 7000);
 	profile_destroy(profile);
 }
 END_TEST
@@ -467,7 +460,7 @@ START_TEST(a_damaged_database_is_set_aside)
 		struct profile *profile = ask(&query);
 
 		ck_assert_uint_eq(profile_total(profile, 1), 18);
-		ck_assert_uint_eq(count_of(profile, "history_damaged"), 1);
+		ck_assert_uint_eq(profile_count_of(profile, "history_damaged"), 1);
 		profile_destroy(profile);
 	}
 }

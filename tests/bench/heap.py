@@ -6,6 +6,7 @@ own profiler and bcc's memleak: CPU time (user and system), in turns, medians of
 
 import os
 import resource
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -71,13 +72,31 @@ def variants(place):
         yield "jemalloc, prof 512 KiB", [], {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": PROFILE}
 
 
+# What bcc's memleak is called, and what it says first: that of libbpf-tools (Debian 13) when its
+# probes are in, that of bpfcc-tools before it is compiled, for which it then needs the kernel's headers.
+MEMLEAKS = {"memleak-libbpf": ("Tracing outstanding", 1), "memleak-bpfcc": ("Attaching to pid", 15)}
+
+
+def memleak_command():
+    """(command, what it says first, how many seconds from then on), or None. MEMLEAK: the one of
+    libbpf-tools, where it is not in PATH."""
+    chosen = shlex.split(os.environ.get("MEMLEAK", ""))
+    if chosen:
+        return chosen, *MEMLEAKS["memleak-libbpf"]
+    for name, how in MEMLEAKS.items():
+        for found in filter(None, map(shutil.which, (name, f"/usr/sbin/{name}"))):
+            return [found], *how
+    return None
+
+
 def memleak(place):
     """(ns a pair under bcc's memleak, None), or (None, why there is none). It is too slow for
     more than a short loop."""
-    tool = next((found for found in map(shutil.which, ("memleak-bpfcc", "/usr/sbin/memleak-bpfcc"))
-                 if found), None)
-    if not tool:
-        return None, "memleak-bpfcc is not installed (apt install bpfcc-tools)"
+    command = memleak_command()
+    if not command:
+        return None, "memleak is not installed (libbpf-tools of Debian 13, or bpfcc-tools)"
+    tool, first, settle = command
+    name = os.path.basename(tool[-1])
     pairs = 200_000
     script = os.path.join(place, "slow.sh")
     with open(script, "w") as file:
@@ -85,14 +104,17 @@ def memleak(place):
     said = os.path.join(place, "memleak.said")
     with open(said, "w") as output, \
             lib.started("sh", script, stdin=subprocess.PIPE) as target, \
-            lib.started(tool, "-p", target.pid, "60", stdin=subprocess.DEVNULL,
+            lib.started("stdbuf", "-oL", *tool, "-p", target.pid, "60", stdin=subprocess.DEVNULL,
                         stdout=output, stderr=output) as tracer:
-        # "Attaching to pid…" is said first, then it is compiled.
-        until = time.monotonic() + 15
-        while time.monotonic() < until:
-            if tracer.poll() is not None:
-                return None, f"memleak-bpfcc does not work here: {measure.complaint(said)}"
+        def ready():
+            with open(said) as file:
+                return tracer.poll() is not None or first in file.read()
+        lib.wait_for(ready, f"{name} to begin", 60)
+        until = time.monotonic() + settle
+        while tracer.poll() is None and time.monotonic() < until:
             time.sleep(0.1)
+        if tracer.poll() is not None:
+            return None, f"{name} does not work here: {measure.complaint(said)}"
         target.stdin.write(b"go\n")
         target.stdin.flush()
         _, _, usage = os.wait4(target.pid, 0)

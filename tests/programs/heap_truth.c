@@ -8,12 +8,16 @@
  *	fail	some calls of realloc() fail
  *	rates	libperfd-heap.so's interval changes in mid-run
  *	fork	a child runs as many seeds, beside its parent
+ *	every N	the interval is N, where it is not libperfd-heap.so's
  *
  * The stack of an allocation says which it is: hundreds_H, tens_T, ones_O are the seed (a
  * child's are 500 more), site_N the place. Prints a line "seed site objects bytes
- * live_objects live_bytes" each, and "end"; the child's come first.
+ * live_objects live_bytes" each, then the variance that an estimate of each of these has by the
+ * interval that held for each allocation (0: no interval is known), and "end"; the child's come
+ *first.
  */
 #include <dlfcn.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,14 +34,18 @@
 #define CHILD 500
 #define SEEDS_MAX 400
 
+enum { OBJECTS, BYTES, LIVE_OBJECTS, LIVE_BYTES, FIGURES };
+
 struct truth {
-	uint64_t objects, bytes, live_objects, live_bytes;
+	int64_t figures[FIGURES];
+	double variances[FIGURES];
 };
 
 struct cell {
 	void *pointer;
 	size_t size;
 	int site;
+	double variance; /* of the number one that it is estimated by */
 };
 
 struct run { /* of a thread */
@@ -48,6 +56,7 @@ struct run { /* of a thread */
 };
 
 static struct heap_control *control;
+static uint64_t every;
 static bool failing;
 
 static uint64_t draw(struct run *run, uint64_t below)
@@ -79,24 +88,36 @@ static size_t size_at(struct run *run, int site)
 	}
 }
 
+/* It is a sample with a probability of p, and stands for 1 / p then: variance 1 / p - 1. */
+static double variance_of(size_t size)
+{
+	uint64_t interval = control ? __atomic_load_n(&control->interval, __ATOMIC_RELAXED) : every;
+
+	return interval ? 1 / -expm1(-(double)size / (double)interval) - 1 : 0;
+}
+
+static void count(struct truth *truth, const struct cell *cell, int live, int all)
+{
+	double size = (double)cell->size;
+	const double each[FIGURES] = {all, all * size, live, live * size};
+	const double squares[FIGURES] = {all, all * size * size, live, live * size * size};
+
+	for (int i = 0; i < FIGURES; i++) {
+		truth->figures[i] += (int64_t)each[i];
+		truth->variances[i] += squares[i] * cell->variance;
+	}
+}
+
 static void born(struct run *run, struct cell *cell, void *pointer, size_t size, int site)
 {
-	struct truth *truth = &run->truth[site];
-
-	*cell = (struct cell){pointer, size, site};
-	truth->objects++;
-	truth->bytes += size;
-	truth->live_objects++;
-	truth->live_bytes += size;
+	*cell = (struct cell){pointer, size, site, variance_of(size)};
+	count(&run->truth[site], cell, 1, 1);
 }
 
 /* Its birth may be in another thread's count: the sums are right. */
 static void died(struct run *run, struct cell *cell)
 {
-	struct truth *truth = &run->truth[cell->site];
-
-	truth->live_objects--;
-	truth->live_bytes -= cell->size;
+	count(&run->truth[cell->site], cell, -1, 0);
 	cell->pointer = NULL;
 }
 
@@ -249,13 +270,16 @@ static void run_seed(int seed, int steps, struct truth *truth)
 		for (int i = 0; i < 2; i++)
 			pthread_join(threads[i], NULL);
 	}
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4; i++) {
 		for (int site = 0; site < SITES; site++) {
-			truth[site].objects += runs[i].truth[site].objects;
-			truth[site].bytes += runs[i].truth[site].bytes;
-			truth[site].live_objects += runs[i].truth[site].live_objects;
-			truth[site].live_bytes += runs[i].truth[site].live_bytes;
+			for (int n = 0; n < FIGURES; n++) {
+				const struct truth *one = &runs[i].truth[site];
+
+				truth[site].figures[n] += one->figures[n];
+				truth[site].variances[n] += one->variances[n];
+			}
 		}
+	}
 	free(cells);
 }
 
@@ -268,15 +292,18 @@ static void run_all(int first, int seeds, int steps)
 		run_seed(first + i, steps, truth[i]);
 		usleep(3000);
 	}
-	for (int i = 0; i < seeds; i++)
+	for (int i = 0; i < seeds; i++) {
 		for (int site = 0; site < SITES; site++) {
 			const struct truth *t = &truth[i][site];
 
-			printf("%d %d %llu %llu %llu %llu\n", first + i, site,
-			       (unsigned long long)t->objects, (unsigned long long)t->bytes,
-			       (unsigned long long)t->live_objects,
-			       (unsigned long long)t->live_bytes);
+			printf("%d %d", first + i, site);
+			for (int n = 0; n < FIGURES; n++)
+				printf(" %lld", (long long)t->figures[n]);
+			for (int n = 0; n < FIGURES; n++)
+				printf(" %.6g", fmax(t->variances[n], 0));
+			puts("");
 		}
+	}
 	fflush(stdout);
 }
 
@@ -292,6 +319,8 @@ int main(int argc, char **argv)
 	for (int i = 4; i < argc; i++) {
 		failing |= !strcmp(argv[i], "fail");
 		forks |= !strcmp(argv[i], "fork");
+		if (!strcmp(argv[i], "every") && i + 1 < argc)
+			every = strtoull(argv[++i], NULL, 10);
 		if (!strcmp(argv[i], "rates"))
 			control = dlsym(RTLD_DEFAULT, "perfd_heap_control");
 	}

@@ -403,7 +403,7 @@ struct abi_slot {
 	__u32 limit; /* counted events: samples a second and CPU, about; more are thinned out */
 	__u32 owner; /* user id, of the first user namespace */
 	__u32 scale; /* what one event stands for, while from <= now < until; in 1/65536 */
-	__u32 pad;
+	__u32 one_in; /* of a process that is hit often a sample stands for so many: bpf/busy.h */
 	/* Boot time, ns. Tracepoints: what is seen before `from`, or from `end` on, counts
 	 * for nothing; from `until` on it stands for itself. */
 	__u64 from, until, end;

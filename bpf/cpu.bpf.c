@@ -115,6 +115,22 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, stru
 	return scratch->walk.ip != 0;
 }
 
+/* What a firing of a clock stands for beyond itself, where busy processes are thinned out; 0: it is
+ * no sample. Only one slot is: no two of its firings displace one another on a CPU. */
+static __always_inline __u32 share_of_busy(const struct abi_slot *slot, __u32 pid, __u64 now)
+{
+	__u32 zero = 0, most = slot->one_in;
+	struct busy_table *table;
+
+	if (most < 2)
+		return 1;
+	table = bpf_map_lookup_elem(&busy_tables, &zero);
+	if (!table)
+		return 1;
+	return busy_share(&table->places[busy_place(pid)], pid, now, most & 0xff,
+			  bpf_get_prandom_u32());
+}
+
 static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const struct abi_slot *slot,
 				       __u32 index, struct slot_state *state,
 				       struct abi_counters *count, struct abi_sample *sample)
@@ -152,7 +168,9 @@ static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const st
 	if (counted)
 		sample->weight =
 			weigh_counted(slot, index, state, ctx->sample_period, sample->hdr.time);
-	if (counted && !sample->weight) {
+	else
+		sample->weight *= share_of_busy(slot, pid, sample->hdr.time);
+	if (!sample->weight) {
 		count->thinned++;
 		return;
 	}

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "bpf/abi.h"
+#include "bpf/busy.h"
 #include "bpf/jvm.h"
 #include "bpf/kernel_types.h"
 #include "bpf/unwind.h"
@@ -119,6 +120,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct slot_state);
 } slot_states SEC(".maps");
+
+/* Whom the machine's clock hit lately, for each CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct busy_table);
+} busy_tables SEC(".maps");
 
 /* By slot: the sum of what all CPUs owe. */
 struct {

@@ -49,6 +49,9 @@ static void put_stream(struct strbuf *out, const json_t *stream)
 	if (number(stream, "observed_percent") < 100)
 		strbuf_printf(out, ", seen %.1f %% of the time",
 			      number(stream, "observed_percent"));
+	if (number(stream, "busy_one_in") > 1)
+		strbuf_printf(out, ", of a busy process one firing in %.0f",
+			      number(stream, "busy_one_in"));
 	if (*text(stream, "pattern"))
 		strbuf_printf(out, " (%s)", text(stream, "pattern"));
 	strbuf_putc(out, '\n');

@@ -44,6 +44,7 @@ struct config {
 	/* [budget] */
 	uint32_t budget_permille; /* of the machine, for all of perfd; 0: no limit */
 	uint32_t budget_process_permille; /* of a process's time, for its samples; likewise */
+	uint32_t budget_thin; /* firings on a busy process to a sample of the view */
 	uint32_t budget_floor_hz; /* the system-wide view keeps this rate */
 	uint32_t budget_session_floor_hz; /* likewise a session, or what it asked for */
 	uint32_t precision_permille; /* half-width wished of a share's interval; 0: none */

@@ -44,12 +44,12 @@
 	  "Rate of a session that asks for none (perfctl -F).")                                    \
 	X("cpu", "frequency_max_hz", frequency_max_hz, CONFIG_NUMBER, NOW, "Hz", "10000", 1, 100000, \
 	  "A session that asks for more is refused.")                                              \
-	X("memory", "faults_hz", faults_hz, CONFIG_NUMBER, NOW, "Hz", "97", 0, 100000,         \
+	X("memory", "faults_hz", faults_hz, CONFIG_NUMBER, NOW, "Hz", "19", 0, 100000,         \
 	  "System-wide page-fault samples a second and CPU, at most. 0: none.")                    \
-	X("memory", "mmap_hz", mmap_hz, CONFIG_NUMBER, NOW, "Hz", "97", 0, 100000,             \
+	X("memory", "mmap_hz", mmap_hz, CONFIG_NUMBER, NOW, "Hz", "19", 0, 100000,             \
 	  "System-wide samples of mmap, mremap and brk, and of munmap, a second and CPU, at "      \
 	  "most; kernels before 6.14 have none. 0: none.")                                         \
-	X("memory", "view_budget", view_budget_permille, CONFIG_NUMBER, NOW, "1/1000 of one CPU", "3", \
+	X("memory", "view_budget", view_budget_permille, CONFIG_NUMBER, NOW, "1/1000 of one CPU", "1", \
 	  0, 1000, "What looking at page faults, and at mappings, of the whole machine may cost "  \
 	  "the CPU that has most of them; beyond that a part of the time is looked at. 0: no limit.") \
 	X("memory", "rss_interval", rss_interval_ns, CONFIG_TIME, NOW, "time", "1s",               \
@@ -75,6 +75,8 @@
 	  0, 1000, "What all of perfd may cost; rates are lowered to keep it. 0: no limit.")       \
 	X("budget", "process", budget_process_permille, CONFIG_NUMBER, NOW, "1/1000 of its time", "50", \
 	  0, 1000, "What samples may cost the thread that they hit. 0: no limit.")                 \
+	X("budget", "thin", budget_thin, CONFIG_NUMBER, NOW, "firings", "5", 1, 255, "Of a process that " \
+	  "the system-wide clock hits often, so many firings become one sample. 1: each does.")    \
 	X("budget", "floor_hz", budget_floor_hz, CONFIG_NUMBER, NOW, "Hz", "79", 1, 100000,             \
 	  "System-wide rates are lowered no further, that what is rare is still seen.")            \
 	X("budget", "session_floor_hz", budget_session_floor_hz, CONFIG_NUMBER, NOW, "Hz", "99",        \

@@ -7,9 +7,12 @@
 
 #define LOOK_NS (200 * NSEC_PER_MSEC) /* between two looks at the cost, all the time: a tick */
 #define SOON_NS NSEC_PER_MSEC /* an end is said so long before it comes */
-/* To begin and to end costs perfd half a millisecond each: seldom, and within the budget. */
+/* To begin and to end costs perfd half a millisecond each: as seldom as it takes no more than a
+ * quarter of the budget, if that is within these bounds. */
 #define SWITCH_NS NSEC_PER_MSEC
+#define SWITCH_PART 4
 #define FRAME_NS (2 * NSEC_PER_SEC)
+#define FRAME_MAX_NS (8 * NSEC_PER_SEC)
 #define SLICE_MIN_NS (20 * NSEC_PER_MSEC)
 #define ONE (1u << 16)
 
@@ -38,9 +41,16 @@ void duty_cost(struct duty *duty, double cost)
 	duty->cost = cost > duty->cost ? cost : (duty->cost + cost) / 2;
 }
 
+static uint64_t wanted_frame(const struct duty *duty)
+{
+	double frame = duty->budget > 0 ? SWITCH_PART * SWITCH_NS / duty->budget : 0;
+
+	return (uint64_t)fmax(fmin(frame, FRAME_MAX_NS), FRAME_NS);
+}
+
 static uint32_t wanted_slices(const struct duty *duty)
 {
-	double left = duty->budget - (double)SWITCH_NS / FRAME_NS, slices = 1;
+	double left = duty->budget - SWITCH_NS / (double)wanted_frame(duty), slices = 1;
 
 	/* A budget that is hardly more than the switching has a quarter for looking. */
 	if (duty->budget > 0 && duty->cost > duty->budget)
@@ -53,7 +63,7 @@ static void plan(struct duty *duty, uint64_t random)
 {
 	duty->frame = duty->frame_end;
 	duty->slices = wanted_slices(duty);
-	duty->slice = FRAME_NS / duty->slices;
+	duty->slice = wanted_frame(duty) / duty->slices;
 	if (duty->slice < SLICE_MIN_NS || duty->slices == 1)
 		duty->slice = SLICE_MIN_NS;
 	duty->frame_end = duty->frame + duty->slices * duty->slice;

@@ -53,11 +53,14 @@ static uint64_t cpu_of(pid_t pid)
 	return file && fscanf(file, "%llu", &ns) == 1 ? ns : 0;
 }
 
-static json_t *own_cost(const struct engine *engine, const struct source_counters *counters)
+static json_t *own_cost(const struct engine *engine)
 {
 	struct symbolizer_stats worker;
+	uint64_t run_ns = 0, runs = 0;
 	struct rusage usage;
 
+	if (engine->source->ops->get_run_time)
+		engine->source->ops->get_run_time(engine->source, &run_ns, &runs);
 	getrusage(RUSAGE_SELF, &usage);
 	symbolizer_get_stats(engine->resolver.symbolizer, &worker);
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "cpu_ns",
@@ -65,7 +68,7 @@ static json_t *own_cost(const struct engine *engine, const struct source_counter
 			 "worker_cpu_ns", number(worker.pid ? cpu_of(worker.pid) : 0), "rss_bytes",
 			 number(resident_bytes(getpid())), "worker_rss_bytes",
 			 number(worker.pid ? resident_bytes(worker.pid) : 0), "bpf_run_ns",
-			 number(counters->bpf_run_ns), "bpf_runs", number(counters->bpf_runs));
+			 number(run_ns), "bpf_runs", number(runs));
 }
 
 /* All slots together that count samples. */
@@ -386,7 +389,7 @@ json_t *engine_status(struct engine *engine)
 		quarantine(engine, symbolizer_quarantine(engine->resolver.symbolizer)), "damaged",
 		quarantine(engine, symbolizer_damaged(engine->resolver.symbolizer)), "tables",
 		tables(engine), "unwinder", unwinder(engine, counters), "memory", memory(engine),
-		"history", history(engine), "cost", own_cost(engine, counters), "rates",
+		"history", history(engine), "cost", own_cost(engine), "rates",
 		rates_json(engine, true, 0), "sessions", sessions);
 	free(counters);
 	return status;

@@ -139,6 +139,8 @@ void rates_open(struct engine *engine, struct session *session)
 		return;
 	engine->rates.seconds[session->slot] = (struct cpu_seconds){0};
 	engine->rates.weights[session->slot] = 0;
+	if (session->slot == ABI_SLOT_CPU)
+		engine->rates.one_in = 1;
 	rate = wished(engine, session, &why);
 	controller_open(controller, session->slot, rate, lowest(engine, session), by_time(session));
 	controller->streams[session->slot].wished_why = why;
@@ -174,6 +176,28 @@ static void follow_heap(struct engine *engine)
 	}
 }
 
+/* Of a busy process, while perfd has a budget and nobody wants more of the system-wide view: so
+ * many firings become one sample. */
+static uint32_t busy_one_in(const struct engine *engine)
+{
+	const struct controller_stream *stream = &engine->rates.controller.streams[ABI_SLOT_CPU];
+	const struct config *config = &engine->config;
+
+	if (!config->budget_permille || config->precision_permille || stream->forced > 0)
+		return 1;
+	return config->budget_thin;
+}
+
+static void thin_busy(struct engine *engine)
+{
+	uint32_t one_in = busy_one_in(engine);
+
+	if (!engine->sessions[ABI_SLOT_CPU] || one_in == engine->rates.one_in)
+		return;
+	if (!engine->source->ops->thin_busy(engine->source, ABI_SLOT_CPU, one_in))
+		engine->rates.one_in = one_in;
+}
+
 /* The settings may have been read again. */
 static void follow_config(struct engine *engine)
 {
@@ -190,6 +214,7 @@ static void follow_config(struct engine *engine)
 		stream->floor = fmin(stream->wished, lowest(engine, session));
 	}
 	follow_heap(engine);
+	thin_busy(engine);
 }
 
 static void changed(struct engine *engine, uint32_t slot, double before, uint64_t now)
@@ -507,14 +532,16 @@ static json_t *stream_json(const struct engine *engine, uint32_t slot)
 	const struct session *session = engine->sessions[slot];
 	const struct event_kind *kind = event_kind_of(session ? session->source : ABI_SOURCE_HEAP);
 
-	return json_pack("{s:s, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:s, s:s, s:s}", "event",
-			 kind ? kind->name : "", "session", session ? (int)session->id : 0, "title",
-			 session ? session->request.title : "probes on allocators", "unit",
+	return json_pack("{s:s, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:i, s:s, s:s, s:s}",
+			 "event", kind ? kind->name : "", "session", session ? (int)session->id : 0,
+			 "title", session ? session->request.title : "probes on allocators", "unit",
 			 slot == ABI_SLOT_HEAP ? "1/1000 of a process's time" : "Hz", "rate",
 			 stream->rate, "wished", stream->wished, "floor", stream->floor,
 			 "cost_percent", stream->cost * 100, "observed_percent",
-			 observed_of(engine, slot), "why", rate_reason_key(stream->why), "why_text",
-			 rate_reason_text(stream->why), "pattern", pattern_of(engine, session));
+			 observed_of(engine, slot), "busy_one_in",
+			 slot == ABI_SLOT_CPU ? (int)engine->rates.one_in : 1, "why",
+			 rate_reason_key(stream->why), "why_text", rate_reason_text(stream->why),
+			 "pattern", pattern_of(engine, session));
 }
 
 static bool shown(const struct engine *engine, uint32_t slot, bool all, uid_t owner)

@@ -41,14 +41,13 @@ struct source_slot {
 	uint32_t owner; /* user id */
 	enum abi_source source;
 	uint32_t frequency_hz; /* samples a second on a busy CPU */
+	uint32_t one_in; /* of firings on a busy process; 0 and 1: each is a sample */
 };
 
 struct source_counters {
 	struct abi_counters slot[ABI_SLOTS_MAX]; /* summed over CPUs; never falls */
 	uint64_t ring_used; /* bytes waiting when last drained, largest ring */
 	uint64_t sideband_lost;
-	uint64_t bpf_run_ns; /* BPF run time, 0 unless kernel.bpf_stats_enabled */
-	uint64_t bpf_runs;
 	uint64_t mapping_leaves; /* pieces of mapping sets written so far */
 	/* Of a view that would cost too much otherwise, one of so many slices of time is seen. */
 	uint32_t slices[ABI_SLOTS_MAX];
@@ -71,6 +70,10 @@ struct source_ops {
 	/* Another rate for an open slot: nothing of the time is lost or counted twice. The
 	 * same rate draws its jitter anew. */
 	int (*set_rate)(struct source *source, uint32_t slot, uint32_t frequency_hz);
+	/* Of a process that an open slot's clock hits often, so many firings become one sample
+	 * (bpf/busy.h); 1: each does. Of one slot at a time. The function is NULL where nothing
+	 * lives. */
+	int (*thin_busy)(struct source *source, uint32_t slot, uint32_t one_in);
 	/* Begins and ends looks of views that see a part of the time (duty.h). The boot time at
 	 * which it wants to be called again; 0: never. NULL: nothing lives. */
 	uint64_t (*watch)(struct source *source, uint64_t now);
@@ -115,6 +118,9 @@ struct source_ops {
 	/* CPUs that came or went since: some four times a second. */
 	void (*follow_cpus)(struct source *source);
 	void (*get_counters)(struct source *source, struct source_counters *ret);
+	/* How long and often BPF programs ran, 0 unless kernel.bpf_stats_enabled: a call of the
+	 * kernel for each, so only where somebody asks. NULL where nothing lives. */
+	void (*get_run_time)(struct source *source, uint64_t *ret_ns, uint64_t *ret_runs);
 	/* True when nothing will come any more (a recording's end). */
 	bool (*done)(const struct source *source);
 	/* -1, or a descriptor that is readable when a ring fills up. */

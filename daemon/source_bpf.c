@@ -195,6 +195,7 @@ int bpf_write_slot(struct source_bpf *s, uint32_t slot, bool active)
 		.restricted = s->slots[slot].restricted,
 		.owner = s->slots[slot].owner,
 		.scale = window.scale,
+		.one_in = s->slots[slot].one_in,
 		.from = window.from,
 		.until = window.until,
 		.end = window.end,
@@ -284,6 +285,16 @@ static int bpf_set_rate(struct source *source, uint32_t slot, uint32_t frequency
 			r = failed;
 	}
 	return r;
+}
+
+static int bpf_thin_busy(struct source *source, uint32_t slot, uint32_t one_in)
+{
+	struct source_bpf *s = self(source);
+
+	if (!s->open[slot])
+		return -EINVAL;
+	s->slots[slot].one_in = one_in;
+	return bpf_write_slot(s, slot, true) ? -errno : 0;
 }
 
 static int bpf_add_target(struct source *source, uint32_t slot, pid_t pid, bool at_exec)
@@ -400,42 +411,6 @@ static uint64_t bpf_symbols_changed(const struct source *source)
 	return time;
 }
 
-static void sum_counters(struct source_bpf *s, uint32_t slot, struct abi_counters *sum)
-{
-	__u64 *into = (__u64 *)sum;
-
-	*sum = (struct abi_counters){0};
-	if ((slot < ABI_SESSION_SLOTS && !s->generations[slot]) || /* nobody has had it yet */
-	    bpf_map_lookup_elem(bpf_map__fd(s->programs.sampler->maps.counters), &slot, s->per_cpu))
-		return;
-	for (int cpu = 0; cpu < s->possible_cpus; cpu++) {
-		const __u64 *from = (const __u64 *)&s->per_cpu[cpu];
-
-		for (size_t i = 0; i < sizeof(*sum) / sizeof(*into); i++)
-			into[i] += from[i];
-	}
-}
-
-static void bpf_get_counters(struct source *source, struct source_counters *ret)
-{
-	struct source_bpf *s = self(source);
-
-	*ret = (struct source_counters){0};
-	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
-		sum_counters(s, slot, &ret->slot[slot]);
-	bpf_programs_run_time(&s->programs, &ret->bpf_run_ns, &ret->bpf_runs);
-	source_heap_run_time(&s->heap, &ret->bpf_run_ns, &ret->bpf_runs);
-	source_mmap_run_time(&s->mmap, &ret->bpf_run_ns, &ret->bpf_runs);
-	source_faults_run_time(&s->faults, &ret->bpf_run_ns, &ret->bpf_runs);
-	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++)
-		bpf_watch_window(s, slot, &ret->slices[slot]);
-	ret->sideband_lost = s->sideband_lost;
-	ret->mapping_leaves = s->unwind.leaves;
-	ret->unwind_bytes = unwind_maps_bytes(&s->unwind);
-	ret->cpus = (uint32_t)s->cpus.count;
-	ret->cpu_changes = s->cpu_changes;
-}
-
 static bool bpf_done(const struct source *source)
 {
 	(void)source;
@@ -481,6 +456,7 @@ static const struct source_ops bpf_ops = {
 	.open_slot = bpf_open_slot,
 	.close_slot = bpf_close_slot,
 	.set_rate = bpf_set_rate,
+	.thin_busy = bpf_thin_busy,
 	.watch = bpf_watch,
 	.add_target = bpf_add_target,
 	.remove_target = bpf_remove_target,
@@ -501,6 +477,7 @@ static const struct source_ops bpf_ops = {
 	.symbols_changed = bpf_symbols_changed,
 	.follow_cpus = bpf_follow_cpus,
 	.get_counters = bpf_get_counters,
+	.get_run_time = bpf_get_run_time,
 	.done = bpf_done,
 	.wake_fd = bpf_wake_fd,
 	.destroy = bpf_destroy,

@@ -2,7 +2,7 @@
  *
  * The live source's state, shared by its files: source_bpf.c (CPUs, slots, reading, life),
  * source_bpf_unwind.c (the operations on tables and mappings), source_bpf_watch.c (when the
- * views that see by tracepoints look).
+ * views that see by tracepoints look), source_bpf_counters.c (what the kernel side has counted).
  */
 #pragma once
 
@@ -88,6 +88,8 @@ void bpf_know_file(struct source *source, uint32_t device, uint64_t inode, uint3
 void bpf_forget_image(struct source *source, uint32_t image, uint32_t device, uint64_t inode);
 int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout);
 
+void bpf_get_counters(struct source *source, struct source_counters *ret);
+void bpf_get_run_time(struct source *source, uint64_t *ret_ns, uint64_t *ret_runs);
 void bpf_share_views(struct source *source, double part);
 uint64_t bpf_watch(struct source *source, uint64_t now);
 /* A view's slot opens, before its window is asked for; closes. */

@@ -13,6 +13,11 @@ the share of the machine that perfd's processes, its BPF programs at tracepoints
 does with mappings take where everything is on all the time, by their CPU clocks, and `difference` what of it is in this pair's
 difference already. (So a burst of the daemon's work, which hits few pairs, is in it, too.)
 
+That says what a program loses, whatever perfd does to it, but never to a tenth of a percent in minutes.
+`account` does: the sum of all that perfd is known to take, each part by its own clock or counter
+(its CPU time, its BPF programs, firings by what one was measured to take, tasks, mappings, runs at
+tracepoints). What it does to caches besides is in the other only.
+
 Programs and rates take turns, by segments of some seconds. A value of a row is a segment's: the
 mean of its pairs without the fifth at either end.
 """
@@ -35,6 +40,8 @@ RATES = (19, 99, 499, 999)
 # What a mapping of code takes of whoever makes it (kernel.mapping_around): the kernel does that as
 # long as somebody has a side band, on or off.
 MAPPING_NS = 4800
+TASK_NS = 900  # likewise of a task's event (kernel.task_around)
+RUN_NS = 50  # around a program at a tracepoint: the way to it, and bpf_stats' own
 PROMISED = ("redis", "gcc", "pgbench")  # half a percent: what time there is goes to these
 PAIRS_LEAST = 3  # of a segment that counts
 CPUS = len(os.sched_getaffinity(0))
@@ -77,6 +84,7 @@ class Perfd:
     def __init__(self, perfd):
         self.perfd, self.pid = perfd, perfd.process.pid
         self.pids = measure.family(self.pid)
+        self.firing_ns = perfd.ctl_json("rates")["firing_ns"]
 
     def set_rate(self, variant):
         how = ["--auto"] if variant == "auto" else ["-F", variant]
@@ -86,13 +94,16 @@ class Perfd:
         return sum(map(measure.cpu_ns, self.pids))
 
     def account(self):
-        """{"wall", "cpu", "bpf", "bpf_left": of programs that are not switched}, in ns."""
+        """{"wall", "cpu", "bpf", "bpf_left": of programs that are not switched}, in ns, and how many
+        there were of what the kernel does around."""
         self.pids = measure.family(self.pid)
+        source = self.perfd.ctl_json("status")["source"]
         return {"wall": time.monotonic_ns(), "cpu": measure.family_ns(self.pid),
                 "bpf": measure.bpf_run(self.pid)[0],
-                "bpf_left": measure.bpf_run(self.pid, measure.RAW_TRACEPOINT)[0],
+                **dict(zip(("bpf_left", "runs"),
+                           measure.bpf_run(self.pid, measure.RAW_TRACEPOINT))),
                 "firings": measure.bpf_run(self.pid, measure.PERF_EVENT)[1],
-                "mappings": self.perfd.ctl_json("status")["source"]["records_mappings"]}
+                "tasks": source["records_tasks"], "mappings": source["records_mappings"]}
 
 
 def percent(part, wall):
@@ -100,16 +111,20 @@ def percent(part, wall):
 
 
 def steady(work, mine, run):
-    """({"all", "left"} in percent of the machine, firings a second), all of it on."""
+    """({"all", "left", "account"} in percent of the machine, firings a second), all of it on."""
     before = mine.account()
     for _ in go_on(work, run["steady"], run["slice"], True):
         pass
     after = mine.account()
     used = {key: after[key] - before[key] for key in after}
     # Of one that does one thing after the other nobody else pays for its tracepoints.
-    kernel = (used["bpf_left"] + used["mappings"] * MAPPING_NS) * (CPUS if work.serial else 1)
+    alone = CPUS if work.serial else 1
+    kernel = (used["bpf_left"] + used["mappings"] * MAPPING_NS) * alone
+    around = (used["tasks"] * TASK_NS + used["runs"] * RUN_NS) * alone
+    clocks = used["bpf"] - used["bpf_left"] + used["firings"] * mine.firing_ns
     return ({"all": percent(used["cpu"] + used["bpf"], used["wall"]),
-             "left": percent(used["cpu"] + kernel, used["wall"])},
+             "left": percent(used["cpu"] + kernel, used["wall"]),
+             "account": percent(used["cpu"] + kernel + around + clocks, used["wall"])},
             used["firings"] / used["wall"] * 1e9)
 
 
@@ -152,6 +167,7 @@ def segment(run, name, work, variant, mine, seconds):
     run.put(f"{key}_time", stats.trimmed_interval(longer)[0])
     run.put(f"{key}_work", 100 * stats.trimmed_interval(works)[0])
     run.put(f"{key}_cost", cost["all"])
+    run.put(f"{key}_account", cost["account"])
     run.tell(f"{key}: {len(times)} pairs, {run.values[key + '_time'][-1]:+.2f} %, perfd "
              f"{cost['all']:.2f} % of the machine, {firings:.0f} firings a second, {half:.0f} in "
              "turns")
@@ -198,5 +214,8 @@ def overhead(run):
         values, key = run.values.get(figure.name, ()), figure.name.rpartition("_")[0]
         if figure.name.endswith(("_time", "_work")) and len(values) > 1:
             run.notes[figure.name] = remark(values, pairs[key])
+        elif figure.name.endswith("_account") and len(values) > 1:
+            run.notes[figure.name] = ("mean {:.2f} % [{:.2f}, {:.2f}]"
+                                      .format(*stats.mean_interval(values)))
         elif not values and figure.name not in run.skipped:
             run.skip(figure.name, "no time left for it (MINUTES)")

@@ -38,7 +38,8 @@ def a_command():
 
 def the_machine():
     """Of a window of the kept history, with the value and its unit."""
-    with lib.Perfd("--set", "history.window=1s", "--set", "memory.view_budget=0") as perfd:
+    with lib.Perfd("--set", "history.window=1s", "--set", "memory.view_budget=0", "--set",
+                   "memory.faults_hz=97") as perfd:
         with lib.started(lib.program("faults"), 4 * ROUNDS, stdout=subprocess.PIPE,
                          text=True) as process:
             out, _ = process.communicate(timeout=60)
@@ -64,7 +65,7 @@ def seen(perfd, event):
 
 def a_storm_within_its_budget():
     """A storm is looked at in slices, which stand for the whole of it."""
-    with lib.Perfd("--set", "history.window=1s") as perfd:
+    with lib.Perfd("--set", "history.window=1s", "--set", "memory.view_budget=3") as perfd:
         with lib.started(lib.program("faults"), 2000, 0, stdout=subprocess.PIPE,
                          text=True) as process:
             lib.wait_for(lambda: seen(perfd, "faults") < 50, "a part of the time", 30)

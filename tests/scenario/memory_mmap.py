@@ -66,7 +66,8 @@ def of_the_program(perfd, event):
 
 
 def the_machine():
-    with lib.Perfd("--set", "history.window=1s", "--set", "memory.view_budget=0") as perfd:
+    with lib.Perfd("--set", "history.window=1s", "--set", "memory.view_budget=0", "--set",
+                   "memory.mmap_hz=97") as perfd:
         if "6.14" in perfd.log():
             raise lib.Skip("an older kernel: sessions only")
         with lib.started(lib.program("mappings"), 4000, 300, stdout=subprocess.PIPE,

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Of a process that the system-wide clock hits often so many firings become one sample, which
+stands for all of them; not where somebody set the rate by hand (docs/rates.md)."""
+
+import json
+import os
+import subprocess
+import time
+
+import lib
+
+ONE_IN = 5
+HZ = 999
+SECONDS = 4
+# Enough that no rate is ever cut; without a budget nothing is thinned out.
+SETTINGS = ("--set", "budget.machine=1000", "--set", "budget.process=0", "--set",
+            f"cpu.frequency_hz={HZ}", "--set", "memory.faults_hz=0", "--set", "memory.mmap_hz=0")
+
+
+def one_in(perfd):
+    return next(stream["busy_one_in"] for stream in perfd.ctl_json("rates")["streams"]
+                if stream["event"] == "cpu-clock" and not stream["session"])
+
+
+def counted(perfd):
+    samples = perfd.ctl_json("status")["samples"]
+    return samples["fired"] - samples["idle"], samples["thinned"]
+
+
+def looked_at(perfd, place, name):
+    """A program that knows its own CPU time: (of the firings meanwhile, those that became no
+    sample; its report; the truth)."""
+    program = os.path.join(place, name)
+    os.symlink(lib.program("shares"), program)
+    before, began = counted(perfd), time.monotonic()
+    with lib.started(program, SECONDS, stdout=subprocess.PIPE, text=True) as process:
+        truth = json.loads(process.communicate(timeout=120)[0])
+    wall = time.monotonic() - began
+    after = counted(perfd)
+    part = (after[1] - before[1]) / (after[0] - before[0])
+    report = perfd.ctl_json("report", "--since", "-10m", "--comm", name)
+    lib.equal(report["lost"], 0, "lost")
+    return part, report, truth, wall
+
+
+def a_busy_process():
+    with lib.folder() as place, lib.Perfd(*SETTINGS, budget=True) as perfd:
+        lib.wait_for(lambda: one_in(perfd) == ONE_IN, "busy processes to be thinned out")
+        part, report, truth, wall = looked_at(perfd, place, "thinned")
+        print(f"{part:.1%} of the firings became no sample")
+        lib.check(part > 0.5, "hardly anything was thinned out")
+        lib.off_by(report["total"], truth["cpu_ns"], HZ / ONE_IN, wall, 0.03, "the total")
+        for function in report["functions"]:
+            if function["name"] not in truth["functions"]:
+                continue
+            want = truth["functions"][function["name"]] / truth["cpu_ns"]
+            share = function["total"] / report["total"]
+            error = (want * (1 - want) / (truth["cpu_ns"] / 1e9 * HZ / ONE_IN)) ** 0.5
+            print(f"{function['name']}: {share:.4f}, in truth {want:.4f} (standard error "
+                  f"{error:.4f})")
+            lib.check(abs(share - want) < 5 * error, f"share of {function['name']}")
+        # And where somebody wants all of them.
+        lib.succeeds(perfd.ctl("rates", "--session", 0, "-F", HZ))
+        lib.wait_for(lambda: one_in(perfd) == 1, "each firing to be a sample")
+        part, report, truth, wall = looked_at(perfd, place, "whole")
+        lib.equal(part, 0, "the part that became no sample")
+        lib.off_by(report["total"], truth["cpu_ns"], HZ, wall, 0.03, "the total")
+
+
+def without_a_budget():
+    with lib.Perfd() as perfd:
+        lib.equal(one_in(perfd), 1, "firings to a sample")
+
+
+lib.main(a_busy_process, without_a_budget)

@@ -20,6 +20,8 @@
 #define BLIND_NS (2 * NSEC_PER_SEC) /* new windows wait for an old one's fates, at most */
 #define REST_MAX_NS (60 * NSEC_PER_SEC)
 #define TABLES_NS (2 * NSEC_PER_SEC) /* that probes wait for unwind tables, at most */
+#define AGAIN_NS NSEC_PER_SEC /* until a file that could not be had is asked for again */
+#define TRIES_MAX 3 /* of a file that the worker could not look at for no fault of the file */
 #define BEGIN_MAX 4 /* processes that get their probes in one turn of the loop */
 #define PATIENCE_NS (2 * NSEC_PER_SEC) /* until all of a process's files have been looked at */
 
@@ -187,11 +189,16 @@ static void on_points(void *context, int error, const char *text, const struct p
 {
 	struct heap_file *file = context;
 
-	file->known = true;
-	if (error)
-		log_debug("image %u: no probes: %s", file->image, text);
-	else
+	file->state = HEAP_FILE_KNOWN;
+	if (!error) {
 		file->points = *points;
+		return;
+	}
+	log_debug("image %u: no probes: %s", file->image, text);
+	if (resolver_is_momentary(error) && file->tries++ < TRIES_MAX) {
+		file->state = HEAP_FILE_ABSENT;
+		file->ask_at = clock_boot_ns() + AGAIN_NS;
+	}
 }
 
 static struct heap_file *get_file(struct heap_follow *follow, uint32_t image)
@@ -305,13 +312,22 @@ static void settle(struct heap_follow *follow, struct heap_followed *followed,
 		put_in(follow, followed, mapped, true);
 }
 
-/* What cannot be opened has no probes. */
-static void ask(struct heap_follow *follow, struct heap_file *file)
+/* What cannot be opened has no probes now; by way of a process that comes later it may. */
+static void ask(struct heap_follow *follow, struct heap_file *file, uint64_t now)
 {
-	int r = resolver_ask_probes(follow->resolver, file->image, on_points, file);
+	int r;
 
-	file->asked = r != -EAGAIN;
-	file->known = r && r != -EAGAIN;
+	if (file->state == HEAP_FILE_ASKED || file->state == HEAP_FILE_KNOWN || now < file->ask_at)
+		return;
+	r = resolver_ask_probes(follow->resolver, file->image, on_points, file);
+	if (!r) {
+		file->state = HEAP_FILE_ASKED;
+	} else if (r == -ENODATA) {
+		file->state = HEAP_FILE_KNOWN;
+	} else if (r != -EAGAIN) {
+		file->state = HEAP_FILE_ABSENT;
+		file->ask_at = now + AGAIN_NS;
+	}
 }
 
 /* Its stacks are worth little before its unwind tables are there: a moment, mostly. */
@@ -321,11 +337,10 @@ static bool wait_for_tables(const struct heap_follow *follow, struct heap_follow
 	       clock_boot_ns() - followed->since < TABLES_NS;
 }
 
-static void look_at_files(struct heap_follow *follow, struct heap_followed *followed)
+static void look_at_files(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
 {
 	struct mapping_place place = {0};
 	const struct mapping *mapping;
-
 	bool settled = true, wait = wait_for_tables(follow, followed);
 
 	while ((mapping = mapping_set_next(followed->process->maps, &place))) {
@@ -346,16 +361,17 @@ static void look_at_files(struct heap_follow *follow, struct heap_followed *foll
 		if (mapped->done)
 			continue;
 		file = get_file(follow, mapping->image);
-		if (file && !file->asked)
-			ask(follow, file);
-		if (file && file->known && !wait)
+		if (!file)
+			return;
+		ask(follow, file, now);
+		if (file->state == HEAP_FILE_KNOWN && !wait)
 			settle(follow, followed, mapped, file);
-		settled = settled && mapped->done;
+		settled = settled && (mapped->done || file->state == HEAP_FILE_ABSENT);
 	}
 	if (settled)
 		followed->unsettled = 0;
 	else if (!followed->unsettled)
-		followed->unsettled = clock_boot_ns();
+		followed->unsettled = now;
 }
 
 /* ---- windows ---- */
@@ -549,7 +565,7 @@ uint64_t heap_follow_run(struct heap_follow *follow, uint64_t now)
 			followed->execs = followed->process->execs;
 			followed->since = now;
 		}
-		look_at_files(follow, followed);
+		look_at_files(follow, followed, now);
 		run_one(follow, followed, now);
 		look_at_rule(follow, followed, now);
 		if (followed->next && (!next || followed->next < next))

@@ -47,10 +47,19 @@
 #define HEAP_FATES_MAX 8 /* so many processes */
 #define HEAP_WINDOWS 64 /* so many of the last are remembered for late records */
 
+enum heap_file_state {
+	HEAP_FILE_NEW,
+	HEAP_FILE_ABSENT, /* cannot be had now, and is asked for again */
+	HEAP_FILE_ASKED,
+	HEAP_FILE_KNOWN,
+};
+
 /* A file's places, as the worker told them. */
 struct heap_file {
 	uint32_t image;
-	bool asked, known;
+	enum heap_file_state state;
+	uint32_t tries; /* that failed for no fault of the file */
+	uint64_t ask_at; /* boot time, ns: not before */
 	struct probe_points points;
 	struct heap_links notes; /* its own probes: in all processes that map it */
 	uint32_t users; /* followed processes that want them */

@@ -95,7 +95,7 @@ bool heap_follow_inside(const struct heap_follow *follow, uint32_t image, uint64
 {
 	const struct heap_file *file = heap_follow_file(follow, image);
 
-	return file && file->known && probe_points_within(&file->points, offset);
+	return file && file->state == HEAP_FILE_KNOWN && probe_points_within(&file->points, offset);
 }
 
 uint64_t heap_follow_probes(const struct heap_follow *follow)

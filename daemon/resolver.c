@@ -133,17 +133,13 @@ static void name_frame(struct resolver *resolver, uint32_t frame, uint64_t asked
 		stack_table_name(stacks, frame, names, count, name->start);
 }
 
-/* The client had to close the file to stay within its limit: it is opened again
- * (if it can still be reached) and asked once more. */
-static bool ask_again(struct resolver_request *request, struct image *image)
+/* Of a file that was taken back. */
+static bool ask_again(struct resolver_request *request)
 {
-	struct resolver *resolver = request->resolver;
-	struct stack_table *stacks = resolver->stacks;
+	struct stack_table *stacks = request->resolver->stacks;
 
-	if (!image || image->state != IMAGE_READY || request->generation != stacks->generation)
+	if (request->generation != stacks->generation)
 		return false;
-	symbolizer_drop_image(resolver->symbolizer, image->id);
-	image->state = IMAGE_KNOWN;
 	for (size_t i = 0; i < request->count; i++) {
 		struct frame *frame = &stacks->frames.items[request->frames[i]];
 
@@ -165,7 +161,7 @@ static void on_names(void *context, int error, const char *text,
 	const struct symbolizer_name none = {0};
 
 	if (error && request->image != IMAGE_KERNEL) {
-		if (error == -ESTALE && ask_again(request, image)) {
+		if (resolver_take_back(resolver, image, error) && ask_again(request)) {
 			resolver_request_destroy(request);
 			return;
 		}
@@ -180,34 +176,6 @@ static void on_names(void *context, int error, const char *text,
 				   image && image->jit ? request->asked : 0,
 				   !error && i < count ? &names[i] : &none);
 	resolver_request_destroy(request);
-}
-
-/* The symbolizer has the image, or gets it now. -EAGAIN: it has not looked at it
- * yet; -ENOENT: it never will. */
-static int hand_over(struct resolver *resolver, struct image *image)
-{
-	struct resolver_request *request;
-	int fd;
-
-	if (image->state == IMAGE_READY)
-		return debug_fetch_awaited(image) ? -EAGAIN : 0;
-	resolver_open(resolver, image);
-	if (image->state == IMAGE_OPENING || image->state == IMAGE_HANDED ||
-	    image->state == IMAGE_DEBUG)
-		return -EAGAIN;
-	if (image->state != IMAGE_OPENED)
-		return -ENOENT;
-	request = resolver_request_create(resolver, 0);
-	if (!request)
-		return -ENOENT;
-	request->image = image->id;
-	fd = image_table_hand_over(resolver->images, image);
-	if (symbolizer_add_image(resolver->symbolizer, image->id, fd, resolver_on_image, request)) {
-		image_table_fail(resolver->images, image, "the symbolizer did not take it");
-		resolver_request_destroy(request);
-		return -ENOENT;
-	}
-	return -EAGAIN;
 }
 
 /* stack_table's memory_image. */
@@ -283,7 +251,7 @@ static void ask_names(struct resolver *resolver, uint32_t image, const uint32_t 
 	int r = !offsets || (image != IMAGE_KERNEL && !file) ? -ENOENT : 0;
 
 	if (!r && file && !file->jit)
-		r = hand_over(resolver, file);
+		r = resolver_hand_over(resolver, file);
 	if (!r && file && file->jit && jit_code_opening(&resolver->jit, file))
 		r = -EAGAIN;
 	if (r == -EAGAIN && !ask_later(stacks, frames, count))
@@ -359,6 +327,7 @@ static void ask_all_names(struct resolver *resolver)
 static void on_unwind(void *context, int error, const char *text, const void *bytes, size_t size)
 {
 	struct resolver_request *request = context;
+	struct resolver *resolver = request->resolver;
 	struct unwind_table table = {0};
 	struct error problem = {0};
 	struct resolver_table answer = {.bytes = bytes, .size = size};
@@ -368,8 +337,19 @@ static void on_unwind(void *context, int error, const char *text, const void *by
 	answer.error = error;
 	answer.text = problem.code ? problem.text : text;
 	answer.table = error ? NULL : &table;
-	request->on_table(request->table_context, request->image, &answer);
+	resolver_take_back(resolver, image_table_get(resolver->images, request->image), error);
+	request->on_table(request->answer_context, request->image, &answer);
 	unwind_table_deinit(&table);
+	resolver_request_destroy(request);
+}
+
+static void on_probes(void *context, int error, const char *text, const struct probe_points *points)
+{
+	struct resolver_request *request = context;
+	struct resolver *resolver = request->resolver;
+
+	resolver_take_back(resolver, image_table_get(resolver->images, request->image), error);
+	request->on_probes(request->answer_context, error, text, points);
 	resolver_request_destroy(request);
 }
 
@@ -377,9 +357,22 @@ int resolver_ask_probes(struct resolver *resolver, uint32_t image, symbolizer_pr
 			void *context)
 {
 	struct image *file = image_table_get(resolver->images, image);
-	int r = file && !file->anonymous && !file->vdso ? hand_over(resolver, file) : -ENOENT;
+	int r = file && !file->anonymous && !file->vdso ? resolver_hand_over(resolver, file)
+							: -ENODATA;
+	struct resolver_request *request;
 
-	return r ? r : symbolizer_probes(resolver->symbolizer, image, done, context);
+	if (r)
+		return r;
+	request = resolver_request_create(resolver, 0);
+	if (!request)
+		return -ENOMEM;
+	request->image = image;
+	request->on_probes = done;
+	request->answer_context = context;
+	r = symbolizer_probes(resolver->symbolizer, image, on_probes, request);
+	if (r)
+		resolver_request_destroy(request);
+	return r;
 }
 
 int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgency,
@@ -389,7 +382,7 @@ int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgen
 	struct resolver_request *request;
 	int r;
 
-	r = file ? hand_over(resolver, file) : -ENOENT;
+	r = file ? resolver_hand_over(resolver, file) : -ENOENT;
 	if (r && r != -EAGAIN)
 		return r;
 	if (file->state == IMAGE_OPENING)
@@ -399,7 +392,7 @@ int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgen
 		return -ENOMEM;
 	request->image = image;
 	request->on_table = done;
-	request->table_context = context;
+	request->answer_context = context;
 	r = symbolizer_unwind(resolver->symbolizer, image, urgency, on_unwind, request);
 	if (r)
 		resolver_request_destroy(request);

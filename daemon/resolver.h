@@ -72,8 +72,14 @@ uint32_t resolver_map(struct resolver *resolver, struct process *process,
 /* Has the image's file opened, if there is one and that has not been done: asks for it,
  * and tells when it is there (on_opened). */
 void resolver_open(struct resolver *resolver, struct image *image);
+/* What a worker, or whoever opens files, answered: the file itself is the reason, and it will be
+ * the same the next time. */
+bool resolver_blames_file(int error);
+/* Neither the file nor what a worker made of it is to blame: that was killed, or there was no
+ * memory, or the file was let go of meanwhile. */
+bool resolver_is_momentary(int error);
 /* Asks where probes see an image's allocations; 0, or -errno and no callback: -EAGAIN: the
- * symbolizer does not have it yet. */
+ * symbolizer does not have it yet; -ENODATA: it is no file; else it cannot be had now. */
 int resolver_ask_probes(struct resolver *resolver, uint32_t image, symbolizer_probes_fn *done,
 			void *context);
 /* Asks for an image's unwind table (urgency: as symbolizer_unwind() has it); 0, or

@@ -210,6 +210,43 @@ void resolver_open(struct resolver *resolver, struct image *image)
 	}
 }
 
+int resolver_hand_over(struct resolver *resolver, struct image *image)
+{
+	struct resolver_request *request;
+	int fd;
+
+	if (image->state == IMAGE_READY)
+		return debug_fetch_awaited(image) ? -EAGAIN : 0;
+	resolver_open(resolver, image);
+	if (image->state == IMAGE_OPENING || image->state == IMAGE_HANDED ||
+	    image->state == IMAGE_DEBUG)
+		return -EAGAIN;
+	if (image->state != IMAGE_OPENED)
+		return -ENOENT;
+	request = resolver_request_create(resolver, 0);
+	if (!request)
+		return -ENOENT;
+	request->image = image->id;
+	fd = image_table_hand_over(resolver->images, image);
+	if (symbolizer_add_image(resolver->symbolizer, image->id, fd, resolver_on_image, request)) {
+		image_table_fail(resolver->images, image, "the symbolizer did not take it");
+		resolver_request_destroy(request);
+		return -ENOENT;
+	}
+	return -EAGAIN;
+}
+
+bool resolver_take_back(struct resolver *resolver, struct image *image, int error)
+{
+	if (!image || image->jit || (error != -ESTALE && error != -ENOENT))
+		return false;
+	if (error == -ESTALE && image->state == IMAGE_READY) {
+		symbolizer_drop_image(resolver->symbolizer, image->id);
+		image->state = IMAGE_KNOWN;
+	}
+	return image->state != IMAGE_READY && image->state != IMAGE_FAILED;
+}
+
 /* Those that a worker did not survive, or that are damaged, are told by their path. */
 static void mark_listed(const struct quarantine *list, bool *used, size_t count)
 {
@@ -229,6 +266,17 @@ void resolver_mark(const struct resolver *resolver, bool *used, size_t count)
 	debug_fetch_mark(&resolver->fetch, used, count);
 	mark_listed(symbolizer_quarantine(resolver->symbolizer), used, count);
 	mark_listed(symbolizer_damaged(resolver->symbolizer), used, count);
+}
+
+bool resolver_blames_file(int error)
+{
+	return error == -ENODATA || error == -ENOTSUP || error == -EINVAL || error == -E2BIG ||
+	       error == -ENOEXEC;
+}
+
+bool resolver_is_momentary(int error)
+{
+	return error && !resolver_blames_file(error) && error != -EFAULT;
 }
 
 void resolver_forget(struct resolver *resolver, const struct image *image)

@@ -13,7 +13,8 @@ struct resolver_request {
 	struct resolver_request *next, **link;
 	struct process *process; /* maps: a reference */
 	resolver_table_fn *on_table; /* tables */
-	void *table_context;
+	symbolizer_probes_fn *on_probes; /* places for probes */
+	void *answer_context; /* of either */
 	uint32_t generation; /* names: of the stack table */
 	uint32_t image;
 	uint64_t asked; /* names: boot time, ns */
@@ -27,6 +28,13 @@ struct resolver_request {
 /* NULL without memory. */
 struct resolver_request *resolver_request_create(struct resolver *resolver, size_t count);
 void resolver_request_destroy(struct resolver_request *request);
+/* The symbolizer has the image, or gets it now. -EAGAIN: it has not looked at it yet; -ENOENT: it
+ * cannot be had. */
+int resolver_hand_over(struct resolver *resolver, struct image *image);
+/* What it answered: that it had to close the file to stay within its limit (-ESTALE), or that this
+ * was dropped for it meanwhile (-ENOENT)? True: it is to be asked again, and the file is opened
+ * once more then, if it can still be reached. */
+bool resolver_take_back(struct resolver *resolver, struct image *image, int error);
 /* The symbolizer's callbacks; context: a request, or for a part the resolver. */
 void resolver_on_image(void *context, int error, const char *text,
 		       const struct symbolizer_image *opened);

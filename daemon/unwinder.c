@@ -103,13 +103,6 @@ static void take(struct unwinder *unwinder, uint32_t image, const char *text,
 	unwinder->rows += table->rows;
 }
 
-/* What the file itself is the reason of: it will be the same the next time. */
-static bool is_lasting(int error)
-{
-	return !error || error == -ENODATA || error == -ENOTSUP || error == -EINVAL ||
-	       error == -E2BIG || error == -ENOEXEC;
-}
-
 /* Only what is known to be of the file that it was asked for. */
 static void keep(struct unwinder *unwinder, uint32_t image, const struct resolver_table *answer)
 {
@@ -119,7 +112,7 @@ static void keep(struct unwinder *unwinder, uint32_t image, const struct resolve
 	if (!unwinder->cache || !file ||
 	    (file->state != IMAGE_READY && file->state != IMAGE_DEBUG) || !file->identified ||
 	    !unwinder->tables.items || image >= unwinder->tables.count ||
-	    !is_lasting(answer->error) ||
+	    (answer->error && !resolver_blames_file(answer->error)) ||
 	    memcmp(&unwinder->tables.items[image].file, &file->identity, sizeof(file->identity)))
 		return;
 	memcpy(record.build_id, file->build_id, sizeof(record.build_id));
@@ -130,20 +123,13 @@ static void keep(struct unwinder *unwinder, uint32_t image, const struct resolve
 			 answer->error ? 0 : answer->size);
 }
 
-/* Neither the file nor what a worker made of it is to blame: that was killed, or there was
- * no memory, or the file was let go of meanwhile. */
-static bool is_of_the_moment(int error)
-{
-	return !is_lasting(error) && error != -EFAULT;
-}
-
 static void on_table(void *context, uint32_t image, const struct resolver_table *answer)
 {
 	struct unwinder *unwinder = context;
 	struct unwinder_table *table = table_at(unwinder, image);
 
 	/* The next walk that misses it asks again. */
-	if (table && is_of_the_moment(answer->error) && table->tries++ < TRIES_MAX) {
+	if (table && resolver_is_momentary(answer->error) && table->tries++ < TRIES_MAX) {
 		log_debug("no unwind table for image %u now: %s", image,
 			  answer->text ? answer->text : strerror(-answer->error));
 		table->state = TABLE_NONE;

@@ -579,8 +579,10 @@ int symbolizer_probes(struct symbolizer *s, uint32_t image, symbolizer_probes_fn
 			.fd = -1,
 			.done.probes = done,
 			.context = context};
-	struct image *entry = client_image(s, image);
+	struct image *entry;
 
+	s = slow_owner(s, image);
+	entry = client_image(s, image);
 	if (!entry)
 		return -ENOENT;
 	entry->used = ++s->uses;

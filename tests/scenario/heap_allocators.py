@@ -112,6 +112,48 @@ def two_at_once():
     check_places("its own and the C library's", lib.program("two_allocators"), 6, fates=False)
 
 
+# Says how many modules that are files of their own it has, and waits.
+MODULES = """
+import glob, importlib, os, sysconfig
+for path in glob.glob(os.path.join(sysconfig.get_path("platstdlib"), "lib-dynload", "*.so")):
+    try:
+        importlib.import_module(os.path.basename(path).split(".")[0])
+    except Exception:
+        pass
+with open("/proc/self/maps") as maps:
+    print(len({line.split()[-1] for line in maps if ".so" in line and "r-xp" in line}), flush=True)
+input()
+"""
+
+
+def a_file_that_was_let_go_of():
+    """The worker's files are limited, and the program is not among those asked for last when
+    somebody wants its probes: it is opened again."""
+    with lib.folder() as place, \
+            lib.Perfd("--set", "limits.worker_images_max=4", *SETTINGS) as perfd, \
+            lib.started(compiled(place, "gcc", "allocs.c", "-static"), 100, 0, "wait", text=True,
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process, \
+            lib.started("python3", "-c", MODULES, text=True, stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE) as other:
+        files = int(other.stdout.readline())
+        if files < 20:
+            raise lib.Skip(f"python3 maps {files} files only, of which 16 are kept")
+
+        def tables():
+            unwinder = perfd.ctl_json("status")["unwinder"]
+            return 0 if unwinder["tables_awaited"] else unwinder["tables_loaded"]
+        for pid in (process.pid, other.pid):
+            before = tables()
+            lib.succeeds(perfd.ctl("attach", "--pid", pid, "--background"))
+            perfd.wait_session(pid)
+            if pid == other.pid:
+                lib.wait_for(lambda: tables() > 16 + before, "tables of all its files", 30)
+        lib.succeeds(perfd.ctl("attach", "-e", "heap", "--pid", process.pid, "--background"))
+        lib_heap.wait_for_probes(perfd, 3)
+        process.communicate("go\n", timeout=60)
+        other.communicate("\n", timeout=60)
+
+
 def operators():
     """By way of malloc, and of an allocator that brings its own along."""
     with lib.folder() as place:
@@ -121,4 +163,5 @@ def operators():
         check_places("operators of jemalloc", program, 3, preload("libjemalloc.so.2"), False)
 
 
-lib.main(jemalloc, tcmalloc, mimalloc, musl, linked_in, two_at_once, operators)
+lib.main(jemalloc, tcmalloc, mimalloc, musl, linked_in, two_at_once, a_file_that_was_let_go_of,
+         operators)

@@ -112,6 +112,12 @@ START_TEST(a_worker_that_is_stopped)
 }
 END_TEST
 
+static void on_probes(void *context, int error, const char *text, const struct probe_points *points)
+{
+	(void)points;
+	take(context, error, text);
+}
+
 /* One that takes long: the others are answered by a second worker meanwhile, and the
  * file stays with the first, which has it. */
 START_TEST(a_file_that_is_slow)
@@ -143,10 +149,11 @@ START_TEST(a_file_that_is_slow)
 	/* What comes now for the slow one delays nobody at all. */
 	ck_assert_int_eq(symbolizer_names(symbolizer, 1, &offset, 1, on_names, &slow), 0);
 	name_of(symbolizer, 2, 0, &quick);
+	ck_assert_int_eq(symbolizer_probes(symbolizer, 1, on_probes, &slow), 0);
 	ck_assert_uint_eq(slow.total, 0);
 	ck_assert_int_eq(kill(first, SIGCONT), 0);
-	wait_for(symbolizer, &slow, 3);
-	ck_assert_uint_eq(slow.good, 3);
+	wait_for(symbolizer, &slow, 4);
+	ck_assert_uint_eq(slow.good, 4);
 	ck_assert_uint_eq(stats_of(symbolizer).restarts, 0);
 	ck_assert_uint_eq(stats_of(symbolizer).quarantined, 0);
 

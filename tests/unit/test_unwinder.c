@@ -9,6 +9,7 @@
 #include <poll.h>
 
 #include "daemon/unwinder.h"
+#include "symbolizer/probe_points.h"
 #include "tests/unit/suite.h"
 #include "tests/unit/symbolizer_fixture.h"
 #include "tests/unit/table_fixture.h"
@@ -82,6 +83,7 @@ static struct stack_table stacks;
 static struct process_table processes;
 static struct unwinder unwinder;
 static struct table_cache *cache;
+static uint32_t worker_images_max; /* 0: as it is by default */
 
 static void on_opened(void *context, struct image *image)
 {
@@ -96,6 +98,8 @@ static void start(bool with_cache)
 	memset(&kernel, 0, sizeof(kernel));
 	kernel.room = IMAGES;
 	config_init(&config);
+	if (worker_images_max)
+		config.worker_images_max = worker_images_max;
 	image_table_init(&images, IMAGES - 1, 8);
 	stack_table_init(&stacks, 1024);
 	process_table_init(&processes, 64, 0);
@@ -275,6 +279,86 @@ START_TEST(a_table_that_failed_is_asked_for_again)
 	settle(image);
 	ck_assert_int_eq(state_of(image), TABLE_LOADED);
 	ck_assert_uint_gt(kernel.rows[image], 1000);
+}
+END_TEST
+
+struct told {
+	unsigned times;
+	int error;
+	size_t points;
+};
+
+static void on_probes(void *context, int error, const char *text, const struct probe_points *points)
+{
+	struct told *told = context;
+
+	(void)text;
+	told->times++;
+	told->error = error;
+	told->points = error ? 0 : points->count;
+}
+
+/* Until the resolver says something else than that it does not have the file yet. */
+static int ask_probes(uint32_t image, struct told *told)
+{
+	uint64_t until = clock_boot_ns() + PATIENCE_NS;
+	unsigned times = told->times;
+	int r;
+
+	while ((r = resolver_ask_probes(&resolver, image, on_probes, told)) == -EAGAIN) {
+		ck_assert(clock_boot_ns() < until);
+		turn();
+	}
+	while (!r && told->times == times) {
+		ck_assert(clock_boot_ns() < until);
+		turn();
+	}
+	return r;
+}
+
+static void have_all(const char *const *paths, int count)
+{
+	for (int i = 0; i < count; i++) {
+		uint32_t image = add_image(paths[i], NULL, 0);
+		struct told told = {0};
+
+		while (told.times < 2 && (!told.times || told.error))
+			ck_assert_int_eq(ask_probes(image, &told), 0);
+		ck_assert_int_eq(told.error, 0);
+	}
+}
+
+/* The symbolizer keeps four descriptors: the file used least was closed, and is opened again
+ * for whoever asks for it. */
+START_TEST(a_file_that_was_let_go_of_is_opened_again)
+{
+	static const char *const others[] = {LOADER, SHELL, "/usr/bin/env", "/bin/ls"};
+	static const char *const first[] = {LIBC};
+	struct told told = {0};
+	uint32_t libc;
+
+	stop();
+	worker_images_max = 1;
+	start(false);
+	worker_images_max = 0;
+	have_all(first, 1);
+	libc = add_image(LIBC, NULL, 0);
+	have_all(others, 4);
+	ck_assert_int_eq(ask_probes(libc, &told), 0);
+	ck_assert_int_eq(told.error, -ESTALE);
+	ck_assert(resolver_is_momentary(told.error));
+	ck_assert_int_eq(ask_probes(libc, &told), 0);
+	ck_assert_int_eq(told.error, 0);
+	ck_assert_uint_gt(told.points, 3);
+
+	have_all(others, 4);
+	unwinder_missed(&unwinder, libc);
+	settle(libc);
+	ck_assert_int_eq(state_of(libc), TABLE_NONE);
+	unwinder_missed(&unwinder, libc);
+	settle(libc);
+	ck_assert_int_eq(state_of(libc), TABLE_LOADED);
+	ck_assert_int_eq(ask_probes(add_image("//anon", NULL, 0), &told), -ENODATA);
 }
 END_TEST
 
@@ -478,6 +562,8 @@ int main(int argc, char **argv)
 	workshop_add(tcase, debian, "needs Debian's libc", tables_can_wait);
 	tcase_add_test(tcase, a_file_that_has_none);
 	workshop_add(tcase, debian, "needs Debian's libc", a_table_that_failed_is_asked_for_again);
+	workshop_add(tcase, debian, "needs Debian's libc",
+		     a_file_that_was_let_go_of_is_opened_again);
 	workshop_add(tcase, debian, "needs Debian's libc", the_least_used_goes);
 	workshop_add(tcase, debian, "needs Debian's libc", no_room_for_even_one);
 	workshop_add(tcase, debian, "needs Debian's libc", the_most_urgent_first);

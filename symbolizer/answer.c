@@ -41,7 +41,8 @@ static void told_error(const struct channel_in *in, struct error *error)
 
 /* What comes first in an answer about a file. Gives what comes behind it; NULL: it is
  * damaged, and the worker gone. */
-static char *take_damage(struct symbolizer *s, const struct op *op, size_t *ret_size)
+static char *take_damage(struct symbolizer *s, const struct op *op, enum client_damage what,
+			 size_t *ret_size)
 {
 	char *payload = s->in.payload.data;
 	struct error error = {0};
@@ -58,7 +59,7 @@ static char *take_damage(struct symbolizer *s, const struct op *op, size_t *ret_
 		return NULL;
 	}
 	make_printable(&error, text, length);
-	client_damaged(s, op->image, wire_kind_info(s->step)->name, count, error.text);
+	client_damaged(s, op->image, what, count, error.text);
 	*ret_size = reader_left(&reader);
 	return payload + reader.at;
 }
@@ -79,12 +80,12 @@ static void on_image(struct symbolizer *s, struct op *op)
 	if (s->in.header.error) {
 		told_error(&s->in, &error);
 		if (error.code == -EINVAL)
-			client_damaged(s, op->image, "file", 1, error.text);
+			client_damaged(s, op->image, CLIENT_DAMAGE_FILE, 1, error.text);
 		client_image_fail(s, image, &error);
 		client_finish_failed(s, &error);
 		return;
 	}
-	payload = take_damage(s, op, &size);
+	payload = take_damage(s, op, CLIENT_DAMAGE_FILE, &size);
 	if (!payload)
 		return;
 	if (wire_get_image(payload, size, &error, &info) < 0) {
@@ -199,6 +200,11 @@ static bool handed_again(struct symbolizer *s, struct op *op)
 	return true;
 }
 
+static enum client_damage damage_of_names(const struct op *op)
+{
+	return op->kind == WIRE_JIT_NAMES ? CLIENT_DAMAGE_JIT_NAMES : CLIENT_DAMAGE_NAMES;
+}
+
 static void on_names(struct symbolizer *s, struct op *op)
 {
 	char *payload = s->in.payload.data;
@@ -216,12 +222,12 @@ static void on_names(struct symbolizer *s, struct op *op)
 		}
 		told_error(&s->in, &error);
 		if (error.code == -EINVAL)
-			client_damaged(s, op->image, "names", 1, error.text);
+			client_damaged(s, op->image, damage_of_names(op), 1, error.text);
 		client_finish_failed(s, &error);
 		return;
 	}
 	if (op->kind != WIRE_KERNEL_NAMES)
-		payload = take_damage(s, op, &size);
+		payload = take_damage(s, op, damage_of_names(op), &size);
 	if (!payload)
 		return;
 	if (wire_get_names(payload, size, op->count, &error, &names) < 0) {
@@ -250,7 +256,7 @@ static void on_debug(struct symbolizer *s, struct op *op)
 		client_debug_fail(s, image, &error);
 		return;
 	}
-	payload = take_damage(s, op, &size);
+	payload = take_damage(s, op, CLIENT_DAMAGE_DEBUG_FILE, &size);
 	if (!payload)
 		return;
 	reader_init(&reader, payload, size);
@@ -325,7 +331,8 @@ static void on_unwind(struct symbolizer *s)
 	if (s->in.header.error) {
 		told_error(&s->in, &error);
 		if (error.code == -EINVAL)
-			client_damaged(s, s->current->image, CLIENT_UNWIND_TABLE, 1, error.text);
+			client_damaged(s, s->current->image, CLIENT_DAMAGE_UNWIND_TABLE, 1,
+				       error.text);
 		client_finish_failed(s, &error);
 		return;
 	}

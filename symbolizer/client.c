@@ -127,20 +127,30 @@ static bool is_known(const struct quarantine *damaged, uint32_t id, const char *
 	return false;
 }
 
-void client_damaged(struct symbolizer *s, uint32_t id, const char *what, uint32_t count,
+void client_damaged(struct symbolizer *s, uint32_t id, enum client_damage what, uint32_t count,
 		    const char *text)
 {
+	static const char *const names[] = {
+		[CLIENT_DAMAGE_FILE] = "file",
+		[CLIENT_DAMAGE_NAMES] = "names of a file",
+		[CLIENT_DAMAGE_JIT_NAMES] = "names of a perf map",
+		[CLIENT_DAMAGE_DEBUG_FILE] = "debug file",
+		[CLIENT_DAMAGE_PART] = "further debug file",
+		[CLIENT_DAMAGE_UNWIND_TABLE] = "unwind table",
+	};
+	_Static_assert(sizeof(names) / sizeof(names[0]) == CLIENT_DAMAGES, "a name for each");
 	struct image *image = client_image(s, id);
 	bool *told = NULL;
 
 	if (image)
-		told = strcmp(what, CLIENT_UNWIND_TABLE) ? &image->damaged : &image->unwind_damaged;
+		told = what == CLIENT_DAMAGE_UNWIND_TABLE ? &image->unwind_damaged
+							  : &image->damaged;
 	s->stats.damaged += count;
 	if (!text[0] || (told && *told) || is_known(s->damaged, id, text))
 		return;
 	if (told)
 		*told = true;
-	quarantine_add(s->damaged, id, what, text);
+	quarantine_add(s->damaged, id, names[what], text);
 	say(s, id, text);
 }
 

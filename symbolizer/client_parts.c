@@ -135,7 +135,7 @@ void client_part_done(struct symbolizer *s, struct image *image, const struct er
 		s->stats.parts_absent++;
 	} else if (error->code) {
 		s->stats.parts_refused++;
-		client_damaged(s, image->id, "further debug file", 1, error->text);
+		client_damaged(s, image->id, CLIENT_DAMAGE_PART, 1, error->text);
 	} else {
 		s->stats.parts++;
 	}

@@ -82,6 +82,17 @@ struct op_queue {
 	size_t count;
 };
 
+/* What was found damaged. */
+enum client_damage {
+	CLIENT_DAMAGE_FILE, /* itself */
+	CLIENT_DAMAGE_NAMES,
+	CLIENT_DAMAGE_JIT_NAMES,
+	CLIENT_DAMAGE_DEBUG_FILE,
+	CLIENT_DAMAGE_PART,
+	CLIENT_DAMAGE_UNWIND_TABLE, /* the call frame information that it is made of */
+	CLIENT_DAMAGES,
+};
+
 enum link_state { LINK_DOWN, LINK_STARTING, LINK_READY };
 
 struct symbolizer {
@@ -156,10 +167,8 @@ void client_debug_fail(struct symbolizer *s, struct image *image, const struct e
 /* So many places of a file were found damaged; text: the first of them, "" if it was told.
  * Of a file one of its names is told, and one of its unwind table: either may be asked for first.
  */
-void client_damaged(struct symbolizer *s, uint32_t id, const char *what, uint32_t count,
+void client_damaged(struct symbolizer *s, uint32_t id, enum client_damage what, uint32_t count,
 		    const char *text);
-/* What client_damaged() has of an image's call frame information. */
-#define CLIENT_UNWIND_TABLE "unwind table"
 /* Ends the current request; its callback is called before these return. */
 void client_finish_failed(struct symbolizer *s, const struct error *error);
 void client_finish_image(struct symbolizer *s, const struct symbolizer_image *image);

@@ -100,7 +100,7 @@ void resolver_deinit(struct resolver *resolver)
 	openers_destroy(resolver->openers);
 	while (resolver->requests)
 		resolver_request_destroy(resolver->requests);
-	for (size_t i = 0; i < resolver->unmapped.count; i++)
+	for (size_t i = resolver->next_unmapped; i < resolver->unmapped.count; i++)
 		process_unref(resolver->unmapped.items[i]);
 	vec_free(&resolver->unmapped);
 	jit_code_deinit(&resolver->jit);
@@ -553,10 +553,27 @@ void resolver_want_maps(struct resolver *resolver, struct process *process, bool
 		process_ref(process);
 }
 
+/* First in, first out: those that begin all the time do not keep an older one waiting. */
+static struct process *take_unmapped(struct resolver *resolver)
+{
+	struct process **items = resolver->unmapped.items;
+	size_t done = resolver->next_unmapped + 1, left = resolver->unmapped.count - done;
+	struct process *process = items[resolver->next_unmapped];
+
+	resolver->next_unmapped = done;
+	if (done < left)
+		return process;
+	memmove(items, items + done, left * sizeof(*items));
+	resolver->unmapped.count = left;
+	resolver->next_unmapped = 0;
+	return process;
+}
+
 void resolver_flush(struct resolver *resolver)
 {
-	while (resolver->unmapped.count && resolver->maps_under_way < MAPS_UNDER_WAY_MAX) {
-		struct process *process = resolver->unmapped.items[--resolver->unmapped.count];
+	while (resolver->next_unmapped < resolver->unmapped.count &&
+	       resolver->maps_under_way < MAPS_UNDER_WAY_MAX) {
+		struct process *process = take_unmapped(resolver);
 
 		ask_maps(resolver, process);
 		process_unref(process);

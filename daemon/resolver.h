@@ -31,7 +31,8 @@ struct resolver {
 	struct jit_code jit;
 	struct debug_fetch fetch;
 	struct resolver_request *requests; /* under way */
-	VEC(struct process *) unmapped; /* references; their maps are to be read */
+	VEC(struct process *) unmapped; /* references; their maps are to be read, in this order */
+	size_t next_unmapped; /* the first that has not been asked for */
 	uint32_t maps_under_way;
 	/* Told of every mapping read from /proc (a recording wants them). */
 	void (*on_mmap)(void *context, const struct abi_mmap *mmap);

@@ -226,6 +226,77 @@ START_TEST(a_full_disk_is_waited_out)
 }
 END_TEST
 
+/* A window with many names that no other has; nobody is told yet that it is there. */
+static void keep_large(uint64_t at_s)
+{
+	char text[16384];
+	struct profile *profile;
+	int length;
+
+	length = snprintf(text, sizeof(text),
+			  "start %" PRIu64 "\nduration %llu\nvalue samples count\n"
+			  "value cpu nanoseconds\ndefault 1\nprocess 10 1 redis 0 0 5\nof 0 0\n",
+			  (uint64_t)(begin + at_s * SECOND), (unsigned long long)SECOND);
+	for (unsigned i = 0; i < 100; i++)
+		length += snprintf(text + length, sizeof(text) - (size_t)length,
+				   "stack redis;main;window_%" PRIu64 "_has_function_%u;"
+				   "window_%" PRIu64 "_calls_function_%u 1 7\n",
+				   at_s, i, at_s, i);
+	profile = profile_from_text(text);
+	profile->event = profile_string(profile, "cpu-clock");
+	history_keep(history, profile);
+}
+
+static void resize_disk(unsigned long flags, unsigned kib)
+{
+	char options[64];
+
+	snprintf(options, sizeof(options), "size=%uk,mode=700", kib);
+	ck_assert_int_eq(mount("none", folder, "tmpfs", flags, options), 0);
+}
+
+/* Three that wait for a full disk, which is that large when they are written at last: how many of
+ * them are. */
+static uint64_t written_to(unsigned kib)
+{
+	struct history_stats stats;
+	uint64_t written;
+
+	resize_disk(0, 64);
+	open_history();
+	for (uint64_t i = 0; i < 3; i++)
+		keep_large(i);
+	history_write(history);
+	ck_assert_uint_eq(samples(), 300);
+	history_get_stats(history, &stats);
+	ck_assert_uint_eq(stats.waiting, 3);
+	resize_disk(MS_REMOUNT, kib);
+	history_destroy(history);
+	resize_disk(MS_REMOUNT, 8192);
+	open_history();
+	written = samples() / 100;
+	history_destroy(history);
+	ck_assert_int_eq(umount(folder), 0);
+	return written;
+}
+
+/* Where there is no room for all that wait, there may be for one. */
+START_TEST(a_disk_with_room_for_one_window_has_it)
+{
+	uint64_t written = 0;
+	bool some = false;
+
+	history_destroy(history);
+	for (unsigned kib = 64; written < 3; kib += 8) {
+		ck_assert_uint_lt(kib, 4096);
+		written = written_to(kib);
+		some |= written == 1 || written == 2;
+	}
+	ck_assert(some);
+	open_history();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("history");
@@ -238,6 +309,8 @@ int main(void)
 	tcase_add_test(tc, a_forgotten_question_calls_nobody);
 	tcase_add_test(tc, too_many_questions_are_refused);
 	workshop_add(tc, geteuid() == 0, "needs root, for a small disk", a_full_disk_is_waited_out);
+	workshop_add(tc, geteuid() == 0, "needs root, for a small disk",
+		     a_disk_with_room_for_one_window_has_it);
 	suite_add_tcase(suite, tc);
 	return suite_main(suite);
 }

@@ -58,7 +58,8 @@ static void forget_files(struct heap_follow *follow, struct heap_followed *follo
 			source_heap_detach(&file->notes);
 	}
 	vec_clear(&followed->files);
-	followed->has_notes = followed->has_calls = followed->in = false;
+	followed->has_notes = followed->has_calls = false;
+	followed->probing = HEAP_OUT;
 	heap_control_forget(&followed->hand);
 	stop_fates(follow, followed);
 }
@@ -70,7 +71,7 @@ static void followed_destroy(struct heap_follow *follow, struct heap_followed *f
 	if (followed->began) {
 		follow->observed_ns += followed->observed_ns;
 		follow->whole_ns += now - followed->began;
-		if (followed->in && !followed->out_at)
+		if (followed->probing == HEAP_IN)
 			follow->observed_ns += now - followed->opened;
 	}
 	if (!followed->process->end)
@@ -308,7 +309,7 @@ static void settle(struct heap_follow *follow, struct heap_followed *followed,
 	if (file->points.control)
 		begin_control(followed, file);
 	put_in(follow, followed, mapped, false);
-	if (followed->in)
+	if (followed->probing != HEAP_OUT)
 		put_in(follow, followed, mapped, true);
 }
 
@@ -380,8 +381,7 @@ static void take_out(struct heap_follow *follow, struct heap_followed *followed)
 {
 	for (size_t i = 0; i < followed->files.count; i++)
 		source_heap_detach(&followed->files.items[i].calls);
-	followed->in = false;
-	followed->out_at = 0;
+	followed->probing = HEAP_OUT;
 	stop_fates(follow, followed);
 }
 
@@ -405,7 +405,7 @@ static void start_fates(struct heap_follow *follow, struct heap_followed *follow
 
 static void begin(struct heap_follow *follow, struct heap_followed *followed)
 {
-	followed->in = true;
+	followed->probing = HEAP_IN;
 	followed->hits_at = clock_boot_ns(); /* what comes before the window costs as much */
 	start_fates(follow, followed);
 	for (size_t i = 0; i < followed->files.count; i++)
@@ -447,7 +447,7 @@ static void look_at_cost(struct heap_follow *follow, struct heap_followed *follo
 	uint64_t cost, since = followed->hits_at;
 	double share = budget_of(follow, followed);
 
-	if (followed->out_at) {
+	if (followed->probing == HEAP_CLOSING) {
 		take_out(follow, followed);
 		followed->next = followed->next_in;
 		return;
@@ -460,9 +460,9 @@ static void look_at_cost(struct heap_follow *follow, struct heap_followed *follo
 		followed->next = now + LOOK_NS;
 		return;
 	}
-	followed->out_at = now + CLOSE_NS + (followed->fates ? FATE_NS : 0);
-	close_window(follow, followed, now + CLOSE_NS, followed->out_at);
-	followed->next = followed->out_at;
+	followed->probing = HEAP_CLOSING;
+	followed->next = now + CLOSE_NS + (followed->fates ? FATE_NS : 0);
+	close_window(follow, followed, now + CLOSE_NS, followed->next);
 	followed->next_in = rest_after(since, cost, share, now);
 }
 
@@ -482,9 +482,10 @@ static bool is_in_debt(struct heap_follow *follow, struct heap_followed *followe
 /* A window that is open ends at once. */
 static void end_now(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
 {
-	if (followed->in && !followed->out_at)
-		close_window(follow, followed, now, now);
-	followed->out_at = 0;
+	if (followed->probing != HEAP_IN)
+		return;
+	close_window(follow, followed, now, now);
+	followed->probing = HEAP_CLOSING;
 }
 
 static void run_one(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
@@ -492,7 +493,7 @@ static void run_one(struct heap_follow *follow, struct heap_followed *followed, 
 	/* A library that tells of allocations stands before the allocator that it calls. */
 	if (followed->has_notes || !followed->has_calls) {
 		end_now(follow, followed, now);
-		if (followed->in)
+		if (followed->probing != HEAP_OUT)
 			take_out(follow, followed);
 		followed->next = 0;
 		return;
@@ -500,9 +501,10 @@ static void run_one(struct heap_follow *follow, struct heap_followed *followed, 
 	if (followed->next > now)
 		return;
 	/* Which of its files is the one that tells? Most are looked at in milliseconds. */
-	if (!followed->in && followed->unsettled && now - followed->unsettled < PATIENCE_NS)
+	if (followed->probing == HEAP_OUT && followed->unsettled &&
+	    now - followed->unsettled < PATIENCE_NS)
 		return;
-	if (followed->in)
+	if (followed->probing != HEAP_OUT)
 		look_at_cost(follow, followed, now);
 	else if (followed->blind && now < followed->blind + BLIND_NS)
 		followed->next = now + CLOSE_NS;
@@ -525,7 +527,7 @@ static void look_at_rule(struct heap_follow *follow, struct heap_followed *follo
 	uint32_t number = rules->number;
 	struct abi_heap_target target;
 
-	if (!followed->has_notes && followed->in && !followed->out_at)
+	if (!followed->has_notes && followed->probing == HEAP_IN)
 		looked += now - followed->opened;
 	if (followed->has_notes) {
 		heap_control_run(hand, (pid_t)followed->process->pid, rules, now);

@@ -78,6 +78,13 @@ struct heap_window {
 	uint64_t stands_for; /* ns; 0: itself, however long it will be */
 };
 
+/* Of the probes on an allocator's functions. */
+enum heap_probing {
+	HEAP_OUT,
+	HEAP_IN, /* and a window is open */
+	HEAP_CLOSING, /* its end has been said: it is near, or was a moment ago */
+};
+
 struct heap_followed {
 	struct process *process; /* a reference */
 	uint64_t since; /* boot time, ns: of its following, or of its last exec */
@@ -86,12 +93,11 @@ struct heap_followed {
 	VEC(struct heap_mapped) files;
 	bool has_notes, has_calls;
 	uint64_t unsettled; /* boot time, ns: since then some file has not been looked at; 0 */
-	bool in; /* those on functions */
-	bool fates; /* likewise, and what becomes of samples is followed */
-	uint64_t out_at; /* boot time, ns: they are to be taken out; 0: no */
-	uint64_t next_in; /* boot time, ns: when they go in again then */
+	enum heap_probing probing;
+	bool fates; /* they are in, and what becomes of samples is followed */
 	uint64_t blind; /* boot time, ns: until then fates were followed; 0: told */
-	uint64_t next; /* boot time, ns: when that changes, or is looked at */
+	uint64_t next; /* boot time, ns: when `probing` changes, or is looked at; 0: at once */
+	uint64_t next_in; /* HEAP_CLOSING: when they go in again */
 	uint64_t hits, hits_at; /* how many there were, and when, at the last look */
 	struct heap_rules rules;
 	struct heap_control_hand hand; /* on its library's control word */

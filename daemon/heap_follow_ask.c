@@ -72,7 +72,7 @@ bool heap_follow_blind(struct heap_follow *follow, const struct process *process
 
 static uint64_t observed_of(const struct heap_followed *followed, uint64_t now)
 {
-	bool open = followed->in && !followed->out_at;
+	bool open = followed->probing == HEAP_IN;
 
 	return followed->observed_ns +
 	       (open && now > followed->opened ? now - followed->opened : 0);

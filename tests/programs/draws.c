@@ -5,44 +5,24 @@
  * further apart than a quantum are independent of one another, and the interval that
  * statistics give is the right one. Each begins with an allocation, for those who put probes
  * on it. Prints at the end how much each really took, as JSON.
+ *
+ * All the time is some function's: each draws the next one, so that what lies between them, and
+ * between the clock's reading and whoever asked for it, is as often one's as it is counted to it.
  */
 #include <math.h>
 
 #include "tests/programs/burn.h"
 
-/* Shorter than BURN()'s between two looks at the clock, for quanta are short. */
-#define WORK(until)                                                                                \
-	do {                                                                                       \
-		volatile uint32_t sink_ = 1;                                                       \
-		free(malloc(100 + (size_t)sink_));                                                 \
-		do {                                                                               \
-			for (int turn_ = 0; turn_ < 1000; turn_++)                                 \
-				sink_ = sink_ * 1664525u + 1013904223u;                            \
-		} while (cpu_ns(CLOCK_THREAD_CPUTIME_ID) < (until));                               \
-	} while (0)
+enum { DRAW_50, DRAW_30, DRAW_20, PARTS };
 
-static void draw_50(uint64_t until)
-{
-	WORK(until);
-}
+static const double chances[PARTS] = {0.5, 0.3, 0.2};
 
-static void draw_30(uint64_t until)
-{
-	WORK(until);
-}
-
-static void draw_20(uint64_t until)
-{
-	WORK(until);
-}
-
-static const struct {
-	const char *name;
-	void (*work)(uint64_t until);
-	double chance;
-} parts[] = {{"draw_50", draw_50, 0.5}, {"draw_30", draw_30, 0.3}, {"draw_20", draw_20, 0.2}};
-
-enum { PARTS = sizeof(parts) / sizeof(parts[0]) };
+struct draws {
+	uint64_t random;
+	double quantum; /* ns, mean */
+	uint64_t now, until; /* of the thread's own CPU time */
+	int part; /* whose turn it is until then */
+};
 
 static double chance(uint64_t *random)
 {
@@ -52,28 +32,77 @@ static double chance(uint64_t *random)
 	return (double)(*random >> 11) / (double)(1ULL << 53);
 }
 
+/* Inlined: a part of whoever draws. */
+static inline __attribute__((always_inline)) void draw(struct draws *draws)
+{
+	double rest = chance(&draws->random);
+
+	draws->part = 0;
+	while (draws->part < PARTS - 1 && rest >= chances[draws->part])
+		rest -= chances[draws->part++];
+	draws->until = draws->now + (uint64_t)(-draws->quantum * log(1 - chance(&draws->random)));
+}
+
+/* Shorter than BURN()'s between two looks at the clock, for quanta are short. */
+#define WORK(draws)                                                                                \
+	do {                                                                                       \
+		volatile uint32_t sink_ = 1;                                                       \
+		void *piece_ = malloc(100 + (size_t)sink_);                                        \
+		/* Else the compiler does without it. */                                           \
+		__asm__ volatile("" : "+r"(piece_));                                               \
+		free(piece_);                                                                      \
+		do {                                                                               \
+			for (int turn_ = 0; turn_ < 1000; turn_++)                                 \
+				sink_ = sink_ * 1664525u + 1013904223u;                            \
+			(draws)->now = cpu_ns(CLOCK_THREAD_CPUTIME_ID);                            \
+		} while ((draws)->now < (draws)->until);                                           \
+		draw(draws);                                                                       \
+	} while (0)
+
+static void draw_50(struct draws *draws)
+{
+	WORK(draws);
+}
+
+static void draw_30(struct draws *draws)
+{
+	WORK(draws);
+}
+
+static void draw_20(struct draws *draws)
+{
+	WORK(draws);
+}
+
+static const struct {
+	const char *name;
+	void (*work)(struct draws *draws);
+} parts[PARTS] = {
+	[DRAW_50] = {"draw_50", draw_50},
+	[DRAW_30] = {"draw_30", draw_30},
+	[DRAW_20] = {"draw_20", draw_20},
+};
+
 int main(int argc, char **argv)
 {
 	uint64_t end = number(argc, argv, 1, 2) * 1000 * MS;
-	double quantum = (double)number(argc, argv, 2, 300) * 1000;
-	uint64_t spent[PARTS] = {0}, random = cpu_ns(CLOCK_REALTIME) | 1;
-	uint64_t began = cpu_ns(CLOCK_THREAD_CPUTIME_ID), now = began;
+	struct draws draws = {.random = cpu_ns(CLOCK_REALTIME) | 1,
+			      .quantum = (double)number(argc, argv, 2, 300) * 1000};
+	uint64_t spent[PARTS] = {0}, began = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
 
-	while (now - began < end) {
-		double draw = chance(&random), length = -quantum * log(1 - chance(&random));
-		uint64_t before = now;
-		int part = 0;
+	draws.now = began;
+	draw(&draws);
+	while (draws.now - began < end) {
+		uint64_t before = draws.now;
+		int part = draws.part;
 
-		while (part < PARTS - 1 && draw >= parts[part].chance)
-			draw -= parts[part++].chance;
-		parts[part].work(now + (uint64_t)length);
-		now = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
-		spent[part] += now - before;
+		parts[part].work(&draws);
+		spent[part] += draws.now - before;
 	}
 	printf("{\"functions\": {");
 	for (int i = 0; i < PARTS; i++)
 		printf("%s\"%s\": %llu", i ? ", " : "", parts[i].name,
 		       (unsigned long long)spent[i]);
-	printf("}, \"cpu_ns\": %llu}\n", (unsigned long long)(now - began));
+	printf("}, \"cpu_ns\": %llu}\n", (unsigned long long)(draws.now - began));
 	return 0;
 }

@@ -101,11 +101,38 @@ class Probes:
         self.turns += 1
 
 
+class Shares:
+    """How far a function's share is from its truth, in runs: in standard errors, by the interval."""
+
+    def __init__(self):
+        self.errors, self.low, self.high = [], 0, 0
+
+    def add(self, got, want, low, high):
+        self.errors.append((got - want) / ((high - low) / 2 / QUANTILE))
+        self.low += high < want
+        self.high += low > want
+        return low <= want <= high
+
+    def mean(self):
+        return sum(self.errors) / len(self.errors)
+
+    def spread(self):
+        return math.sqrt(sum((error - self.mean()) ** 2 for error in self.errors) /
+                         len(self.errors))
+
+    def __str__(self):
+        count = len(self.errors)
+        return (f"{count - self.low - self.high} of {count} hold the truth, {self.low} are too low, "
+                f"{self.high} too high; off by {self.mean():+.3f} standard errors on average "
+                f"(chance: {1 / math.sqrt(count):.3f}), spread {self.spread():.3f}")
+
+
 def intervals_under_change():
     """Rates that jump at random, and probes on its allocator that come and go: the total is the
     program's own, and the intervals of its functions' shares hold the truth as often as they
-    should."""
+    should, and miss it on either side."""
     held = looked = turns = 0
+    shares, totals, named = {}, [], []
     with lib.folder() as place, lib.Perfd("--set", "cpu.frequency_hz=0") as perfd, \
             Control(perfd.socket) as control:
         for run in range(RUNS):
@@ -123,17 +150,26 @@ def intervals_under_change():
             report = perfd.ctl_json("report", path, "--ci")
             off = report["total"] / truth["cpu_ns"] - 1
             lib.check(abs(off) < 0.15, f"the total is off by {off:+.2%}")
+            totals.append(off)
+            named.append(0)
             for function in report["functions"]:
                 if function["name"] not in truth["functions"]:
                     continue
                 want = truth["functions"][function["name"]] / truth["cpu_ns"]
                 low, high = function["total_low"] / 100, function["total_high"] / 100
                 lib.check(high - low < 0.25, f"{function}: an interval that says nothing")
+                got = function["total_percent"] / 100
+                named[-1] += got
                 looked += 1
-                held += low <= want <= high
+                held += shares.setdefault(function["name"], Shares()).add(got, want, low, high)
                 if RUNS <= 10 or not low <= want <= high:
                     print(f"run {run}: {function['name']} {want:.4f} in [{low:.4f}, {high:.4f}]"
                           f" total {off:+.2%}")
+    for name, one in shares.items():
+        print(f"{name}: {one}")
+        lib.check(abs(one.mean()) <= 4 / math.sqrt(RUNS), f"the share of {name} is biased: {one}")
+    print(f"the totals are off by {sum(totals) / RUNS:+.3%} on average, {1 - sum(named) / RUNS:.3%} "
+          "of them is no function's")
     share = held / looked
     # Three functions of a run are not independent of one another: as one and a half are.
     spread = math.sqrt(0.95 * 0.05 / (looked / 2))

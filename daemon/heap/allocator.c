@@ -240,7 +240,8 @@ void heap_cfree(void *pointer)
 
 /* --- realloc() ------------------------------------------------------------------------- */
 
-static SLOW void *resize(void *pointer, size_t size, bool fitted)
+/* flags: rallocx()'s; NULL: it is realloc(). */
+static SLOW void *resize(void *pointer, size_t size, bool fitted, const uintptr_t *flags)
 {
 	heap_suspended where = NULL;
 	uint32_t tid = system_tid();
@@ -251,7 +252,8 @@ static SLOW void *resize(void *pointer, size_t size, bool fitted)
 
 	if (heap_pointers_may_have(&heap_pointers, pointer))
 		where = heap_pointers_suspend(&heap_pointers, pointer, tid);
-	result = heap_real.realloc(pointer, size);
+	result = flags ? heap_real.rallocx((uintptr_t)pointer, size, *flags)
+		       : heap_real.realloc(pointer, size);
 	/* Of no bytes, it may be a free() with a NULL for its result. */
 	gone = result || !size;
 	if (where && heap_pointers_finish(pointer, tid, where, !gone) && gone) {
@@ -269,7 +271,7 @@ void *heap_realloc(void *pointer, size_t size)
 
 	if (likely(fitted && !heap_pointers_may_have(&heap_pointers, pointer)))
 		return heap_real.realloc(pointer, size);
-	return resize(pointer, size, fitted);
+	return resize(pointer, size, fitted, NULL);
 }
 
 /* The real one would call realloc() by its name, and so us. */
@@ -299,6 +301,15 @@ static SLOW void *sampled_new(heap_new_fn *function, uintptr_t size, uintptr_t s
 HEAP_NEW_PLAIN(X)
 X(mallocx)
 #undef X
+
+void *heap_rallocx(uintptr_t pointer, uintptr_t size, uintptr_t flags)
+{
+	bool fitted = fits(size);
+
+	if (likely(fitted && !heap_pointers_may_have(&heap_pointers, (void *)pointer)))
+		return heap_real.rallocx(pointer, size, flags);
+	return resize((void *)pointer, size, fitted, &flags);
+}
 
 #define X(name)                                                                                    \
 	void *heap_##name(uintptr_t size, uintptr_t second, uintptr_t third)                       \

@@ -4,8 +4,8 @@
  * of its own. Each calls the function that would have been called without us, with
  * what it was given, and gives what that gave, errno too.
  *
- * realloc() is a free and an allocation, once it has succeeded; posix_memalign() an
- * allocation where it gives 0. Nothing here allocates or takes a lock.
+ * realloc() and rallocx() are a free and an allocation, once they have succeeded; posix_memalign()
+ * is an allocation where it gives 0. Nothing here allocates or takes a lock.
  */
 #pragma once
 
@@ -36,7 +36,7 @@
 
 /* What an allocator may bring along, as jemalloc and tcmalloc do. Where they are the C++
  * library's own, they call malloc() and free(), and are left alone. With up to three
- * arguments of a word each, the size or pointer first.
+ * arguments of a word each, the size or pointer first (rallocx(): the pointer, and then the size).
  * X(name) that we may have too; Y(name): programs look for it to know their allocator, so
  * that ours must not be found. Wide: for types that want to be aligned. */
 #define HEAP_NEW_PLAIN(X)                                                                          \
@@ -49,7 +49,7 @@
 	X(_ZnamSt11align_val_t)                                                                    \
 	X(_ZnwmSt11align_val_tRKSt9nothrow_t)                                                      \
 	X(_ZnamSt11align_val_tRKSt9nothrow_t)
-#define HEAP_NEW_FUNCTIONS(X, Y) HEAP_NEW_PLAIN(X) HEAP_NEW_WIDE(X) Y(mallocx)
+#define HEAP_NEW_FUNCTIONS(X, Y) HEAP_NEW_PLAIN(X) HEAP_NEW_WIDE(X) Y(mallocx) Y(rallocx)
 #define HEAP_DELETE_FUNCTIONS(X, Y)                                                                \
 	X(_ZdlPv)                                                                                  \
 	X(_ZdaPv)                                                                                  \

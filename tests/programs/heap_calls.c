@@ -29,6 +29,7 @@ extern void *reallocarray(void *, size_t, size_t) __attribute__((weak));
 extern void *valloc(size_t) __attribute__((weak));
 extern void *pvalloc(size_t) __attribute__((weak));
 extern void *memalign(size_t, size_t) __attribute__((weak));
+extern void *rallocx(void *, size_t, int) __attribute__((weak)); /* jemalloc's */
 extern int posix_memalign(void **, size_t, size_t) __attribute__((weak));
 /* NOLINTEND(readability-redundant-declaration) */
 
@@ -65,6 +66,11 @@ static void *by_realloc(void)
 static void *by_reallocarray(void)
 {
 	return keep(reallocarray(NULL, 10, 10));
+}
+
+static void *by_rallocx(void)
+{
+	return keep(rallocx(keep(malloc(10)), 5000, 0));
 }
 
 static void *by_memalign(void)
@@ -120,6 +126,7 @@ static const struct {
 	{"calloc", by_calloc, false},
 	{"realloc", by_realloc, false},
 	{"reallocarray", by_reallocarray, false},
+	{"rallocx", by_rallocx, false},
 	{"memalign", by_memalign, false},
 	{"aligned_alloc", by_aligned_alloc, false},
 	{"posix_memalign", by_posix_memalign, false},
@@ -133,6 +140,8 @@ static bool there(const char *name)
 {
 	if (!strcmp(name, "reallocarray"))
 		return reallocarray != NULL;
+	if (!strcmp(name, "rallocx"))
+		return rallocx != NULL;
 	if (!strcmp(name, "memalign"))
 		return memalign != NULL;
 	if (!strcmp(name, "valloc"))

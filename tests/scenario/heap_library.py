@@ -89,6 +89,7 @@ def each_call_is_seen_once_under_jemalloc():
     done, counts = counted(lib.program("heap_calls"), f"{LIBRARY}:{jemalloc()}")
     for name in ("malloc", "calloc", "reallocarray", "memalign", "aligned_alloc", "valloc"):
         lib.equal(counts.get(name), [1000, 1000], f"allocations and frees by {name}")
+    lib.equal(counts.get("rallocx"), [2000, 2000], "allocations and frees by rallocx")
     # The other way round it does not come first, sees a part, and tells nothing.
     done, counts = counted(lib.program("heap_calls"), f"{jemalloc()}:{LIBRARY}")
     lib.equal(counts["state"], [0], "state behind jemalloc")

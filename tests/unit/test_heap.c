@@ -71,6 +71,14 @@ void heap_probe_free(const void *pointer)
 
 static uint32_t searches;
 
+static uintptr_t rallocx_flags;
+
+static void *real_rallocx(uintptr_t pointer, uintptr_t size, uintptr_t flags)
+{
+	rallocx_flags = flags;
+	return realloc((void *)pointer, size);
+}
+
 void heap_find_real(void)
 {
 	searches++;
@@ -87,6 +95,7 @@ void heap_find_real(void)
 	X(, free, , )
 #undef X
 	heap_real.cfree = free;
+	heap_real.rallocx = real_rallocx;
 }
 
 /* --- draws ----------------------------------------------------------------------------- */
@@ -450,6 +459,7 @@ START_TEST(what_fails_is_not_told)
 	live = heap_malloc(100);
 	ck_assert_ptr_null(heap_realloc(live, SIZE_MAX / 2));
 	ck_assert_ptr_null(heap_reallocarray(live, SIZE_MAX, 2));
+	ck_assert_ptr_null(heap_rallocx((uintptr_t)live, SIZE_MAX / 2, 0));
 	ck_assert_uint_eq(told.frees, 0);
 	heap_free(live);
 	ck_assert_uint_eq(told.frees, 1);
@@ -483,6 +493,13 @@ START_TEST(a_resize_is_a_free_and_an_allocation)
 	pointer = heap_malloc(10);
 	ck_assert_ptr_null(heap_reallocarray(pointer, 0, 8));
 	ck_assert_uint_eq(told.frees, 5);
+	pointer = heap_malloc(10);
+	pointer = heap_rallocx((uintptr_t)pointer, 5000, 64);
+	ck_assert_uint_eq(rallocx_flags, 64);
+	ck_assert_uint_eq(told.allocs, 7);
+	ck_assert_uint_eq(told.frees, 6);
+	heap_free(pointer);
+	ck_assert_uint_eq(told.frees, 7);
 	ck_assert_uint_eq(told.twice + told.unknown, 0);
 }
 END_TEST

@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define ABI_VERSION 10
+#define ABI_VERSION 11
 
 #define ABI_COMM_MAX 16 /* TASK_COMM_LEN, NUL included */
 #define ABI_PATH_MAX 4096 /* PATH_MAX, NUL included */
@@ -82,6 +82,7 @@ enum abi_type {
 	ABI_OOM,
 	ABI_ALLOC,
 	ABI_FREE,
+	ABI_FOUND,
 	ABI_TYPE_COUNT
 };
 
@@ -218,6 +219,32 @@ struct abi_mmap {
 	__u8 pad[3];
 	char path[]; /* NUL-terminated, padded to 8 bytes: "/lib/x.so", "[vdso]", "//anon" */
 };
+
+/*
+ * An executable mapping that a walk met while nobody told of mappings (bpf/vma.h), in a process
+ * that the daemon may not have seen it in. Each is told once, and again when it was another
+ * meanwhile.
+ */
+struct abi_found {
+	struct abi_header hdr;
+	__u32 pid;
+	__u32 exec_id; /* task_struct.self_exec_id */
+	__u64 start; /* process address */
+	__u64 length; /* bytes */
+	__u64 offset; /* in the file, bytes */
+	__u64 inode;
+	__u64 mtime; /* of the file, ns */
+	__u32 device; /* the kernel's dev_t: major << 20 | minor */
+	__u32 flags; /* ABI_FOUND_* */
+	__u32 path_size; /* bytes of the path; 0: the kernel side has an image of the file */
+	__u32 pad;
+	/* Its parts, the last one first, each NUL-terminated; padded to 8 bytes. */
+	char path[];
+};
+#define ABI_FOUND_MEMORY 1u /* without a file */
+#define ABI_FOUND_VDSO 2u
+#define ABI_FOUND_DELETED 4u
+#define ABI_FOUND_PATH_MAX 2048u
 
 /* Kinds of memory that a process has, in the kernel's order (MM_FILEPAGES, …, in
  * include/linux/mm_types_task.h). */
@@ -431,6 +458,7 @@ ABI_ASSERT(sizeof(struct abi_exec) == 40, "abi_exec");
 ABI_ASSERT(sizeof(struct abi_comm) == 40, "abi_comm");
 ABI_ASSERT(sizeof(struct abi_exit) == 24, "abi_exit");
 ABI_ASSERT(sizeof(struct abi_mmap) == 88, "abi_mmap");
+ABI_ASSERT(sizeof(struct abi_found) == 80, "abi_found");
 ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
 ABI_ASSERT(sizeof(struct abi_rss) == 64, "abi_rss");
 ABI_ASSERT(sizeof(struct abi_alloc) == 32, "abi_alloc");

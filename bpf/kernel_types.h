@@ -30,10 +30,75 @@ struct super_block {
 struct inode {
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	__s64 i_mtime_sec; /* since 6.11 */
+	__u32 i_mtime_nsec;
+};
+
+struct timespec64 {
+	__s64 tv_sec;
+	long tv_nsec;
+};
+
+/* inode from 6.7 to 6.10, and before that. */
+struct inode___wrapped {
+	struct timespec64 __i_mtime;
+};
+
+struct inode___plain {
+	struct timespec64 i_mtime;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+};
+
+struct dentry {
+	struct hlist_bl_node d_hash; /* without a pprev: it has no name any more */
+	struct dentry *d_parent; /* itself: there is none */
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent; /* itself: there is none */
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct fs_struct {
+	struct path root;
 };
 
 struct file {
+	struct path f_path;
 	struct inode *f_inode;
+};
+
+/* Since 6.1: a process's mappings by address (lib/maple_tree.c). */
+struct maple_tree {
+	void *ma_root;
+};
+
+struct maple_range_64 {
+	unsigned long pivot[15];
+	void *slot[16];
+};
+
+struct maple_arange_64 {
+	unsigned long pivot[9];
+	void *slot[10];
 };
 
 typedef struct {
@@ -61,6 +126,21 @@ struct mm_struct {
 	unsigned long brk;
 	struct percpu_counter rss_stat[4];
 	mm_context_t context;
+	struct maple_tree mm_mt;
+};
+
+typedef struct seqcount {
+	unsigned int sequence;
+} seqcount_t;
+
+/* mm_struct since 6.13, and from 6.4 on: how often the mappings may have changed so far
+ * (vma_end_write_all(), include/linux/mmap_lock.h). */
+struct mm_struct___sequence {
+	seqcount_t mm_lock_seq;
+};
+
+struct mm_struct___number {
+	int mm_lock_seq;
 };
 
 typedef struct {
@@ -141,6 +221,7 @@ struct task_struct {
 	struct cred *real_cred;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct fs_struct *fs;
 	struct uprobe_task *utask; /* NULL: it has met no uprobe */
 	struct sched_entity se;
 	unsigned int in_execve : 1;

@@ -4,15 +4,46 @@
  * children of a node or two of the process's mapping set, then within one leaf.
  *
  * A process that has just begun has no set yet: the daemon learns of its
- * mappings a moment too late for one that lives some milliseconds. For such, the
- * kernel's own mappings are asked (bpf_find_vma(), kernel 5.17) and remembered.
- * In an interrupt that works once, for the lock is given back only after it.
+ * mappings a moment too late for one that lives some milliseconds. While nobody tells of
+ * mappings (unwind_view.blind), no set is believed at all. Then the
+ * kernel's own mappings are looked at (bpf/vma.h), or asked for where they cannot be
+ * (bpf_find_vma(), kernel 5.17), and remembered. In an interrupt asking works once, for the
+ * lock is given back only after it.
  */
 #pragma once
 
 #include <linux/errno.h>
 
 #include "bpf/maps.h"
+
+enum vma_found {
+	VMA_UNKNOWN, /* it could not be looked at, or the file has no number yet */
+	VMA_NONE, /* no code there */
+	VMA_FOUND,
+};
+
+#ifdef __bpf__
+#include "bpf/vma.h"
+#else
+/* Whoever walks later has the mappings, or will not get them from here. */
+static inline int vma_look_up(__u32 context, __u64 address)
+{
+	(void)context, (void)address;
+	return VMA_UNKNOWN;
+}
+
+static inline int vma_tell(__u32 context)
+{
+	(void)context;
+	return 0;
+}
+
+static inline __u32 vma_changes(bool blind)
+{
+	(void)blind;
+	return 0;
+}
+#endif
 
 /* The child that would hold the address: the last one that begins at or before
  * it. 7 halvings for 128 children; unrolled, for the verifiers since 6.8 follow
@@ -78,48 +109,48 @@ static __always_inline const struct unwind_mapping *find_published(__u32 set_num
 
 /* ---- asking the kernel ---- */
 
-enum vma_found {
-	VMA_UNKNOWN, /* the lock was taken, or the file has no number yet */
-	VMA_NONE, /* no code there */
-	VMA_FOUND,
-};
-
+#ifdef __bpf__
+/* Answers into the look of a scratch record: all calls together have 512 bytes of stack. */
 struct vma_search {
-	struct unwind_mapping mapping;
+	__u32 context; /* enum scratch_context */
 	__u32 found; /* enum vma_found */
-	__u32 pad;
 };
 
 static long on_vma(struct task_struct *task __attribute__((unused)), struct vm_area_struct *vma,
-		   void *context)
+		   void *data)
 {
-	struct vma_search *search = context;
-	struct unwind_inode key = {};
+	struct vma_search *search = data;
+	__u32 context = search->context;
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
 	struct file *file = vma->vm_file;
+	struct vma_look *look;
 	__u32 *image;
 
 	search->found = VMA_NONE;
-	if (!(vma->vm_flags & VM_EXEC))
+	if (!scratch || !(vma->vm_flags & VM_EXEC))
 		return 0;
-	if (file) {
-		key.inode = BPF_CORE_READ(file, f_inode, i_ino);
-		key.device = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
-	}
-	/* Memory without a file is code that the process wrote, or the vDSO. */
-	if (file || vma->vm_start == (__u64)BPF_CORE_READ(vma, vm_mm, context.vdso)) {
-		image = bpf_map_lookup_elem(&unwind_inodes, &key);
-		if (!image) {
-			search->found = VMA_UNKNOWN; /* a file that the daemon has not seen yet */
-			return 0;
-		}
-		search->mapping.image = *image;
-	}
-	search->mapping.start = vma->vm_start;
-	search->mapping.end = vma->vm_end;
-	search->mapping.offset = file ? (__u64)vma->vm_pgoff << 12 : 0;
+	look = &scratch->look;
+	look->file = (__u64)file;
+	look->mm = (__u64)vma->vm_mm;
+	__builtin_memset(&look->key, 0, sizeof(look->key));
+	if (file)
+		key_of(file, &look->key);
+	look->mapping.start = vma->vm_start;
+	look->mapping.end = vma->vm_end;
+	look->mapping.offset = file ? (__u64)vma->vm_pgoff << PAGE_BITS : 0;
+	look->mapping.image = 0;
 	search->found = VMA_FOUND;
+	/* Memory without a file is code that the process wrote, or the vDSO. */
+	if (!file && !is_vdso(look))
+		return 0;
+	image = bpf_map_lookup_elem(&unwind_inodes, &look->key);
+	if (image)
+		look->mapping.image = *image;
+	else
+		search->found = VMA_UNKNOWN; /* a file that the daemon has not seen yet */
 	return 0;
 }
+#endif
 
 /* In read-only memory: on the stack it would take half of the 512 bytes that all
  * calls together have (6.12: "combined stack size"). */
@@ -142,23 +173,24 @@ static __always_inline void remember(__u32 pid, __u32 exec_id, const struct unwi
 	found->count++;
 }
 
-/* Asks the current task's mappings and remembers the answer. */
-static __always_inline enum vma_found ask_kernel(__u32 pid, __u32 exec_id, __u64 address,
-						 struct unwind_mapping *ret)
+/* Asks the current task's mappings; the answer is in the look of the scratch record. */
+static __always_inline enum vma_found ask_kernel(__u64 address, __u32 context)
 {
-	struct vma_search search = {};
+#ifdef __bpf__
+	struct vma_search search = {.context = context};
 
 	if (bpf_find_vma(bpf_get_current_task_btf(), address, on_vma, &search, 0) == -ENOENT)
 		return VMA_NONE;
-	if (search.found != VMA_FOUND)
-		return search.found;
-	*ret = search.mapping;
-	remember(pid, exec_id, ret);
-	return VMA_FOUND;
+	return search.found;
+#else
+	(void)address, (void)context;
+	return VMA_UNKNOWN;
+#endif
 }
 
+/* What was found before, as long as the process's mappings are the same since. */
 static __always_inline const struct unwind_mapping *find_remembered(__u32 pid, __u32 exec_id,
-								    __u64 address)
+								    __u64 address, __u32 changes)
 {
 	struct unwind_found *found = bpf_map_lookup_elem(&unwind_founds, &pid);
 
@@ -166,7 +198,8 @@ static __always_inline const struct unwind_mapping *find_remembered(__u32 pid, _
 		return NULL;
 	UNROLL
 	for (__u32 i = 0; i < UNWIND_FOUND_MAX; i++)
-		if (address >= found->mappings[i].start && address < found->mappings[i].end)
+		if (address >= found->mappings[i].start && address < found->mappings[i].end &&
+		    found->mappings[i].changes == changes)
 			return &found->mappings[i];
 	return NULL;
 }

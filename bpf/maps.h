@@ -177,6 +177,23 @@ struct walk {
 	__u8 asked; /* the kernel's mappings: once in a walk */
 	__u8 early; /* what it lacks may be known soon: do not guess */
 	__u8 unsure; /* the kernel's mappings could not be asked, or the file is new */
+	__u8 blind; /* nobody tells of mappings: the kernel's are looked at */
+	__u8 counted; /* `changes` is there */
+	__u8 pad[3];
+	__u32 changes; /* of the process's mappings so far (bpf/vma.h) */
+};
+
+/* A look into the kernel's own mappings of the current process. */
+#define VMA_NODE_WORDS 32u
+struct vma_look {
+	__u64 address; /* looked for */
+	__u64 entry; /* what is followed: a node and its kind, in the end the mapping */
+	__u64 most; /* the last address that the entry is for */
+	__u64 mm;
+	__u64 file; /* of the mapping found; 0: memory */
+	struct unwind_inode key; /* likewise */
+	struct unwind_mapping mapping;
+	__u64 node[VMA_NODE_WORDS];
 };
 
 /* A piece of the stack: frames are small, and one read serves some of them. */
@@ -193,6 +210,7 @@ struct scratch {
 	struct pt_regs saved; /* as the kernel has them */
 	struct walk walk;
 	__u64 window[WALK_WINDOW_WORDS]; /* of the stack, from walk.window on */
+	struct vma_look look;
 };
 
 struct {
@@ -315,7 +333,15 @@ struct {
 	__type(value, struct unwind_leaf);
 } unwind_leaves SEC(".maps");
 
-/* Image ids of files that are known, for found_vma(). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct unwind_view);
+} unwind_views SEC(".maps");
+
+/* Image ids of files that are known, for what is found in the kernel's own mappings; 0: it
+ * counts as memory. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 32768);
@@ -330,6 +356,46 @@ struct {
 	__type(key, __u32);
 	__type(value, struct unwind_found);
 } unwind_founds SEC(".maps");
+
+/* What was told of mappings that were found (ABI_FOUND), and when a file's path was, which is
+ * not told again within a second. */
+struct told_key {
+	__u32 pid;
+	__u32 exec_id;
+	__u64 start;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct told_key);
+	__type(value, __u64);
+} told_mappings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct unwind_inode);
+	__type(value, __u64);
+} told_files SEC(".maps");
+
+#define FOUND_PART_MAX 256u /* bytes of a path's part, its NUL included */
+
+struct found_space {
+	struct abi_found found;
+	char path[ABI_FOUND_PATH_MAX + FOUND_PART_MAX];
+	struct told_key key;
+	__u64 dentry, mount, root_dentry, root_mount;
+	__u32 used; /* bytes of the path */
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_COUNT);
+	__type(key, __u32);
+	__type(value, struct found_space);
+} found_spaces SEC(".maps");
 
 /* Java machines, by pid. */
 struct {

@@ -117,20 +117,52 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* Looks at a place of the new program, and remembers what is there. */
+static __always_inline bool learn_place(struct unwind_view *view, __u32 pid, __u32 exec_id,
+					__u64 address, __u32 changes,
+					struct unwind_mapping *mapping)
+{
+	__u32 context = SCRATCH_PROBE;
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	enum vma_found found;
+
+	if (!scratch)
+		return false;
+	found = vma_look_up(context, address);
+	/* Another of these programs may have displaced this one (7.0), and its look, too. */
+	if (scratch->look.address != address || scratch->look.mm != (__u64)BPF_CORE_READ(task, mm))
+		return false;
+	if (scratch->look.mapping.end)
+		view->looked = 1;
+	if (found == VMA_UNKNOWN && !scratch->look.mapping.end)
+		found = ask_kernel(address, context);
+	if (found != VMA_FOUND)
+		return false;
+	*mapping = scratch->look.mapping;
+	mapping->changes = changes;
+	remember(pid, exec_id, mapping);
+	return true;
+}
+
 /* The new program's own file and its loader, where the thread will begin: what a
- * short life needs before the daemon has heard of it. */
+ * short life needs before the daemon has heard of it. In a blind time its samples look. */
 static __always_inline void learn_program(struct task_struct *task, __u32 pid)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(current);
-	__u32 exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
+	__u32 exec_id = (__u32)BPF_CORE_READ(task, self_exec_id), zero = 0;
+	struct unwind_view *view = bpf_map_lookup_elem(&unwind_views, &zero);
 	__u64 code = BPF_CORE_READ(task, mm, start_code), entry = 0;
+	__u32 changes = vma_changes(false);
 	struct unwind_mapping mapping = {};
 
+	if (!view || view->blind)
+		return;
 	bpf_probe_read_kernel(&entry, sizeof(entry), &regs->rip);
-	ask_kernel(pid, exec_id, code, &mapping);
+	learn_place(view, pid, exec_id, code, changes, &mapping);
 	if (entry < mapping.start || entry >= mapping.end)
-		ask_kernel(pid, exec_id, entry, &mapping);
+		learn_place(view, pid, exec_id, entry, changes, &mapping);
 }
 
 /* TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm) */

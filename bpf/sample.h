@@ -103,8 +103,11 @@ static __always_inline long user_stack(struct scratch *scratch, struct task_stru
 {
 	struct walk *walk = &scratch->walk;
 	struct unwind_process *maps = bpf_map_lookup_elem(&unwind_processes, &pid);
+	struct unwind_view *view;
+	__u32 zero = 0;
 	__u64 ip, raw;
 
+	view = bpf_map_lookup_elem(&unwind_views, &zero);
 	walk->scratch = context;
 	walk->sp = scratch->registers[UNWIND_RSP];
 	walk->bp = scratch->registers[UNWIND_RBP];
@@ -114,12 +117,16 @@ static __always_inline long user_stack(struct scratch *scratch, struct task_stru
 	walk->hash = hash_step(walk->hash, BPF_CORE_READ(task, group_leader, start_boottime));
 	walk->pid = pid;
 	walk->exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
-	if (maps && maps->exec_id == walk->exec_id)
+	walk->blind = view && view->blind;
+	if (view && !view->blind && maps && maps->exec_id == walk->exec_id &&
+	    maps->epoch == view->epoch)
 		walk->set = maps->set;
 	walk->early = context < ABI_RAW_CONTEXTS;
 	ip = walk->ip;
 	walk_user(walk);
 	if (context < ABI_RAW_CONTEXTS && walk_came_early(walk)) {
+		if (walk->blind)
+			vma_tell_all(context);
 		raw = emit_raw(scratch, ip, pid);
 		if (raw) {
 			*reason = ABI_REASON_RAW;

@@ -110,7 +110,7 @@ struct unwind_mapping {
 	__u64 end;
 	__u64 offset; /* of `start` in the file */
 	__u32 image; /* 0: memory without a file */
-	__u32 pad;
+	__u32 changes; /* of one that was found: the process's count then (bpf/vma.h) */
 };
 
 /* Which mapping set a process has. It holds for one image of the process only:
@@ -119,11 +119,23 @@ struct unwind_mapping {
 struct unwind_process {
 	__u32 set;
 	__u32 exec_id;
+	__u32 epoch; /* of unwind_view, then */
+	__u32 pad;
 };
 
-/* A file as a mapping shows it to the kernel side. The vDSO: both 0. */
+/* What the walks are to believe. */
+struct unwind_view {
+	__u32 epoch; /* sets of an older one may be out of date: nobody looked for a while */
+	__u32 blind; /* 1: nobody tells of mappings: no set is believed */
+	__u32 looked; /* 1: the kernel's own mappings were found to be readable, by doing so */
+	__u32 pad;
+};
+
+/* A file as a mapping shows it to the kernel side. Numbers of inodes are given anew, and a file
+ * may be written anew: when it was changed last is part of it. The vDSO: all 0. */
 struct unwind_inode {
 	__u64 inode;
+	__u64 mtime; /* ns */
 	__u32 device; /* the kernel's dev_t: major << 20 | minor */
 	__u32 pad;
 };

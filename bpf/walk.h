@@ -40,6 +40,51 @@ static __always_inline __u64 hash_step(__u64 hash, __u64 word)
 	return hash ^ (hash >> 32);
 }
 
+static __always_inline int walk_take(struct walk *walk, const struct unwind_mapping *mapping)
+{
+	walk->start = mapping->start;
+	walk->end = mapping->end;
+	walk->offset = mapping->offset;
+	walk->image = mapping->image;
+	return true;
+}
+
+/* In the kernel's own mappings, or among what was found there before. */
+static __always_inline int walk_find(struct walk *walk, __u64 address)
+{
+	const struct unwind_mapping *mapping;
+	struct scratch *scratch;
+	enum vma_found found;
+	__u32 context;
+
+	if (!walk)
+		return false;
+	if (!walk->counted)
+		walk->changes = vma_changes(walk->blind);
+	walk->counted = 1;
+	mapping = find_remembered(walk->pid, walk->exec_id, address, walk->changes);
+	if (mapping)
+		return walk_take(walk, mapping);
+	context = walk->scratch; /* see walk_register() */
+	found = vma_look_up(context, address);
+	scratch = bpf_map_lookup_elem(&scratches, &context);
+	if (!scratch)
+		return false;
+	if (found == VMA_UNKNOWN && !scratch->look.mapping.end && !walk->asked) {
+		walk->asked = 1;
+		found = ask_kernel(address, context);
+	}
+	scratch->look.mapping.changes = walk->changes;
+	walk->unsure = found == VMA_UNKNOWN;
+	/* A file that is new; memory, which the daemon alone can name. */
+	if (walk->blind && (found == VMA_UNKNOWN || !scratch->look.mapping.image))
+		vma_tell(context);
+	if (found != VMA_FOUND)
+		return false;
+	remember(walk->pid, walk->exec_id, &scratch->look.mapping);
+	return walk_take(walk, &scratch->look.mapping);
+}
+
 /*
  * The steps below are global functions where they can be: see find_rule(). Their
  * pointers are never NULL, but the verifier wants to see that checked.
@@ -49,30 +94,11 @@ static __always_inline __u64 hash_step(__u64 hash, __u64 word)
 __noinline int walk_map(struct walk *walk, __u64 address)
 {
 	const struct unwind_mapping *mapping;
-	struct unwind_mapping asked = {};
 
 	if (!walk)
 		return false;
 	mapping = walk->set ? find_published(walk->set, address) : NULL;
-	if (!mapping)
-		mapping = find_remembered(walk->pid, walk->exec_id, address);
-	if (!mapping) {
-		enum vma_found found = VMA_UNKNOWN;
-
-		if (!walk->asked)
-			found = ask_kernel(walk->pid, walk->exec_id, address, &asked);
-		walk->asked = 1;
-		if (found == VMA_FOUND)
-			mapping = &asked;
-		walk->unsure = found == VMA_UNKNOWN;
-	}
-	if (!mapping)
-		return false;
-	walk->start = mapping->start;
-	walk->end = mapping->end;
-	walk->offset = mapping->offset;
-	walk->image = mapping->image;
-	return true;
+	return mapping ? walk_take(walk, mapping) : walk_find(walk, address);
 }
 
 /* Likewise. Mostly a caller lies in its callee's mapping: without a look-up then. */
@@ -117,8 +143,11 @@ __noinline int walk_by_frame_pointer(struct walk *walk, __u32 reason)
 		return false;
 	}
 	/* With the mappings known, a return address lies in one of them. */
-	if (walk->set && !walk_maps(walk, link[1] - 1))
+	if ((walk->set || walk->blind) && !walk_maps(walk, link[1] - 1)) {
+		if (walk->blind && walk->unsure)
+			walk->reason = ABI_REASON_NO_MAPPING;
 		return false;
+	}
 	walk_to(walk, link[1], walk->bp + 16, link[0]);
 	walk->linked = 1;
 	/* What such code saved, nobody says. */

@@ -252,6 +252,7 @@ struct unwind_map_fds bpf_programs_unwind_fds(const struct bpf_programs *program
 		.leaves = bpf_map__fd(sampler->maps.unwind_leaves),
 		.inodes = bpf_map__fd(sampler->maps.unwind_inodes),
 		.jvms = bpf_map__fd(sampler->maps.jvm_layouts),
+		.views = bpf_map__fd(sampler->maps.unwind_views),
 	};
 }
 

@@ -43,6 +43,7 @@ struct config {
 	char heap_patterns[8]; /* "auto": daemon/alloc_pattern.h has a say; "off" */
 	/* [budget] */
 	uint32_t budget_permille; /* of the machine, for all of perfd; 0: no limit */
+	char mappings[16]; /* "auto", "told", "sampled" */
 	uint32_t budget_process_permille; /* of a process's time, for its samples; likewise */
 	uint32_t budget_thin; /* firings on a busy process to a sample of the view */
 	uint32_t budget_floor_hz; /* the system-wide view keeps this rate */

@@ -73,6 +73,8 @@
 	  "process allocates.")                                                                    \
 	X("budget", "machine", budget_permille, CONFIG_NUMBER, NOW, "1/1000 of all CPUs", "10",         \
 	  0, 1000, "What all of perfd may cost; rates are lowered to keep it. 0: no limit.")       \
+	X("budget", "mappings", mappings, CONFIG_CHOICE, NOW, "auto told sampled", "auto", 0, 15,       \
+	  "All mappings of code are told, or those of what is sampled looked at. auto: by the cost.") \
 	X("budget", "process", budget_process_permille, CONFIG_NUMBER, NOW, "1/1000 of its time", "50", \
 	  0, 1000, "What samples may cost the thread that they hit. 0: no limit.")                 \
 	X("budget", "thin", budget_thin, CONFIG_NUMBER, NOW, "firings", "5", 1, 255, "Of a process that " \

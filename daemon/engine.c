@@ -40,9 +40,10 @@ static void on_opened(void *context, struct image *image)
 	struct engine *engine = context;
 
 	if (image->sure && image->state != IMAGE_FAILED && !image->announced) {
+		const struct unwind_inode file = image_opened(image);
+
 		image->announced = true;
-		engine->source->ops->know_file(engine->source, image->file_device,
-					       image->file_inode, image->id);
+		engine->source->ops->know_file(engine->source, &file, image->id);
 	}
 	unwinder_opened(&engine->unwinder, image);
 }
@@ -52,6 +53,8 @@ static void on_mapped(void *context, struct process *process)
 	struct engine *engine = context;
 
 	jvm_table_look(&engine->jvms, process, &engine->images);
+	if (engine->mappings.blind)
+		engine_heap_mapped(engine, process);
 	unwinder_changed(&engine->unwinder, process);
 	/* What perfd itself maps, others do too: the C library and the loader first. */
 	if (process->slots || process->pid == (uint32_t)getpid())
@@ -225,6 +228,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	second = !(engine->ticks % TICKS_PER_SECOND);
 	engine_look_at_memory(engine, now);
 	rates_run(engine, now, second);
+	engine_mappings_run(engine, now);
 	if (!second)
 		return;
 	engine->source->ops->follow_cpus(engine->source);

@@ -64,6 +64,11 @@ void engine_settle_doubts(struct engine *engine, uint64_t now)
 			continue;
 		if (now - process->doubted < DOUBT_NS) {
 			engine->doubted.items[kept++] = process->pid;
+		} else if (engine->source->ops->target_slots && kill((pid_t)process->pid, 0) &&
+			   errno == ESRCH) {
+			/* The cheaper look: mostly it is gone. */
+			engine_process_ended(engine, process, process->doubted);
+			process_table_end(&engine->processes, process);
 		} else if (engine->source->ops->target_slots && !has_ended(process->pid, 0)) {
 			process_table_settled(process);
 		} else {

@@ -451,6 +451,11 @@ void engine_heap_leave(struct engine *engine, uint32_t session)
 	}
 }
 
+bool engine_heap_is_of(const struct heap_target *target, const struct process *process)
+{
+	return target->process == process && target->state != TARGET_OVER;
+}
+
 void engine_heap_mapped(struct engine *engine, const struct process *process)
 {
 	for (size_t i = 0; i < engine->heaps.count; i++) {

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/base/error.h"
@@ -28,6 +29,8 @@ typedef VEC(struct heap_target *) heap_targets;
 
 /* The session has ended: the library is to leave. */
 void engine_heap_leave(struct engine *engine, uint32_t session);
+/* Does it go on, and with that process? */
+bool engine_heap_is_of(const struct heap_target *target, const struct process *process);
 /* The process has mapped code: it may have calls of the allocator that are to be seen. */
 void engine_heap_mapped(struct engine *engine, const struct process *process);
 /* Takes it out everywhere, and waits for that, a moment. */

@@ -11,6 +11,7 @@
 #include "daemon/engine.h"
 #include "daemon/engine_alloc_pattern.h"
 #include "daemon/engine_heap.h"
+#include "daemon/engine_mappings.h"
 #include "daemon/heap_follow.h"
 #include "daemon/history.h"
 #include "daemon/jvm.h"
@@ -81,6 +82,7 @@ struct engine {
 	heap_targets heaps; /* processes that have libperfd-heap.so from us */
 	struct watch watch;
 	struct rates rates;
+	struct engine_mappings mappings;
 	struct session *sessions[ABI_SLOTS_MAX]; /* live ones by slot; those of id 0: system-wide */
 	VEC(struct session *) ended; /* sampled no more, not yet closed */
 	uint32_t next_id;
@@ -142,6 +144,9 @@ void engine_on_oom(struct engine *engine, const struct abi_rss *rss);
 struct session_tables engine_tables(const struct engine *engine);
 /* Boot time in ns; of a recording that is replayed, of its newest record. */
 uint64_t engine_time(const struct engine *engine);
+/* What follows from a mapping that a process has from now on. */
+void engine_mapped(struct engine *engine, struct process *process, const struct abi_mmap *mmap,
+		   uint32_t image);
 /* The source's callback. */
 void engine_on_record(void *context, const struct abi_header *record);
 struct engine_accounts engine_accounts(const struct engine *engine,

@@ -133,7 +133,9 @@ static void on_fork(struct engine *engine, const struct abi_fork *fork)
 		return;
 	if (child->maps_state == MAPS_UNKNOWN)
 		resolver_want_maps(&engine->resolver, child, false);
-	else /* the kernel side has handed the parent's on, where too many do not begin at once */
+	else if (!engine->mappings.blind)
+		/* The kernel side has handed the parent's on, where too many do not begin at once.
+		 */
 		unwinder_changed(&engine->unwinder, child);
 	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
@@ -166,8 +168,10 @@ static void on_exec(struct engine *engine, const struct abi_exec *exec)
 {
 	struct process *process = process_table_exec(&engine->processes, exec);
 
-	if (process)
+	if (process) {
 		leave_sessions(engine, process);
+		engine_mappings_exec(engine, process);
+	}
 	for (uint32_t slot = 1; process && slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
 
@@ -200,6 +204,12 @@ static void on_mmap(struct engine *engine, const struct abi_mmap *mmap)
 	process_table_settled(process);
 	image = resolver_map(&engine->resolver, process, mmap, false);
 	unwinder_changed(&engine->unwinder, process);
+	engine_mapped(engine, process, mmap, image);
+}
+
+void engine_mapped(struct engine *engine, struct process *process, const struct abi_mmap *mmap,
+		   uint32_t image)
+{
 	engine_heap_mapped(engine, process);
 	jvm_table_mapped(&engine->jvms, process, image_table_get(&engine->images, image),
 			 mmap->start, mmap->offset);
@@ -227,8 +237,9 @@ void engine_on_record(void *context, const struct abi_header *record)
 	engine->mapping_records += record->type == ABI_MMAP;
 	if (record->time > engine->now)
 		engine->now = record->time;
-	/* Of a raw stack the capture gets what the walk makes of it. */
-	if (record->type != ABI_RAW)
+	/* Of a raw stack the capture gets what the walk makes of it, of a mapping that a walk met
+	 * what any other one would be. */
+	if (record->type != ABI_RAW && record->type != ABI_FOUND)
 		capture_write(&engine->capture, record);
 	switch ((enum abi_type)record->type) {
 	case ABI_SAMPLE:
@@ -254,6 +265,9 @@ void engine_on_record(void *context, const struct abi_header *record)
 		break;
 	case ABI_MMAP:
 		on_mmap(engine, (const struct abi_mmap *)record);
+		break;
+	case ABI_FOUND:
+		engine_on_found(engine, (const struct abi_found *)record);
 		break;
 	case ABI_RAW:
 		on_raw(engine, (const struct abi_raw *)record);

@@ -86,6 +86,22 @@ static uint64_t file_key(const struct image *image)
 	return inode_key(image->file_device >> 20, image->file_device & 0xfffff, image->file_inode);
 }
 
+/* Of one state of a file. */
+static uint64_t found_key(const struct unwind_inode *file)
+{
+	const struct unwind_inode key = {
+		.inode = file->inode, .mtime = file->mtime, .device = file->device};
+
+	return XXH3_64bits_withSeed(&key, sizeof(key), 8);
+}
+
+struct unwind_inode image_opened(const struct image *image)
+{
+	return (struct unwind_inode){.inode = image->file_inode,
+				     .mtime = image->file_mtime,
+				     .device = image->file_device};
+}
+
 static bool is_roots(const struct stat *st)
 {
 	return st->st_uid == 0 && !(st->st_mode & (S_IWGRP | S_IWOTH));
@@ -337,6 +353,28 @@ uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap)
 	return apart;
 }
 
+uint32_t image_table_find(struct image_table *table, const struct abi_mmap *mmap,
+			  const struct unwind_inode *file)
+{
+	uint64_t key = found_key(file);
+	const uint64_t *known = hashmap_get(&table->index, key);
+	struct image *image;
+	uint32_t id;
+
+	if (known)
+		return (uint32_t)*known;
+	if (!mmap->path[0])
+		return IMAGE_NONE;
+	/* All memory is one image, whatever it is a file of. */
+	if (is_anonymous(mmap->path))
+		return add(table, mmap, identity(mmap));
+	id = add(table, mmap, key);
+	image = image_table_get(table, id);
+	if (image)
+		image->found = *file;
+	return id;
+}
+
 struct image *image_table_get(const struct image_table *table, uint32_t id)
 {
 	return id && id <= table->images.count ? table->images.items[id - 1] : NULL;
@@ -434,6 +472,14 @@ void image_table_opened(struct image_table *table, struct image *image, struct o
 		image->state = IMAGE_KNOWN;
 		return;
 	}
+	/* It was written anew since. */
+	if (image->found.inode && image->found.mtime != file->mtime_ns) {
+		close(fd);
+		image->attempts++;
+		image_table_fail(table, image, "the file has been changed since it was mapped");
+		return;
+	}
+	image->file_mtime = file->mtime_ns;
 	image->identified = file->identified;
 	image->identity = file->identity;
 	image->roots = file->roots;
@@ -441,8 +487,12 @@ void image_table_opened(struct image_table *table, struct image *image, struct o
 	image->file_inode = file->inode;
 	image->file_uid = file->uid;
 	image->sure = file->sure;
-	if (image->sure)
+	if (image->sure) {
+		const struct unwind_inode opened = image_opened(image);
+
 		also_known_as(table, image, file_key(image));
+		also_known_as(table, image, found_key(&opened));
+	}
 	hold(table, image, fd);
 	image->attempts = attempts;
 }

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "bpf/abi.h"
+#include "bpf/unwind.h"
 #include "daemon/base/hashmap.h"
 #include "daemon/base/vec.h"
 #include "symbolizer/opener_request.h"
@@ -62,6 +63,7 @@ struct image {
 	bool counted; /* as failed */
 	uint32_t file_device; /* of the opened file, as the kernel numbers devices; 0: vDSO */
 	uint64_t file_inode;
+	uint64_t file_mtime; /* ns */
 	uint32_t file_uid; /* its owner */
 	bool sure; /* the opened file is the mapped one: what is known of it can be told of others
 		    */
@@ -78,7 +80,9 @@ struct image {
 				 */
 	uint32_t jit_dump; /* the image of its compiler's dump; IMAGE_NONE: none */
 	uint64_t jit_looked, jit_next, jit_wait; /* ns, likewise */
-	bool announced; /* to the kernel side */
+	bool announced; /* to the kernel side, as the opened file */
+	bool told; /* and as `found`: a walk met it (ABI_FOUND) */
+	struct unwind_inode found; /* if its inode is not 0, only this file may be opened for it */
 	uint8_t idle; /* looks in a row at which nothing named it */
 	uint64_t next_use; /* boot time, ns: then a use may be tried though three failed */
 	struct image_use use; /* the newest */
@@ -110,6 +114,12 @@ uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
 /* The same for a mapping that a process has now: one of another file that says it
  * has the build id of a user's is told apart from it. */
 uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap);
+/* The same for a file that a walk met: of that device, inode and time of its last change, and of
+ * no other. `mmap` has its path, if it was told; without one IMAGE_NONE where it is new. */
+uint32_t image_table_find(struct image_table *table, const struct abi_mmap *mmap,
+			  const struct unwind_inode *file);
+/* How the kernel side knows the opened file. */
+struct unwind_inode image_opened(const struct image *image);
 /* For the code that a process makes at run time. IMAGE_NONE above the limit of images. */
 uint32_t image_table_add_jit(struct image_table *table, uint32_t pid);
 /* The same image for another process. */

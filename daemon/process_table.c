@@ -195,6 +195,7 @@ static struct process *fork_process(struct process_table *table, const struct ab
 	process->maps_state = parent->maps_state == MAPS_KNOWN ? MAPS_KNOWN : MAPS_UNKNOWN;
 	process->inherits = process->maps_state != MAPS_KNOWN;
 	process->maps = mapping_set_ref(parent->maps);
+	process->untold = parent->untold;
 	process->exec_id = parent->exec_id;
 	process->exec_id_known = parent->exec_id_known;
 	thread_put(table, process, fork->tid);
@@ -261,6 +262,7 @@ struct process *process_table_exec(struct process_table *table, const struct abi
 	process->inherits = false;
 	process->kernel = false;
 	process->settling = true;
+	process->untold = false;
 	process->doubted = 0;
 	process->execs++;
 	process->exec_id++;

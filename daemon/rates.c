@@ -561,7 +561,7 @@ json_t *rates_json(const struct engine *engine, bool all, uid_t owner)
 		if (shown(engine, slot, all, owner))
 			json_array_append_new(streams, stream_json(engine, slot));
 	return json_pack(
-		"{s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:i, s:i, s:f, s:f, s:o, s:o}",
+		"{s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:i, s:i, s:f, s:f, s:o, s:o, s:o}",
 		"schema", RATES_SCHEMA, "budget_percent", controller->limits.budget * 100,
 		"cost_percent", controller->cost * 100, "fixed_percent",
 		controller->fixed_cost * 100, "stolen_percent", controller->stolen * 100, "windows",
@@ -569,5 +569,6 @@ json_t *rates_json(const struct engine *engine, bool all, uid_t owner)
 		"cuts", (json_int_t)controller->cuts, "rises", (json_int_t)controller->rises,
 		"kernel_hz", (int)kernel_rate(engine), "firing_ns", (int)engine->rates.clock_ns,
 		"views_percent", controller->views * 100, "saved_seconds", controller->saved / 1e9,
-		"streams", streams, "allocations", engine_alloc_patterns(engine, all, owner));
+		"streams", streams, "allocations", engine_alloc_patterns(engine, all, owner),
+		"mappings", engine_mappings_json(engine));
 }

@@ -401,17 +401,15 @@ int resolver_ask_table(struct resolver *resolver, uint32_t image, uint32_t urgen
 
 /* ---- mappings ---- */
 
-uint32_t resolver_map(struct resolver *resolver, struct process *process,
-		      const struct abi_mmap *mmap, bool fill)
+void resolver_map_image(struct resolver *resolver, struct process *process,
+			const struct abi_mmap *mmap, uint32_t id, bool fill)
 {
-	struct mapping mapping = {
-		.start = mmap->start, .end = mmap->start + mmap->length, .offset = mmap->offset};
-	struct image *image;
+	struct mapping mapping = {.start = mmap->start,
+				  .end = mmap->start + mmap->length,
+				  .offset = mmap->offset,
+				  .image = id};
+	struct image *image = image_table_get(resolver->images, id);
 
-	if (mapping.end <= mapping.start)
-		return IMAGE_NONE;
-	mapping.image = image_table_map(resolver->images, mmap);
-	image = image_table_get(resolver->images, mapping.image);
 	mapping.memory = image && image->anonymous;
 	if (image && image_table_wants_use(image, clock_boot_ns())) {
 		image->use = (struct image_use){process->pid, mapping.start, mapping.end};
@@ -423,12 +421,23 @@ uint32_t resolver_map(struct resolver *resolver, struct process *process,
 	if (image && image->vdso)
 		mapping.offset = 0;
 	if (mapping_set_own(&process->maps))
-		return IMAGE_NONE;
+		return;
 	if (fill)
 		mapping_set_fill(process->maps, &mapping);
 	else
 		mapping_set_insert(process->maps, &mapping);
-	return mapping.image;
+}
+
+uint32_t resolver_map(struct resolver *resolver, struct process *process,
+		      const struct abi_mmap *mmap, bool fill)
+{
+	uint32_t image;
+
+	if (!mmap->length || mmap->start + mmap->length < mmap->start)
+		return IMAGE_NONE;
+	image = image_table_map(resolver->images, mmap);
+	resolver_map_image(resolver, process, mmap, image, fill);
+	return image;
 }
 
 /* One line of /proc/PID/maps in the shape of an event. */
@@ -453,7 +462,7 @@ static void map_from_proc(struct resolver *resolver, struct process *process,
 	mmap->dev_major = from->dev_major;
 	mmap->dev_minor = from->dev_minor;
 	memcpy(mmap->path, from->path, n);
-	resolver_map(resolver, process, mmap, true);
+	resolver_map(resolver, process, mmap, !resolver->blind);
 	if (resolver->on_mmap)
 		resolver->on_mmap(resolver->context, mmap);
 }

@@ -34,6 +34,7 @@ struct resolver {
 	VEC(struct process *) unmapped; /* references; their maps are to be read, in this order */
 	size_t next_unmapped; /* the first that has not been asked for */
 	uint32_t maps_under_way;
+	bool blind; /* mappings are not told: what is read is newer than what is known */
 	/* Told of every mapping read from /proc (a recording wants them). */
 	void (*on_mmap)(void *context, const struct abi_mmap *mmap);
 	/* Told of an image whose file has been opened, or could not be. */
@@ -70,6 +71,9 @@ void resolver_flush_late(struct resolver *resolver);
 /* A new mapping: its image is opened while the process lives. */
 uint32_t resolver_map(struct resolver *resolver, struct process *process,
 		      const struct abi_mmap *mmap, bool fill);
+/* The same of an image that is known already. */
+void resolver_map_image(struct resolver *resolver, struct process *process,
+			const struct abi_mmap *mmap, uint32_t image, bool fill);
 /* Has the image's file opened, if there is one and that has not been done: asks for it,
  * and tells when it is there (on_opened). */
 void resolver_open(struct resolver *resolver, struct image *image);

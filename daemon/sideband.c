@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/reader.h"
 
 #ifndef PERF_RECORD_MISC_MMAP_BUILD_ID
@@ -19,28 +20,37 @@
 
 #define RECORD_MAX 65536 /* perf_event_header.size has 16 bits */
 
-/* PERF_SAMPLE_TID | TIME | CPU: the trailer of every record (sample_id_all). */
+/* PERF_SAMPLE_TID | TIME | ID | CPU: the trailer of every record (sample_id_all). */
 struct trailer {
 	uint32_t pid, tid;
 	uint64_t time;
+	uint64_t id; /* the event that it was written for */
 	uint32_t cpu, reserved;
 };
 
-static int open_event(uint32_t cpu, bool build_id)
+/*
+ * Whoever is told of mappings is told of tasks, too, asked for or not (perf_event_task_match() in
+ * kernel/events/core.c): so one event is for both, or another for tasks alone. The buffer is
+ * that of a third, which is told of code of the kernel.
+ */
+enum event_kind { EVENT_SYMBOLS, EVENT_TASKS, EVENT_MAPPINGS };
+
+static int open_event(uint32_t cpu, enum event_kind kind, bool build_id)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
 		.size = sizeof(attr),
 		.config = PERF_COUNT_SW_DUMMY,
 		.sample_period = 1,
-		.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CPU,
+		.sample_type =
+			PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_ID | PERF_SAMPLE_CPU,
 		.sample_id_all = 1,
-		.mmap = 1,
-		.mmap2 = 1,
-		.comm = 1,
-		.comm_exec = 1,
-		.task = 1,
-		.ksymbol = 1,
+		.mmap = kind == EVENT_MAPPINGS,
+		.mmap2 = kind == EVENT_MAPPINGS,
+		.comm = kind != EVENT_SYMBOLS,
+		.comm_exec = kind != EVENT_SYMBOLS,
+		.task = kind != EVENT_SYMBOLS,
+		.ksymbol = kind == EVENT_SYMBOLS,
 		.use_clockid = 1,
 		.clockid = CLOCK_BOOTTIME,
 		.watermark = 1,
@@ -52,14 +62,53 @@ static int open_event(uint32_t cpu, bool build_id)
 	return (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
-int sideband_init(struct sideband *sideband, uint32_t cpu, uint64_t ring_bytes, struct error *error)
+/* Into the buffer that is there. -errno. */
+static int open_tasks(const struct sideband *sideband, bool mappings, uint64_t *ret_id)
+{
+	enum event_kind kind = mappings ? EVENT_MAPPINGS : EVENT_TASKS;
+	int code, fd = open_event(sideband->cpu, kind, mappings);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = open_event(sideband->cpu, kind, false); /* before 5.12 */
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, PERF_EVENT_IOC_ID, ret_id) < 0 ||
+	    ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, sideband->fd) < 0) {
+		code = -errno;
+		close(fd);
+		return code;
+	}
+	return fd;
+}
+
+int sideband_tell_mappings(struct sideband *sideband, bool mappings)
+{
+	uint64_t id = 0;
+	int fd;
+
+	if (sideband->tasks_fd >= 0 && mappings == sideband->mappings)
+		return 0;
+	fd = open_tasks(sideband, mappings, &id);
+	if (fd < 0)
+		return fd;
+	/* What happens while both are open is told by both. */
+	sideband->since = sideband->tasks_fd < 0 ? 0 : clock_boot_ns();
+	if (sideband->tasks_fd >= 0)
+		close(sideband->tasks_fd);
+	sideband->older_id = sideband->tasks_id;
+	sideband->tasks_id = id;
+	sideband->tasks_fd = fd;
+	sideband->mappings = mappings;
+	return 0;
+}
+
+int sideband_init(struct sideband *sideband, uint32_t cpu, uint64_t ring_bytes, bool mappings,
+		  struct error *error)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	void *pages;
-	int fd = open_event(cpu, true);
+	int r, fd = open_event(cpu, EVENT_SYMBOLS, false);
 
-	if (fd < 0 && errno == EINVAL)
-		fd = open_event(cpu, false); /* before 5.12 */
 	if (fd < 0) {
 		int code = -errno;
 
@@ -81,12 +130,16 @@ int sideband_init(struct sideband *sideband, uint32_t cpu, uint64_t ring_bytes, 
 				 "limits.sideband_bytes or raise kernel.perf_event_mlock_kb",
 				 (unsigned long long)ring_bytes, cpu, strerror(-code));
 	}
-	*sideband = (struct sideband){
-		.fd = fd, .cpu = cpu, .pages = pages, .ring_bytes = (size_t)ring_bytes};
+	*sideband = (struct sideband){.fd = fd,
+				      .tasks_fd = -1,
+				      .cpu = cpu,
+				      .pages = pages,
+				      .ring_bytes = (size_t)ring_bytes};
 	sideband->whole = malloc(RECORD_MAX);
-	if (!sideband->whole) {
+	r = sideband->whole ? sideband_tell_mappings(sideband, mappings) : -ENOMEM;
+	if (r) {
 		sideband_deinit(sideband);
-		return error_set(error, -ENOMEM, "out of memory");
+		return error_set(error, r, "perf event of tasks on CPU %u: %s", cpu, strerror(-r));
 	}
 	return 0;
 }
@@ -96,9 +149,11 @@ void sideband_deinit(struct sideband *sideband)
 	if (!sideband->pages)
 		return;
 	munmap(sideband->pages, (size_t)sysconf(_SC_PAGESIZE) + sideband->ring_bytes);
+	if (sideband->tasks_fd >= 0)
+		close(sideband->tasks_fd);
 	close(sideband->fd);
 	free(sideband->whole);
-	*sideband = (struct sideband){.fd = -1};
+	*sideband = (struct sideband){.fd = -1, .tasks_fd = -1};
 }
 
 /* One perf record on its way to its ABI form. */
@@ -231,6 +286,9 @@ static void convert(struct sideband *sideband, const struct perf_event_header *h
 	reader_init(&c.body, header + 1, size - sizeof(*header) - sizeof(c.trailer));
 	memcpy(&c.trailer, (const char *)header + size - sizeof(c.trailer), sizeof(c.trailer));
 	c.trailer.cpu = sideband->cpu;
+	if ((c.trailer.id == sideband->tasks_id && c.trailer.time < sideband->since) ||
+	    (c.trailer.id == sideband->older_id && c.trailer.time >= sideband->since))
+		return; /* told twice */
 	switch (header->type) {
 	case PERF_RECORD_FORK:
 		convert_fork(&c);

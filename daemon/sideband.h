@@ -19,6 +19,12 @@
 /* One CPU's event and its buffer. */
 struct sideband {
 	int fd;
+	int tasks_fd; /* the event of tasks, or of tasks and mappings, which writes there; -1: none
+		       */
+	bool mappings; /* which of the two */
+	uint64_t tasks_id, older_id; /* of the events: the present one, and the one before */
+	uint64_t
+		since; /* boot time ns: from then on the present one counts, until then the other */
 	uint32_t cpu;
 	void *pages; /* header page, then the ring */
 	size_t ring_bytes;
@@ -26,9 +32,14 @@ struct sideband {
 	void *whole; /* where a record that wraps around the ring is put together */
 };
 
-/* -errno with the knob in `error`: CAP_PERFMON, perf_event_paranoid. */
-int sideband_init(struct sideband *sideband, uint32_t cpu, uint64_t ring_bytes,
+/* -errno with the knob in `error`: CAP_PERFMON, perf_event_paranoid. `mappings`: tells of them,
+ * too. */
+int sideband_init(struct sideband *sideband, uint32_t cpu, uint64_t ring_bytes, bool mappings,
 		  struct error *error);
+/* From now on it tells of mappings, or does not: for each mapping of the machine, one of data too,
+ * the kernel makes up the path and the build id as long as any such event is open, on whatever CPU
+ * (perf_event_mmap_event(), kernel/events/core.c). -errno: as it was. */
+int sideband_tell_mappings(struct sideband *sideband, bool mappings);
 void sideband_deinit(struct sideband *sideband);
 /* Reads all there is; `each` gets ABI records (order: as written). */
 void sideband_drain(struct sideband *sideband,

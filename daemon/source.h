@@ -30,6 +30,7 @@ struct jvm_layout;
 struct mapping_set;
 struct source;
 struct source_heap;
+struct unwind_inode;
 struct unwind_table;
 
 /* A record, valid until the callback returns. */
@@ -98,11 +99,16 @@ struct source_ops {
 	int (*publish_set)(struct source *source, struct mapping_set *set);
 	void (*withdraw_set)(struct source *source, struct mapping_set *set);
 	void (*assign_set)(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id);
-	/* The image behind a file (device 0, inode 0: the vDSO). */
-	void (*know_file)(struct source *source, uint32_t device, uint64_t inode, uint32_t image);
-	/* Nothing names the image any more: its table and its place in the last one go. */
-	void (*forget_image)(struct source *source, uint32_t image, uint32_t device,
-			     uint64_t inode);
+	/* The image behind a file (all 0: the vDSO); 0: it counts as memory. And: it is no more. */
+	void (*know_file)(struct source *source, const struct unwind_inode *file, uint32_t image);
+	void (*forget_file)(struct source *source, const struct unwind_inode *file, uint32_t image);
+	/* Nothing names the image any more: its table goes. */
+	void (*forget_image)(struct source *source, uint32_t image);
+	/* All executable mappings are told from now on, as ABI_MMAP; or none of them, and walks
+	 * look at the kernel's own (ABI_FOUND), which is told as soon as it is so: sets that were
+	 * published are believed no more, and those from before are not afterwards either. -EAGAIN:
+	 * it is not known yet that they can be looked at; else -errno. NULL: nothing lives. */
+	int (*tell_mappings)(struct source *source, bool all);
 	/* How a Java machine's code is laid out; NULL: forget it. 0 or -errno. The
 	 * function is NULL where nothing lives (a recording). */
 	int (*set_jvm)(struct source *source, uint32_t pid, const struct jvm_layout *layout);

@@ -62,7 +62,7 @@ static void cpu_deinit(struct cpu *cpu)
 static int cpu_add(struct source_bpf *s, uint32_t number, struct error *error)
 {
 	struct cpu cpu = {.number = number};
-	int r = sideband_init(&cpu.sideband, number, s->sideband_bytes, error);
+	int r = sideband_init(&cpu.sideband, number, s->sideband_bytes, !s->blind, error);
 
 	if (r)
 		return r;
@@ -97,8 +97,7 @@ static void cpu_remove(struct source_bpf *s, size_t at)
 	*cpu = s->cpus.items[--s->cpus.count];
 }
 
-/* How often each CPU's programs ran for the clock that was opened first: events of
- * a younger session would hide that an older one's are dead. */
+/* How often each CPU's programs ran for the clock opened first: a younger one hides its death. */
 static void read_fired(const struct source_bpf *s, uint64_t *fired)
 {
 	int map = bpf_map__fd(s->programs.sampler->maps.counters);
@@ -114,8 +113,7 @@ static void read_fired(const struct source_bpf *s, uint64_t *fired)
 	}
 }
 
-/* Looks without a tick after which an event counts as dead: once a second. An idle virtual
- * CPU may be without one for so long. */
+/* Looks, one a second, without a tick: its event is dead. Idle, a CPU may have none so long. */
 #define QUIET_LOOKS_MAX 3
 
 /* A clock that ticks even in idle but has not for long: its event died because
@@ -470,7 +468,9 @@ static const struct source_ops bpf_ops = {
 	.assign_set = bpf_assign_set,
 	.set_jvm = bpf_set_jvm,
 	.know_file = bpf_know_file,
+	.forget_file = bpf_forget_file,
 	.forget_image = bpf_forget_image,
+	.tell_mappings = bpf_tell_mappings,
 	.forget_stack = bpf_forget_stack,
 	.drain = bpf_drain,
 	.share_views = bpf_share_views,

@@ -61,6 +61,7 @@ struct source_bpf {
 	__u64 *per_cpu_periods; /* likewise */
 	uint32_t cpu_changes;
 	double views; /* the part of view_budget that is theirs just now; 0: not told yet */
+	bool blind; /* nobody is told of mappings */
 	uint64_t sideband_lost;
 	uint64_t symbols_changed; /* before the last CPU came: boot time, ns */
 	uint64_t ring_used;
@@ -84,8 +85,10 @@ bool bpf_walk(struct source *source, const struct abi_raw *raw, const struct map
 int bpf_publish_set(struct source *source, struct mapping_set *set);
 void bpf_withdraw_set(struct source *source, struct mapping_set *set);
 void bpf_assign_set(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id);
-void bpf_know_file(struct source *source, uint32_t device, uint64_t inode, uint32_t image);
-void bpf_forget_image(struct source *source, uint32_t image, uint32_t device, uint64_t inode);
+void bpf_know_file(struct source *source, const struct unwind_inode *file, uint32_t image);
+void bpf_forget_file(struct source *source, const struct unwind_inode *file, uint32_t image);
+void bpf_forget_image(struct source *source, uint32_t image);
+int bpf_tell_mappings(struct source *source, bool all);
 int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout);
 
 void bpf_get_counters(struct source *source, struct source_counters *ret);

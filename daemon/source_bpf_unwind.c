@@ -54,15 +54,41 @@ void bpf_assign_set(struct source *source, uint32_t pid, uint32_t number, uint32
 	unwind_maps_assign(&self(source)->unwind, pid, number, exec_id);
 }
 
-void bpf_know_file(struct source *source, uint32_t device, uint64_t inode, uint32_t image)
+void bpf_know_file(struct source *source, const struct unwind_inode *file, uint32_t image)
 {
-	unwind_maps_know_file(&self(source)->unwind, device, inode, image);
+	unwind_maps_know_file(&self(source)->unwind, file, image);
 }
 
-void bpf_forget_image(struct source *source, uint32_t image, uint32_t device, uint64_t inode)
+void bpf_forget_file(struct source *source, const struct unwind_inode *file, uint32_t image)
+{
+	unwind_maps_forget_file(&self(source)->unwind, file, image);
+}
+
+void bpf_forget_image(struct source *source, uint32_t image)
 {
 	bpf_unload_table(source, image);
-	unwind_maps_forget(&self(source)->unwind, image, device, inode);
+	unwind_maps_forget(&self(source)->unwind, image);
+}
+
+int bpf_tell_mappings(struct source *source, bool all)
+{
+	struct source_bpf *s = self(source);
+	int r = 0;
+
+	if (s->blind == !all)
+		return 0;
+	if (!all && !unwind_maps_looked(&s->unwind))
+		return -EAGAIN;
+	/* Walks are to look before the first mapping is not told, and until the last CPU's are. */
+	if (!all)
+		r = unwind_maps_blind(&s->unwind, true);
+	for (size_t i = 0; !r && i < s->cpus.count; i++)
+		r = sideband_tell_mappings(&s->cpus.items[i].sideband, all);
+	if (!r && all)
+		r = unwind_maps_blind(&s->unwind, false);
+	if (!r)
+		s->blind = !all;
+	return r;
 }
 
 int bpf_set_jvm(struct source *source, uint32_t pid, const struct jvm_layout *layout)

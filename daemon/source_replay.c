@@ -232,21 +232,17 @@ static void replay_assign_set(struct source *source, uint32_t pid, uint32_t numb
 	(void)exec_id;
 }
 
-static void replay_know_file(struct source *source, uint32_t device, uint64_t inode, uint32_t image)
+static void replay_know_file(struct source *source, const struct unwind_inode *file, uint32_t image)
 {
 	(void)source;
-	(void)device;
-	(void)inode;
+	(void)file;
 	(void)image;
 }
 
-static void replay_forget_image(struct source *source, uint32_t image, uint32_t device,
-				uint64_t inode)
+static void replay_forget_image(struct source *source, uint32_t image)
 {
 	(void)source;
 	(void)image;
-	(void)device;
-	(void)inode;
 }
 
 static void replay_follow_cpus(struct source *source)
@@ -298,6 +294,7 @@ static const struct source_ops replay_ops = {
 	.withdraw_set = replay_withdraw_set,
 	.assign_set = replay_assign_set,
 	.know_file = replay_know_file,
+	.forget_file = replay_know_file,
 	.forget_image = replay_forget_image,
 	.forget_stack = replay_forget_stack,
 	.drain = replay_drain,

@@ -192,17 +192,44 @@ bool unwind_maps_walk(struct unwind_maps *maps, const struct abi_raw *raw,
 	return done;
 }
 
-void unwind_maps_forget(struct unwind_maps *maps, uint32_t image, uint32_t device, uint64_t inode)
+void unwind_maps_forget(struct unwind_maps *maps, uint32_t image)
 {
-	struct unwind_inode key = {.inode = inode, .device = device};
 	const struct unwind_file none = {0};
-	uint32_t known;
 
 	if (image < maps->files.count && maps->files.items[image].none)
 		write_file(maps, image, &none);
-	/* Another file may have the number by now. */
-	if (inode && !bpf_map_lookup_elem(maps->fds.inodes, &key, &known) && known == image)
-		bpf_map_delete_elem(maps->fds.inodes, &key);
+}
+
+int unwind_maps_know_file(struct unwind_maps *maps, const struct unwind_inode *file, uint32_t image)
+{
+	return bpf_map_update_elem(maps->fds.inodes, file, &image, BPF_ANY) ? -errno : 0;
+}
+
+void unwind_maps_forget_file(struct unwind_maps *maps, const struct unwind_inode *file,
+			     uint32_t image)
+{
+	uint32_t known;
+
+	/* Another image may have it by now. */
+	if (!bpf_map_lookup_elem(maps->fds.inodes, file, &known) && known == image)
+		bpf_map_delete_elem(maps->fds.inodes, file);
+}
+
+int unwind_maps_blind(struct unwind_maps *maps, bool blind)
+{
+	struct unwind_view view = {.epoch = maps->epoch + !blind, .blind = blind, .looked = 1};
+
+	if (bpf_map_update_elem(maps->fds.views, &(uint32_t){0}, &view, BPF_ANY))
+		return -errno;
+	maps->epoch = view.epoch;
+	return 0;
+}
+
+bool unwind_maps_looked(const struct unwind_maps *maps)
+{
+	struct unwind_view view;
+
+	return !bpf_map_lookup_elem(maps->fds.views, &(uint32_t){0}, &view) && view.looked;
 }
 
 int unwind_maps_set_jvm(struct unwind_maps *maps, uint32_t pid, const struct jvm_layout *layout)
@@ -327,14 +354,7 @@ void unwind_maps_withdraw(struct unwind_maps *maps, struct mapping_set *set)
 
 int unwind_maps_assign(struct unwind_maps *maps, uint32_t pid, uint32_t number, uint32_t exec_id)
 {
-	struct unwind_process process = {.set = number, .exec_id = exec_id};
+	struct unwind_process process = {.set = number, .exec_id = exec_id, .epoch = maps->epoch};
 
 	return bpf_map_update_elem(maps->fds.processes, &pid, &process, BPF_ANY) ? -errno : 0;
-}
-
-int unwind_maps_know_file(struct unwind_maps *maps, uint32_t device, uint64_t inode, uint32_t image)
-{
-	struct unwind_inode key = {.inode = inode, .device = device};
-
-	return bpf_map_update_elem(maps->fds.inodes, &key, &image, BPF_ANY) ? -errno : 0;
 }

@@ -17,7 +17,7 @@
 
 /* Borrowed descriptors of the maps in bpf/maps.h. */
 struct unwind_map_fds {
-	int chunks, rules, files, processes, nodes, leaves, inodes, jvms, generation;
+	int chunks, rules, files, processes, nodes, leaves, inodes, jvms, generation, views;
 };
 
 /* A table in the kernel's memory. */
@@ -35,6 +35,7 @@ struct unwind_maps {
 	VEC(struct unwind_file) files; /* by image id: as the kernel side has them */
 	uint32_t nodes, leaves; /* numbers given so far */
 	uint32_t generation; /* tables unloaded so far */
+	uint32_t epoch; /* as unwind_view has it */
 	uint64_t rules_refused; /* rules above their limit, taken as "none" */
 };
 
@@ -61,10 +62,16 @@ void unwind_maps_rest(struct unwind_maps *maps);
 int unwind_maps_publish(struct unwind_maps *maps, struct mapping_set *set);
 void unwind_maps_withdraw(struct unwind_maps *maps, struct mapping_set *set);
 int unwind_maps_assign(struct unwind_maps *maps, uint32_t pid, uint32_t number, uint32_t exec_id);
-int unwind_maps_know_file(struct unwind_maps *maps, uint32_t device, uint64_t inode,
+int unwind_maps_know_file(struct unwind_maps *maps, const struct unwind_inode *file,
 			  uint32_t image);
-/* The image stands for no file any more (device 0, inode 0: it was not known); no table of it is
- * loaded. */
-void unwind_maps_forget(struct unwind_maps *maps, uint32_t image, uint32_t device, uint64_t inode);
+void unwind_maps_forget_file(struct unwind_maps *maps, const struct unwind_inode *file,
+			     uint32_t image);
+/* The image stands for no file any more; no table of it is loaded. */
+void unwind_maps_forget(struct unwind_maps *maps, uint32_t image);
+/* From now on the walks look at the kernel's own mappings, and believe none that was published or
+ * will be; or again those that are published from now on. */
+int unwind_maps_blind(struct unwind_maps *maps, bool blind);
+/* The walks' looks have been seen to find mappings. */
+bool unwind_maps_looked(const struct unwind_maps *maps);
 /* How a Java machine's code is laid out; NULL: forget it. */
 int unwind_maps_set_jvm(struct unwind_maps *maps, uint32_t pid, const struct jvm_layout *layout);

@@ -343,6 +343,8 @@ void unwinder_mark(const struct unwinder *unwinder, bool *used, size_t count)
 
 void unwinder_forget(struct unwinder *unwinder, const struct image *image)
 {
+	const struct source_ops *ops = unwinder->source->ops;
+
 	if (image->id < unwinder->tables.count) {
 		struct unwinder_table *table = &unwinder->tables.items[image->id];
 
@@ -350,9 +352,14 @@ void unwinder_forget(struct unwinder *unwinder, const struct image *image)
 			unwinder->rows -= table->rows;
 		*table = (struct unwinder_table){0};
 	}
-	unwinder->source->ops->forget_image(unwinder->source, image->id,
-					    image->announced ? image->file_device : 0,
-					    image->announced ? image->file_inode : 0);
+	if (image->announced) {
+		const struct unwind_inode file = image_opened(image);
+
+		ops->forget_file(unwinder->source, &file, image->id);
+	}
+	if (image->told)
+		ops->forget_file(unwinder->source, &image->found, image->id);
+	ops->forget_image(unwinder->source, image->id);
 }
 
 void unwinder_used(struct unwinder *unwinder, uint32_t image, uint64_t now)

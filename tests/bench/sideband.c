@@ -3,7 +3,9 @@
  * What perf's side band takes from whoever begins and ends processes: daemon/sideband.h opened
  * and closed in turns, within one run.
  *
- *	sideband PAIRS
+ *	sideband PAIRS [tasks]
+ *
+ * tasks: the side band as it is while nobody is told of mappings (daemon/engine_mappings.h).
  *
  * Opened and closed, not turned off and on: for each mapping of the machine, one of data too, the
  * kernel makes up the path and the build id as long as somebody has such an event, enabled or not
@@ -40,6 +42,7 @@ struct told {
 struct bands {
 	struct sideband cpus[CPUS];
 	uint32_t count;
+	bool mappings;
 	struct told told;
 };
 
@@ -85,7 +88,8 @@ static void open_bands(struct bands *bands)
 	for (uint32_t cpu = 0; cpu < CPUS; cpu++) {
 		if (!cpus_has(&online, cpu))
 			continue;
-		if (sideband_init(&bands->cpus[bands->count++], cpu, RING_BYTES, &error)) {
+		if (sideband_init(&bands->cpus[bands->count++], cpu, RING_BYTES, bands->mappings,
+				  &error)) {
 			fprintf(stderr, "%s\n", error.text);
 			exit(EXIT_FAILURE);
 		}
@@ -138,13 +142,14 @@ static int64_t slice(bool starts, struct told *told)
 	return took[1 + CHILDREN / 4];
 }
 
-static struct told compare_slices(bool starts, unsigned int pairs)
+static struct told compare_slices(bool starts, bool mappings, unsigned int pairs)
 {
 	struct bands *bands = calloc(1, sizeof(*bands));
 	struct told told;
 
 	if (!bands)
 		exit(EXIT_FAILURE);
+	bands->mappings = mappings;
 	printf("\"%s\": [", starts ? "start" : "fork");
 	for (unsigned int pair = 0; pair < pairs; pair++) {
 		int64_t with[2];
@@ -181,14 +186,15 @@ int main(int argc, char **argv)
 {
 	unsigned int pairs = argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 10) : 0;
 	double children = (double)pairs * (CHILDREN + 1);
+	bool mappings = argc < 3;
 	struct told fork, start;
 
 	if (!pairs)
 		return 0; /* the program that is started */
 	stay_here();
 	printf("{");
-	fork = compare_slices(false, pairs);
-	start = compare_slices(true, pairs);
+	fork = compare_slices(false, mappings, pairs);
+	start = compare_slices(true, mappings, pairs);
 	printf("\"fork_events\": %.3f, \"start_events\": %.3f, \"start_mappings\": %.3f}\n",
 	       (double)fork.events / children, (double)start.events / children,
 	       (double)start.mappings / children);

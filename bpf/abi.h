@@ -107,6 +107,9 @@ enum abi_frame_form {
 
 /* A place in a file: image number and offset. Image 0: the process address. */
 #define ABI_FRAME(image, offset) ((__u64)(image) << 48 | (offset))
+/* In the place of an image: no code is mapped there, as far as the kernel side could see, whatever
+ * the daemon knows of the process's mappings. */
+#define ABI_IMAGE_NOWHERE 0xffffu
 #define ABI_FRAME_IMAGE(frame) ((__u32)((frame) >> 48))
 #define ABI_FRAME_OFFSET(frame) ((frame)&0xffffffffffffULL)
 
@@ -233,7 +236,7 @@ struct abi_found {
 	__u64 length; /* bytes */
 	__u64 offset; /* in the file, bytes */
 	__u64 inode;
-	__u64 mtime; /* of the file, ns */
+	__u64 changed; /* st_ctime of the file, ns */
 	__u32 device; /* the kernel's dev_t: major << 20 | minor */
 	__u32 flags; /* ABI_FOUND_* */
 	__u32 path_size; /* bytes of the path; 0: the kernel side has an image of the file */
@@ -244,6 +247,10 @@ struct abi_found {
 #define ABI_FOUND_MEMORY 1u /* without a file */
 #define ABI_FOUND_VDSO 2u
 #define ABI_FOUND_DELETED 4u
+/* All code of the process follows, one mapping after another: what is not there is gone. */
+#define ABI_FOUND_FIRST 8u
+/* No mapping: there are more than were told just now. */
+#define ABI_FOUND_MORE 16u
 #define ABI_FOUND_PATH_MAX 2048u
 
 /* Kinds of memory that a process has, in the kernel's order (MM_FILEPAGES, …, in

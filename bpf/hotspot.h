@@ -296,7 +296,8 @@ __noinline int hotspot_by_frame_pointer(struct walk *walk, const struct jvm_layo
 	if (bpf_probe_read_user(link, sizeof(link), (const void *)bp))
 		return false;
 	if (!hotspot_called_from(layout, link[1]) &&
-	    (in_code(layout, link[1]) || !walk->set || !walk_map(walk, link[1] - 1)))
+	    (in_code(layout, link[1]) || !(walk->set || walk->blind) ||
+	     !walk_map(walk, link[1] - 1)))
 		return false;
 	hotspot_to(walk, link[1], bp + 16, link[0]);
 	if (!entry)

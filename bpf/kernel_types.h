@@ -30,8 +30,8 @@ struct super_block {
 struct inode {
 	unsigned long i_ino;
 	struct super_block *i_sb;
-	__s64 i_mtime_sec; /* since 6.11 */
-	__u32 i_mtime_nsec;
+	__s64 i_ctime_sec; /* since 6.11 */
+	__u32 i_ctime_nsec;
 };
 
 struct timespec64 {
@@ -39,13 +39,13 @@ struct timespec64 {
 	long tv_nsec;
 };
 
-/* inode from 6.7 to 6.10, and before that. */
+/* inode from 6.6 to 6.10, and before that. */
 struct inode___wrapped {
-	struct timespec64 __i_mtime;
+	struct timespec64 __i_ctime;
 };
 
 struct inode___plain {
-	struct timespec64 i_mtime;
+	struct timespec64 i_ctime;
 };
 
 struct qstr {

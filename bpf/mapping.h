@@ -32,9 +32,9 @@ static inline int vma_look_up(__u32 context, __u64 address)
 	return VMA_UNKNOWN;
 }
 
-static inline int vma_tell(__u32 context)
+static inline int vma_tell(__u32 context, __u32 how)
 {
-	(void)context;
+	(void)context, (void)how;
 	return 0;
 }
 
@@ -42,6 +42,12 @@ static inline __u32 vma_changes(bool blind)
 {
 	(void)blind;
 	return 0;
+}
+
+static inline bool vma_is_changing(__u32 changes)
+{
+	(void)changes;
+	return false;
 }
 #endif
 

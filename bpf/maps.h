@@ -179,8 +179,12 @@ struct walk {
 	__u8 unsure; /* the kernel's mappings could not be asked, or the file is new */
 	__u8 blind; /* nobody tells of mappings: the kernel's are looked at */
 	__u8 counted; /* `changes` is there */
-	__u8 pad[3];
+	__u8 nowhere; /* blind: the last address is in nothing that the daemon was told of */
+	__u8 pad[2];
 	__u32 changes; /* of the process's mappings so far (bpf/vma.h) */
+	__u64 born; /* the process: boot time, ns */
+	__u32 epoch; /* of unwind_view */
+	__u32 pad_2;
 };
 
 /* A look into the kernel's own mappings of the current process. */
@@ -190,6 +194,7 @@ struct vma_look {
 	__u64 entry; /* what is followed: a node and its kind, in the end the mapping */
 	__u64 most; /* the last address that the entry is for */
 	__u64 mm;
+	__u64 levels; /* of nodes that were looked at */
 	__u64 file; /* of the mapping found; 0: memory */
 	struct unwind_inode key; /* likewise */
 	struct unwind_mapping mapping;
@@ -363,6 +368,7 @@ struct told_key {
 	__u32 pid;
 	__u32 exec_id;
 	__u64 start;
+	__u64 born; /* the process: boot time, ns */
 };
 
 struct {
@@ -378,6 +384,22 @@ struct {
 	__type(key, struct unwind_inode);
 	__type(value, __u64);
 } told_files SEC(".maps");
+
+/* Processes of which all mappings were told, and when: by pid. */
+struct toured {
+	__u64 born; /* the process: boot time, ns */
+	__u32 exec_id;
+	__u32 changes; /* vma_changes() */
+	__u32 epoch; /* of unwind_view */
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct toured);
+} vma_toured SEC(".maps");
 
 #define FOUND_PART_MAX 256u /* bytes of a path's part, its NUL included */
 

@@ -118,8 +118,7 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /* Looks at a place of the new program, and remembers what is there. */
-static __always_inline bool learn_place(struct unwind_view *view, __u32 pid, __u32 exec_id,
-					__u64 address, __u32 changes,
+static __always_inline bool learn_place(__u32 pid, __u32 exec_id, __u64 address, __u32 changes,
 					struct unwind_mapping *mapping)
 {
 	__u32 context = SCRATCH_PROBE;
@@ -130,17 +129,19 @@ static __always_inline bool learn_place(struct unwind_view *view, __u32 pid, __u
 	if (!scratch)
 		return false;
 	found = vma_look_up(context, address);
-	/* Another of these programs may have displaced this one (7.0), and its look, too. */
-	if (scratch->look.address != address || scratch->look.mm != (__u64)BPF_CORE_READ(task, mm))
-		return false;
-	if (scratch->look.mapping.end)
-		view->looked = 1;
-	if (found == VMA_UNKNOWN && !scratch->look.mapping.end)
+	if (found == VMA_UNKNOWN && !scratch->look.mapping.end) {
+		scratch->look.address = address;
 		found = ask_kernel(address, context);
+	}
 	if (found != VMA_FOUND)
 		return false;
 	*mapping = scratch->look.mapping;
 	mapping->changes = changes;
+	/* Another of these programs may have displaced this one (7.0), and its look, too. */
+	if (scratch->look.address != address ||
+	    scratch->look.mm != (__u64)BPF_CORE_READ(task, mm) || address < mapping->start ||
+	    address >= mapping->end || vma_is_changing(changes))
+		return false;
 	remember(pid, exec_id, mapping);
 	return true;
 }
@@ -160,9 +161,9 @@ static __always_inline void learn_program(struct task_struct *task, __u32 pid)
 	if (!view || view->blind)
 		return;
 	bpf_probe_read_kernel(&entry, sizeof(entry), &regs->rip);
-	learn_place(view, pid, exec_id, code, changes, &mapping);
+	learn_place(pid, exec_id, code, changes, &mapping);
 	if (entry < mapping.start || entry >= mapping.end)
-		learn_place(view, pid, exec_id, entry, changes, &mapping);
+		learn_place(pid, exec_id, entry, changes, &mapping);
 }
 
 /* TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm) */
@@ -206,6 +207,23 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* Can mappings be looked at here? perfd, which reads the tasks, has enough of them for a tree with
+ * more than a root, which is marked in a way of its own. */
+static __always_inline void try_look(void)
+{
+	__u32 zero = 0, context = SCRATCH_PROBE;
+	struct unwind_view *view = bpf_map_lookup_elem(&unwind_views, &zero);
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	__u64 code = BPF_CORE_READ(task, mm, start_code);
+
+	if (!view || view->looked || !scratch)
+		return;
+	vma_look_up(context, code);
+	if (scratch->look.address == code && scratch->look.mapping.end && scratch->look.levels > 1)
+		view->looked = 1;
+}
+
 /* All tasks there are, as binary ABI_TASK records: read once at the start. */
 SEC("iter/task")
 int process_tasks(struct bpf_iter__task *ctx)
@@ -215,6 +233,7 @@ int process_tasks(struct bpf_iter__task *ctx)
 
 	if (!task || task->exit_state) /* a zombie runs no more */
 		return 0;
+	try_look();
 	record.hdr.size = sizeof(record);
 	record.hdr.type = ABI_TASK;
 	record.hdr.time = bpf_ktime_get_boot_ns();

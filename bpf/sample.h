@@ -114,10 +114,12 @@ static __always_inline long user_stack(struct scratch *scratch, struct task_stru
 	/* Addresses mean something only in their process: its birth and number go
 	 * into the id. */
 	walk->hash = hash_step(ABI_SPACE_USER, pid);
-	walk->hash = hash_step(walk->hash, BPF_CORE_READ(task, group_leader, start_boottime));
+	walk->born = BPF_CORE_READ(task, group_leader, start_boottime);
+	walk->hash = hash_step(walk->hash, walk->born);
 	walk->pid = pid;
 	walk->exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
 	walk->blind = view && view->blind;
+	walk->epoch = view ? view->epoch : 0;
 	if (view && !view->blind && maps && maps->exec_id == walk->exec_id &&
 	    maps->epoch == view->epoch)
 		walk->set = maps->set;

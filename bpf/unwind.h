@@ -132,10 +132,12 @@ struct unwind_view {
 };
 
 /* A file as a mapping shows it to the kernel side. Numbers of inodes are given anew, and a file
- * may be written anew: when it was changed last is part of it. The vDSO: all 0. */
+ * may be written anew: when it was changed last is part of it. That is st_ctime: st_mtime may be
+ * set to anything, and is the same for all that an archive or a store unpacks. (A file that gets
+ * or loses a name counts as changed, too: it is told once more.) The vDSO: all 0. */
 struct unwind_inode {
 	__u64 inode;
-	__u64 mtime; /* ns */
+	__u64 changed; /* ns */
 	__u32 device; /* the kernel's dev_t: major << 20 | minor */
 	__u32 pad;
 };

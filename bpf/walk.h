@@ -46,7 +46,21 @@ static __always_inline int walk_take(struct walk *walk, const struct unwind_mapp
 	walk->end = mapping->end;
 	walk->offset = mapping->offset;
 	walk->image = mapping->image;
+	walk->nowhere = 0;
 	return true;
+}
+
+/* What the daemon is to know of a mapping that was looked up: of a file that is new, and of memory,
+ * which it alone can name. Negative: it was not told. */
+static __always_inline int walk_tell(struct walk *walk, const struct vma_look *look,
+				     enum vma_found found, __u32 context)
+{
+	if (!walk->blind || found == VMA_NONE || (found == VMA_FOUND && look->mapping.image))
+		return 0;
+	/* Its frames are mere addresses: the file is to be part of what makes a stack another. */
+	if (found == VMA_UNKNOWN)
+		walk->hash = hash_step(walk->hash, look->key.inode ^ look->key.changed);
+	return vma_tell(context, 0);
 }
 
 /* In the kernel's own mappings, or among what was found there before. */
@@ -62,6 +76,7 @@ static __always_inline int walk_find(struct walk *walk, __u64 address)
 	if (!walk->counted)
 		walk->changes = vma_changes(walk->blind);
 	walk->counted = 1;
+	walk->nowhere = 1;
 	mapping = find_remembered(walk->pid, walk->exec_id, address, walk->changes);
 	if (mapping)
 		return walk_take(walk, mapping);
@@ -75,13 +90,15 @@ static __always_inline int walk_find(struct walk *walk, __u64 address)
 		found = ask_kernel(address, context);
 	}
 	scratch->look.mapping.changes = walk->changes;
+	if (walk_tell(walk, &scratch->look, found, context) < 0)
+		found = VMA_UNKNOWN;
+	else
+		walk->nowhere = found == VMA_NONE;
 	walk->unsure = found == VMA_UNKNOWN;
-	/* A file that is new; memory, which the daemon alone can name. */
-	if (walk->blind && (found == VMA_UNKNOWN || !scratch->look.mapping.image))
-		vma_tell(context);
 	if (found != VMA_FOUND)
 		return false;
-	remember(walk->pid, walk->exec_id, &scratch->look.mapping);
+	if (!vma_is_changing(walk->changes))
+		remember(walk->pid, walk->exec_id, &scratch->look.mapping);
 	return walk_take(walk, &scratch->look.mapping);
 }
 
@@ -104,7 +121,10 @@ __noinline int walk_map(struct walk *walk, __u64 address)
 /* Likewise. Mostly a caller lies in its callee's mapping: without a look-up then. */
 static __always_inline bool walk_maps(struct walk *walk, __u64 address)
 {
-	return (address >= walk->start && address < walk->end) || walk_map(walk, address);
+	if (address < walk->start || address >= walk->end)
+		return walk_map(walk, address);
+	walk->nowhere = 0;
+	return true;
 }
 
 static __always_inline void walk_to(struct walk *walk, __u64 ip, __u64 sp, __u64 bp)
@@ -511,6 +531,8 @@ static __always_inline bool walk_record(struct walk *walk, struct scratch *scrat
 	if (mapped && walk->image) {
 		*offset = address - walk->start + walk->offset;
 		frame = ABI_FRAME(walk->image, *offset);
+	} else if (walk->blind && walk->nowhere) {
+		frame = ABI_FRAME(ABI_IMAGE_NOWHERE, ABI_FRAME_OFFSET(address));
 	}
 	scratch->frames[index] = frame;
 	walk->hash = hash_step(walk->hash, frame);

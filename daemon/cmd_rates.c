@@ -91,6 +91,20 @@ static void put_allocations(struct strbuf *out, const json_t *rows)
 	}
 }
 
+/* Nothing, where all is as it mostly is. */
+static void put_mappings(struct strbuf *out, const json_t *mappings)
+{
+	if (!strcmp(text(mappings, "told"), "sampled"))
+		strbuf_printf(
+			out,
+			"mappings of code: only those that samples hit, for telling all would "
+			"cost %.3f %%\n\n",
+			number(mappings, "cost_percent"));
+	else if (json_is_true(json_object_get(mappings, "refused")))
+		strbuf_puts(out, "mappings of code: all are told, for the kernel's own cannot be "
+				 "looked at\n\n");
+}
+
 static void put_rates(struct strbuf *out, const json_t *root)
 {
 	json_t *streams = json_object_get(root, "streams"), *stream;
@@ -115,6 +129,7 @@ static void put_rates(struct strbuf *out, const json_t *root)
 			"saved   %7.3f s of CPU time, for what can wait; views by slices have "
 			"%.0f %% of theirs\n\n",
 			number(root, "saved_seconds"), number(root, "views_percent"));
+	put_mappings(out, json_object_get(root, "mappings"));
 	strbuf_printf(out, "%-10s %-8s %8s %8s %8s %10s  %s\n", "EVENT", "SESSION", "RATE",
 		      "WISHED", "FLOOR", "COST", "OF WHAT, AND WHY");
 	json_array_foreach(streams, i, stream) put_stream(out, stream);

@@ -53,9 +53,10 @@ static void on_mapped(void *context, struct process *process)
 	struct engine *engine = context;
 
 	jvm_table_look(&engine->jvms, process, &engine->images);
-	if (engine->mappings.blind)
-		engine_heap_mapped(engine, process);
-	unwinder_changed(&engine->unwinder, process);
+	if (engine->mappings.choice.blind)
+		engine_mappings_read(engine, process);
+	else
+		unwinder_changed(&engine->unwinder, process);
 	/* What perfd itself maps, others do too: the C library and the loader first. */
 	if (process->slots || process->pid == (uint32_t)getpid())
 		unwinder_need_all(&engine->unwinder, process);

@@ -175,7 +175,7 @@ static bool is_wanted(struct engine *engine, struct process *process)
 			       process->ppid != (uint32_t)getpid() &&
 			       matches(engine->config.heap_probes, process->comm);
 	if (process->heap_wanted)
-		resolver_want_maps(&engine->resolver, process, true);
+		engine_mappings_wanted(engine, process);
 	return process->heap_wanted;
 }
 

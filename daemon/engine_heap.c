@@ -427,7 +427,7 @@ int engine_heap_attach(struct engine *engine, uint32_t id, engine_heap_fn *done,
 		free_target(target);
 		return error_set(error, -ENOMEM, "out of memory");
 	}
-	resolver_want_maps(&engine->resolver, target->process, true);
+	engine_mappings_wanted(engine, target->process);
 	look_again(target, 0);
 	return 0;
 }

@@ -8,90 +8,22 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/engine_internal.h"
+#include "daemon/found_event.h"
 
 #define LOOK_NS (500 * NSEC_PER_MSEC)
 #define REFRESH_NS NSEC_PER_SEC
-/* Parts of the budget: from this on nobody is told; below that, for so long, everybody is again. */
-#define BLIND_FROM 0.25
-#define TOLD_BELOW 0.0625
-#define CALM_NS (10 * NSEC_PER_SEC)
 /* Of a program that is linked as most are: itself, its loader, its C library, the vDSO. */
 #define MAPPINGS_A_START 4
 #define MEMORY_FILES_MAX 4096u
 
 /* ---- what walks met ---- */
 
-union told {
-	struct abi_mmap mmap;
-	uint8_t bytes[sizeof(struct abi_mmap) + ABI_PATH_MAX + 8];
-};
-
-static void put_path(union told *told, const char *path, size_t length)
-{
-	struct abi_mmap *mmap = &told->mmap;
-
-	if (length > ABI_PATH_MAX - 1)
-		length = ABI_PATH_MAX - 1;
-	memcpy(mmap->path, path, length);
-	mmap->path[length] = '\0';
-	mmap->hdr.size = (uint16_t)((sizeof(*mmap) + length + 1 + 7) & ~(size_t)7);
-}
-
-/* Its parts come the last one first. */
-static void put_parts(union told *told, const struct abi_found *found)
-{
-	static const char deleted[] = " (deleted)";
-	char path[ABI_PATH_MAX];
-	size_t at = sizeof(path), size = found->path_size, length;
-
-	if (size > found->hdr.size - sizeof(*found))
-		return;
-	if (found->flags & ABI_FOUND_DELETED) {
-		at -= sizeof(deleted) - 1;
-		memcpy(path + at, deleted, sizeof(deleted) - 1);
-	}
-	for (size_t from = 0; from < size; from += length + 1) {
-		length = strnlen(found->path + from, size - from);
-		if (from + length >= size || at < length + 1)
-			return; /* not ended, or longer than paths are */
-		at -= length;
-		memcpy(path + at, found->path + from, length);
-		if (path[at] != '/')
-			path[--at] = '/';
-	}
-	if (at < sizeof(path))
-		put_path(told, path + at, sizeof(path) - at);
-}
-
-/* The same in the shape of an event. */
-static void as_event(const struct abi_found *found, union told *told)
-{
-	struct abi_mmap *mmap = &told->mmap;
-
-	*told = (union told){0};
-	mmap->hdr = found->hdr;
-	mmap->hdr.type = ABI_MMAP;
-	mmap->hdr.size = sizeof(*mmap) + 8;
-	mmap->pid = mmap->tid = found->pid;
-	mmap->start = found->start;
-	mmap->length = found->length;
-	mmap->offset = found->offset;
-	mmap->inode = found->inode;
-	mmap->dev_major = found->device >> 20;
-	mmap->dev_minor = found->device & 0xfffff;
-	if (found->flags & ABI_FOUND_VDSO)
-		put_path(told, "[vdso]", strlen("[vdso]"));
-	else if (found->flags & ABI_FOUND_MEMORY)
-		put_path(told, "//anon", strlen("//anon"));
-	else
-		put_parts(told, found);
-}
-
 /* The file's image, which the kernel side knows from now on. */
-static uint32_t image_of(struct engine *engine, const struct abi_found *found, union told *told)
+static uint32_t image_of(struct engine *engine, const struct abi_found *found,
+			 struct found_event *told)
 {
 	const struct unwind_inode file = {
-		.inode = found->inode, .mtime = found->mtime, .device = found->device};
+		.inode = found->inode, .changed = found->changed, .device = found->device};
 	uint32_t id;
 	struct image *image;
 
@@ -102,7 +34,7 @@ static uint32_t image_of(struct engine *engine, const struct abi_found *found, u
 	if (!image)
 		return IMAGE_NONE;
 	if (!told->mmap.path[0])
-		put_path(told, image->path, strlen(image->path));
+		found_event_name(told, image->path, strlen(image->path));
 	if (image->anonymous) {
 		if (engine->mappings.memory_files++ < MEMORY_FILES_MAX)
 			engine->source->ops->know_file(engine->source, &file, 0);
@@ -114,29 +46,53 @@ static uint32_t image_of(struct engine *engine, const struct abi_found *found, u
 	return id;
 }
 
-void engine_on_found(struct engine *engine, const struct abi_found *found)
+/* The process as of then; NULL: it has left that program, or what is known of it is newer. */
+static struct process *found_in(struct engine *engine, const struct abi_found *found)
 {
 	struct process *process = process_table_find(&engine->processes, found->pid);
-	union told told;
-	uint32_t image;
 
-	if (found->hdr.size < sizeof(*found) || found->start + found->length <= found->start)
-		return;
-	engine->mappings.found++;
-	as_event(found, &told);
-	image = image_of(engine, found, &told);
-	if (image == IMAGE_NONE) {
-		engine->mappings.unknown++;
-		return;
-	}
+	if (!engine->mappings.choice.blind)
+		return NULL;
 	if (!process)
 		process = process_table_discover(&engine->processes, found->pid, found->hdr.time);
-	/* Of a program that it has left meanwhile. */
 	if (!process || process->kernel ||
 	    (process->exec_id_known && process->exec_id != found->exec_id))
+		return NULL;
+	return process;
+}
+
+static void read_again(struct engine *engine, struct process *process);
+
+void engine_on_found(struct engine *engine, const struct abi_found *found)
+{
+	struct process *process;
+	struct found_event told;
+	uint32_t image;
+
+	if (found->hdr.size < sizeof(*found))
 		return;
-	capture_write(&engine->capture, &told.mmap.hdr);
+	if (found->flags & ABI_FOUND_MORE) {
+		process = found_in(engine, found);
+		if (process)
+			read_again(engine, process);
+		return;
+	}
+	if (found->start + found->length <= found->start)
+		return;
+	engine->mappings.found++;
+	found_event_make(found, &told);
+	image = image_of(engine, found, &told);
+	/* Its frames have no file; and what was at the place before is not there any more. */
+	engine->mappings.unknown += image == IMAGE_NONE;
+	process = found_in(engine, found);
+	if (!process)
+		return;
 	process_table_settled(process);
+	process->finds++;
+	if (found->flags & ABI_FOUND_FIRST) {
+		mapping_set_unref(process->maps);
+		process->maps = NULL;
+	}
 	resolver_map_image(&engine->resolver, process, &told.mmap, image, false);
 	engine_mapped(engine, process, &told.mmap, image);
 	/* It runs code of its own making: of a machine whose libraries nobody told of, maybe. */
@@ -165,6 +121,7 @@ static bool heap_is_looked_at(const struct engine *engine, const struct process 
 	return false;
 }
 
+/* What is read takes the place of what is known. */
 static void read_again(struct engine *engine, struct process *process)
 {
 	if (process->kernel || process->maps_state == MAPS_ASKED)
@@ -174,9 +131,27 @@ static void read_again(struct engine *engine, struct process *process)
 	resolver_want_maps(&engine->resolver, process, true);
 }
 
+void engine_mappings_wanted(struct engine *engine, struct process *process)
+{
+	if (engine->mappings.choice.blind)
+		read_again(engine, process);
+	else
+		resolver_want_maps(&engine->resolver, process, true);
+}
+
+/* Read once a second, they are mostly the same: nobody is disturbed for that. */
+void engine_mappings_read(struct engine *engine, struct process *process)
+{
+	uint64_t hash = mapping_set_hash(process->maps);
+
+	if (hash != process->maps_hash)
+		engine_heap_mapped(engine, process);
+	process->maps_hash = hash;
+}
+
 void engine_mappings_exec(struct engine *engine, struct process *process)
 {
-	if (!engine->mappings.blind)
+	if (!engine->mappings.choice.blind)
 		return;
 	process->untold = true;
 	/* Its loader has mapped most of it by now; the rest is seen a second later. */
@@ -227,26 +202,27 @@ static void tell_sessions(struct engine *engine, const char *text)
 			session_mark(engine->sessions[slot], "mappings", 0, "%s", text);
 }
 
-static void turn(struct engine *engine, bool blind)
+static void turn(struct engine *engine, bool blind, uint64_t now)
 {
 	struct engine_mappings *mappings = &engine->mappings;
 	int r = engine->source->ops->tell_mappings(engine->source, !blind);
 
-	if (r == -EAGAIN)
-		return; /* the next program that starts shows whether it can be */
 	if (r) {
 		if (!mappings->refused)
 			log_warning("mappings %s told: %s", blind ? "are still" : "cannot be",
-				    strerror(-r));
+				    r == -EOPNOTSUPP ? "those of this kernel cannot be looked at"
+						     : strerror(-r));
 		mappings->refused = true;
 		return;
 	}
-	mappings->blind = engine->resolver.blind = blind;
+	mappings->refused = false;
+	mapping_choice_turned(&mappings->choice, blind, now);
 	mappings->changes++;
-	mappings->calm = 0;
+	engine->resolver.blind = blind;
+	engine->resolver.view++;
 	if (!blind)
 		disbelieve(engine);
-	log_info(blind ? "many programs start: only mappings of what is sampled are looked at"
+	log_info(blind ? "mappings are not told any more: samples look at those that they hit"
 		       : "all mappings are told again");
 	tell_sessions(engine, blind ? "mappings are looked at when they are sampled"
 				    : "all mappings are told");
@@ -263,28 +239,22 @@ static double cost_of(struct engine_mappings *mappings, const struct engine *eng
 	mappings->execs = engine->processes.execs;
 	mappings->records = engine->mapping_records;
 	mappings->looked = now;
-	if (mappings->blind)
+	if (mappings->choice.blind)
 		records = execs * MAPPINGS_A_START;
 	return (double)records * RATES_MAPPING_NS / (double)elapsed / (double)(cpus > 0 ? cpus : 1);
 }
 
-/* By its cost: at once where that is a good part of the budget, back when it was not for long. */
 static bool should_be_blind(struct engine *engine, uint64_t now)
 {
 	struct engine_mappings *mappings = &engine->mappings;
-	double budget = engine->config.budget_permille / 1000.0;
 
-	if (!strcmp(engine->config.mappings, "told") || !budget)
-		return !strcmp(engine->config.mappings, "sampled");
+	/* A recording is played with the mappings that it holds. */
+	if (engine->capture.file || !strcmp(engine->config.mappings, "told"))
+		return false;
 	if (!strcmp(engine->config.mappings, "sampled"))
 		return true;
-	if (!mappings->blind)
-		return mappings->cost >= budget * BLIND_FROM;
-	if (mappings->cost >= budget * TOLD_BELOW)
-		mappings->calm = 0;
-	else if (!mappings->calm)
-		mappings->calm = now;
-	return !mappings->calm || now - mappings->calm < CALM_NS;
+	return mapping_choice_make(&mappings->choice, mappings->cost,
+				   engine->config.budget_permille / 1000.0, now);
 }
 
 void engine_mappings_run(struct engine *engine, uint64_t now)
@@ -294,7 +264,7 @@ void engine_mappings_run(struct engine *engine, uint64_t now)
 
 	if (!engine->source->ops->tell_mappings)
 		return;
-	if (mappings->blind)
+	if (mappings->choice.blind)
 		refresh(engine, now);
 	if (now - mappings->looked < LOOK_NS)
 		return;
@@ -305,15 +275,16 @@ void engine_mappings_run(struct engine *engine, uint64_t now)
 		mappings->cost = cost_of(mappings, engine, now);
 	}
 	blind = should_be_blind(engine, now);
-	if (blind != mappings->blind)
-		turn(engine, blind);
+	if (blind != mappings->choice.blind)
+		turn(engine, blind, now);
 }
 
 json_t *engine_mappings_json(const struct engine *engine)
 {
 	const struct engine_mappings *mappings = &engine->mappings;
 
-	return json_pack("{s:s, s:f, s:I, s:I, s:I}", "told", mappings->blind ? "sampled" : "all",
+	return json_pack("{s:s, s:b, s:f, s:I, s:I, s:I}", "told",
+			 mappings->choice.blind ? "sampled" : "all", "refused", mappings->refused,
 			 "cost_percent", mappings->cost * 100, "changes",
 			 (json_int_t)mappings->changes, "found", (json_int_t)mappings->found,
 			 "unknown", (json_int_t)mappings->unknown);

@@ -20,29 +20,33 @@
 #include <jansson.h>
 
 #include "bpf/abi.h"
+#include "daemon/mapping_choice.h"
 
 struct engine;
 struct process;
 
 struct engine_mappings {
-	bool blind; /* mappings are not told */
+	struct mapping_choice choice;
 	uint64_t looked; /* boot time, ns */
 	uint64_t execs, records; /* as of then */
 	uint64_t refreshed; /* boot time, ns: when those of heap sessions were last read */
-	uint64_t calm; /* boot time, ns: since then few programs start; 0: they do not */
 	double cost; /* part of the machine's time that telling takes, or would */
 	uint64_t changes; /* so far */
 	uint64_t found,
 		unknown; /* mappings that walks told of; of a file whose path was not told */
 	uint32_t memory_files; /* numbers of files that count as memory, told to the kernel side */
-	bool refused; /* the kernel's mappings cannot be looked at: said once */
+	bool refused; /* it could not be, when it should: said once */
 };
 
 /* Tells all, or does not, by config->mappings and what it costs: with each tick. */
 void engine_mappings_run(struct engine *engine, uint64_t now);
 /* A walk met a mapping. */
 void engine_on_found(struct engine *engine, const struct abi_found *found);
+/* Somebody begins to look at the process: its mappings as they are. */
+void engine_mappings_wanted(struct engine *engine, struct process *process);
+/* While they are not told: they were read. */
+void engine_mappings_read(struct engine *engine, struct process *process);
 /* The process has another program. */
 void engine_mappings_exec(struct engine *engine, struct process *process);
-/* {"told", "cost_percent", "changes", "found", "unknown"}. New reference. */
+/* {"told", "refused", "cost_percent", "changes", "found", "unknown"}. New reference. */
 json_t *engine_mappings_json(const struct engine *engine);

@@ -131,11 +131,11 @@ static void on_fork(struct engine *engine, const struct abi_fork *fork)
 
 	if (!child || !is_new || !parent)
 		return;
-	if (child->maps_state == MAPS_UNKNOWN)
+	/* (Its walks look while nobody is told.) The kernel side has handed the parent's on, where
+	 * too many do not begin at once. */
+	if (!engine->mappings.choice.blind && child->maps_state == MAPS_UNKNOWN)
 		resolver_want_maps(&engine->resolver, child, false);
-	else if (!engine->mappings.blind)
-		/* The kernel side has handed the parent's on, where too many do not begin at once.
-		 */
+	else if (!engine->mappings.choice.blind)
 		unwinder_changed(&engine->unwinder, child);
 	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];

@@ -173,7 +173,7 @@ static void add_target(struct engine *engine, struct session *session, struct pr
 	else
 		process->slots |= bit;
 	session_member(session, process);
-	resolver_want_maps(&engine->resolver, process, true);
+	engine_mappings_wanted(engine, process);
 	unwinder_need_all(&engine->unwinder, process);
 }
 

@@ -252,7 +252,7 @@ static json_t *unwinder(const struct engine *engine, const struct source_counter
 	json_t *java = json_pack("{s:o, s:o, s:o}", "known", number(jvms->known), "failed",
 				 number(jvms->failed), "refused", number(jvms->refused));
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "tables_awaited", number(unwinder_awaited(u)), "tables_loaded",
 			 number(u->loaded), "tables_failed", number(u->failed), "tables_evicted",
 			 number(u->evicted), "tables_put_off", number(u->put_off), "rows",
@@ -260,8 +260,8 @@ static json_t *unwinder(const struct engine *engine, const struct source_counter
 			 "memory_limit_bytes", number(engine->config.unwind_memory_bytes),
 			 "mapping_sets", number(u->published.count), "mapping_sets_refused",
 			 number(u->sets_refused), "mapping_leaves",
-			 number(counters->mapping_leaves), "cache", table_cache(engine), "java",
-			 java);
+			 number(counters->mapping_leaves), "stacks_kept", number(engine->raw.kept),
+			 "cache", table_cache(engine), "java", java);
 }
 
 static json_t *tables(const struct engine *engine)

@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "daemon/base/cleanup.h"
+#include "daemon/image_key.h"
 #include "symbolizer/vdso.h"
 
 #define ATTEMPTS_MAX 3
@@ -49,28 +50,6 @@ void image_table_deinit(struct image_table *table)
 	hashmap_deinit(&table->index);
 }
 
-static bool is_anonymous(const char *path)
-{
-	return !path[0] || !strncmp(path, "//anon", 6) || !strncmp(path, "[anon", 5) ||
-	       !strcmp(path, "[heap]") || !strcmp(path, "[stack]") ||
-	       !strncmp(path, "/memfd:", 7) || !strncmp(path, "/dev/zero", 9);
-}
-
-static uint64_t build_id_key(const uint8_t *build_id, uint8_t size)
-{
-	return XXH3_64bits_withSeed(build_id, size, 3);
-}
-
-static uint64_t inode_key(uint32_t dev_major, uint32_t dev_minor, uint64_t inode)
-{
-	struct {
-		uint64_t inode;
-		uint32_t dev_major, dev_minor;
-	} place = {inode, dev_major, dev_minor};
-
-	return XXH3_64bits_withSeed(&place, sizeof(place), 4);
-}
-
 /* Another way to know a file: /proc tells its inode, an event its build id. */
 static void also_known_as(struct image_table *table, const struct image *image, uint64_t key)
 {
@@ -83,50 +62,20 @@ static void also_known_as(struct image_table *table, const struct image *image, 
 
 static uint64_t file_key(const struct image *image)
 {
-	return inode_key(image->file_device >> 20, image->file_device & 0xfffff, image->file_inode);
-}
-
-/* Of one state of a file. */
-static uint64_t found_key(const struct unwind_inode *file)
-{
-	const struct unwind_inode key = {
-		.inode = file->inode, .mtime = file->mtime, .device = file->device};
-
-	return XXH3_64bits_withSeed(&key, sizeof(key), 8);
+	return image_key_of_inode(image->file_device >> 20, image->file_device & 0xfffff,
+				  image->file_inode);
 }
 
 struct unwind_inode image_opened(const struct image *image)
 {
 	return (struct unwind_inode){.inode = image->file_inode,
-				     .mtime = image->file_mtime,
+				     .changed = image->file_changed,
 				     .device = image->file_device};
 }
 
 static bool is_roots(const struct stat *st)
 {
 	return st->st_uid == 0 && !(st->st_mode & (S_IWGRP | S_IWOTH));
-}
-
-/* As the kernel numbers devices: not as stat(2) does. */
-static uint32_t device_of(uint32_t dev_major, uint32_t dev_minor)
-{
-	return dev_major << 20 | dev_minor;
-}
-
-/* All memory without a file is one image, so is the vDSO; a file is told by its
- * build id, else by device and inode (and its path, where those are unknown). */
-static uint64_t identity(const struct abi_mmap *mmap)
-{
-
-	if (is_anonymous(mmap->path))
-		return 1;
-	if (!strcmp(mmap->path, "[vdso]"))
-		return 2;
-	if (mmap->build_id_size)
-		return build_id_key(mmap->build_id, mmap->build_id_size);
-	if (mmap->inode)
-		return inode_key(mmap->dev_major, mmap->dev_minor, mmap->inode);
-	return XXH3_64bits_withSeed(mmap->path, strlen(mmap->path), 5);
 }
 
 static struct image *create(const struct abi_mmap *mmap)
@@ -146,7 +95,7 @@ static struct image *create(const struct abi_mmap *mmap)
 	image->inode = mmap->inode;
 	image->build_id_size = mmap->build_id_size;
 	memcpy(image->build_id, mmap->build_id, sizeof(image->build_id));
-	image->anonymous = is_anonymous(mmap->path);
+	image->anonymous = image_key_is_memory(mmap->path);
 	image->vdso = !strcmp(mmap->path, "[vdso]");
 	if (image->anonymous) {
 		image->state = IMAGE_FAILED;
@@ -236,7 +185,7 @@ void image_table_release(struct image_table *table, const bool *gone)
 
 uint32_t image_table_add(struct image_table *table, const struct abi_mmap *mmap)
 {
-	return add(table, mmap, identity(mmap));
+	return add(table, mmap, image_key(mmap));
 }
 
 uint32_t image_table_add_jit(struct image_table *table, uint32_t pid)
@@ -301,31 +250,66 @@ static bool stat_mapping(const struct abi_mmap *mmap, struct stat *ret)
 	*ret = (struct stat){.st_dev = makedev(found.stx_dev_major, found.stx_dev_minor),
 			     .st_ino = found.stx_ino,
 			     .st_uid = found.stx_uid,
-			     .st_mode = found.stx_mode};
+			     .st_mode = found.stx_mode,
+			     .st_ctim = {found.stx_ctime.tv_sec, found.stx_ctime.tv_nsec}};
 	return true;
+}
+
+static struct image *known_as(const struct image_table *table, const struct stat *st)
+{
+	const uint64_t *known =
+		hashmap_get(&table->index,
+			    image_key_of_inode(major(st->st_dev), minor(st->st_dev), st->st_ino));
+
+	return known ? image_table_get(table, (uint32_t)*known) : NULL;
 }
 
 /* A build id that is new may be that of a file which is known by its inode. */
 static void recognise(struct image_table *table, const struct abi_mmap *mmap)
 {
-	uint64_t build_id = build_id_key(mmap->build_id, mmap->build_id_size);
-	const uint64_t *known;
+	uint64_t build_id = image_key_of_build_id(mmap->build_id, mmap->build_id_size);
 	struct image *image;
 	struct stat st;
 
 	/* The vDSO has one too, but no file. */
 	if (!mmap->build_id_size || mmap->build_id_size > ABI_BUILD_ID_MAX ||
-	    identity(mmap) != build_id || hashmap_get(&table->index, build_id) ||
+	    image_key(mmap) != build_id || hashmap_get(&table->index, build_id) ||
 	    !stat_mapping(mmap, &st))
 		return;
-	known = hashmap_get(&table->index,
-			    inode_key(major(st.st_dev), minor(st.st_dev), st.st_ino));
-	image = known ? image_table_get(table, (uint32_t)*known) : NULL;
+	image = known_as(table, &st);
 	if (!image || !image->sure || !image->file_inode || image->build_id_size)
 		return; /* not opened, so not sure; or written anew since */
 	memcpy(image->build_id, mmap->build_id, mmap->build_id_size);
 	image->build_id_size = mmap->build_id_size;
 	also_known_as(table, image, build_id);
+}
+
+/* A new image for one state of a file, which no other one may be opened for. */
+static uint32_t add_state(struct image_table *table, const struct abi_mmap *mmap,
+			  const struct unwind_inode *file)
+{
+	uint32_t id = add(table, mmap, image_key_of_state(file));
+	struct image *image = image_table_get(table, id);
+
+	if (image && !image->found.inode && !image->file_inode)
+		image->found = *file;
+	return id;
+}
+
+/* Numbers of inodes are given anew, and files written anew: what was opened under that number may
+ * be another one. */
+static uint32_t in_its_state(struct image_table *table, const struct abi_mmap *mmap,
+			     const struct image *image)
+{
+	struct unwind_inode file;
+	struct stat st;
+
+	if (!image->file_inode || !stat_mapping(mmap, &st))
+		return image->id;
+	file = image_state(&st);
+	if (file.changed == image->file_changed)
+		return image->id;
+	return add_state(table, mmap, &file);
 }
 
 uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap)
@@ -338,14 +322,16 @@ uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap)
 	recognise(table, mmap);
 	id = image_table_add(table, mmap);
 	image = image_table_get(table, id);
+	if (image && !image->anonymous && !image->vdso && !mmap->build_id_size)
+		return in_its_state(table, mmap, image);
 	if (!image || image->vdso || !image->sure || image->roots || !image->file_inode ||
 	    !mmap->build_id_size || !stat_mapping(mmap, &st))
 		return id;
-	if (image->file_device == device_of(major(st.st_dev), minor(st.st_dev)) &&
+	if (image->file_device == image_device(major(st.st_dev), minor(st.st_dev)) &&
 	    image->file_inode == st.st_ino)
 		return id;
-	build_id = build_id_key(mmap->build_id, mmap->build_id_size);
-	place[0] = inode_key(major(st.st_dev), minor(st.st_dev), st.st_ino);
+	build_id = image_key_of_build_id(mmap->build_id, mmap->build_id_size);
+	place[0] = image_key_of_inode(major(st.st_dev), minor(st.st_dev), st.st_ino);
 	place[1] = build_id;
 	apart = add(table, mmap, XXH3_64bits_withSeed(place, sizeof(place), 6));
 	if (apart != IMAGE_NONE && is_roots(&st))
@@ -356,23 +342,26 @@ uint32_t image_table_map(struct image_table *table, const struct abi_mmap *mmap)
 uint32_t image_table_find(struct image_table *table, const struct abi_mmap *mmap,
 			  const struct unwind_inode *file)
 {
-	uint64_t key = found_key(file);
+	uint64_t key = image_key_of_state(file);
 	const uint64_t *known = hashmap_get(&table->index, key);
-	struct image *image;
-	uint32_t id;
+	const struct image *image;
+	struct stat st;
 
 	if (known)
 		return (uint32_t)*known;
 	if (!mmap->path[0])
 		return IMAGE_NONE;
 	/* All memory is one image, whatever it is a file of. */
-	if (is_anonymous(mmap->path))
-		return add(table, mmap, identity(mmap));
-	id = add(table, mmap, key);
-	image = image_table_get(table, id);
-	if (image)
-		image->found = *file;
-	return id;
+	if (image_key_is_memory(mmap->path))
+		return add(table, mmap, image_key(mmap));
+	/* File systems that lie upon others have numbers of their own. */
+	image = stat_mapping(mmap, &st) && image_state(&st).changed == file->changed
+			? known_as(table, &st)
+			: NULL;
+	if (image && image->sure && image->file_inode && image->file_changed == file->changed &&
+	    !hashmap_put(&table->index, key, image->id))
+		return image->id;
+	return add_state(table, mmap, file);
 }
 
 struct image *image_table_get(const struct image_table *table, uint32_t id)
@@ -473,17 +462,17 @@ void image_table_opened(struct image_table *table, struct image *image, struct o
 		return;
 	}
 	/* It was written anew since. */
-	if (image->found.inode && image->found.mtime != file->mtime_ns) {
+	if (image->found.inode && image->found.changed != file->changed_ns) {
 		close(fd);
 		image->attempts++;
 		image_table_fail(table, image, "the file has been changed since it was mapped");
 		return;
 	}
-	image->file_mtime = file->mtime_ns;
+	image->file_changed = file->changed_ns;
 	image->identified = file->identified;
 	image->identity = file->identity;
 	image->roots = file->roots;
-	image->file_device = device_of(file->dev_major, file->dev_minor);
+	image->file_device = image_device(file->dev_major, file->dev_minor);
 	image->file_inode = file->inode;
 	image->file_uid = file->uid;
 	image->sure = file->sure;
@@ -491,7 +480,7 @@ void image_table_opened(struct image_table *table, struct image *image, struct o
 		const struct unwind_inode opened = image_opened(image);
 
 		also_known_as(table, image, file_key(image));
-		also_known_as(table, image, found_key(&opened));
+		also_known_as(table, image, image_key_of_state(&opened));
 	}
 	hold(table, image, fd);
 	image->attempts = attempts;
@@ -533,7 +522,7 @@ int image_table_ready(struct image_table *table, struct image *image, const uint
 		image->build_id_size = build_id_size;
 	}
 	if (image->build_id_size)
-		also_known_as(table, image, build_id_key(build_id, build_id_size));
+		also_known_as(table, image, image_key_of_build_id(build_id, build_id_size));
 	if (!image->sure && checked && image->file_inode) {
 		image->sure = true;
 		also_known_as(table, image, file_key(image));

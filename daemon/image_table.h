@@ -63,7 +63,7 @@ struct image {
 	bool counted; /* as failed */
 	uint32_t file_device; /* of the opened file, as the kernel numbers devices; 0: vDSO */
 	uint64_t file_inode;
-	uint64_t file_mtime; /* ns */
+	uint64_t file_changed; /* st_ctime, ns */
 	uint32_t file_uid; /* its owner */
 	bool sure; /* the opened file is the mapped one: what is known of it can be told of others
 		    */

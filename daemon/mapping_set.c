@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 struct mapping_set *mapping_set_create(void)
 {
@@ -313,4 +314,19 @@ void mapping_set_mark(const struct mapping_set *set, bool *used, size_t count)
 	while ((mapping = mapping_set_next(set, &place)))
 		if (mapping->image && mapping->image <= count)
 			used[mapping->image - 1] = true;
+}
+
+uint64_t mapping_set_hash(const struct mapping_set *set)
+{
+	struct mapping_place place = {0};
+	const struct mapping *mapping;
+	uint64_t hash = 0;
+
+	while ((mapping = mapping_set_next(set, &place))) {
+		const uint64_t words[] = {mapping->start, mapping->end, mapping->offset,
+					  mapping->image};
+
+		hash = XXH3_64bits_withSeed(words, sizeof(words), hash);
+	}
+	return hash;
 }

@@ -56,6 +56,9 @@ int mapping_set_fill(struct mapping_set *set, const struct mapping *mapping);
 /* NULL if the address is in none. */
 const struct mapping *mapping_set_find(const struct mapping_set *set, uint64_t address);
 
+/* Of what is mapped where; 0: nothing. The set may be NULL. */
+uint64_t mapping_set_hash(const struct mapping_set *set);
+
 /* All of them, by address: from a zeroed place on, until NULL. The set may be NULL. */
 struct mapping_place {
 	size_t leaf;

@@ -46,6 +46,8 @@ struct process {
 	uint64_t memory_time; /* boot time ns of that; 0: never */
 	uint32_t heap_judged; /* execs + 1 when `heap_wanted` was last settled */
 	bool heap_wanted; /* memory.heap_probes has a pattern for it */
+	uint32_t finds; /* mappings that walks met (ABI_FOUND), so far */
+	uint64_t maps_hash; /* mapping_set_hash() when they were last read; 0: never */
 	bool untold; /* its program's mappings were not told, but those that walks met */
 	bool settling; /* has executed a program, and no mapping of it has been told yet */
 	uint64_t doubted; /* boot time ns of an exit that may be none; 0: none was told */

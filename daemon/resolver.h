@@ -35,6 +35,7 @@ struct resolver {
 	size_t next_unmapped; /* the first that has not been asked for */
 	uint32_t maps_under_way;
 	bool blind; /* mappings are not told: what is read is newer than what is known */
+	uint32_t view; /* times that that changed: what was asked before may be out of date */
 	/* Told of every mapping read from /proc (a recording wants them). */
 	void (*on_mmap)(void *context, const struct abi_mmap *mmap);
 	/* Told of an image whose file has been opened, or could not be. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Shared by the resolver's files: resolver.c (names, tables, mappings) and
+ * Shared by the resolver's files: resolver.c (names, tables), resolver_maps.c (mappings) and
  * resolver_files.c (the files themselves, by way of the openers).
  */
 #pragma once
@@ -16,6 +16,8 @@ struct resolver_request {
 	symbolizer_probes_fn *on_probes; /* places for probes */
 	void *answer_context; /* of either */
 	uint32_t generation; /* names: of the stack table */
+	uint32_t view,
+		finds; /* maps: the resolver's, and the process's, when they were asked for */
 	uint32_t image;
 	uint64_t asked; /* names: boot time, ns */
 	uint64_t look; /* lists of compilers: jit_code_found()'s */
@@ -41,3 +43,5 @@ void resolver_on_image(void *context, int error, const char *text,
 /* jit_code.h's look(). */
 bool resolver_look_for_list(void *context, struct image *image);
 void resolver_find_part(void *context, uint32_t id, const struct symbolizer_part *part);
+/* Reads the mappings of those that wait for it. */
+void resolver_flush_maps(struct resolver *resolver);

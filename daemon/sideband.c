@@ -81,25 +81,39 @@ static int open_tasks(const struct sideband *sideband, bool mappings, uint64_t *
 	return fd;
 }
 
-int sideband_tell_mappings(struct sideband *sideband, bool mappings)
+int sideband_begin_change(struct sideband *sideband, bool mappings)
 {
-	uint64_t id = 0;
 	int fd;
 
 	if (sideband->tasks_fd >= 0 && mappings == sideband->mappings)
 		return 0;
-	fd = open_tasks(sideband, mappings, &id);
+	fd = open_tasks(sideband, mappings, &sideband->next_id);
 	if (fd < 0)
 		return fd;
-	/* What happens while both are open is told by both. */
-	sideband->since = sideband->tasks_fd < 0 ? 0 : clock_boot_ns();
-	if (sideband->tasks_fd >= 0)
-		close(sideband->tasks_fd);
-	sideband->older_id = sideband->tasks_id;
-	sideband->tasks_id = id;
-	sideband->tasks_fd = fd;
-	sideband->mappings = mappings;
+	sideband->next_fd = fd;
 	return 0;
+}
+
+void sideband_end_change(struct sideband *sideband, bool keep)
+{
+	int older = sideband->tasks_fd;
+
+	if (sideband->next_fd < 0)
+		return;
+	if (!keep) {
+		close(sideband->next_fd);
+		sideband->next_fd = -1;
+		return;
+	}
+	/* What happens while both are open is told by both. */
+	sideband->since = older < 0 ? 0 : clock_boot_ns();
+	sideband->older_id = sideband->tasks_id;
+	sideband->tasks_id = sideband->next_id;
+	sideband->tasks_fd = sideband->next_fd;
+	sideband->next_fd = -1;
+	sideband->mappings = !sideband->mappings;
+	if (older >= 0)
+		close(older);
 }
 
 int sideband_init(struct sideband *sideband, uint32_t cpu, uint64_t ring_bytes, bool mappings,
@@ -132,15 +146,18 @@ int sideband_init(struct sideband *sideband, uint32_t cpu, uint64_t ring_bytes, 
 	}
 	*sideband = (struct sideband){.fd = fd,
 				      .tasks_fd = -1,
+				      .next_fd = -1,
+				      .mappings = !mappings,
 				      .cpu = cpu,
 				      .pages = pages,
 				      .ring_bytes = (size_t)ring_bytes};
 	sideband->whole = malloc(RECORD_MAX);
-	r = sideband->whole ? sideband_tell_mappings(sideband, mappings) : -ENOMEM;
+	r = sideband->whole ? sideband_begin_change(sideband, mappings) : -ENOMEM;
 	if (r) {
 		sideband_deinit(sideband);
 		return error_set(error, r, "perf event of tasks on CPU %u: %s", cpu, strerror(-r));
 	}
+	sideband_end_change(sideband, true);
 	return 0;
 }
 
@@ -151,9 +168,11 @@ void sideband_deinit(struct sideband *sideband)
 	munmap(sideband->pages, (size_t)sysconf(_SC_PAGESIZE) + sideband->ring_bytes);
 	if (sideband->tasks_fd >= 0)
 		close(sideband->tasks_fd);
+	if (sideband->next_fd >= 0)
+		close(sideband->next_fd);
 	close(sideband->fd);
 	free(sideband->whole);
-	*sideband = (struct sideband){.fd = -1, .tasks_fd = -1};
+	*sideband = (struct sideband){.fd = -1, .tasks_fd = -1, .next_fd = -1};
 }
 
 /* One perf record on its way to its ABI form. */

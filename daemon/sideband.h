@@ -22,7 +22,9 @@ struct sideband {
 	int tasks_fd; /* the event of tasks, or of tasks and mappings, which writes there; -1: none
 		       */
 	bool mappings; /* which of the two */
-	uint64_t tasks_id, older_id; /* of the events: the present one, and the one before */
+	int next_fd; /* the other of the two, on its way to be the present one; -1: none */
+	/* Of the events: the present one, the one before, and the one to come. */
+	uint64_t tasks_id, older_id, next_id;
 	uint64_t
 		since; /* boot time ns: from then on the present one counts, until then the other */
 	uint32_t cpu;
@@ -36,10 +38,12 @@ struct sideband {
  * too. */
 int sideband_init(struct sideband *sideband, uint32_t cpu, uint64_t ring_bytes, bool mappings,
 		  struct error *error);
-/* From now on it tells of mappings, or does not: for each mapping of the machine, one of data too,
+/* It is to tell of mappings, or not to: for each mapping of the machine, one of data too,
  * the kernel makes up the path and the build id as long as any such event is open, on whatever CPU
- * (perf_event_mmap_event(), kernel/events/core.c). -errno: as it was. */
-int sideband_tell_mappings(struct sideband *sideband, bool mappings);
+ * (perf_event_mmap_event(), kernel/events/core.c). All CPUs begin, which can fail (-errno: as it
+ * was); then all end, with the new one, or without (`keep`). */
+int sideband_begin_change(struct sideband *sideband, bool mappings);
+void sideband_end_change(struct sideband *sideband, bool keep);
 void sideband_deinit(struct sideband *sideband);
 /* Reads all there is; `each` gets ABI records (order: as written). */
 void sideband_drain(struct sideband *sideband,

@@ -106,8 +106,9 @@ struct source_ops {
 	void (*forget_image)(struct source *source, uint32_t image);
 	/* All executable mappings are told from now on, as ABI_MMAP; or none of them, and walks
 	 * look at the kernel's own (ABI_FOUND), which is told as soon as it is so: sets that were
-	 * published are believed no more, and those from before are not afterwards either. -EAGAIN:
-	 * it is not known yet that they can be looked at; else -errno. NULL: nothing lives. */
+	 * published are believed no more, and those from before are not afterwards either.
+	 * -EOPNOTSUPP: those of this kernel cannot be looked at; else -errno, and all is as it
+	 * was. NULL: nothing lives. */
 	int (*tell_mappings)(struct source *source, bool all);
 	/* How a Java machine's code is laid out; NULL: forget it. 0 or -errno. The
 	 * function is NULL where nothing lives (a recording). */

@@ -78,12 +78,14 @@ int bpf_tell_mappings(struct source *source, bool all)
 	if (s->blind == !all)
 		return 0;
 	if (!all && !unwind_maps_looked(&s->unwind))
-		return -EAGAIN;
-	/* Walks are to look before the first mapping is not told, and until the last CPU's are. */
-	if (!all)
-		r = unwind_maps_blind(&s->unwind, true);
+		return -EOPNOTSUPP;
 	for (size_t i = 0; !r && i < s->cpus.count; i++)
-		r = sideband_tell_mappings(&s->cpus.items[i].sideband, all);
+		r = sideband_begin_change(&s->cpus.items[i].sideband, all);
+	/* Walks are to look before the first mapping is not told, and until the last CPU's are. */
+	if (!r && !all)
+		r = unwind_maps_blind(&s->unwind, true);
+	for (size_t i = 0; i < s->cpus.count; i++)
+		sideband_end_change(&s->cpus.items[i].sideband, !r);
 	if (!r && all)
 		r = unwind_maps_blind(&s->unwind, false);
 	if (!r)

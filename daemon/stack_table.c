@@ -238,6 +238,8 @@ static uint32_t resolve_user(struct stack_table *table, struct process *process,
 	const struct mapping *mapping;
 	uint32_t image = IMAGE_NONE;
 
+	if (ABI_FRAME_IMAGE(word) == ABI_IMAGE_NOWHERE)
+		return frame_index(table, IMAGE_NONE, 0);
 	if (ABI_FRAME_IMAGE(word))
 		return frame_index(table, ABI_FRAME_IMAGE(word), at);
 	mapping = mapping_set_find(maps, at);

@@ -133,7 +133,8 @@ static int describe(int fd, struct opener_file *file, struct error *error)
 	file->dev_major = major(st.st_dev);
 	file->dev_minor = minor(st.st_dev);
 	file->inode = st.st_ino;
-	file->mtime_ns = (uint64_t)st.st_mtim.tv_sec * NSEC_PER_SEC + (uint64_t)st.st_mtim.tv_nsec;
+	file->changed_ns =
+		(uint64_t)st.st_ctim.tv_sec * NSEC_PER_SEC + (uint64_t)st.st_ctim.tv_nsec;
 	file->uid = st.st_uid;
 	file->roots = st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH));
 	file->identified = file_identity_take(fd, &file->identity);
@@ -298,7 +299,7 @@ void opener_reply_encode(const struct opener_reply *reply, struct strbuf *ret)
 	strbuf_u32(ret, file->dev_major);
 	strbuf_u32(ret, file->dev_minor);
 	strbuf_u64(ret, file->inode);
-	strbuf_u64(ret, file->mtime_ns);
+	strbuf_u64(ret, file->changed_ns);
 	strbuf_u32(ret, file->uid);
 	strbuf_u8(ret, file->roots);
 	strbuf_u8(ret, file->identified);
@@ -330,7 +331,7 @@ int opener_reply_decode(const void *bytes, size_t size, struct opener_reply *ret
 	reply.file.dev_major = reader_u32(&reader);
 	reply.file.dev_minor = reader_u32(&reader);
 	reply.file.inode = reader_u64(&reader);
-	reply.file.mtime_ns = reader_u64(&reader);
+	reply.file.changed_ns = reader_u64(&reader);
 	reply.file.uid = reader_u32(&reader);
 	reply.file.roots = reader_u8(&reader);
 	reply.file.identified = reader_u8(&reader);

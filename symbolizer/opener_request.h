@@ -54,7 +54,7 @@ struct opener_file {
 	int fd; /* for reading, or a parcel (parcel.h); close-on-exec */
 	uint32_t dev_major, dev_minor; /* of the opened file, as stat(2) has them */
 	uint64_t inode;
-	uint64_t mtime_ns;
+	uint64_t changed_ns; /* st_ctime */
 	uint32_t uid; /* its owner */
 	bool roots; /* only root can have written it */
 	bool identified; /* `identity` is there */

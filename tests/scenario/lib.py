@@ -31,6 +31,8 @@ PERFCTL = os.path.join(BUILD, "perfctl")
 NOBODY = 65534
 SKIPPED = 77  # exit code: see tests/run.py
 PERFCTL_SECONDS = 60  # no command of a scenario takes longer
+# "told" or "sampled": every perfd of the scenarios has it so (daemon/engine_mappings.h).
+MAPPINGS = os.environ.get("PERFD_MAPPINGS")
 
 
 class Skip(Exception):
@@ -226,15 +228,18 @@ class Perfd:
     its worker and its BPF programs are gone.
 
     Tests count samples, and a busy machine's budget is soon used up: it is off but for
-    those that are about it (`budget`).
+    those that are about it (`budget`). `mappings`: its budget.mappings; "": not said here.
     """
 
     def __init__(self, *options, binary=PERFD, bpf=True, user=None, socket_path=None,
-                 budget=False):
+                 budget=False, mappings=None):
         self.options, self.binary, self.bpf, self.user = list(options), binary, bpf, user
         if not budget:
             self.options = ["--set", "budget.machine=0", "--set", "budget.process=0",
                             *self.options]
+        mappings = MAPPINGS if mappings is None else mappings
+        if mappings:
+            self.options = ["--set", f"budget.mappings={mappings}", *self.options]
         self.socket = socket_path
         self.stack = contextlib.ExitStack()
 
@@ -372,6 +377,13 @@ def perfctl(*arguments, binary=PERFCTL, timeout=PERFCTL_SECONDS, **options):
     options.setdefault("stdin", subprocess.DEVNULL)
     options.setdefault("stdout", subprocess.PIPE)
     options.setdefault("stderr", subprocess.PIPE)
+    if MAPPINGS and arguments[0] == "record" and "--config" not in arguments:
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as config:
+            config.write(f"[budget]\nmappings = {MAPPINGS}\n")
+            config.flush()
+            return subprocess.run(
+                [binary, "record", "--config", config.name, *map(str, arguments[1:])], text=True,
+                timeout=timeout, **options)
     return subprocess.run([binary, *[str(argument) for argument in arguments]], text=True,
                           timeout=timeout, **options)
 

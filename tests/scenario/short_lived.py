@@ -28,9 +28,10 @@ def run_recorded(perfd, folded_path, json_path):
     return json.loads(done.stdout)["pids"]
 
 
-def each_one_is_counted():
+def each_one_is_counted(mappings=None):
     lib.need_bpf()
-    with lib.folder() as place, lib.Perfd("--set", "cpu.frequency_hz=0") as perfd:
+    with lib.folder() as place, \
+            lib.Perfd("--set", "cpu.frequency_hz=0", mappings=mappings) as perfd:
         folded_path, json_path = os.path.join(place, "x.folded"), os.path.join(place, "x.json")
         pids = run_recorded(perfd, folded_path, json_path)
         with open(json_path) as file:
@@ -65,4 +66,9 @@ def stay_in_their_own_function(folded):
               f"{total / 1e9:.2f} s in all, expected about {COUNT * 0.01:.0f} s")
 
 
-lib.main(each_one_is_counted)
+def each_one_is_looked_at():
+    """Likewise where nobody is told of their mappings."""
+    each_one_is_counted("sampled")
+
+
+lib.main(each_one_is_counted, each_one_is_looked_at)

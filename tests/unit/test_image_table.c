@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "daemon/image_key.h"
 #include "daemon/image_table.h"
 #include "tests/unit/suite.h"
 #include "tests/unit/workshop.h"
@@ -427,6 +428,136 @@ START_TEST(a_users_program_is_one_image)
 }
 END_TEST
 
+/* The state of a file as walks see it. */
+static struct unwind_inode state(const char *path)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(path, &st), 0);
+	return image_state(&st);
+}
+
+static struct image *meet(const union event *event, const struct unwind_inode *file)
+{
+	return image_table_get(&table, image_table_find(&table, &event->mmap, file));
+}
+
+static void open_it(struct image *image, const union event *event)
+{
+	struct opener_request wanted;
+	struct opener_file file;
+	struct error error;
+
+	image->use = (struct image_use){event->mmap.pid, event->mmap.start,
+					event->mmap.start + event->mmap.length};
+	image_table_opening(image, &wanted);
+	ck_assert_int_eq(opener_request_serve(&wanted, NULL, &error, &file), 0);
+	image_table_opened(&table, image, &file);
+}
+
+START_TEST(a_file_that_a_walk_met)
+{
+	struct unwind_inode file = state(ROOTS);
+	union event untold = event_of("", GONE, 0, false), told = map(ROOTS);
+	struct image *image;
+
+	told.mmap.build_id_size = 0;
+	/* Without a path nobody could open it. */
+	ck_assert_ptr_null(meet(&untold, &file));
+	image = meet(&told, &file);
+	ck_assert_ptr_nonnull(image);
+	ck_assert_ptr_eq(meet(&untold, &file), image);
+	open_it(image, &told);
+	ck_assert_int_eq(image->state, IMAGE_OPENED);
+	ck_assert_uint_eq(image->file_changed, file.changed);
+	/* The same inode, but changed since: another file, though the path is the same. */
+	file.changed++;
+	ck_assert_ptr_null(meet(&untold, &file));
+	ck_assert_ptr_ne(meet(&told, &file), image);
+}
+END_TEST
+
+START_TEST(only_that_state_is_opened)
+{
+	char path[256];
+	struct unwind_inode file;
+	union event event;
+	struct image *image;
+
+	workshop_path(&shop, "rewritten", path);
+	workshop_write(path, "the first", 9);
+	file = state(path);
+	event = map(path);
+	event.mmap.build_id_size = 0;
+	event.mmap.inode = file.inode;
+	image = meet(&event, &file);
+	/* Until the clock of the file system has moved on. */
+	do {
+		workshop_write(path, "the second", 10);
+	} while (state(path).changed == file.changed);
+	open_it(image, &event);
+	ck_assert_int_eq(image->state, IMAGE_FAILED);
+	ck_assert_uint_eq(table.held, 0);
+}
+END_TEST
+
+/* It was opened for an event with a build id, and a walk meets it under another number, as file
+ * systems have that lie upon others. */
+START_TEST(one_file_with_two_numbers)
+{
+	union event told = map(ROOTS), met = told;
+	struct image *image = take(&told);
+	struct unwind_inode file = state(ROOTS);
+
+	ck_assert_int_eq(image->state, IMAGE_OPENED);
+	met.mmap.build_id_size = 0;
+	ck_assert_ptr_eq(meet(&met, &file), image);
+	file.device++;
+	ck_assert_ptr_eq(meet(&met, &file), image);
+	file.changed++;
+	ck_assert_ptr_ne(meet(&met, &file), image);
+}
+END_TEST
+
+/* What /proc says has no build id: the number of its inode may be given anew. */
+START_TEST(a_number_that_was_given_anew)
+{
+	char path[256];
+	struct unwind_inode file;
+	union event event;
+	struct image *older, *newer;
+
+	workshop_path(&shop, "anew", path);
+	workshop_write(path, "the first", 9);
+	file = state(path);
+	event = map(path);
+	event.mmap.build_id_size = 0;
+	event.mmap.inode = file.inode;
+	event.mmap.dev_major = file.device >> 20;
+	event.mmap.dev_minor = file.device & 0xfffff;
+	older = take(&event);
+	ck_assert_int_eq(older->state, IMAGE_OPENED);
+	ck_assert_ptr_eq(take(&event), older);
+	do {
+		workshop_write(path, "the second", 10);
+	} while (state(path).changed == file.changed);
+	newer = take(&event);
+	ck_assert_ptr_ne(newer, older);
+	ck_assert_int_eq(newer->state, IMAGE_OPENED);
+	ck_assert_ptr_eq(take(&event), newer);
+}
+END_TEST
+
+START_TEST(memory_that_a_walk_met)
+{
+	union event memfd = event_of("/memfd:code (deleted)", GONE, 0, false);
+	union event anonymous = event_of("//anon", GONE, 0, false);
+	const struct unwind_inode file = {.inode = 5, .changed = 6, .device = 7};
+
+	ck_assert_ptr_eq(meet(&memfd, &file), take(&anonymous));
+}
+END_TEST
+
 static void setup(void)
 {
 	image_table_init(&table, 6, 3);
@@ -457,6 +588,11 @@ int main(void)
 	tcase_add_test(tcase, descriptors_are_bounded);
 	tcase_add_test(tcase, what_is_released_makes_room);
 	tcase_add_test(tcase, lists_of_compilers);
+	workshop_add(tcase, root, "needs root", a_file_that_a_walk_met);
+	workshop_add(tcase, root, "needs root", only_that_state_is_opened);
+	workshop_add(tcase, root, "needs root", one_file_with_two_numbers);
+	workshop_add(tcase, root, "needs root", a_number_that_was_given_anew);
+	tcase_add_test(tcase, memory_that_a_walk_met);
 	workshop_add(tcase, root, "needs root", a_forger_who_is_first);
 	workshop_add(tcase, root, "needs root", a_forger_who_is_second);
 	workshop_add(tcase, root, "needs root", a_forger_from_before);

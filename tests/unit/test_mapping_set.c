@@ -162,12 +162,35 @@ START_TEST(a_change_costs_what_changed)
 }
 END_TEST
 
+START_TEST(the_hash_is_of_what_is_mapped)
+{
+	struct mapping_set *set = mapping_set_create();
+	struct mapping m = map(0x1000, 0x3000, 0, 1);
+	uint64_t one, two;
+
+	ck_assert_uint_eq(mapping_set_hash(NULL), 0);
+	ck_assert_uint_eq(mapping_set_hash(set), 0);
+	ck_assert_int_eq(mapping_set_insert(set, &m), 0);
+	one = mapping_set_hash(set);
+	ck_assert_int_eq(mapping_set_insert(set, &m), 0);
+	ck_assert_uint_eq(mapping_set_hash(set), one);
+	m = map(0x4000, 0x5000, 0, 1);
+	ck_assert_int_eq(mapping_set_insert(set, &m), 0);
+	two = mapping_set_hash(set);
+	ck_assert_uint_ne(two, one);
+	m.image = 2;
+	ck_assert_int_eq(mapping_set_insert(set, &m), 0);
+	ck_assert_uint_ne(mapping_set_hash(set), two);
+	mapping_set_unref(set);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("mapping_set");
 
 	SUITE_CASE(suite, "set", new_mapping_cuts_the_old_one, fill_never_covers,
-		   child_keeps_what_it_inherited, agrees_with_an_array,
-		   a_change_costs_what_changed);
+		   child_keeps_what_it_inherited, agrees_with_an_array, a_change_costs_what_changed,
+		   the_hash_is_of_what_is_mapped);
 	return suite_main(suite);
 }

@@ -89,6 +89,26 @@ START_TEST(places_from_the_kernel_side_stay)
 END_TEST
 
 /* A kernel stack's callers are return addresses. */
+/* What the daemon knows may be out of date: the kernel side has looked. */
+START_TEST(nowhere_is_nowhere)
+{
+	struct process_table processes;
+	struct stack_table table;
+	struct record r = record(11, ABI_SPACE_USER, 2, (uint64_t)0x1010,
+				 (uint64_t)ABI_FRAME(ABI_IMAGE_NOWHERE, 0x1020));
+	uint32_t at;
+
+	process_table_init(&processes, 10, 0);
+	stack_table_init(&table, 100);
+	stack_table_put(&table, &r.stack, process(&processes, MAPS_KNOWN));
+	at = stack_table_index(&table, 11);
+	ck_assert_uint_eq(frame_of(&table, at, 0)->image, 7);
+	ck_assert_uint_eq(frame_of(&table, at, 1)->image, IMAGE_NONE);
+	stack_table_deinit(&table);
+	process_table_deinit(&processes);
+}
+END_TEST
+
 START_TEST(callers_by_their_calls)
 {
 	struct stack_table table;
@@ -312,7 +332,7 @@ int main(void)
 	Suite *suite = suite_create("stack_table");
 
 	SUITE_CASE(suite, "stacks", addresses_become_places_in_files,
-		   places_from_the_kernel_side_stay, callers_by_their_calls,
+		   places_from_the_kernel_side_stay, nowhere_is_nowhere, callers_by_their_calls,
 		   a_sample_may_come_before_its_stack, raw_until_the_mappings_are_known,
 		   count_beyond_the_record_is_cut);
 	SUITE_CASE(suite, "names", names_come_once);

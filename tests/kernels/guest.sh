@@ -271,6 +271,21 @@ allocations() {
 		"$(percent "$(sum heap.folded '^allocs;')" "$(told heap.json bytes churn grow keep)")" 50 115
 }
 
+# Nobody is told of mappings, and samples look into the kernel's own: since 6.1.
+looked_at() {
+	start_perfd --set budget.mappings=sampled --set cpu.frequency_hz=0 ||
+		fail "perfd did not start: $(tail -n 1 /tmp/perfd.log)" || return
+	perfctl record --socket $SOCKET -F $HZ -o looked.folded -- shares 2 >looked.json
+	code=$?
+	perfctl rates --socket $SOCKET --json >rates.json
+	end_perfd || return
+	grep -A 8 '"mappings"' rates.json
+	cat /tmp/perfd.log looked.folded
+	[ $code = 0 ] || fail "perfctl record ended with code $code" || return
+	older_than 6 1 || grep -q '"told": "sampled"' rates.json || fail "all are told" || return
+	check_shares looked.folded looked.json
+}
+
 # By the kernel's own exact sum, which is another one before Linux 6.2.
 resident_memory() {
 	start_perfd --set memory.rss_interval=250ms --set history.dir=/tmp/history ||
@@ -417,7 +432,7 @@ if older_than 5 17; then
 	run too_old
 elif [ "$perfd_boot" = plain ]; then
 	for name in starts record_shares record_deep record_threads attach_earlier status_json \
-		page_faults mappings allocations resident_memory paranoid_3 no_btf cpu_away cpu_back; do
+		looked_at page_faults mappings allocations resident_memory paranoid_3 no_btf cpu_away cpu_back; do
 		run $name
 	done
 else

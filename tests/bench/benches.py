@@ -31,6 +31,8 @@ def kernel_figures():
                  effect=0.3)
     yield Figure("task_around", "ns", TOLD, "of these, an event of a task (RATES_TASK_NS)")
     yield Figure("mapping_around", "ns", TOLD, "of these, a mapping of code (RATES_MAPPING_NS)")
+    yield Figure("start_around_sampled", "ns", LESS,
+                 "a start of a program where mappings are not told (budget.mappings)")
 
 
 def event_figures():

@@ -145,6 +145,9 @@ def starts(run):
     run.put("task_around", *(one / found["fork_events"] for one in found["fork"]))
     run.put("mapping_around", *((one - tasks * task) / found["start_mappings"]
                                 for one in found["start"]))
+    found = asked_of("sideband", run["pairs"], "tasks")
+    run.put("start_around_sampled", *found["start"],
+            note=f"{found['start_events']:.1f} events of tasks a start, and no mappings")
 
 
 def constants(run):

@@ -408,6 +408,7 @@ struct found_space {
 	char path[ABI_FOUND_PATH_MAX + FOUND_PART_MAX];
 	struct told_key key;
 	__u64 dentry, mount, root_dentry, root_mount;
+	__u64 what, value; /* of told_mappings; read on the way */
 	__u32 used; /* bytes of the path */
 	__u32 pad;
 };

@@ -123,38 +123,69 @@ static __always_inline bool is_vdso(const struct vma_look *look)
 	return !look->file && look->mapping.start == (__u64)BPF_CORE_READ(mm, context.vdso);
 }
 
+struct vma_words {
+	__u64 start, end, flags, page, file, mm;
+};
+
+/* Reads the mapping that was arrived at into the first half of the node, which is not needed any
+ * more, or into the second one. */
+__noinline int vma_read(__u32 context, __u32 second)
+{
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
+	struct vm_area_struct *area;
+	struct vma_words *words;
+
+	if (!scratch)
+		return -1;
+	area = (struct vm_area_struct *)scratch->look.entry;
+	words = (struct vma_words *)&scratch->look.node[second ? VMA_NODE_WORDS / 2 : 0];
+	bpf_core_read(&words->start, sizeof(words->start), &area->vm_start);
+	bpf_core_read(&words->end, sizeof(words->end), &area->vm_end);
+	bpf_core_read(&words->flags, sizeof(words->flags), &area->vm_flags);
+	bpf_core_read(&words->page, sizeof(words->page), &area->vm_pgoff);
+	bpf_core_read(&words->file, sizeof(words->file), &area->vm_file);
+	bpf_core_read(&words->mm, sizeof(words->mm), &area->vm_mm);
+	return 0;
+}
+
+/* The key of the file that was read first. */
+__noinline int vma_key(__u32 context)
+{
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
+
+	if (!scratch)
+		return -1;
+	scratch->look.file = ((struct vma_words *)scratch->look.node)->file;
+	__builtin_memset(&scratch->look.key, 0, sizeof(scratch->look.key));
+	if (scratch->look.file)
+		key_of((struct file *)scratch->look.file, &scratch->look.key);
+	return 0;
+}
+
 /* The mapping that was arrived at, as look.mapping, look.key and look.file. VMA_UNKNOWN with
  * a mapping whose end is not 0: its file has no number yet. */
 __noinline int vma_take(__u32 context)
 {
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
-	struct vm_area_struct *area;
+	struct vma_words *first, *again;
 	struct vma_look *look;
-	__u64 flags, start, end;
 	__u32 *image;
 
 	if (!scratch)
 		return VMA_UNKNOWN;
 	look = &scratch->look;
-	area = (struct vm_area_struct *)look->entry;
-	start = BPF_CORE_READ(area, vm_start);
-	end = BPF_CORE_READ(area, vm_end);
-	flags = BPF_CORE_READ(area, vm_flags);
-	look->file = (__u64)BPF_CORE_READ(area, vm_file);
-	look->mapping.offset = look->file ? (__u64)BPF_CORE_READ(area, vm_pgoff) << PAGE_BITS : 0;
-	__builtin_memset(&look->key, 0, sizeof(look->key));
-	if (look->file)
-		key_of((struct file *)look->file, &look->key);
-	if (look->address < start || look->address >= end ||
-	    (__u64)BPF_CORE_READ(area, vm_mm) != look->mm ||
-	    BPF_CORE_READ(area, vm_start) != start || BPF_CORE_READ(area, vm_end) != end ||
-	    (__u64)BPF_CORE_READ(area, vm_file) != look->file)
+	first = (struct vma_words *)&look->node[0];
+	again = (struct vma_words *)&look->node[VMA_NODE_WORDS / 2];
+	look->mapping.offset = look->file ? first->page << PAGE_BITS : 0;
+	if (look->address < first->start || look->address >= first->end || first->mm != look->mm ||
+	    again->mm != look->mm || again->start != first->start || again->end != first->end ||
+	    again->file != first->file)
 		return VMA_UNKNOWN;
-	look->most = end - 1;
-	if (!(flags & VM_EXEC))
+	look->most = first->end - 1;
+	if (!(first->flags & VM_EXEC))
 		return VMA_NONE;
-	look->mapping.start = start;
-	look->mapping.end = end;
+	look->mapping.start = first->start;
+	look->mapping.end = first->end;
 	look->mapping.image = 0;
 	/* Memory without a file is code that the process wrote, or the vDSO. */
 	if (!look->file && !is_vdso(look))
@@ -215,7 +246,13 @@ __noinline int vma_look_up(__u32 context, __u64 address)
 		down = vma_down(context);
 	if (down || scratch->look.entry & 3) /* an entry of the tree's own */
 		return VMA_UNKNOWN;
-	found = scratch->look.entry ? vma_take(context) : VMA_NONE;
+	found = VMA_NONE;
+	/* (One after another, not from within vma_take(): calls may be eight deep.) */
+	if (scratch->look.entry && !vma_read(context, 0) && !vma_key(context) &&
+	    !vma_read(context, 1))
+		found = vma_take(context);
+	else if (scratch->look.entry)
+		return VMA_UNKNOWN;
 	if (changes != vma_changes(false) || (found == VMA_NONE && vma_is_changing(changes))) {
 		scratch->look.mapping.end = 0;
 		return VMA_UNKNOWN;
@@ -275,33 +312,42 @@ static __always_inline void name_file(struct found_space *space, const struct vm
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct file *file = (struct file *)look->file;
-	__u64 now = space->found.hdr.time;
 	__u64 *told = bpf_map_lookup_elem(&told_files, &look->key);
+	struct fs_struct *fs;
 	struct dentry *dentry;
 	int up = 1;
 
-	if (told && now - *told < TOLD_AGAIN_NS)
+	if (told && space->found.hdr.time - *told < TOLD_AGAIN_NS)
 		return;
-	dentry = BPF_CORE_READ(file, f_path.dentry);
-	space->dentry = (__u64)dentry;
-	space->mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
-	space->root_dentry = (__u64)BPF_CORE_READ(task, fs, root.dentry);
-	space->root_mount = (__u64)BPF_CORE_READ(task, fs, root.mnt);
-	if (!BPF_CORE_READ(dentry, d_hash.pprev))
+	/* Not by way of the stack: see `struct walk`. */
+	bpf_core_read(&space->value, sizeof(space->value), &task->fs);
+	fs = (struct fs_struct *)space->value;
+	bpf_core_read(&space->root_dentry, sizeof(space->root_dentry), &fs->root.dentry);
+	bpf_core_read(&space->root_mount, sizeof(space->root_mount), &fs->root.mnt);
+	bpf_core_read(&space->mount, sizeof(space->mount), &file->f_path.mnt);
+	bpf_core_read(&space->dentry, sizeof(space->dentry), &file->f_path.dentry);
+	dentry = (struct dentry *)space->dentry;
+	bpf_core_read(&space->value, sizeof(space->value), &dentry->d_hash.pprev);
+	if (!space->value)
 		space->found.flags |= ABI_FOUND_DELETED;
 	for (int i = 0; i < PATH_PARTS_MAX && up > 0; i++)
 		up = path_up(context);
 	if (up)
 		space->used = 0;
 	else
-		bpf_map_update_elem(&told_files, &look->key, &now, BPF_ANY);
+		bpf_map_update_elem(&told_files, &look->key, &space->found.hdr.time, BPF_ANY);
 }
 
-/* Sends what is in the space, with so many bytes of a path. Nonzero: it was lost. */
-static __always_inline long emit_found(struct found_space *space)
+/* Sends what is in the space. Negative: it was lost. These are functions of their own, for the
+ * stack that all calls together have. */
+__noinline int vma_emit(__u32 context)
 {
-	__u64 size = (space->used + 7) & ~7ULL;
+	struct found_space *space = bpf_map_lookup_elem(&found_spaces, &context);
+	__u64 size;
 
+	if (!space)
+		return -1;
+	size = (space->used + 7) & ~7ULL;
 	if (size > ABI_FOUND_PATH_MAX + FOUND_PART_MAX)
 		return -1;
 	size += sizeof(space->found);
@@ -311,13 +357,21 @@ static __always_inline long emit_found(struct found_space *space)
 	space->found.path_size = space->used;
 	/* As in emit_raw(). */
 	__asm__ volatile("" : "+r"(size));
-	return size <= sizeof(space->found) + sizeof(space->path) ? emit(space, size) : -1;
+	if (size > sizeof(space->found) + sizeof(space->path) || emit(space, size))
+		return -1;
+	return 0;
 }
 
-static __always_inline void describe_found(struct found_space *space, const struct scratch *scratch)
+/* Puts into the space what is known of the mapping that was looked up, but for the path. */
+__noinline int vma_describe(__u32 context)
 {
-	const struct vma_look *look = &scratch->look;
+	struct found_space *space = bpf_map_lookup_elem(&found_spaces, &context);
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
+	const struct vma_look *look;
 
+	if (!space || !scratch)
+		return -1;
+	look = &scratch->look;
 	space->used = 0;
 	space->found.hdr = scratch->stack.hdr;
 	space->found.flags = look->file ? 0 : is_vdso(look) ? ABI_FOUND_VDSO : ABI_FOUND_MEMORY;
@@ -329,6 +383,13 @@ static __always_inline void describe_found(struct found_space *space, const stru
 	space->found.inode = look->key.inode;
 	space->found.changed = look->key.changed;
 	space->found.device = look->key.device;
+	space->key.pid = scratch->walk.pid;
+	space->key.exec_id = scratch->walk.exec_id;
+	space->key.start = look->mapping.start;
+	space->key.born = scratch->walk.born;
+	space->what = look->mapping.end * 31 ^ look->mapping.offset * 17 ^ look->key.inode << 20 ^
+		      look->key.changed ^ look->key.device ^ (__u64)scratch->walk.epoch << 48;
+	return 0;
 }
 
 /* Tells the daemon of the mapping that was looked up: of one that it was told of, only in a
@@ -338,28 +399,21 @@ __noinline int vma_tell(__u32 context, __u32 how)
 	struct found_space *space = bpf_map_lookup_elem(&found_spaces, &context);
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
 	struct vma_look *look;
-	__u64 *told, what;
+	__u64 *told;
 
-	if (!space || !scratch || !scratch->look.mapping.end)
+	if (!space || !scratch || !scratch->look.mapping.end || vma_describe(context))
 		return -1;
 	look = &scratch->look;
-	space->key.pid = scratch->walk.pid;
-	space->key.exec_id = scratch->walk.exec_id;
-	space->key.start = look->mapping.start;
-	space->key.born = scratch->walk.born;
-	what = look->mapping.end * 31 ^ look->mapping.offset * 17 ^ look->key.inode << 20 ^
-	       look->key.changed ^ look->key.device ^ (__u64)scratch->walk.epoch << 48;
-	told = bpf_map_lookup_elem(&told_mappings, &space->key);
-	describe_found(space, scratch);
 	if (look->file && !bpf_map_lookup_elem(&unwind_inodes, &look->key))
 		name_file(space, look, context);
-	if (!how && told && *told == what && !space->used)
+	told = bpf_map_lookup_elem(&told_mappings, &space->key);
+	if (!how && told && *told == space->what && !space->used)
 		return 0;
 	if (how == VMA_TOUR_FIRST)
 		space->found.flags |= ABI_FOUND_FIRST;
-	if (emit_found(space))
+	if (vma_emit(context))
 		return -1;
-	bpf_map_update_elem(&told_mappings, &space->key, &what, BPF_ANY);
+	bpf_map_update_elem(&told_mappings, &space->key, &space->what, BPF_ANY);
 	return 0;
 }
 
@@ -367,13 +421,11 @@ __noinline int vma_tell(__u32 context, __u32 how)
 __noinline int vma_tell_more(__u32 context)
 {
 	struct found_space *space = bpf_map_lookup_elem(&found_spaces, &context);
-	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &context);
 
-	if (!space || !scratch)
+	if (!space || vma_describe(context))
 		return -1;
-	describe_found(space, scratch);
 	space->found.flags = ABI_FOUND_MORE;
-	return emit_found(space) ? -1 : 0;
+	return vma_emit(context);
 }
 
 struct vma_tour {

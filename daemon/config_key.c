@@ -192,14 +192,12 @@ struct unit {
 };
 
 /* Largest first: the first that divides a value is used to print it. */
-static const struct unit time_units[] = {
-	{"h", 3600 * NSEC_PER_SEC},
-	{"m", 60 * NSEC_PER_SEC},
-	{"s", NSEC_PER_SEC},
-	{"ms", NSEC_PER_MSEC},
-	{"us", 1000},
-	{"ns", 1},
-};
+static const struct unit time_units[] = {{"h", 3600 * NSEC_PER_SEC},
+					 {"m", 60 * NSEC_PER_SEC},
+					 {"s", NSEC_PER_SEC},
+					 {"ms", NSEC_PER_MSEC},
+					 {"us", 1000},
+					 {"ns", 1}};
 static const struct unit size_units[] = {{"G", GIB}, {"M", MIB}, {"K", KIB}, {"", 1}};
 
 static const struct unit *units_of(enum config_kind kind, size_t *ret_count)

@@ -39,7 +39,7 @@ struct config_key {
 	size_t offset, size; /* of the field in struct config */
 };
 
-#define CONFIG_KEY_COUNT 54
+#define CONFIG_KEY_COUNT 55
 /* The table, in the order of struct config. */
 extern const struct config_key config_keys[CONFIG_KEY_COUNT];
 

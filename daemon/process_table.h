@@ -46,6 +46,7 @@ struct process {
 	uint64_t memory_time; /* boot time ns of that; 0: never */
 	uint32_t heap_judged; /* execs + 1 when `heap_wanted` was last settled */
 	bool heap_wanted; /* memory.heap_probes has a pattern for it */
+	uint32_t maps_turn; /* times that they were asked for */
 	uint32_t finds; /* mappings that walks met (ABI_FOUND), so far */
 	uint64_t maps_hash; /* mapping_set_hash() when they were last read; 0: never */
 	bool untold; /* its program's mappings were not told, but those that walks met */

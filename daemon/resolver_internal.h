@@ -16,8 +16,8 @@ struct resolver_request {
 	symbolizer_probes_fn *on_probes; /* places for probes */
 	void *answer_context; /* of either */
 	uint32_t generation; /* names: of the stack table */
-	uint32_t view,
-		finds; /* maps: the resolver's, and the process's, when they were asked for */
+	/* Maps: the resolver's, and the process's, when they were asked for. */
+	uint32_t view, finds, turn;
 	uint32_t image;
 	uint64_t asked; /* names: boot time, ns */
 	uint64_t look; /* lists of compilers: jit_code_found()'s */

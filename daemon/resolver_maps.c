@@ -129,6 +129,7 @@ static void inherit(struct resolver *resolver, const struct process *parent)
 static bool is_outdated(const struct resolver_request *request)
 {
 	return request->view != request->resolver->view ||
+	       request->turn != request->process->maps_turn ||
 	       (request->resolver->blind && request->finds != request->process->finds &&
 		!request->process->end);
 }
@@ -145,7 +146,8 @@ static void on_maps(void *context, int error, const char *text,
 		log_debug("mappings of pid %u: %s", process->pid, text ? text : strerror(-error));
 	/* An exec meanwhile has told its own. */
 	if (is_outdated(request)) {
-		if (request->view == resolver->view && process->maps_state == MAPS_ASKED)
+		/* (Not if they have been asked for once more since.) */
+		if (request->turn == process->maps_turn && process->maps_state == MAPS_ASKED)
 			process->maps_state = MAPS_UNKNOWN;
 		resolver_want_maps(resolver, process, true);
 	} else if (process->maps_state == MAPS_ASKED) {
@@ -190,6 +192,7 @@ static void ask_maps(struct resolver *resolver, struct process *process)
 	request->process = process_ref(process);
 	request->view = resolver->view;
 	request->finds = process->finds;
+	request->turn = ++process->maps_turn;
 	process->maps_state = MAPS_ASKED;
 	resolver->maps_under_way++;
 	if (openers_open(resolver->openers, &wanted, on_maps_file, request))

@@ -41,7 +41,7 @@ def a_change_costs_what_changed():
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             lib.equal(process.stdout.readline(), "ready\n", "what many_maps says")
-            with lib.Perfd("--set", "cpu.frequency_hz=0") as perfd:
+            with lib.Perfd("--set", "cpu.frequency_hz=0", mappings="told") as perfd:
                 path = os.path.join(place, "out.folded")
                 with perfd.start_ctl("attach", "--pid", str(process.pid), "-F", "199",
                                      "-o", path) as attach:

@@ -12,6 +12,7 @@
 
 #define LOOK_NS (500 * NSEC_PER_MSEC)
 #define REFRESH_NS NSEC_PER_SEC
+#define REFRESH_MAX 32 /* processes whose mappings are read, each time */
 /* Of a program that is linked as most are: itself, its loader, its C library, the vDSO. */
 #define MAPPINGS_A_START 4
 #define MEMORY_FILES_MAX 4096u
@@ -159,20 +160,27 @@ void engine_mappings_exec(struct engine *engine, struct process *process)
 		read_again(engine, process);
 }
 
-/* Probes are put into what is mapped, which nobody tells of. */
+/* Probes are put into what is mapped, which nobody tells of. So many in a second, in turns. */
 static void refresh(struct engine *engine, uint64_t now)
 {
+	struct engine_mappings *mappings = &engine->mappings;
 	uint64_t pid, value;
+	int left = REFRESH_MAX;
 
-	if (now - engine->mappings.refreshed < REFRESH_NS)
+	if (now - mappings->refreshed < REFRESH_NS)
 		return;
-	engine->mappings.refreshed = now;
-	for (size_t at = 0; hashmap_next(&engine->processes.alive, &at, &pid, &value);) {
+	mappings->refreshed = now;
+	while (left &&
+	       hashmap_next(&engine->processes.alive, &mappings->refresh_at, &pid, &value)) {
 		struct process *process = (struct process *)(uintptr_t)value;
 
-		if (heap_is_looked_at(engine, process))
-			read_again(engine, process);
+		if (!heap_is_looked_at(engine, process))
+			continue;
+		read_again(engine, process);
+		left--;
 	}
+	if (left)
+		mappings->refresh_at = 0;
 }
 
 /* What is known may be out of date. */

@@ -29,6 +29,7 @@ struct engine_mappings {
 	struct mapping_choice choice;
 	uint64_t looked; /* boot time, ns */
 	uint64_t execs, records; /* as of then */
+	size_t refresh_at; /* whose mappings are read next */
 	uint64_t refreshed; /* boot time, ns: when those of heap sessions were last read */
 	double cost; /* part of the machine's time that telling takes, or would */
 	uint64_t changes; /* so far */

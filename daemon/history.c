@@ -14,27 +14,13 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/history_question.h"
 
 #define TIDY_NS (10 * NSEC_PER_SEC) /* how often, if nothing is known to be due */
 #define RETRY_NS NSEC_PER_SEC /* after a window could not be written */
 #define END_PATIENCE_NS (2 * NSEC_PER_SEC)
-#define TOGETHER_MAX 16 /* windows in a transaction: those of one second, and some that waited */
-
-struct question {
-	struct question *next;
-	struct history_query query;
-	history_profile_fn *on_profile; /* either; NULL both: forgotten */
-	history_rows_fn *on_rows;
-	history_list_fn *list;
-	void *context;
-	struct profile *profile; /* the answer */
-	json_t *rows;
-	struct error error;
-};
-
-struct question_queue {
-	struct question *first, *last;
-};
+#define TOGETHER_MAX 48 /* windows in a transaction: those of some ten seconds */
+#define GATHER_NS (10 * NSEC_PER_SEC) /* they wait so long, in the journal, for one another */
 
 struct history {
 	struct history_store store; /* the thread's, once that runs */
@@ -44,8 +30,8 @@ struct history {
 	pthread_mutex_t mutex; /* over all below */
 	pthread_cond_t work;
 	VEC(struct profile *) waiting; /* windows, oldest first; taken off by the thread only */
-	struct question_queue asked, answered;
-	struct question *under_way;
+	struct history_questions asked, answered;
+	struct history_question *under_way;
 	uint32_t questions; /* of all three */
 	struct history_stats stats;
 	uint64_t end_by; /* boot time; 0: go on */
@@ -53,39 +39,10 @@ struct history {
 
 	/* the thread's */
 	uint64_t tidy_at, retry_at; /* boot time */
+	uint64_t write_at; /* likewise: for what is in the journal; 0: nothing is */
+	size_t noted; /* the oldest of `waiting` that are in it; under the mutex */
 	uint64_t gap_start_ns, gap_end_ns; /* CLOCK_REALTIME: windows dropped, not yet told */
 };
-
-static void push(struct question_queue *queue, struct question *question)
-{
-	question->next = NULL;
-	if (queue->last)
-		queue->last->next = question;
-	else
-		queue->first = question;
-	queue->last = question;
-}
-
-static struct question *pop(struct question_queue *queue)
-{
-	struct question *question = queue->first;
-
-	if (!question)
-		return NULL;
-	queue->first = question->next;
-	if (!queue->first)
-		queue->last = NULL;
-	return question;
-}
-
-static void question_free(struct question *question)
-{
-	if (!question)
-		return;
-	profile_destroy(question->profile);
-	json_decref(question->rows);
-	free(question);
-}
 
 /* ---- the thread ---- */
 
@@ -124,10 +81,21 @@ static struct profile *take_oldest(struct history *history)
 	pthread_mutex_lock(&history->mutex);
 	profile = history->waiting.items[0];
 	history->waiting.count--;
+	history->noted -= history->noted > 0;
 	memmove(history->waiting.items, history->waiting.items + 1,
 		history->waiting.count * sizeof(*history->waiting.items));
 	pthread_mutex_unlock(&history->mutex);
 	return profile;
+}
+
+/* The journal has nothing more to say: all is in a database, or no disk will have it now. */
+static void settle(struct history *history)
+{
+	history_store_settle(&history->store);
+	pthread_mutex_lock(&history->mutex);
+	history->noted = 0;
+	pthread_mutex_unlock(&history->mutex);
+	history->write_at = 0;
 }
 
 /* Windows that were given up leave a gap, which is told once something can be. */
@@ -152,6 +120,7 @@ static void write_waiting(struct history *history)
 		if (r && count > 1)
 			r = history_store_put(&history->store, profiles, 1, &error, &written);
 		if (r) {
+			settle(history);
 			history->retry_at = clock_boot_ns() + RETRY_NS;
 			note_trouble(history, r, error.text);
 			return;
@@ -160,8 +129,37 @@ static void write_waiting(struct history *history)
 			profile_destroy(take_oldest(history));
 		tell_gap(history);
 	}
+	settle(history);
 	history->retry_at = 0;
 	note_trouble(history, 0, "");
+}
+
+/* False: those that came are to be written now, for somebody wants to know them, there are enough
+ * of them, or they cannot wait in the journal. */
+static bool gather(struct history *history)
+{
+	struct profile *profiles[TOGETHER_MAX];
+	uint64_t now = clock_boot_ns();
+	size_t count = oldest(history, profiles, TOGETHER_MAX), noted;
+	bool asked;
+
+	pthread_mutex_lock(&history->mutex);
+	noted = history->noted;
+	asked = history->asked.first;
+	pthread_mutex_unlock(&history->mutex);
+	if (asked || history->retry_at || count == TOGETHER_MAX ||
+	    (history->write_at && now >= history->write_at))
+		return false;
+	if (count <= noted)
+		return true;
+	if (history_store_note(&history->store, profiles + noted, count - noted))
+		return false;
+	pthread_mutex_lock(&history->mutex);
+	history->noted = count;
+	pthread_mutex_unlock(&history->mutex);
+	if (!history->write_at)
+		history->write_at = now + GATHER_NS;
+	return true;
 }
 
 static void drop_surplus(struct history *history)
@@ -202,7 +200,7 @@ static int add_waiting(struct history *history, struct history_reader *reader, s
 	return r;
 }
 
-static void answer_profile(struct history *history, struct question *question)
+static void answer_profile(struct history *history, struct history_question *question)
 {
 	struct history_reader reader;
 	int r = history_reader_init(&reader, &question->query);
@@ -231,7 +229,7 @@ static uint64_t step_of(const struct history_query *query)
 	return (time / query->steps / NSEC_PER_SEC + 1) * NSEC_PER_SEC;
 }
 
-static void answer(struct history *history, struct question *question)
+static void answer(struct history *history, struct history_question *question)
 {
 	uint64_t oldest_ns = history_store_oldest(&history->store);
 
@@ -257,17 +255,17 @@ static void answer_all(struct history *history)
 	const uint64_t one = 1;
 
 	for (;;) {
-		struct question *question;
+		struct history_question *question;
 
 		pthread_mutex_lock(&history->mutex);
-		question = history->under_way = pop(&history->asked);
+		question = history->under_way = history_question_pop(&history->asked);
 		pthread_mutex_unlock(&history->mutex);
 		if (!question)
 			return;
 		answer(history, question);
 		pthread_mutex_lock(&history->mutex);
 		history->under_way = NULL;
-		push(&history->answered, question);
+		history_question_push(&history->answered, question);
 		pthread_mutex_unlock(&history->mutex);
 		/* A counter that is full is readable already. */
 		if (write(history->ready, &one, sizeof(one)) < 0 && errno != EAGAIN)
@@ -312,7 +310,10 @@ static bool wait_for_work(struct history *history)
 
 		if (history->retry_at && history->retry_at < due)
 			due = history->retry_at;
-		if (history->asked.first || (history->waiting.count && may_write) || now >= due ||
+		if (history->write_at && history->write_at < due)
+			due = history->write_at;
+		if (history->asked.first ||
+		    (history->waiting.count > history->noted && may_write) || now >= due ||
 		    history->end_by)
 			break;
 		clock_gettime(CLOCK_MONOTONIC, &until);
@@ -335,7 +336,7 @@ static void *run(void *context)
 	struct profile *profile;
 
 	while (wait_for_work(history)) {
-		if (clock_boot_ns() >= history->retry_at)
+		if (clock_boot_ns() >= history->retry_at && !gather(history))
 			write_waiting(history);
 		copy_stats(history);
 		drop_surplus(history);
@@ -379,21 +380,31 @@ static void init_locks(struct history *history)
 
 static void history_free(struct history *history)
 {
-	struct question *question;
+	struct history_question *question;
 
 	for (size_t i = 0; i < history->waiting.count; i++)
 		profile_destroy(history->waiting.items[i]);
 	vec_free(&history->waiting);
-	while ((question = pop(&history->asked)))
-		question_free(question);
-	while ((question = pop(&history->answered)))
-		question_free(question);
+	while ((question = history_question_pop(&history->asked)))
+		history_question_free(question);
+	while ((question = history_question_pop(&history->answered)))
+		history_question_free(question);
 	if (history->ready >= 0)
 		close(history->ready);
 	history_store_close(&history->store);
 	pthread_cond_destroy(&history->work);
 	pthread_mutex_destroy(&history->mutex);
 	free(history);
+}
+
+static void on_recovered(void *context, struct profile *profile)
+{
+	struct history *history = context;
+
+	if (vec_push(&history->waiting, profile))
+		profile_destroy(profile);
+	else
+		history->noted = history->waiting.count;
 }
 
 int history_create(const struct history_store_options *options, struct error *error,
@@ -409,6 +420,8 @@ int history_create(const struct history_store_options *options, struct error *er
 		free(history);
 		return r;
 	}
+	history_store_recover(&history->store, on_recovered, history);
+	history->write_at = 1; /* at once */
 	init_locks(history);
 	history->stats.store = history->store.stats;
 	history->limits = *options;
@@ -459,10 +472,10 @@ void history_dispatch(struct history *history)
 	if (read(history->ready, &count, sizeof(count)) < 0)
 		return;
 	for (;;) {
-		struct question *question;
+		struct history_question *question;
 
 		pthread_mutex_lock(&history->mutex);
-		question = pop(&history->answered);
+		question = history_question_pop(&history->answered);
 		if (question)
 			history->questions--;
 		pthread_mutex_unlock(&history->mutex);
@@ -474,7 +487,7 @@ void history_dispatch(struct history *history)
 		else if (question->on_rows)
 			question->on_rows(question->context, &question->error,
 					  TAKE_PTR(question->rows));
-		question_free(question);
+		history_question_free(question);
 	}
 }
 
@@ -496,9 +509,9 @@ void history_write(struct history *history)
 	pthread_mutex_unlock(&history->mutex);
 }
 
-static int ask(struct history *history, const struct question *like)
+static int ask(struct history *history, const struct history_question *like)
 {
-	struct question *question = malloc(sizeof(*question));
+	struct history_question *question = malloc(sizeof(*question));
 	bool refused;
 
 	if (!question)
@@ -509,7 +522,7 @@ static int ask(struct history *history, const struct question *like)
 	if (!refused) {
 		history->questions++;
 		history->stats.questions++;
-		push(&history->asked, question);
+		history_question_push(&history->asked, question);
 		pthread_cond_signal(&history->work);
 	}
 	pthread_mutex_unlock(&history->mutex);
@@ -521,33 +534,23 @@ static int ask(struct history *history, const struct question *like)
 int history_ask(struct history *history, const struct history_query *query,
 		history_profile_fn *done, void *context)
 {
-	return ask(history,
-		   &(struct question){.query = *query, .on_profile = done, .context = context});
+	return ask(history, &(struct history_question){
+				    .query = *query, .on_profile = done, .context = context});
 }
 
 int history_ask_list(struct history *history, const struct history_query *query,
 		     history_list_fn *list, history_rows_fn *done, void *context)
 {
 	return ask(history,
-		   &(struct question){
+		   &(struct history_question){
 			   .query = *query, .list = list, .on_rows = done, .context = context});
-}
-
-static void forget(struct question *question, const void *context)
-{
-	for (; question; question = question->next) {
-		if (question->context != context)
-			continue;
-		question->on_profile = NULL;
-		question->on_rows = NULL;
-	}
 }
 
 void history_forget(struct history *history, const void *context)
 {
 	pthread_mutex_lock(&history->mutex);
-	forget(history->asked.first, context);
-	forget(history->answered.first, context);
+	history_questions_forget(&history->asked, context);
+	history_questions_forget(&history->answered, context);
 	if (history->under_way && history->under_way->context == context) {
 		history->under_way->on_profile = NULL;
 		history->under_way->on_rows = NULL;
@@ -559,6 +562,6 @@ void history_get_stats(struct history *history, struct history_stats *ret)
 {
 	pthread_mutex_lock(&history->mutex);
 	*ret = history->stats;
-	ret->waiting = history->waiting.count;
+	ret->waiting = history->waiting.count - history->noted;
 	pthread_mutex_unlock(&history->mutex);
 }

@@ -33,7 +33,7 @@ typedef void history_rows_fn(void *context, const struct error *error, json_t *r
 
 struct history_stats {
 	struct history_store_stats store;
-	uint64_t waiting; /* windows not yet written */
+	uint64_t waiting; /* windows that are on no disk yet */
 	uint64_t dropped; /* windows that were given up */
 	uint64_t questions;
 	char trouble[256]; /* why windows wait; "": they do not */

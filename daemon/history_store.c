@@ -86,16 +86,23 @@ int history_store_open(struct history_store *store, const struct history_store_o
 {
 	int r;
 
-	*store = (struct history_store){.lock = -1, .options = *options};
+	*store = (struct history_store){.lock = -1, .options = *options, .journal.fd = -1};
 	snprintf(store->folder, sizeof(store->folder), "%s", options->folder);
 	r = open_folder(store, error);
 	if (r && store->lock >= 0) {
 		close(store->lock);
 		store->lock = -1;
 	}
-	if (!r)
-		look_back(store);
-	return r;
+	if (r)
+		return r;
+	look_back(store);
+	store->before_ns = store->stats.stored_until_ns;
+	/* Without it each window goes into a database at once. */
+	r = history_journal_open(&store->journal, store->lock);
+	if (r)
+		log_warning("history: %s/" HISTORY_JOURNAL_NAME ": %s", store->folder,
+			    strerror(-r));
+	return 0;
 }
 
 static void close_day(struct history_store *store)
@@ -108,6 +115,7 @@ static void close_day(struct history_store *store)
 void history_store_close(struct history_store *store)
 {
 	close_day(store);
+	history_journal_close(&store->journal);
 	if (store->lock >= 0)
 		close(store->lock);
 	store->lock = -1;
@@ -154,8 +162,7 @@ static int open_writer(struct history_store *store, const char *day, struct erro
 	return r;
 }
 
-/* The writer for a day. */
-static int want_day(struct history_store *store, uint64_t time_ns, struct error *error)
+int history_store_want_day(struct history_store *store, uint64_t time_ns, struct error *error)
 {
 	char day[HISTORY_DAY_MAX];
 	struct error why = {0};
@@ -174,13 +181,18 @@ static int want_day(struct history_store *store, uint64_t time_ns, struct error 
 /* ---- writing ---- */
 
 /* Between the last window of whoever wrote here before and the first of ours. */
-static void note_pause(struct history_store *store, uint64_t start_ns)
+static void note_pause(struct history_store *store, struct profile *const *profiles, size_t count)
 {
-	uint64_t before = store->stats.stored_until_ns;
+	uint64_t before = store->before_ns;
 
-	if (!store->begun && before && start_ns > before)
-		history_writer_gap(&store->writer, before, start_ns, "perfd was not running", NULL);
-	store->begun = true;
+	for (size_t i = 0; !store->begun && i < count; i++) {
+		if (profiles[i]->start_ns < before)
+			continue;
+		if (before && profiles[i]->start_ns > before)
+			history_writer_gap(&store->writer, before, profiles[i]->start_ns,
+					   "perfd was not running", NULL);
+		store->begun = true;
+	}
 }
 
 static void note_put(struct history_store *store, const struct profile *profile)
@@ -211,12 +223,12 @@ int history_store_put(struct history_store *store, struct profile *const *profil
 		      struct error *error, size_t *ret_count)
 {
 	struct error why = {0};
-	int r = want_day(store, profiles[0]->start_ns, error);
+	int r = history_store_want_day(store, profiles[0]->start_ns, error);
 
 	if (r)
 		return r;
 	count = of_one_day(profiles, count);
-	note_pause(store, profiles[0]->start_ns);
+	note_pause(store, profiles, count);
 	r = history_writer_put(&store->writer, profiles, count, &why);
 	if (r == -EBADMSG) {
 		char day[HISTORY_DAY_MAX];
@@ -225,7 +237,7 @@ int history_store_put(struct history_store *store, struct profile *const *profil
 		close_day(store);
 		r = set_aside(store, day, why.text);
 		if (!r)
-			r = want_day(store, profiles[0]->start_ns, &why);
+			r = history_store_want_day(store, profiles[0]->start_ns, &why);
 		if (!r)
 			r = history_writer_put(&store->writer, profiles, count, &why);
 	}
@@ -240,7 +252,7 @@ int history_store_put(struct history_store *store, struct profile *const *profil
 int history_store_gap(struct history_store *store, uint64_t start_ns, uint64_t end_ns,
 		      const char *reason, struct error *error)
 {
-	int r = want_day(store, start_ns, error);
+	int r = history_store_want_day(store, start_ns, error);
 
 	return r ? r : history_writer_gap(&store->writer, start_ns, end_ns, reason, error);
 }

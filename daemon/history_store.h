@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "daemon/history_days.h"
+#include "daemon/history_journal.h"
 #include "daemon/history_list.h"
 #include "daemon/history_query.h"
 #include "daemon/history_reader.h"
@@ -49,7 +50,9 @@ struct history_store {
 	struct history_writer writer; /* of `day` */
 	char day[HISTORY_DAY_MAX]; /* "": none is open */
 	char tidied[HISTORY_DAY_MAX]; /* days up to here need no more summing up */
-	bool begun; /* a window was written since it was opened */
+	struct history_journal journal;
+	bool begun; /* a window of ours was written */
+	uint64_t before_ns; /* end of the newest of whoever wrote here before (CLOCK_REALTIME) */
 	uint64_t clock_ns, clock_boot_ns; /* a moment of writing: the age's clock */
 	struct history_store_stats stats;
 };
@@ -64,6 +67,15 @@ void history_store_close(struct history_store *store);
  * for a new one takes its place. */
 int history_store_put(struct history_store *store, struct profile *const *profiles, size_t count,
 		      struct error *error, size_t *ret_count);
+/* Windows that are to be put in later, together, outlive us from now on. 0 or -errno: then they do
+ * not. */
+int history_store_note(struct history_store *store, struct profile *const *profiles, size_t count);
+/* All that were noted have been put in, or are given up. */
+void history_store_settle(struct history_store *store);
+/* What was noted before this store was opened and is in no database: to be put in. */
+void history_store_recover(struct history_store *store, history_journal_fn *each, void *context);
+/* Has the writer be one for that day. */
+int history_store_want_day(struct history_store *store, uint64_t time_ns, struct error *error);
 int history_store_gap(struct history_store *store, uint64_t start_ns, uint64_t end_ns,
 		      const char *reason, struct error *error);
 /* Adds all that the query asks for to the reader. Days that are damaged are passed over

@@ -10,8 +10,6 @@
 #include "daemon/history_times.h"
 #include "flamegraph/profile.h"
 
-#define SAME_START_MAX 1000 /* windows that begin at one moment */
-
 void history_window_deinit(struct history_window *window)
 {
 	for (size_t i = 0; i < window->groups.count; i++)
@@ -128,7 +126,7 @@ static int write_head(struct history_window *window, sqlite3 *db, struct error *
 	sqlite3_bind_int64(insert, 6, window->frequency_hz);
 	sqlite3_bind_int64(insert, 7, (int64_t)all.samples);
 	sqlite3_bind_int64(insert, 8, (int64_t)all.weight);
-	for (int i = 0; i < SAME_START_MAX; i++) {
+	for (int i = 0; i < HISTORY_SAME_START_MAX; i++) {
 		sqlite3_bind_int64(insert, 1, (int64_t)window->start_ns);
 		r = history_database_step(insert, error);
 		if (r != -EEXIST)

@@ -12,6 +12,9 @@
 #include "daemon/history_entries.h"
 #include "flamegraph/series.h"
 
+/* Windows of an event that begin at one moment, each a nanosecond later than the one before. */
+#define HISTORY_SAME_START_MAX 1000
+
 /* One service's part. */
 struct history_group {
 	int64_t service; /* row id */

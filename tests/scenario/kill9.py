@@ -119,6 +119,33 @@ def at_random_moments():
     lib.check(statistics.median(gaps) < 2, f"{statistics.median(gaps)} s were lost, in the median")
 
 
+def what_nobody_had_asked_for():
+    """Windows that were on their way into the database, in the journal, are there, too."""
+    with lib.folder() as place, load():
+        where = os.path.join(place, "h")
+        with daemon(where) as perfd:
+            lib.wait_for(lambda: newest(listed(perfd)).get("cpu-clock"), "a window", 30)
+            asked = newest(listed(perfd))["cpu-clock"]
+            time.sleep(3 + 3 * random.random())
+            lib.equal(perfd.ctl_json("status")["history"]["trouble"], "", "trouble")
+            perfd.process.send_signal(signal.SIGKILL)
+            killed = time.time_ns()
+            perfd.process.wait()
+        with daemon(where) as perfd:
+            windows = [row for row in listed(perfd) if row["event"] == "cpu-clock"
+                       and row["end_ns"] <= killed]
+            last = max(row["end_ns"] for row in windows)
+            later = [row for row in windows if row["start_ns"] >= asked]
+            print(f"# {len(later)} windows that nobody had asked for, until {(killed - last) / 1e9:.2f} "
+                  "s before the kill")
+            lib.check(later and sum(row["samples"] for row in later), "they are lost")
+            lib.wait_for(lambda: newest(listed(perfd))["cpu-clock"] > killed, "windows of its own", 30)
+            told = perfd.ctl_json("report", "--since", "-10m")
+            lib.check("gap: perfd was not running" in {count["key"] for count in told["counts"]},
+                      "the gap is not stated")
+        check_bases(where)
+
+
 def an_end_loses_nothing():
     """What the database has is what the daemon says that it stored, to the sample."""
     with lib.folder() as place, load():
@@ -147,4 +174,4 @@ def an_end_loses_nothing():
         check_bases(where)
 
 
-lib.main(at_random_moments, an_end_loses_nothing)
+lib.main(at_random_moments, what_nobody_had_asked_for, an_end_loses_nothing)

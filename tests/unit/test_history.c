@@ -6,8 +6,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "daemon/base/clock.h"
@@ -297,6 +300,146 @@ START_TEST(a_disk_with_room_for_one_window_has_it)
 }
 END_TEST
 
+/* ---- the journal ---- */
+
+static void in_folder(const char *format, ...)
+{
+	char command[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static uint64_t windows(void)
+{
+	struct history_query query = all();
+	struct answer answer = {0};
+	uint64_t count;
+
+	ck_assert_int_eq(history_ask_list(history, &query, history_list_windows, on_rows, &answer),
+			 0);
+	wait_for(&answer.come);
+	count = json_array_size(json_object_get(answer.rows, "rows"));
+	json_decref(answer.rows);
+	return count;
+}
+
+/* A perfd that keeps so many windows from then on, of which nobody asks, and is killed. With
+ * `written`, they have gone into a database. */
+static void live_and_die(uint64_t from, uint64_t count, bool written)
+{
+	pid_t child = fork();
+	int status;
+
+	ck_assert_int_ge(child, 0);
+	if (!child) {
+		struct history_stats stats = {.waiting = 1};
+
+		open_history();
+		windows(); /* what its predecessor left is in the database */
+		for (uint64_t i = 0; i < count; i++)
+			keep(from + i);
+		for (int i = 0; stats.waiting && i < PATIENCE_MS; i++) {
+			usleep(1000);
+			history_get_stats(history, &stats);
+		}
+		if (written) {
+			in_folder("cp %s/journal %s.journal", folder, folder);
+			samples();
+		}
+		_exit(stats.waiting || stats.trouble[0]);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+}
+
+static uint64_t journal_bytes(void)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/journal", folder);
+	ck_assert_int_eq(stat(path, &st), 0);
+	return (uint64_t)st.st_size;
+}
+
+START_TEST(killed_it_leaves_a_journal)
+{
+	history_destroy(history);
+	live_and_die(0, 7, false);
+	ck_assert_uint_gt(journal_bytes(), 0);
+	open_history();
+	ck_assert_uint_eq(samples(), 7);
+	ck_assert_uint_eq(windows(), 7);
+	/* Now they are in the database. */
+	ck_assert_uint_eq(journal_bytes(), 0);
+	history_destroy(history);
+	/* More than are written together, and one after the other. */
+	live_and_die(10, 5, false);
+	live_and_die(20, 130, false);
+	open_history();
+	ck_assert_uint_eq(windows(), 7 + 5 + 130);
+	ck_assert_uint_eq(samples(), 7 + 5 + 130);
+}
+END_TEST
+
+START_TEST(killed_before_the_journal_was_cleared)
+{
+	history_destroy(history);
+	live_and_die(0, 9, true);
+	in_folder("mv %s.journal %s/journal", folder, folder);
+	ck_assert_uint_gt(journal_bytes(), 0);
+	open_history();
+	ck_assert_uint_eq(samples(), 9);
+	ck_assert_uint_eq(windows(), 9);
+}
+END_TEST
+
+START_TEST(a_damaged_journal)
+{
+	history_destroy(history);
+	live_and_die(0, 4, false);
+	in_folder("head -c 5 %s/journal >> %s/journal", folder, folder);
+	open_history();
+	ck_assert_uint_eq(samples(), 4);
+	ck_assert_uint_eq(journal_bytes(), 0);
+	history_destroy(history);
+	live_and_die(10, 4, false);
+	in_folder("printf xxxx | dd of=%s/journal bs=1 seek=%" PRIu64 " conv=notrunc 2>/dev/null",
+		  folder, journal_bytes() - 40);
+	open_history();
+	ck_assert_uint_eq(samples(), 4 + 3);
+}
+END_TEST
+
+/* Between what one that was killed noted last and its successor's first. */
+START_TEST(the_pause_begins_behind_the_journal)
+{
+	struct history_query query = all();
+	struct answer answer = {0};
+	const struct profile *profile;
+	uint64_t missing = 0;
+
+	history_destroy(history);
+	live_and_die(0, 4, false);
+	open_history();
+	keep(9);
+	ck_assert_uint_eq(samples(), 5);
+	ck_assert_int_eq(history_ask(history, &query, on_profile, &answer), 0);
+	wait_for(&answer.come);
+	profile = answer.profile;
+	for (size_t i = 0; i < profile->counts.count; i++)
+		if (!strcmp(profile_text(profile, profile->counts.items[i].key),
+			    "gap: perfd was not running"))
+			missing = profile->counts.items[i].count;
+	profile_destroy(answer.profile);
+	ck_assert_uint_eq(missing, 5000);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("history");
@@ -308,6 +451,10 @@ int main(void)
 	tcase_add_test(tc, a_pause_is_a_gap);
 	tcase_add_test(tc, a_forgotten_question_calls_nobody);
 	tcase_add_test(tc, too_many_questions_are_refused);
+	tcase_add_test(tc, killed_it_leaves_a_journal);
+	tcase_add_test(tc, killed_before_the_journal_was_cleared);
+	tcase_add_test(tc, a_damaged_journal);
+	tcase_add_test(tc, the_pause_begins_behind_the_journal);
 	workshop_add(tc, geteuid() == 0, "needs root, for a small disk", a_full_disk_is_waited_out);
 	workshop_add(tc, geteuid() == 0, "needs root, for a small disk",
 		     a_disk_with_room_for_one_window_has_it);

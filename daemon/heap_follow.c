@@ -22,6 +22,7 @@
 #define TABLES_NS (2 * NSEC_PER_SEC) /* that probes wait for unwind tables, at most */
 #define AGAIN_NS NSEC_PER_SEC /* until a file that could not be had is asked for again */
 #define TRIES_MAX 3 /* of a file that the worker could not look at for no fault of the file */
+#define LOADING_NS (10 * NSEC_PER_MSEC) /* between two looks whether frees can be followed */
 #define BEGIN_MAX 4 /* processes that get their probes in one turn of the loop */
 #define PATIENCE_NS (2 * NSEC_PER_SEC) /* until all of a process's files have been looked at */
 
@@ -386,12 +387,17 @@ static void take_out(struct heap_follow *follow, struct heap_followed *followed)
 }
 
 /* Of the machine's view nobody asks what is in use. */
+static bool wants_fates(const struct heap_follow *follow, const struct heap_followed *followed)
+{
+	return strcmp(follow->config->heap_frees, "on") == 0 && followed->process->slots &&
+	       follow->fated < HEAP_FATES_MAX;
+}
+
 static void start_fates(struct heap_follow *follow, struct heap_followed *followed)
 {
 	int r;
 
-	if (strcmp(follow->config->heap_frees, "on") != 0 || !followed->process->slots ||
-	    follow->fated >= HEAP_FATES_MAX)
+	if (!wants_fates(follow, followed))
 		return;
 	r = source_heap_follow(follow->source->heap, followed->process->pid,
 			       follow->config->heap_objects);
@@ -510,6 +516,8 @@ static void run_one(struct heap_follow *follow, struct heap_followed *followed, 
 		followed->next = now + CLOSE_NS;
 	else if (is_in_debt(follow, followed, now))
 		return;
+	else if (wants_fates(follow, followed) && !source_heap_fates_known(follow->source->heap))
+		followed->next = now + LOADING_NS;
 	else if (follow->begun++ < BEGIN_MAX)
 		begin(follow, followed);
 	else /* each takes milliseconds: the others in their turns */

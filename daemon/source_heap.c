@@ -78,9 +78,19 @@ static bool kernel_has_sessions(void)
 	       (major > 6 || (major == 6 && minor >= 14));
 }
 
+/* What a thread makes, and whether it is done; the rest is read only meanwhile. */
+struct fates_loading {
+	const struct source_heap *heap;
+	struct heap_session_bpf *fates;
+	char why[200];
+	pthread_t thread;
+	bool done;
+};
+
 /* What tells of frees is not needed: without it there is only what was allocated. */
-static void load_fates(struct source_heap *heap)
+static void load_fates(struct fates_loading *loading)
 {
+	const struct source_heap *heap = loading->heap;
 	LIBBPF_OPTS(bpf_object_open_opts, options,
 		    .btf_custom_path = heap->btf[0] ? heap->btf : NULL);
 	const struct bpf_programs *programs = heap->programs;
@@ -88,12 +98,13 @@ static void load_fates(struct source_heap *heap)
 	int r;
 
 	if (!kernel_has_sessions()) {
-		snprintf(heap->why, sizeof(heap->why), "frees are followed from Linux 6.14 on");
+		snprintf(loading->why, sizeof(loading->why),
+			 "frees are followed from Linux 6.14 on");
 		return;
 	}
 	fates = heap_session_bpf__open_opts(&options);
 	if (!fates) {
-		snprintf(heap->why, sizeof(heap->why), "frees are not followed: %s",
+		snprintf(loading->why, sizeof(loading->why), "frees are not followed: %s",
 			 strerror(errno));
 		return;
 	}
@@ -107,13 +118,60 @@ static void load_fates(struct source_heap *heap)
 	if (!r)
 		r = heap_session_bpf__load(fates);
 	if (!r) {
-		heap->fates = fates;
+		loading->fates = fates;
 		return;
 	}
-	snprintf(heap->why, sizeof(heap->why),
+	snprintf(loading->why, sizeof(loading->why),
 		 "frees are not followed: the kernel refused the program for it: %s", strerror(-r));
-	log_info("%s", heap->why);
 	heap_session_bpf__destroy(fates);
+}
+
+static void *run_loading(void *context)
+{
+	struct fates_loading *loading = context;
+
+	load_fates(loading);
+	__atomic_store_n(&loading->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void begin_loading(struct source_heap *heap)
+{
+	struct fates_loading *loading = calloc(1, sizeof(*loading));
+
+	if (!loading) {
+		snprintf(heap->why, sizeof(heap->why), "frees are not followed: out of memory");
+		return;
+	}
+	loading->heap = heap;
+	if (!pthread_create(&loading->thread, NULL, run_loading, loading)) {
+		heap->loading = loading;
+		return;
+	}
+	snprintf(heap->why, sizeof(heap->why), "frees are not followed: no thread for it");
+	free(loading);
+}
+
+/* Waits for it, if need be. */
+static void finish_loading(struct source_heap *heap)
+{
+	struct fates_loading *loading = TAKE_PTR(heap->loading);
+
+	pthread_join(loading->thread, NULL);
+	heap->fates = loading->fates;
+	memcpy(heap->why, loading->why, sizeof(heap->why));
+	if (heap->why[0])
+		log_info("%s", heap->why);
+	free(loading);
+}
+
+bool source_heap_fates_known(struct source_heap *heap)
+{
+	if (!heap->fates && !heap->why[0] && !heap->loading)
+		begin_loading(heap);
+	if (heap->loading && __atomic_load_n(&heap->loading->done, __ATOMIC_ACQUIRE))
+		finish_loading(heap);
+	return !heap->loading;
 }
 
 int source_heap_load(struct source_heap *heap, const struct bpf_programs *programs,
@@ -138,6 +196,8 @@ int source_heap_load(struct source_heap *heap, const struct bpf_programs *progra
 
 void source_heap_deinit(struct source_heap *heap)
 {
+	if (heap->loading)
+		finish_loading(heap);
 	heap_session_bpf__destroy(heap->fates);
 	heap->fates = NULL;
 	heap_bpf__destroy(heap->skel);
@@ -266,9 +326,8 @@ int source_heap_follow(struct source_heap *heap, uint32_t pid, uint32_t objects)
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
 	int map, pointers, r;
 
-	/* Only when somebody wants it: the verifier takes a second. */
-	if (!heap->fates && !heap->why[0])
-		load_fates(heap);
+	if (!source_heap_fates_known(heap))
+		return -EAGAIN;
 	if (!heap->fates)
 		return -EOPNOTSUPP;
 	map = bpf_map__fd(heap->fates->maps.heap_followed);

@@ -20,6 +20,7 @@
 struct abi_heap_target;
 struct bpf_link;
 struct bpf_programs;
+struct fates_loading;
 struct heap_bpf;
 struct heap_session_bpf;
 struct probe_points;
@@ -29,6 +30,7 @@ struct source_heap {
 	/* What tells of frees (bpf/heap_session.bpf.c); NULL: nobody has wanted it yet,
 	 * or it cannot be had: `why`. */
 	struct heap_session_bpf *fates; /* loaded when it is wanted first */
+	struct fates_loading *loading; /* that is under way; NULL */
 	const struct bpf_programs *programs; /* the owner's */
 	const char *btf; /* the configuration's */
 	char why[200];
@@ -63,8 +65,12 @@ void source_heap_deinit(struct source_heap *heap);
 uint32_t source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
 			    const struct probe_points *points, enum heap_probes which,
 			    struct heap_links *links);
+/* Whether it is known if fates can be followed. If it is not, a thread finds out: the verifier
+ * takes a good part of a second, and the caller has others to serve. */
+bool source_heap_fates_known(struct source_heap *heap);
 /* From now on what the process's samples become is followed, of at most so many at a time;
- * what was followed before is forgotten. 0: no more. -EOPNOTSUPP: the kernel cannot. */
+ * what was followed before is forgotten. 0: no more. -EOPNOTSUPP: the kernel cannot; -EAGAIN: not
+ * known yet. */
 int source_heap_follow(struct source_heap *heap, uint32_t pid, uint32_t objects);
 void source_heap_detach(struct heap_links *links);
 /* Probes, not links. */

@@ -304,11 +304,11 @@ static void run_all(int first, int seeds, int steps)
 			puts("");
 		}
 	}
-	fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
+	static char lines[1 << 20];
 	int first = argc > 1 ? atoi(argv[1]) : 0, seeds = argc > 2 ? atoi(argv[2]) : 10;
 	int steps = argc > 3 ? atoi(argv[3]) : 1000;
 	bool forks = false;
@@ -335,9 +335,10 @@ int main(int argc, char **argv)
 		run_all(CHILD + first, seeds, steps);
 		return 0;
 	}
-	/* The parent's own runs wait for nobody, but its lines do. */
+	/* The parent's own runs wait for nobody, but its lines do. (Without a buffer of ours the C
+	 * library takes a page of its own, and lines of both were mixed.) */
 	if (forks)
-		setvbuf(stdout, NULL, _IOFBF, 1 << 20);
+		setvbuf(stdout, lines, _IOFBF, sizeof(lines));
 	run_all(first, seeds, steps);
 	if (forks)
 		waitpid(child, NULL, 0);

@@ -240,6 +240,10 @@ static void answer(struct history *history, struct history_question *question)
 	if (question->query.steps)
 		question->query.step_ns = step_of(&question->query);
 	question->error = (struct error){0};
+	/* Lists are of what is in the databases. It may have been asked after we had looked whether
+	 * what is kept can wait in the journal. */
+	if (question->list && clock_boot_ns() >= history->retry_at)
+		write_waiting(history);
 	if (question->list)
 		history_store_list(&history->store, &question->query, question->list,
 				   &question->error, &question->rows);

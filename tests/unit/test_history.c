@@ -386,6 +386,19 @@ START_TEST(killed_it_leaves_a_journal)
 }
 END_TEST
 
+/* What was kept before somebody asks is in the list, though it had gone into the journal when the
+ * question came. */
+START_TEST(a_list_has_what_was_kept_before)
+{
+	for (uint64_t i = 0; i < 400; i++) {
+		keep(i);
+		if (i % 4)
+			usleep((useconds_t)(i % 40) * 5);
+		ck_assert_uint_eq(windows(), i + 1);
+	}
+}
+END_TEST
+
 START_TEST(killed_before_the_journal_was_cleared)
 {
 	history_destroy(history);
@@ -452,6 +465,7 @@ int main(void)
 	tcase_add_test(tc, a_forgotten_question_calls_nobody);
 	tcase_add_test(tc, too_many_questions_are_refused);
 	tcase_add_test(tc, killed_it_leaves_a_journal);
+	tcase_add_test(tc, a_list_has_what_was_kept_before);
 	tcase_add_test(tc, killed_before_the_journal_was_cleared);
 	tcase_add_test(tc, a_damaged_journal);
 	tcase_add_test(tc, the_pause_begins_behind_the_journal);

@@ -12,8 +12,11 @@
  * it, and a sample's weight times `block` is unbiased: for a process that ends within a block,
  * too. One in each block, that sums of a second are off by a block at most.
  *
- * By process and CPU. A process that has rested, or whose place another takes, begins anew, with
- * blocks of one; that its last block has no end changes nothing, for nobody asked what was drawn.
+ * By process and CPU. Processes that have just begun count together with others of their name that
+ * have, until they are BUSY_YOUNG_NS old: each run of a compiler is hit some eight times, but all
+ * of them are one busy program. A process that has rested, or whose place another takes, begins
+ * anew, with blocks of one; that its last block has no end changes nothing, for nobody asked what
+ * was drawn.
  *
  * Sources: D. G. Horvitz, D. J. Thompson, "A Generalization of Sampling Without Replacement
  * From a Finite Universe", 1952; stratified sampling, one unit a stratum.
@@ -26,10 +29,12 @@
 /* Firings in an epoch from which on a process has blocks of two, and of the most. */
 #define BUSY_SOME 3u
 #define BUSY_MANY 7u
+#define BUSY_YOUNG_NS 2000000000ULL
+#define BUSY_NAME 0x80000000u /* in `who`: no pid is so large */
 #define BUSY_PLACES 256u /* a CPU; a power of two */
 
 struct busy {
-	__u32 pid;
+	__u32 who;
 	__u32 epoch;
 	__u16 fired; /* in the epoch */
 	__u16 before; /* in the one before it */
@@ -43,20 +48,33 @@ struct busy_table {
 	struct busy places[BUSY_PLACES];
 };
 
-static inline __attribute__((always_inline)) __u32 busy_place(__u32 pid)
+/* Who was hit: a process of that age, of a thread with that name. */
+static inline __attribute__((always_inline)) __u32 busy_who(__u32 pid, __u64 age,
+							    const char comm[ABI_COMM_MAX])
 {
-	return (pid ^ pid >> 8) & (BUSY_PLACES - 1);
+	__u64 hash = 0;
+
+	if (age >= BUSY_YOUNG_NS)
+		return pid;
+	for (int i = 0; i < ABI_COMM_MAX && comm[i]; i++)
+		hash = (hash ^ (__u8)comm[i]) * 0x100000001b3ULL; /* FNV-1a */
+	return (__u32)(hash >> 16) | BUSY_NAME;
+}
+
+static inline __attribute__((always_inline)) __u32 busy_place(__u32 who)
+{
+	return (who ^ who >> 8) & (BUSY_PLACES - 1);
 }
 
 /* What this firing stands for: so many, or 0: it is no sample. `most`: the longest block, 255 at
  * most; `random`: of 32 bits. */
-static inline __attribute__((always_inline)) __u32 busy_share(struct busy *busy, __u32 pid,
+static inline __attribute__((always_inline)) __u32 busy_share(struct busy *busy, __u32 who,
 							      __u64 now, __u32 most, __u32 random)
 {
 	__u32 epoch = (__u32)(now >> BUSY_EPOCH_SHIFT), hits;
 
-	if (busy->pid != pid || epoch - busy->epoch > 1) {
-		*busy = (struct busy){.pid = pid, .epoch = epoch};
+	if (busy->who != who || epoch - busy->epoch > 1) {
+		*busy = (struct busy){.who = who, .epoch = epoch};
 	} else if (busy->epoch != epoch) {
 		busy->before = busy->fired;
 		busy->fired = 0;

@@ -117,17 +117,21 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, stru
 
 /* What a firing of a clock stands for beyond itself, where busy processes are thinned out; 0: it is
  * no sample. Only one slot is: no two of its firings displace one another on a CPU. */
-static __always_inline __u32 share_of_busy(const struct abi_slot *slot, __u32 pid, __u64 now)
+static __always_inline __u32 share_of_busy(const struct abi_slot *slot, struct task_struct *task,
+					   __u32 pid, __u64 now)
 {
-	__u32 zero = 0, most = slot->one_in;
+	__u32 zero = 0, most = slot->one_in, who;
 	struct busy_table *table;
+	char comm[ABI_COMM_MAX];
 
 	if (most < 2)
 		return 1;
 	table = bpf_map_lookup_elem(&busy_tables, &zero);
 	if (!table)
 		return 1;
-	return busy_share(&table->places[busy_place(pid)], pid, now, most & 0xff,
+	bpf_get_current_comm(comm, sizeof(comm));
+	who = busy_who(pid, now - BPF_CORE_READ(task, group_leader, start_boottime), comm);
+	return busy_share(&table->places[busy_place(who)], who, now, most & 0xff,
 			  bpf_get_prandom_u32());
 }
 
@@ -169,7 +173,7 @@ static __always_inline void sample_one(struct bpf_perf_event_data *ctx, const st
 		sample->weight =
 			weigh_counted(slot, index, state, ctx->sample_period, sample->hdr.time);
 	else
-		sample->weight *= share_of_busy(slot, pid, sample->hdr.time);
+		sample->weight *= share_of_busy(slot, task, pid, sample->hdr.time);
 	if (!sample->weight) {
 		count->thinned++;
 		return;

@@ -5,6 +5,7 @@ stands for all of them; not where somebody set the rate by hand (docs/rates.md).
 
 import json
 import os
+import resource
 import subprocess
 import time
 
@@ -16,6 +17,12 @@ SECONDS = 4
 # Enough that no rate is ever cut; without a budget nothing is thinned out.
 SETTINGS = ("--set", "budget.machine=1000", "--set", "budget.process=0", "--set",
             f"cpu.frequency_hz={HZ}", "--set", "memory.faults_hz=0", "--set", "memory.mmap_hz=0")
+
+
+def cpu_of_children():
+    """Of those that have ended, ns."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (usage.ru_utime + usage.ru_stime) * 1e9
 
 
 def one_in(perfd):
@@ -68,9 +75,31 @@ def a_busy_process():
         lib.off_by(report["total"], truth["cpu_ns"], HZ, wall, 0.03, "the total")
 
 
+def short_lives_of_one_name():
+    """Each is hit a few times only; all of them are a busy program."""
+    with lib.folder() as place, lib.Perfd(*SETTINGS, budget=True) as perfd:
+        lib.wait_for(lambda: one_in(perfd) == ONE_IN, "busy processes to be thinned out")
+        program = os.path.join(place, "young")
+        os.symlink(lib.program("spawner"), program)
+        before, began, used = counted(perfd), time.monotonic(), cpu_of_children()
+        for _ in range(6):
+            subprocess.run([program, "50", "6"], check=True, timeout=60)
+        used, wall, after = cpu_of_children() - used, time.monotonic() - began, counted(perfd)
+        part = (after[1] - before[1]) / (after[0] - before[0])
+        report = perfd.ctl_json("report", "--since", "-10m", "--comm", "young")
+        lives = len(report["processes"])
+        print(f"{part:.1%} of the firings became no sample; {lives} processes have one")
+        lib.check(part > 0.5, "hardly anything was thinned out")
+        lib.off_by(report["total"], used, HZ / ONE_IN, wall, 0.05, "the total")
+        of = {function["name"]: function["total"] for function in report["functions"]}
+        both = of["child_work"] + of["grandchild_work"]
+        error = (0.25 / (both / 1e9 * HZ / ONE_IN)) ** 0.5
+        lib.check(abs(of["child_work"] / both - 0.5) < 5 * error, f"{of}: not one half each")
+
+
 def without_a_budget():
     with lib.Perfd() as perfd:
         lib.equal(one_in(perfd), 1, "firings to a sample")
 
 
-lib.main(a_busy_process, without_a_budget)
+lib.main(a_busy_process, short_lives_of_one_name, without_a_budget)

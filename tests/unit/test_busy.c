@@ -97,6 +97,32 @@ START_TEST(who_rests_begins_anew)
 }
 END_TEST
 
+/* A compiler's runs are one program; who lives longer, or has another name, is himself. */
+START_TEST(the_young_of_one_name_are_one)
+{
+	const char cc1[ABI_COMM_MAX] = "cc1", as[ABI_COMM_MAX] = "as", none[ABI_COMM_MAX] = "";
+	struct cpu cpu = begin();
+	uint32_t samples = 0;
+	uint64_t weight = 0;
+
+	for (uint32_t i = 0; i < 10 * HZ; i++) {
+		uint32_t share = fire(&cpu, busy_who(1000 + i / 8, i % 8 * NSEC_PER_SEC / HZ, cc1));
+
+		weight += share;
+		samples += share > 0;
+	}
+	ck_assert_uint_le(samples, 10 * HZ / MOST + 6);
+	ck_assert_uint_ge(weight + MOST, 10 * HZ);
+	ck_assert_uint_le(weight, 10 * HZ + MOST);
+	ck_assert_uint_eq(fire(&cpu, busy_who(5000, 0, as)), 1);
+	ck_assert_uint_eq(fire(&cpu, busy_who(5000, BUSY_YOUNG_NS, cc1)), 1);
+	ck_assert_uint_eq(busy_who(5000, BUSY_YOUNG_NS, cc1), 5000);
+	ck_assert_uint_ne(busy_who(5000, 0, as), busy_who(5000, 0, cc1));
+	ck_assert_uint_eq(busy_who(5000, 0, cc1), busy_who(5001, 1, cc1));
+	ck_assert_uint_ge(busy_who(5000, 0, none), BUSY_NAME);
+}
+END_TEST
+
 #define FUNCTIONS 4u
 
 struct sums {
@@ -192,7 +218,8 @@ int main(void)
 	Suite *suite = suite_create("busy");
 
 	SUITE_CASE(suite, "which", who_is_hit_seldom_has_all_its_samples, who_takes_all_has_a_part,
-		   who_rests_begins_anew, the_longest_block_is_as_told);
+		   who_rests_begins_anew, the_young_of_one_name_are_one,
+		   the_longest_block_is_as_told);
 	SUITE_CASE(suite, "truth", sums_are_unbiased);
 	return suite_main(suite);
 }

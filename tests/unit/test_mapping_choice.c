@@ -11,7 +11,8 @@
 #define BUDGET 0.01
 #define MUCH (BUDGET / 2)
 #define LITTLE (BUDGET / 100)
-#define BETWEEN (BUDGET / 8) /* neither */
+#define MODERATE (BUDGET / 10)
+#define BETWEEN (BUDGET / 30) /* neither */
 #define STEP_NS (500 * NSEC_PER_MSEC)
 
 struct world {
@@ -50,6 +51,23 @@ START_TEST(at_once_and_back_when_it_is_over)
 	ck_assert_uint_eq(until_turn(&world, LITTLE, hour), 10 * NSEC_PER_SEC);
 	ck_assert(!world.choice.blind);
 	ck_assert_uint_eq(until_turn(&world, BETWEEN, hour), hour);
+}
+END_TEST
+
+/* A compiler's runs; and a script's burst, which is over soon. */
+START_TEST(less_has_to_last)
+{
+	struct world world = {.now = 100 * NSEC_PER_SEC};
+	const uint64_t hour = 3600 * NSEC_PER_SEC;
+	uint64_t took;
+
+	until_turn(&world, LITTLE, 10 * NSEC_PER_SEC);
+	ck_assert_uint_eq(until_turn(&world, MODERATE, NSEC_PER_SEC), NSEC_PER_SEC);
+	ck_assert_uint_eq(until_turn(&world, LITTLE, hour), hour);
+	took = until_turn(&world, MODERATE, hour);
+	ck_assert_uint_ge(took, 2 * NSEC_PER_SEC);
+	ck_assert_uint_le(took, 5 * NSEC_PER_SEC);
+	ck_assert(world.choice.blind);
 }
 END_TEST
 
@@ -107,7 +125,7 @@ int main(void)
 {
 	Suite *suite = suite_create("mapping_choice");
 
-	SUITE_CASE(suite, "choice", at_once_and_back_when_it_is_over, a_moment_of_calm_is_none,
-		   no_oscillation, without_a_budget_all_are_told);
+	SUITE_CASE(suite, "choice", at_once_and_back_when_it_is_over, less_has_to_last,
+		   a_moment_of_calm_is_none, no_oscillation, without_a_budget_all_are_told);
 	return suite_main(suite);
 }

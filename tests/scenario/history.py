@@ -138,7 +138,7 @@ def killed_it_keeps_what_was_stored():
 def small_disk(place):
     where = os.path.join(place, "h")
     os.mkdir(where)
-    lib.succeeds(subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "none", where],
+    lib.succeeds(subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "none", where],
                                 capture_output=True, text=True), "mount")
     try:
         yield where

@@ -65,13 +65,18 @@ struct {
 	__array(values, struct heap_pointers);
 } heap_followed SEC(".maps");
 
-/* True: it was followed, and is not any more. */
-static __always_inline bool take_pointer(__u32 pid, __u64 pointer)
+/* True: it was followed, and is not any more. What came before the probes went in this time does
+ * not count: what became of it meanwhile nobody knows. */
+static __always_inline bool take_pointer(const struct abi_heap_target *target, __u32 pid,
+					 __u64 pointer)
 {
 	void *pointers = bpf_map_lookup_elem(&heap_followed, &pid);
+	__u64 *came = pointers ? bpf_map_lookup_elem(pointers, &pointer) : NULL, time;
 
-	return pointers && bpf_map_lookup_elem(pointers, &pointer) &&
-	       !bpf_map_delete_elem(pointers, &pointer);
+	if (!came)
+		return false;
+	time = *came;
+	return !bpf_map_delete_elem(pointers, &pointer) && time >= target->from;
 }
 
 static __always_inline bool follow_pointer(__u32 pid, __u64 pointer, __u64 time)
@@ -97,7 +102,7 @@ static __always_inline int on_release(struct pt_regs *ctx, __u64 cookie,
 	__u32 pid = (__u32)(bpf_get_current_pid_tgid() >> 32);
 	__u64 pointer = argument(ctx, (__u32)(cookie >> 8)), now;
 
-	if (!pointer || !take_pointer(pid, pointer))
+	if (!pointer || !take_pointer(target, pid, pointer))
 		return NO_RETURN;
 	now = bpf_ktime_get_boot_ns();
 	if (now < target->fates_until)
@@ -139,7 +144,7 @@ static __always_inline int on_call(struct pt_regs *ctx, __u64 cookie,
 	if (call.code && !is_followed(target, pid))
 		call.code = 0;
 	if ((cookie & 0xff) == ABI_PROBE_RESIZE && first && call.time < target->fates_until &&
-	    take_pointer(pid, first))
+	    take_pointer(target, pid, first))
 		call.old = first;
 	if (!call.code && !call.old)
 		return NO_RETURN;

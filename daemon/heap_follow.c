@@ -45,7 +45,8 @@ static void stop_fates(struct heap_follow *follow, struct heap_followed *followe
 		return;
 	followed->fates = false;
 	follow->fated--;
-	source_heap_follow(follow->source->heap, followed->process->pid, 0);
+	heap_table_leave(&followed->table, follow->source->heap, followed->process->pid,
+			 follow->config->heap_objects, followed->observed_ns, &follow->tables);
 }
 
 static void forget_files(struct heap_follow *follow, struct heap_followed *followed)
@@ -63,6 +64,8 @@ static void forget_files(struct heap_follow *follow, struct heap_followed *follo
 	followed->probing = HEAP_OUT;
 	heap_control_forget(&followed->hand);
 	stop_fates(follow, followed);
+	heap_table_drop(&followed->table, follow->source->heap, followed->process->pid,
+			&follow->tables);
 }
 
 static void followed_destroy(struct heap_follow *follow, struct heap_followed *followed)
@@ -399,8 +402,8 @@ static void start_fates(struct heap_follow *follow, struct heap_followed *follow
 
 	if (!wants_fates(follow, followed))
 		return;
-	r = source_heap_follow(follow->source->heap, followed->process->pid,
-			       follow->config->heap_objects);
+	r = heap_table_take(&followed->table, follow->source->heap, followed->process->pid,
+			    follow->config->heap_objects, followed->observed_ns, &follow->tables);
 	if (r && r != -EOPNOTSUPP)
 		log_debug("pid %u: what it frees is not followed: %d", followed->process->pid, r);
 	if (r)

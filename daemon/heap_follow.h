@@ -30,6 +30,7 @@
 #include "daemon/config.h"
 #include "daemon/heap_control.h"
 #include "daemon/heap_rules.h"
+#include "daemon/heap_table.h"
 #include "daemon/process_table.h"
 #include "daemon/resolver.h"
 #include "daemon/source.h"
@@ -95,6 +96,7 @@ struct heap_followed {
 	uint64_t unsettled; /* boot time, ns: since then some file has not been looked at; 0 */
 	enum heap_probing probing;
 	bool fates; /* they are in, and what becomes of samples is followed */
+	struct heap_table table; /* of its sampled pointers */
 	uint64_t blind; /* boot time, ns: until then fates were followed; 0: told */
 	uint64_t next; /* boot time, ns: when `probing` changes, or is looked at; 0: at once */
 	uint64_t next_in; /* HEAP_CLOSING: when they go in again */
@@ -118,6 +120,7 @@ struct heap_follow {
 	double budget; /* of a process's time: probes on functions may cost so much */
 	uint32_t sharing; /* processes of no session with probes on functions */
 	uint32_t fated; /* processes whose samples' fates are followed */
+	uint32_t tables; /* of pointers, in the kernel */
 	uint32_t begun; /* processes that got their probes in the present turn */
 	uint64_t failed; /* probes that could not be put in */
 	uint64_t hits; /* of functions' probes, so far */

@@ -104,6 +104,24 @@ def by_probes_on_the_allocator():
                       truth[name]["bytes"] / 16384)
 
 
+def probes_that_come_and_go():
+    """Within a budget, probes are in for a moment, again and again. What was in use when they
+    went is not known to be freed by what is freed at the same address later."""
+    if not lib_heap.sees_frees():
+        raise lib.Skip("frees are not followed on this kernel")
+    with lib.folder() as place, lib.Perfd("--set", "cpu.frequency_hz=0", "--set",
+                                          "memory.heap_interval=4K", "--set",
+                                          "memory.patterns=off") as perfd, \
+            lib.started(lib.program("heap_churn"), "strings", 1000000000) as churn:
+        path = os.path.join(place, "x.perfd")
+        lib.succeeds(perfd.ctl("attach", "--pid", churn.pid, "-e", "heap", "-d", "8s", "-o", path))
+        told = perfd.ctl_json("report", path)
+        counts = {count["key"]: count["count"] for count in told["counts"]}
+        print(counts)
+        lib.check(counts["sampled"] > 200, "hardly anything was sampled")
+        lib.equal(counts.get("heap_unknown_frees", 0), 0, "frees of what was not in use")
+
+
 def of_the_view(perfd):
     """Bytes by place of the program, of the last minutes."""
     path = os.path.join(perfd.folder, "view.folded")
@@ -158,4 +176,5 @@ def what_is_refused():
     lib.fails(lib.perfctl("record", "-a", "-e", "heap", "-d", 1), 1, "-e heap is of one process")
 
 
-lib.main(by_the_library, of_a_command, by_probes_on_the_allocator, by_name, what_is_refused)
+lib.main(by_the_library, of_a_command, by_probes_on_the_allocator, probes_that_come_and_go, by_name,
+         what_is_refused)

@@ -33,9 +33,9 @@ struct trailer {
  * kernel/events/core.c): so one event is for both, or another for tasks alone. The buffer is
  * that of a third, which is told of code of the kernel.
  */
-enum event_kind { EVENT_SYMBOLS, EVENT_TASKS, EVENT_MAPPINGS };
+enum sideband_event { EVENT_SYMBOLS, EVENT_TASKS, EVENT_MAPPINGS };
 
-static int open_event(uint32_t cpu, enum event_kind kind, bool build_id)
+static int open_event(uint32_t cpu, enum sideband_event kind, bool build_id)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
@@ -65,7 +65,7 @@ static int open_event(uint32_t cpu, enum event_kind kind, bool build_id)
 /* Into the buffer that is there. -errno. */
 static int open_tasks(const struct sideband *sideband, bool mappings, uint64_t *ret_id)
 {
-	enum event_kind kind = mappings ? EVENT_MAPPINGS : EVENT_TASKS;
+	enum sideband_event kind = mappings ? EVENT_MAPPINGS : EVENT_TASKS;
 	int code, fd = open_event(sideband->cpu, kind, mappings);
 
 	if (fd < 0 && errno == EINVAL)

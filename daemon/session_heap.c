@@ -267,7 +267,13 @@ void session_heap_finish(struct session *session)
 void session_heap_counts(const struct session *session, struct profile *profile)
 {
 	const struct heap_tracker *tracker = &session->heap.tracker;
+	uint64_t wanted = session->heap.wanted_ns, observed = session->heap.observed_ns;
 
+	if (wanted > observed && (wanted - observed) / NSEC_PER_MSEC)
+		profile_add_count(profile, "heap_unseen",
+				  "milliseconds in which the allocators had no probes: the next "
+				  "probes' first moment stands for them, nothing for the last ones",
+				  (wanted - observed) / NSEC_PER_MSEC, 0);
 	if (tracker->untracked)
 		profile_add_count(profile, "heap_untracked",
 				  "sampled allocations that there was no room to follow: in no "

@@ -119,6 +119,7 @@ def probes_that_come_and_go():
         counts = {count["key"]: count["count"] for count in told["counts"]}
         print(counts)
         lib.check(counts["sampled"] > 200, "hardly anything was sampled")
+        lib.check(1000 < counts["heap_unseen"] < 9000, "how long the probes were out is not told")
         lib.equal(counts.get("heap_unknown_frees", 0), 0, "frees of what was not in use")
 
 

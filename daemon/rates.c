@@ -139,12 +139,12 @@ void rates_open(struct engine *engine, struct session *session)
 		return;
 	engine->rates.seconds[session->slot] = (struct cpu_seconds){0};
 	engine->rates.weights[session->slot] = 0;
-	if (session->slot == ABI_SLOT_CPU)
-		engine->rates.one_in = 1;
 	rate = wished(engine, session, &why);
 	controller_open(controller, session->slot, rate, lowest(engine, session), by_time(session));
 	controller->streams[session->slot].wished_why = why;
 	note(session, rate, session->opened);
+	if (session->slot == ABI_SLOT_CPU)
+		thinning_open(engine);
 }
 
 void rates_close(struct engine *engine, const struct session *session)
@@ -176,28 +176,6 @@ static void follow_heap(struct engine *engine)
 	}
 }
 
-/* Of a busy process, while perfd has a budget and nobody wants more of the system-wide view: so
- * many firings become one sample. */
-static uint32_t busy_one_in(const struct engine *engine)
-{
-	const struct controller_stream *stream = &engine->rates.controller.streams[ABI_SLOT_CPU];
-	const struct config *config = &engine->config;
-
-	if (!config->budget_permille || config->precision_permille || stream->forced > 0)
-		return 1;
-	return config->budget_thin;
-}
-
-static void thin_busy(struct engine *engine)
-{
-	uint32_t one_in = busy_one_in(engine);
-
-	if (!engine->sessions[ABI_SLOT_CPU] || one_in == engine->rates.one_in)
-		return;
-	if (!engine->source->ops->thin_busy(engine->source, ABI_SLOT_CPU, one_in))
-		engine->rates.one_in = one_in;
-}
-
 /* The settings may have been read again. */
 static void follow_config(struct engine *engine)
 {
@@ -214,7 +192,7 @@ static void follow_config(struct engine *engine)
 		stream->floor = fmin(stream->wished, lowest(engine, session));
 	}
 	follow_heap(engine);
-	thin_busy(engine);
+	thinning_follow(engine);
 }
 
 static void changed(struct engine *engine, uint32_t slot, double before, uint64_t now)
@@ -354,6 +332,7 @@ static void note_all(struct engine *engine, uint64_t now)
 		if (engine->sessions[slot] && engine->rates.controller.streams[slot].used)
 			note(engine->sessions[slot], engine->rates.controller.streams[slot].rate,
 			     now);
+	thinning_note(engine, now);
 }
 
 /* What sessions' processes did with the CPU in the last second. */
@@ -539,7 +518,7 @@ static json_t *stream_json(const struct engine *engine, uint32_t slot)
 			 stream->rate, "wished", stream->wished, "floor", stream->floor,
 			 "cost_percent", stream->cost * 100, "observed_percent",
 			 observed_of(engine, slot), "busy_one_in",
-			 slot == ABI_SLOT_CPU ? (int)engine->rates.one_in : 1, "why",
+			 slot == ABI_SLOT_CPU ? (int)engine->rates.thinning.one_in : 1, "why",
 			 rate_reason_key(stream->why), "why_text", rate_reason_text(stream->why),
 			 "pattern", pattern_of(engine, session));
 }

@@ -19,6 +19,7 @@
 #include "daemon/own_cost.h"
 #include "daemon/pattern.h"
 #include "daemon/source.h"
+#include "daemon/thinning.h"
 
 struct engine;
 struct session;
@@ -46,7 +47,7 @@ struct rates {
 	uint64_t own_ns, stolen_ns, tasks, mappings, heap_hits; /* likewise */
 	uint64_t jittered; /* boot time, ns: when periods were drawn last */
 	uint64_t noted; /* when rates were put on time lines */
-	uint32_t one_in; /* as the source was told, of firings on busy processes */
+	struct thinning thinning; /* as the source was told */
 	uint64_t second; /* when the last second of patterns began */
 	struct cpu_seconds seconds[ABI_SLOTS_MAX]; /* of sessions */
 	uint64_t weights[ABI_SLOTS_MAX]; /* likewise, at its beginning */

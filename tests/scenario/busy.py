@@ -51,6 +51,15 @@ def looked_at(perfd, place, name):
     return part, report, truth, wall
 
 
+def told(perfd, key):
+    """What the view's output says of thinning: its marks' texts, or the values of its series."""
+    profile = json.loads(lib.succeeds(perfd.ctl("report", "--since", "-10m", "-f", "json")).stdout)
+    if key == "marks":
+        return [mark["text"] for mark in profile["marks"] if mark["key"] == "thinning"]
+    return {value for series in profile["series"] if series["name"] == "thinning"
+            for value in series["values"] if value is not None}
+
+
 def a_busy_process():
     with lib.folder() as place, lib.Perfd(*SETTINGS, budget=True) as perfd:
         lib.wait_for(lambda: one_in(perfd) == ONE_IN, "busy processes to be thinned out")
@@ -73,6 +82,33 @@ def a_busy_process():
         part, report, truth, wall = looked_at(perfd, place, "whole")
         lib.equal(part, 0, "the part that became no sample")
         lib.off_by(report["total"], truth["cpu_ns"], HZ, wall, 0.03, "the total")
+        lib.equal(told(perfd, "marks"), ["of firings on busy processes each becomes a sample now, "
+                                         "one in 5 before: the rate is set by hand"], "marks")
+        lib.equal(told(perfd, "series"), {ONE_IN, 1}, "the series of how it was")
+
+
+def marked():
+    """Each reason that may come and go while perfd runs."""
+    def settings(text):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    with lib.folder() as place:
+        path = os.path.join(place, "perfd.conf")
+        settings("")
+        with lib.Perfd("--config", path, budget=True) as perfd:
+            lib.equal(one_in(perfd), ONE_IN, "firings to a sample, from the beginning")
+            for text, want in (("[budget]\nprecision = 10\n", 1), ("", ONE_IN),
+                               ("[budget]\nmachine = 0\n", 1), ("[budget]\nthin = 9\n", 9)):
+                settings(text)
+                lib.succeeds(perfd.ctl("reload"))
+                lib.wait_for(lambda n=want: one_in(perfd) == n, f"{want} firings to a sample")
+            lib.equal([text.split(" busy processes ")[1] for text in told(perfd, "marks")], [
+                "each becomes a sample now, one in 5 before: budget.precision is set",
+                "one in 5 becomes a sample now, each before: the budget goes further (budget.thin)",
+                "each becomes a sample now, one in 5 before: there is no budget (budget.machine is 0)",
+                "one in 9 becomes a sample now, each before: the budget goes further (budget.thin)"],
+                "marks")
 
 
 def short_lives_of_one_name():
@@ -102,4 +138,4 @@ def without_a_budget():
         lib.equal(one_in(perfd), 1, "firings to a sample")
 
 
-lib.main(a_busy_process, short_lives_of_one_name, without_a_budget)
+lib.main(a_busy_process, marked, short_lives_of_one_name, without_a_budget)

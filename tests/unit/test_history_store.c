@@ -592,9 +592,31 @@ START_TEST(a_read_only_disk_is_told)
 }
 END_TEST
 
+/* Until it is killed. Without assertions: Check has the two of us write into one file, and part of
+ * a message may be all that comes of one. */
+_Noreturn static void write_on(struct profile *profile, int said)
+{
+	struct history_store_options how = options();
+
+	if (history_store_open(&store, &how, &error))
+		_exit(1);
+	for (uint64_t i = 1;; i++) {
+		size_t written;
+		bool more;
+
+		profile->start_ns = NOON + i * SECOND;
+		if (history_store_put(&store, &profile, 1, &error, &written) ||
+		    write(said, &i, sizeof(i)) != sizeof(i))
+			_exit(1);
+		if (i % 16 == 0)
+			history_store_tidy(&store, profile->start_ns, &error, &more);
+	}
+}
+
 /* What was said to be stored is there after a SIGKILL at any moment, once. */
 START_TEST(killed_while_writing)
 {
+	struct profile *profile;
 	unsigned seed = (unsigned)_i;
 	int said[2];
 	uint64_t last = 0, heard;
@@ -602,19 +624,11 @@ START_TEST(killed_while_writing)
 
 	history_store_close(&store);
 	ck_assert_int_eq(pipe(said), 0);
+	profile = second(NOON, "a", 1);
 	pid = fork();
-	if (!pid) {
-		open_store();
-		for (uint64_t i = 1;; i++) {
-			bool more;
-
-			if (put(NOON + i * SECOND, "a", 1) ||
-			    write(said[1], &i, sizeof(i)) != sizeof(i))
-				_exit(1);
-			if (i % 16 == 0)
-				history_store_tidy(&store, NOON + i * SECOND, &error, &more);
-		}
-	}
+	if (!pid)
+		write_on(profile, said[1]);
+	profile_destroy(profile);
 	close(said[1]);
 	usleep(2000 + (useconds_t)rand_r(&seed) % 60000);
 	kill(pid, SIGKILL);

@@ -356,14 +356,17 @@ static json_t *history(const struct engine *engine)
 	now = clock_real_ns();
 	ago = now > stats.store.stored_until_ns ? now - stats.store.stored_until_ns : 0;
 	return json_pack(
-		"{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "kept", true,
-		"folder", engine->config.history_dir, "windows", number(stats.store.windows),
-		"stored_ago_ns", stats.store.stored_until_ns ? number(ago) : json_null(), "waiting",
+		"{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}",
+		"kept", true, "folder", engine->config.history_dir, "windows",
+		number(stats.store.windows), "stored_ago_ns",
+		stats.store.stored_until_ns ? number(ago) : json_null(), "waiting",
 		number(stats.waiting), "dropped", number(stats.dropped), "days",
 		number(stats.store.days), "oldest_ns", number(stats.store.oldest_ns),
 		"days_removed", number(stats.store.days_removed), "damaged",
-		number(stats.store.damaged), "bytes", number(stats.store.bytes), "limit_bytes",
-		number(engine->config.history_bytes), "trouble", stats.trouble);
+		number(stats.store.damaged), "journal_damaged",
+		number(stats.store.journal_lost.places), "journal_lost_bytes",
+		number(stats.store.journal_lost.bytes), "bytes", number(stats.store.bytes),
+		"limit_bytes", number(engine->config.history_bytes), "trouble", stats.trouble);
 }
 
 json_t *engine_status(struct engine *engine)

@@ -2,6 +2,7 @@
  *
  * A store's windows that are in no database yet: noted, and found again.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "daemon/base/log.h"
@@ -40,16 +41,20 @@ static bool is_there(struct history_store *store, const struct profile *profile)
 
 struct recovery {
 	struct history_store *store;
-	history_journal_fn *each;
+	history_recovered_fn *each;
 	void *context;
 };
 
-static void recover_one(void *context, struct profile *profile)
+static void recover_one(void *context, struct profile *profile, bool behind_damage)
 {
 	const struct recovery *recovery = context;
 	struct history_store *store = recovery->store;
 	uint64_t end = profile->start_ns + profile->duration_ns;
 
+	/* Where windows of other events are left of that time, these have no gap. */
+	if (behind_damage && store->before_ns && profile->start_ns > store->before_ns)
+		history_store_gap(store, store->before_ns, profile->start_ns,
+				  "the journal was damaged", NULL);
 	if (end > store->before_ns)
 		store->before_ns = end;
 	if (is_there(store, profile))
@@ -58,13 +63,16 @@ static void recover_one(void *context, struct profile *profile)
 		recovery->each(recovery->context, profile);
 }
 
-void history_store_recover(struct history_store *store, history_journal_fn *each, void *context)
+void history_store_recover(struct history_store *store, history_recovered_fn *each, void *context)
 {
 	struct recovery recovery = {.store = store, .each = each, .context = context};
-	struct error error = {0};
+	struct history_journal_lost *lost = &store->stats.journal_lost;
 
-	if (history_journal_read(&store->journal, recover_one, &recovery, &error))
+	history_journal_read(&store->journal, recover_one, &recovery, lost);
+	if (lost->places)
 		log_warning("history: of the last seconds before perfd ended some are lost: "
-			    "%s/" HISTORY_JOURNAL_NAME ": %s",
-			    store->folder, error.text);
+			    "%s/" HISTORY_JOURNAL_NAME ": %s (places: %" PRIu64 ", bytes: %" PRIu64
+			    " of %" PRIu64 ")",
+			    store->folder, lost->first.text, lost->places, lost->bytes,
+			    store->journal.length);
 }

@@ -41,6 +41,7 @@ struct history_store_stats {
 	uint64_t oldest_ns; /* beginning of the first of them (CLOCK_REALTIME); 0: none */
 	uint64_t days_removed, windows_removed; /* for their age, or for room */
 	uint64_t damaged; /* databases set aside */
+	struct history_journal_lost journal_lost; /* what an earlier perfd left, when we began */
 };
 
 struct history_store {
@@ -57,6 +58,9 @@ struct history_store {
 	struct history_store_stats stats;
 };
 
+/* The profile is the callee's. */
+typedef void history_recovered_fn(void *context, struct profile *profile);
+
 /* Makes the folder (0700, not those above it). -EBUSY: another perfd has it; the text says
  * how to mend what is wrong. */
 int history_store_open(struct history_store *store, const struct history_store_options *options,
@@ -72,8 +76,9 @@ int history_store_put(struct history_store *store, struct profile *const *profil
 int history_store_note(struct history_store *store, struct profile *const *profiles, size_t count);
 /* All that were noted have been put in, or are given up. */
 void history_store_settle(struct history_store *store);
-/* What was noted before this store was opened and is in no database: to be put in. */
-void history_store_recover(struct history_store *store, history_journal_fn *each, void *context);
+/* What was noted before this store was opened and is in no database: to be put in. What cannot be
+ * read is counted, and a gap where that time has no window. */
+void history_store_recover(struct history_store *store, history_recovered_fn *each, void *context);
 /* Has the writer be one for that day. */
 int history_store_want_day(struct history_store *store, uint64_t time_ns, struct error *error);
 int history_store_gap(struct history_store *store, uint64_t start_ns, uint64_t end_ns,

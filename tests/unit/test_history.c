@@ -411,7 +411,39 @@ START_TEST(killed_before_the_journal_was_cleared)
 }
 END_TEST
 
-START_TEST(a_damaged_journal)
+static struct history_journal_lost journal_lost(void)
+{
+	struct history_stats stats;
+
+	history_get_stats(history, &stats);
+	return stats.store.journal_lost;
+}
+
+/* Milliseconds that the answer misses, for that reason. */
+static uint64_t missing(const char *reason)
+{
+	struct history_query query = all();
+	struct answer answer = {0};
+	const struct profile *profile;
+	uint64_t ms = 0;
+
+	ck_assert_int_eq(history_ask(history, &query, on_profile, &answer), 0);
+	wait_for(&answer.come);
+	profile = answer.profile;
+	for (size_t i = 0; i < profile->counts.count; i++)
+		if (!strcmp(profile_text(profile, profile->counts.items[i].key), reason))
+			ms = profile->counts.items[i].count;
+	profile_destroy(answer.profile);
+	return ms;
+}
+
+static void overwrite_journal(uint64_t at)
+{
+	in_folder("printf xxxx | dd of=%s/journal bs=1 seek=%" PRIu64 " conv=notrunc 2>/dev/null",
+		  folder, at);
+}
+
+START_TEST(a_journal_that_is_cut_short)
 {
 	history_destroy(history);
 	live_and_die(0, 4, false);
@@ -419,37 +451,66 @@ START_TEST(a_damaged_journal)
 	open_history();
 	ck_assert_uint_eq(samples(), 4);
 	ck_assert_uint_eq(journal_bytes(), 0);
+	ck_assert_uint_eq(journal_lost().places, 1);
+	ck_assert_uint_eq(journal_lost().bytes, 5);
+}
+END_TEST
+
+/* Its third window and its last one: those around them are there, and the time of the third is
+ * a gap. */
+START_TEST(a_damaged_journal)
+{
+	uint64_t size;
+
 	history_destroy(history);
-	live_and_die(10, 4, false);
-	in_folder("printf xxxx | dd of=%s/journal bs=1 seek=%" PRIu64 " conv=notrunc 2>/dev/null",
-		  folder, journal_bytes() - 40);
+	live_and_die(10, 5, false);
+	size = journal_bytes() / 5;
+	overwrite_journal(size * 5 / 2);
+	overwrite_journal(size * 5 - 40);
 	open_history();
-	ck_assert_uint_eq(samples(), 4 + 3);
+	ck_assert_uint_eq(samples(), 3);
+	ck_assert_uint_eq(journal_lost().places, 2);
+	ck_assert_uint_eq(journal_lost().bytes, 2 * size);
+	ck_assert_uint_eq(missing("gap: the journal was damaged"), 1000);
+	/* All of it is settled: the next one finds nothing. */
+	ck_assert_uint_eq(journal_bytes(), 0);
+	history_destroy(history);
+	open_history();
+	ck_assert_uint_eq(samples(), 3);
+	ck_assert_uint_eq(journal_lost().places, 0);
+}
+END_TEST
+
+START_TEST(a_journal_of_something_else)
+{
+	history_destroy(history);
+	live_and_die(0, 3, false);
+	/* As long as it is, nothing but what could be a window's beginning. */
+	in_folder("size=$(stat -c %%s %s/journal); yes PFDJ | head -c $size > %s/journal", folder,
+		  folder);
+	open_history();
+	ck_assert_uint_eq(samples(), 0);
+	ck_assert_uint_eq(journal_lost().places, 1);
+	history_destroy(history);
+	in_folder("truncate -s 65M %s/journal", folder);
+	open_history();
+	ck_assert_uint_eq(samples(), 0);
+	ck_assert_uint_eq(journal_lost().places, 1);
+	ck_assert_uint_eq(journal_lost().bytes, 65 << 20);
+	keep(7);
+	ck_assert_uint_eq(samples(), 1);
 }
 END_TEST
 
 /* Between what one that was killed noted last and its successor's first. */
 START_TEST(the_pause_begins_behind_the_journal)
 {
-	struct history_query query = all();
-	struct answer answer = {0};
-	const struct profile *profile;
-	uint64_t missing = 0;
-
 	history_destroy(history);
 	live_and_die(0, 4, false);
 	open_history();
 	keep(9);
 	ck_assert_uint_eq(samples(), 5);
-	ck_assert_int_eq(history_ask(history, &query, on_profile, &answer), 0);
-	wait_for(&answer.come);
-	profile = answer.profile;
-	for (size_t i = 0; i < profile->counts.count; i++)
-		if (!strcmp(profile_text(profile, profile->counts.items[i].key),
-			    "gap: perfd was not running"))
-			missing = profile->counts.items[i].count;
-	profile_destroy(answer.profile);
-	ck_assert_uint_eq(missing, 5000);
+	ck_assert_uint_eq(missing("gap: perfd was not running"), 5000);
 }
 END_TEST
 
@@ -467,7 +528,9 @@ int main(void)
 	tcase_add_test(tc, killed_it_leaves_a_journal);
 	tcase_add_test(tc, a_list_has_what_was_kept_before);
 	tcase_add_test(tc, killed_before_the_journal_was_cleared);
+	tcase_add_test(tc, a_journal_that_is_cut_short);
 	tcase_add_test(tc, a_damaged_journal);
+	tcase_add_test(tc, a_journal_of_something_else);
 	tcase_add_test(tc, the_pause_begins_behind_the_journal);
 	workshop_add(tc, geteuid() == 0, "needs root, for a small disk", a_full_disk_is_waited_out);
 	workshop_add(tc, geteuid() == 0, "needs root, for a small disk",

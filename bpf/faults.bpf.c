@@ -147,7 +147,10 @@ static __always_inline void on_firing(struct bpf_raw_tracepoint_args *ctx, struc
 	count->run_ns += bpf_ktime_get_boot_ns() - sample.hdr.time;
 }
 
-static __always_inline int on_fault(struct bpf_raw_tracepoint_args *ctx)
+/* On page_fault_user and page_fault_kernel, both TP_PROTO(unsigned long address, struct pt_regs
+ * *regs, unsigned long error_code): one program, for the verifier takes its time over each. */
+SEC("raw_tp")
+int page_fault(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u32 zero = 0, index = ABI_SLOT_FAULTS;
 	struct fault_cpu *cpu = bpf_map_lookup_elem(&fault_cpus, &zero);
@@ -175,17 +178,4 @@ static __always_inline int on_fault(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	on_firing(ctx, task, slot, count);
 	return 0;
-}
-
-/* Both TP_PROTO(unsigned long address, struct pt_regs *regs, unsigned long error_code) */
-SEC("raw_tp/page_fault_user")
-int fault_user(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_fault(ctx);
-}
-
-SEC("raw_tp/page_fault_kernel")
-int fault_kernel(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_fault(ctx);
 }

@@ -186,18 +186,28 @@ static __always_inline __u32 adjusts(const struct hotspot_frame *frame, __u32 i,
 #define SUB_RSP 0xec
 #define ADD_RSP 0xc4
 
-/* Has the prologue made the frame? (C2 has rbp stored by a mov, C1 pushes it.) */
+/* The length of the instruction at code[i], if it makes the frame; or 0. (C2 has rbp stored by a
+ * mov, C1 pushes it.) By itself, or the verifier follows all ways through it at one place after the
+ * other, which was three quarters of its time for a program. */
+__noinline int hotspot_makes(const struct hotspot_frame *frame, __u32 i)
+{
+	int length;
+
+	if (!frame || i >= AT - 3)
+		return 0;
+	length = (int)adjusts(frame, i, SUB_RSP, frame->size - 16);
+	return length ? length : (int)adjusts(frame, i, SUB_RSP, frame->size - 8);
+}
+
+/* Has the prologue made the frame? */
 __noinline int hotspot_built(const struct hotspot_frame *frame)
 {
-	__u32 length;
-
 	if (!frame)
 		return false;
 	for (__u32 i = 0; i < AT - 3; i++) {
-		length = adjusts(frame, i, SUB_RSP, frame->size - 16);
-		if (!length)
-			length = adjusts(frame, i, SUB_RSP, frame->size - 8);
-		if (length && i + length <= AT)
+		int length = hotspot_makes(frame, i);
+
+		if (length && i + (__u32)length <= AT)
 			return true;
 	}
 	return false;

@@ -38,13 +38,13 @@ int source_faults_load(struct source_faults *faults, const struct bpf_programs *
 
 int source_faults_begin(struct source_faults *faults, struct error *error)
 {
+	const struct bpf_program *program = faults->skel->progs.page_fault;
+
 	if (faults->user)
 		return 0;
-	faults->user = bpf_program__attach_raw_tracepoint(faults->skel->progs.fault_user,
-							  "page_fault_user");
+	faults->user = bpf_program__attach_raw_tracepoint(program, "page_fault_user");
 	if (faults->user)
-		faults->kernel = bpf_program__attach_raw_tracepoint(
-			faults->skel->progs.fault_kernel, "page_fault_kernel");
+		faults->kernel = bpf_program__attach_raw_tracepoint(program, "page_fault_kernel");
 	if (faults->kernel)
 		return 0;
 	error_set(error, -errno, "cannot look at page faults by their tracepoints: %s",
@@ -67,21 +67,14 @@ void source_faults_deinit(struct source_faults *faults)
 	*faults = (struct source_faults){0};
 }
 
-static void add_run_time(const struct bpf_program *program, uint64_t *ns, uint64_t *runs)
+void source_faults_run_time(const struct source_faults *faults, uint64_t *ns, uint64_t *runs)
 {
 	struct bpf_prog_info info = {0};
 	uint32_t size = sizeof(info);
 
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+	if (!faults->skel ||
+	    bpf_obj_get_info_by_fd(bpf_program__fd(faults->skel->progs.page_fault), &info, &size))
 		return;
 	*ns += info.run_time_ns;
 	*runs += info.run_cnt;
-}
-
-void source_faults_run_time(const struct source_faults *faults, uint64_t *ns, uint64_t *runs)
-{
-	if (!faults->skel)
-		return;
-	add_run_time(faults->skel->progs.fault_user, ns, runs);
-	add_run_time(faults->skel->progs.fault_kernel, ns, runs);
 }

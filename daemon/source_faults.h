@@ -26,5 +26,5 @@ int source_faults_load(struct source_faults *faults, const struct bpf_programs *
 int source_faults_begin(struct source_faults *faults, struct error *error);
 void source_faults_end(struct source_faults *faults);
 void source_faults_deinit(struct source_faults *faults);
-/* Adds the programs' run time. */
+/* Adds the program's run time. */
 void source_faults_run_time(const struct source_faults *faults, uint64_t *ns, uint64_t *runs);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
@@ -242,14 +241,15 @@ static double cost_of(struct engine_mappings *mappings, const struct engine *eng
 	uint64_t execs = engine->processes.execs - mappings->execs;
 	uint64_t records = engine->mapping_records - mappings->records;
 	uint64_t elapsed = now - mappings->looked;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	/* As counted with the rates: to ask the system would read a file each time. */
+	uint32_t cpus = engine->rates.seen ? engine->rates.seen->cpus : 0;
 
 	mappings->execs = engine->processes.execs;
 	mappings->records = engine->mapping_records;
 	mappings->looked = now;
 	if (mappings->choice.blind)
 		records = execs * MAPPINGS_A_START;
-	return (double)records * RATES_MAPPING_NS / (double)elapsed / (double)(cpus > 0 ? cpus : 1);
+	return (double)records * RATES_MAPPING_NS / (double)elapsed / (double)(cpus ? cpus : 1);
 }
 
 static bool should_be_blind(struct engine *engine, uint64_t now)

@@ -7,31 +7,37 @@
 
 #include "bpf/maps.h"
 
-/* 0, or negative when the ring is full (or missing). */
-static __always_inline long emit(void *record, __u64 size)
+/* 0, or negative when the ring is full. The daemon looks in by the clock; only where more than
+ * `wake` bytes are unread it is woken early. */
+static __always_inline long emit_into(void *ring, void *record, __u64 size, __u64 wake)
 {
-	__u32 at = bpf_get_smp_processor_id() % ring_count;
-	void *ring = bpf_map_lookup_elem(&rings, &at);
 	__u64 flags = BPF_RB_NO_WAKEUP;
 
-	if (!ring)
-		return -1;
-	/* The daemon looks in by the clock; only a filling ring wakes it early. */
-	if (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > ring_wake_bytes)
+	if (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > wake)
 		flags = BPF_RB_FORCE_WAKEUP;
 	return bpf_ringbuf_output(ring, record, size, flags);
 }
 
-/* Likewise, but leaves three quarters of the ring to others. */
+/* Likewise; negative where the ring is missing, too. */
+static __always_inline long emit(void *record, __u64 size)
+{
+	__u32 at = bpf_get_smp_processor_id() % ring_count;
+	void *ring = bpf_map_lookup_elem(&rings, &at);
+
+	return ring ? emit_into(ring, record, size, ring_wake_bytes) : -1;
+}
+
+/* Likewise, of what is large and may be left out: half of the ring stays for others. A few such
+ * records fill the other half, so the daemon is woken long before. */
 static __always_inline long emit_if_room(void *record, __u64 size)
 {
 	__u32 at = bpf_get_smp_processor_id() % ring_count;
 	void *ring = bpf_map_lookup_elem(&rings, &at);
 
 	if (!ring || bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) + size >
-			     bpf_ringbuf_query(ring, BPF_RB_RING_SIZE) / 4)
+			     bpf_ringbuf_query(ring, BPF_RB_RING_SIZE) / 2)
 		return -1;
-	return emit(record, size);
+	return emit_into(ring, record, size, ring_wake_bytes / 4);
 }
 
 /* Sends the stack in `scratch` if the daemon does not have it. 0 if it has it

@@ -137,15 +137,16 @@ check_total() {
 		"$(percent "$(sum "$1" '^shares;')" "$spent")" 70 130
 }
 
-# Likewise, and by function.
+# Likewise, and by function: of main's time, for the loader's start is a tenth and more of all.
 check_shares() {
 	check_total "$1" "$2" || return
 	total=$(sum "$1" '^shares;')
 	between "share of stacks with main" "$(percent "$(sum "$1" ';main(;|$)')" "$total")" \
 		80 100 || return
+	named=$(sum "$1" ';main(;|$)')
 	for part in 50 30 20; do
 		between "share of main;work_$part" \
-			"$(percent "$(sum "$1" ";main;work_$part(;|\$)")" "$total")" \
+			"$(percent "$(sum "$1" ";main;work_$part(;|\$)")" "$named")" \
 			$((part - 10)) $((part + 10)) || return
 	done
 	say "whole to _start: $(percent "$(sum "$1" '^shares;_start;')" "$total") %"
@@ -321,7 +322,7 @@ resident_memory() {
 paranoid_3() {
 	echo 3 >/proc/sys/kernel/perf_event_paranoid
 	[ "$(cat /proc/sys/kernel/perf_event_paranoid)" = 3 ] || fail "paranoid is not 3" || return
-	record -o paranoid.folded -- shares 1 >paranoid.json ||
+	record -o paranoid.folded -- shares 2 >paranoid.json ||
 		fail "perfctl record ended with code $?" || return
 	check_shares paranoid.folded paranoid.json || return
 	chmod 1777 /run

@@ -10,6 +10,7 @@
 #include "bpf/busy.h"
 #include "bpf/jvm.h"
 #include "bpf/kernel_types.h"
+#include "bpf/pid_mark.h"
 #include "bpf/unwind.h"
 
 #ifdef __bpf__
@@ -57,6 +58,15 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } periods SEC(".maps");
+
+/* Bits of the processes that may be in `targets`, `heap_targets` or `unwind_processes`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PID_MARK_WORDS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+} pid_marks SEC(".maps");
 
 /* Processes that a session follows, by pid. */
 struct {

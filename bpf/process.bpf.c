@@ -61,11 +61,92 @@ static __always_inline void note_cost(__u64 began, bool put_off)
 	count->run_ns += bpf_ktime_get_boot_ns() - began;
 }
 
+/* Whether any map may know the process. */
+static __always_inline bool is_marked(__u32 pid)
+{
+	__u32 at = pid_mark_word(pid);
+	__u64 *word = bpf_map_lookup_elem(&pid_marks, &at);
+
+	return word && *word & pid_mark_bit(pid);
+}
+
+static __always_inline void mark(__u32 pid)
+{
+	__u32 at = pid_mark_word(pid);
+	__u64 *word = bpf_map_lookup_elem(&pid_marks, &at);
+
+	if (word)
+		__sync_fetch_and_or(word, pid_mark_bit(pid));
+}
+
+static __always_inline void unmark(__u32 pid)
+{
+	__u32 at = pid_mark_word(pid);
+	__u64 *word = bpf_map_lookup_elem(&pid_marks, &at);
+
+	if (word)
+		__sync_fetch_and_and(word, ~pid_mark_bit(pid));
+}
+
+/* Nobody tells of mappings: no set of theirs is believed, now or later (unwind_view). */
+static __always_inline bool is_blind(void)
+{
+	__u32 zero = 0;
+	struct unwind_view *view = bpf_map_lookup_elem(&unwind_views, &zero);
+
+	return !view || view->blind;
+}
+
 /* A look takes no lock, and mostly there is nothing. */
 static __always_inline void forget(void *map, __u32 pid)
 {
 	if (bpf_map_lookup_elem(map, &pid))
 		bpf_map_delete_elem(map, &pid);
+}
+
+/* The process has ended; or one begins whose number was another's. */
+static __always_inline void forget_all(__u32 pid)
+{
+	if (!is_marked(pid))
+		return;
+	unmark(pid);
+	forget(&targets, pid);
+	forget(&heap_targets, pid);
+	forget(&unwind_processes, pid);
+}
+
+/* What the kernel side knows of the parent is true of the child. True: its mappings were not
+ * handed on. */
+static __always_inline bool inherit(__u32 parent_pid, __u32 pid, __u64 now)
+{
+	struct abi_target *from = bpf_map_lookup_elem(&targets, &parent_pid), target;
+	struct abi_heap_target *heap, heap_copy;
+	struct unwind_process *set, copy;
+	bool put_off = false, known = false;
+
+	set = is_blind() ? NULL : bpf_map_lookup_elem(&unwind_processes, &parent_pid);
+	if (set && (from || may_prepare(now))) {
+		copy = *set;
+		bpf_map_update_elem(&unwind_processes, &pid, &copy, BPF_ANY);
+		known = true;
+	} else {
+		put_off = set;
+	}
+	/* Probes of libraries are in whoever maps them: the child's count at once. */
+	heap = bpf_map_lookup_elem(&heap_targets, &parent_pid);
+	if (heap) {
+		heap_copy = *heap;
+		bpf_map_update_elem(&heap_targets, &pid, &heap_copy, BPF_ANY);
+		known = true;
+	}
+	if (from) {
+		target = *from;
+		bpf_map_update_elem(&targets, &pid, &target, BPF_ANY);
+		known = true;
+	}
+	if (known)
+		mark(pid);
+	return put_off;
 }
 
 /* True: the parent's mappings were not handed on. */
@@ -75,36 +156,11 @@ static __always_inline bool follow_fork(struct bpf_raw_tracepoint_args *ctx, __u
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
 	__u32 parent_pid = (__u32)BPF_CORE_READ(parent, tgid);
 	__u32 pid = (__u32)BPF_CORE_READ(child, tgid);
-	struct abi_heap_target *heap, heap_copy;
-	struct abi_target *from, target;
-	struct unwind_process *set, copy;
-	bool put_off = false;
 
 	if (pid == parent_pid) /* a thread */
 		return false;
-	/* Without a parent's entry: the number may have been another's before. */
-	from = bpf_map_lookup_elem(&targets, &parent_pid);
-	set = bpf_map_lookup_elem(&unwind_processes, &parent_pid);
-	if (set && (from || may_prepare(now))) {
-		copy = *set;
-		bpf_map_update_elem(&unwind_processes, &pid, &copy, BPF_ANY);
-	} else {
-		put_off = set;
-		forget(&unwind_processes, pid);
-	}
-	/* Probes of libraries are in whoever maps them: the child's count at once. */
-	heap = bpf_map_lookup_elem(&heap_targets, &parent_pid);
-	if (heap) {
-		heap_copy = *heap;
-		bpf_map_update_elem(&heap_targets, &pid, &heap_copy, BPF_ANY);
-	}
-	if (from) {
-		target = *from;
-		bpf_map_update_elem(&targets, &pid, &target, BPF_ANY);
-	} else {
-		forget(&targets, pid);
-	}
-	return put_off;
+	forget_all(pid);
+	return is_marked(parent_pid) && inherit(parent_pid, pid, now);
 }
 
 /* TP_PROTO(struct task_struct *parent, struct task_struct *child) */
@@ -172,11 +228,15 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	__u32 pid = (__u32)BPF_CORE_READ(task, tgid);
-	struct abi_target *target = bpf_map_lookup_elem(&targets, &pid);
+	struct abi_target *target = NULL;
 	__u64 began = bpf_ktime_get_boot_ns();
-	bool prepare = target || may_prepare(began);
+	bool blind = is_blind(), prepare;
 
-	forget(&unwind_processes, pid); /* another address space */
+	if (is_marked(pid)) {
+		target = bpf_map_lookup_elem(&targets, &pid);
+		forget(&unwind_processes, pid); /* another address space */
+	}
+	prepare = target || (!blind && may_prepare(began));
 	if (prepare)
 		learn_program(task, pid);
 	/* Who has executed a set-user-id program leaves the sessions of those who may not see
@@ -185,7 +245,7 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 		target->slots = slots_that_may_see(target->slots | target->at_exec, task);
 		target->at_exec = 0;
 	}
-	note_cost(began, !prepare);
+	note_cost(began, !prepare && !blind);
 	return 0;
 }
 
@@ -198,11 +258,8 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	__u64 began = bpf_ktime_get_boot_ns();
 
 	/* do_exit() has counted this thread out already (kernel/exit.c). */
-	if (BPF_CORE_READ(task, signal, live.counter) == 0) {
-		forget(&targets, pid);
-		forget(&heap_targets, pid);
-		forget(&unwind_processes, pid);
-	}
+	if (BPF_CORE_READ(task, signal, live.counter) == 0)
+		forget_all(pid);
 	note_cost(began, false);
 	return 0;
 }

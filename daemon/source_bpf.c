@@ -307,7 +307,10 @@ static int bpf_add_target(struct source *source, uint32_t slot, pid_t pid, bool 
 		target.at_exec |= 1u << slot;
 	else
 		target.slots |= 1u << slot;
-	return bpf_map_update_elem(map, &key, &target, BPF_ANY) ? -errno : 0;
+	if (bpf_map_update_elem(map, &key, &target, BPF_ANY))
+		return -errno;
+	pid_marks_set(&s->marks, key);
+	return 0;
 }
 
 static void bpf_remove_target(struct source *source, uint32_t slot, pid_t pid)
@@ -441,6 +444,7 @@ static void bpf_destroy(struct source *source)
 	bpf_programs_destroy(&s->programs);
 	reorder_deinit(&s->reorder);
 	unwind_maps_deinit(&s->unwind);
+	pid_marks_deinit(&s->marks);
 	vec_free(&s->tables);
 	free(s->per_cpu);
 	free(s->per_cpu_periods);
@@ -488,7 +492,10 @@ static int init_unwinding(struct source_bpf *s, const struct config *config, str
 	const struct unwind_map_fds fds = bpf_programs_unwind_fds(&s->programs);
 	int r = unwind_maps_init(&s->unwind, &fds, config->unwind_memory_bytes);
 
-	return r ? error_set(error, r, "cannot map the unwind tables: %s", strerror(-r)) : 0;
+	if (r)
+		return error_set(error, r, "cannot map the unwind tables: %s", strerror(-r));
+	r = pid_marks_init(&s->marks, bpf_map__fd(s->programs.sampler->maps.pid_marks));
+	return r ? error_set(error, r, "cannot map the marks of processes: %s", strerror(-r)) : 0;
 }
 
 static int make_rings(struct source_bpf *s, const struct config *config, struct error *error)
@@ -548,6 +555,7 @@ int source_bpf_create(const struct config *config, source_record_fn *on_record, 
 	bpf_programs_log();
 	s->base = (struct source){.ops = &bpf_ops, .on_record = on_record, .context = context};
 	s->base.heap = &s->heap;
+	s->heap.marks = &s->marks;
 	s->config = config;
 	s->sideband_bytes = config->sideband_bytes;
 	s->online_fd = cpus_online_open();

@@ -9,6 +9,7 @@
 #include "daemon/base/vec.h"
 #include "daemon/bpf_programs.h"
 #include "daemon/duty.h"
+#include "daemon/pid_marks.h"
 #include "daemon/reorder.h"
 #include "daemon/sampling_event.h"
 #include "daemon/sideband.h"
@@ -68,6 +69,7 @@ struct source_bpf {
 	uint64_t drained_at; /* clock before the last round of reading */
 	struct reorder reorder;
 	struct unwind_maps unwind;
+	struct pid_marks marks;
 	VEC(struct loaded_table) tables; /* by image id */
 };
 

@@ -51,7 +51,10 @@ void bpf_withdraw_set(struct source *source, struct mapping_set *set)
 
 void bpf_assign_set(struct source *source, uint32_t pid, uint32_t number, uint32_t exec_id)
 {
-	unwind_maps_assign(&self(source)->unwind, pid, number, exec_id);
+	struct source_bpf *s = self(source);
+
+	unwind_maps_assign(&s->unwind, pid, number, exec_id);
+	pid_marks_set(&s->marks, pid);
 }
 
 void bpf_know_file(struct source *source, const struct unwind_inode *file, uint32_t image)

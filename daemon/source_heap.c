@@ -20,6 +20,7 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/bpf_programs.h"
+#include "daemon/pid_marks.h"
 #include "symbolizer/probe_points.h"
 
 #include "cpu.skel.h"
@@ -398,7 +399,10 @@ int source_heap_set_target(struct source_heap *heap, uint32_t pid,
 	map = bpf_map__fd(heap->skel->maps.heap_targets);
 	if (!target)
 		return bpf_map_delete_elem(map, &pid) ? -errno : 0;
-	return bpf_map_update_elem(map, &pid, target, BPF_ANY) ? -errno : 0;
+	if (bpf_map_update_elem(map, &pid, target, BPF_ANY))
+		return -errno;
+	pid_marks_set(heap->marks, pid);
+	return 0;
 }
 
 bool source_heap_target(struct source_heap *heap, uint32_t pid, struct abi_heap_target *ret)

@@ -23,6 +23,7 @@ struct bpf_programs;
 struct fates_loading;
 struct heap_bpf;
 struct heap_session_bpf;
+struct pid_marks;
 struct probe_points;
 
 struct source_heap {
@@ -35,6 +36,7 @@ struct source_heap {
 	const char *btf; /* the configuration's */
 	char why[200];
 	int type; /* of the kernel's uprobe events */
+	struct pid_marks *marks; /* the owner's */
 };
 
 /* Which of a file's. */

@@ -3,7 +3,7 @@
 """Includes point down the layers, are written from the root, and go in no circle.
 
     0  daemon/heap/: the preloadable library, which sees nothing but itself
-    0  daemon/base/, and what kernel and user side share: bpf/abi.h, jvm.h, unwind.h
+    0  daemon/base/, and what kernel and user side share: bpf/abi.h, jvm.h, pid_mark.h, unwind.h
     1  symbolizer/
     2  flamegraph/
     3  daemon/
@@ -19,7 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.MULTILINE)
 FOLDERS = ("bpf", "daemon", "symbolizer", "flamegraph", "tests")
 
-SHARED = ("bpf/abi.h", "bpf/jvm.h", "bpf/unwind.h")
+SHARED = ("bpf/abi.h", "bpf/jvm.h", "bpf/pid_mark.h", "bpf/unwind.h")
 
 BASE, HEAP, BPF, SYMBOLIZER, FLAMEGRAPH, DAEMON, TESTS = (
     "base", "heap", "bpf", "symbolizer", "flamegraph", "daemon", "tests")

@@ -42,7 +42,7 @@ ASIDE = ("symbolize_peers", "format_clients", "browser", "convert", "symbolize",
          "config_errors", "bench_stats")
 # Scenarios that are about names, stacks, words and who may do what: they run beside that lane.
 # All others judge figures of the whole machine, or change it, and have it for themselves.
-STEADY = ("hard_stacks", "heap_attach", "history", "java_stacks", "go_stacks", "metrics", "top",
+STEADY = ("hard_stacks", "heap_attach", "history", "java_stacks", "go_stacks", "metrics",
           "two_users", "kill9", "debuginfod", "doctor", "symbolize_damaged", "table_cache", "replay",
           "hung_file_system", "full_disk", "privileges", "privileged_calls", "sandboxes", "watchdog",
           "bad_pid", "bad_socket", "status", "record_exit_codes", "record_inlined", "kernel_names",

@@ -117,6 +117,23 @@ void engine_fold(struct engine *engine)
 	engine_write_history(engine);
 }
 
+static bool names_are_awaited(const struct engine *engine)
+{
+	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
+		const struct session *session = engine->sessions[slot];
+
+		if (session && (session->id || !session_folded(session)))
+			return true;
+	}
+	return engine->ended.count;
+}
+
+static void flush_resolver(struct engine *engine)
+{
+	engine->resolver.at_leisure = !names_are_awaited(engine);
+	resolver_flush(&engine->resolver);
+}
+
 void engine_drain(struct engine *engine, bool now)
 {
 	if (engine->source->ops->drain(engine->source, now) >= 0)
@@ -135,7 +152,7 @@ void engine_drain(struct engine *engine, bool now)
 			engine_end_session(engine, session, SESSION_END_EXIT);
 	}
 	engine_walk_raw(engine, false);
-	resolver_flush(&engine->resolver);
+	flush_resolver(engine);
 	unwinder_flush(&engine->unwinder);
 	jvm_table_flush(&engine->jvms, clock_boot_ns());
 	engine_run_heap(engine);
@@ -165,20 +182,33 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
 	engine_drain(context, false);
 }
 
-/* The symbolizer or the openers have said something. */
+static void go_on_with_answers(struct engine *engine)
+{
+	engine_walk_raw(engine, false);
+	flush_resolver(engine);
+	unwinder_flush(&engine->unwinder);
+	jvm_table_flush(&engine->jvms, clock_boot_ns());
+	engine_fold(engine);
+}
+
 static void on_answers(evutil_socket_t fd, short what, void *context)
 {
 	struct engine *engine = context;
 
 	(void)fd;
 	(void)what;
-	openers_dispatch(engine->resolver.openers);
 	symbolizer_dispatch(engine->resolver.symbolizer);
-	engine_walk_raw(engine, false);
-	resolver_flush(&engine->resolver);
-	unwinder_flush(&engine->unwinder);
-	jvm_table_flush(&engine->jvms, clock_boot_ns());
-	engine_fold(engine);
+	go_on_with_answers(engine);
+}
+
+static void on_opener(evutil_socket_t fd, short what, void *context)
+{
+	struct engine *engine = context;
+
+	(void)fd;
+	(void)what;
+	openers_dispatch(engine->resolver.openers);
+	go_on_with_answers(engine);
 }
 
 static void on_fetch(evutil_socket_t fd, short what, void *context)
@@ -188,7 +218,7 @@ static void on_fetch(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	debug_fetch_dispatch(&engine->resolver.fetch);
-	resolver_flush(&engine->resolver);
+	flush_resolver(engine);
 }
 
 static void on_cache(evutil_socket_t fd, short what, void *context)
@@ -220,13 +250,16 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (!evtimer_pending(engine->drain_timer, NULL))
 		drain_and_fold(engine);
-	openers_dispatch(engine->resolver.openers);
-	symbolizer_tick(engine->resolver.symbolizer);
 	process_table_expire(&engine->processes, now);
 	/* Not before: the first requests are for what a new process needs at once. */
 	if (++engine->ticks == 1)
 		symbolizer_preload_kernel(engine->resolver.symbolizer);
 	second = !(engine->ticks % TICKS_PER_SECOND);
+	/* Their descriptors tell when there is something; this is for children that went. */
+	if (second)
+		openers_dispatch(engine->resolver.openers);
+	if (second || symbolizer_pending(engine->resolver.symbolizer))
+		symbolizer_tick(engine->resolver.symbolizer);
 	engine_look_at_memory(engine, now);
 	rates_run(engine, now, second);
 	engine_mappings_run(engine, now);
@@ -294,7 +327,7 @@ static int start_clockwork(struct engine *engine, struct error *error)
 		event_add(engine->fetch_event, NULL);
 	}
 	engine->openers_event = event_new(engine->base, openers_fd(engine->resolver.openers),
-					  EV_READ | EV_PERSIST, on_answers, engine);
+					  EV_READ | EV_PERSIST, on_opener, engine);
 	if (!engine->openers_event)
 		return error_set(error, -ENOMEM, "out of memory");
 	event_add(engine->openers_event, NULL);
@@ -400,6 +433,7 @@ int engine_create(const struct engine_options *options, struct event_base *base,
 	engine->watch.kernel_rate_fd = -1;
 	rates_init(&engine->rates, engine);
 	engine->started = clock_boot_ns();
+	engine_begin_sweeps(engine);
 	process_table_init(&engine->processes, engine->config.processes_max,
 			   engine->config.exited_grace_ns);
 	image_table_init(&engine->images, SOURCE_IMAGES_MAX, HELD_FILES_MAX);

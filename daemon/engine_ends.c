@@ -140,16 +140,17 @@ static void sweep_some(struct engine *engine, size_t count, bool read)
 
 /* In the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h) the kernel's numbers
  * are ours; elsewhere nothing can be looked up by them. */
-static bool numbers_are_ours(void)
+void engine_begin_sweeps(struct engine *engine)
 {
 	struct stat st;
 
-	return !stat("/proc/self/ns/pid", &st) && st.st_ino == 0xEFFFFFFCu;
+	engine->numbers_are_ours =
+		!stat("/proc/self/ns/pid", &st) && st.st_ino == 0xEFFFFFFCu;
 }
 
 void engine_sweep(struct engine *engine, uint64_t sideband_lost)
 {
-	if (!engine->source->ops->target_slots || !numbers_are_ours())
+	if (!engine->source->ops->target_slots || !engine->numbers_are_ours)
 		return;
 	if (sideband_lost != engine->sideband_lost_seen)
 		engine->sweep_left = 2 * engine->processes.alive.count + SWEEP_READS;

@@ -92,6 +92,7 @@ struct engine {
 	uint64_t discovered; /* processes that no event had told of */
 	uint64_t ends_untold; /* processes whose end no event told of */
 	uint64_t sideband_lost_seen; /* as the last sweep had it */
+	bool numbers_are_ours; /* processes have the same here as with the kernel */
 	size_t sweep_at; /* where in the table of the living the next one begins */
 	size_t sweep_left; /* processes to be looked at closely, since events were lost */
 	struct engine_taken taken[ABI_SLOTS_MAX];
@@ -157,6 +158,8 @@ void engine_tell_accounts(struct engine *engine);
 void engine_settle_doubts(struct engine *engine, uint64_t now);
 /* Sessions of it end, too. */
 void engine_process_ended(struct engine *engine, struct process *process, uint64_t time);
+/* Once, before the first of them: looks which numbers processes have here. */
+void engine_begin_sweeps(struct engine *engine);
 /* Every second: looks for processes that have ended though no event told of it: events are
  * lost, and a late sample may make up a process that has been gone for long. Some of the
  * table each time, more of it where `sideband_lost` has grown. */

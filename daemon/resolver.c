@@ -293,21 +293,44 @@ static int compare_places(const void *left, const void *right)
 	return a->frame < b->frame ? -1 : a->frame > b->frame;
 }
 
-static void ask_all_names(struct resolver *resolver)
+/* Of a file that the symbolizer has. What else it takes for names (the file, and its debug file)
+ * is looked for while the process lives. */
+static bool can_wait(const struct resolver *resolver, uint32_t id)
+{
+	const struct image *image =
+		id == IMAGE_KERNEL ? NULL : image_table_get(resolver->images, id);
+
+	return id == IMAGE_KERNEL || (image && !image->jit && image->state == IMAGE_READY);
+}
+
+/* Takes the frames that are to be asked for now off the list; how many. */
+static size_t take_new_frames(struct resolver *resolver, struct place *places)
 {
 	struct stack_table *stacks = resolver->stacks;
-	size_t count = stacks->new_frames.count;
+	size_t taken = 0, kept = 0;
+
+	for (size_t i = 0; i < stacks->new_frames.count; i++) {
+		uint32_t frame = stacks->new_frames.items[i];
+		uint32_t image = stacks->frames.items[frame].image;
+
+		if (resolver->at_leisure && can_wait(resolver, image))
+			stacks->new_frames.items[kept++] = frame;
+		else
+			places[taken++] = (struct place){image, frame};
+	}
+	stacks->new_frames.count = kept;
+	return taken;
+}
+
+static void ask_all_names(struct resolver *resolver)
+{
+	size_t count = resolver->stacks->new_frames.count;
 	_cleanup_free_ struct place *places = malloc((count ? count : 1) * sizeof(*places));
 	uint32_t batch[NAMES_PER_REQUEST];
 
 	if (!count || !places)
 		return;
-	for (size_t i = 0; i < count; i++) {
-		uint32_t frame = stacks->new_frames.items[i];
-
-		places[i] = (struct place){stacks->frames.items[frame].image, frame};
-	}
-	vec_clear(&stacks->new_frames);
+	count = take_new_frames(resolver, places);
 	qsort(places, count, sizeof(*places), compare_places);
 	for (size_t i = 0; i < count;) {
 		size_t n = 0;
@@ -407,6 +430,7 @@ void resolver_flush(struct resolver *resolver)
 
 void resolver_flush_late(struct resolver *resolver)
 {
+	resolver->at_leisure = false;
 	jit_code_again(&resolver->jit, clock_boot_ns(), true);
 	resolver_flush(resolver);
 }

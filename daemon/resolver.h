@@ -34,6 +34,9 @@ struct resolver {
 	VEC(struct process *) unmapped; /* references; their maps are to be read, in this order */
 	size_t next_unmapped; /* the first that has not been asked for */
 	uint32_t maps_under_way;
+	/* No window waits for names: those of files that the symbolizer has come when one does,
+	 * all together. */
+	bool at_leisure;
 	bool blind; /* mappings are not told: what is read is newer than what is known */
 	uint32_t view; /* times that that changed: what was asked before may be out of date */
 	/* Told of every mapping read from /proc (a recording wants them). */
@@ -65,9 +68,9 @@ void resolver_name_memory(struct resolver *resolver);
 /* Puts a process on the list of those whose mappings are to be read; `now`:
  * before all others. */
 void resolver_want_maps(struct resolver *resolver, struct process *process, bool now);
-/* Sends what can be sent. */
+/* Sends what can be sent, and is wanted now. */
 void resolver_flush(struct resolver *resolver);
-/* The same, and what compilers had not named is asked for once more. */
+/* All of it, and what compilers had not named is asked for once more. */
 void resolver_flush_late(struct resolver *resolver);
 /* A new mapping: its image is opened while the process lives. */
 uint32_t resolver_map(struct resolver *resolver, struct process *process,

@@ -22,7 +22,7 @@ struct session *session_create(uint32_t id, const struct session_request *reques
 	session->owner = (struct peer){.uid = request->owner, .privileged = request->privileged};
 	session->window_ns = window_ns;
 	session->step_ns = window_ns % SESSION_STEP_NS ? window_ns : SESSION_STEP_NS;
-	session->opened = clock_boot_ns();
+	session->opened = session->grid = clock_boot_ns();
 	session->opened_real = clock_real_ns();
 	return session;
 }
@@ -116,13 +116,13 @@ void session_forked(struct session *session, struct process *parent, struct proc
 
 /* ---- filling ---- */
 
-/* Windows lie on a grid from the session's beginning. */
 static void begin_window(struct session *session, uint64_t time)
 {
-	uint64_t since = time > session->opened ? time - session->opened : 0;
+	uint64_t since = (time > session->opened ? time : session->opened) - session->grid;
+	uint64_t start = session->grid + since - since % session->window_ns;
 
-	session->window.start = session->opened + since - since % session->window_ns;
-	session->window.end = session->window.start + session->window_ns;
+	session->window.start = start > session->opened ? start : session->opened;
+	session->window.end = start + session->window_ns;
 	session->window.step_ns = session->step_ns;
 }
 

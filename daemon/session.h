@@ -55,6 +55,9 @@ struct session {
 	enum session_end end;
 	uint64_t opened, ended; /* boot time, ns */
 	uint64_t rolled; /* likewise: what was sampled by then is in no open window */
+	/* Likewise, at `opened` or before: windows begin whole windows after it, so that those who
+	 * have the same one end theirs together; the first may be shorter. */
+	uint64_t grid;
 	uint64_t opened_real; /* the clock's time then; of views as it has it now */
 	uint64_t window_ns;
 	uint64_t step_ns; /* SESSION_STEP_NS, or window_ns if that is no multiple of it */

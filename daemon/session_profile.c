@@ -373,16 +373,16 @@ static void finish_counts(const struct session *session, struct profile *profile
 static void on_grid(const struct session *session, uint64_t now, uint64_t *since, uint64_t *until)
 {
 	const struct engine_range *range = &session->range;
-	uint64_t window = session->window_ns, opened = session->opened;
+	uint64_t window = session->window_ns, opened = session->opened, grid = session->grid;
 	uint64_t half = range->touching ? 0 : window / 2;
 
 	*since = opened;
 	if (range->since > opened)
-		*since = opened + (range->since - opened + half) / window * window;
+		*since = grid + (range->since - grid + half) / window * window;
 	*until = now;
 	if (range->until && range->until < now)
 		*until = range->until > opened && !range->touching
-				 ? opened + (range->until - opened + half) / window * window
+				 ? grid + (range->until - grid + half) / window * window
 				 : range->until;
 	if (*until > now)
 		*until = now;

@@ -143,6 +143,34 @@ START_TEST(an_end_while_some_wait)
 }
 END_TEST
 
+/* Of a file that is ready, as the kernel is, names are asked for when somebody waits for them. */
+START_TEST(names_wait_for_who_wants_them)
+{
+	struct {
+		struct abi_stack stack;
+		uint64_t frame;
+	} record = {.stack = {.hdr = {.type = ABI_STACK, .size = sizeof(record)},
+			      .id = 7,
+			      .space = ABI_SPACE_KERNEL,
+			      .count = 1},
+		    .frame = 0xffffffff81000010};
+	uint64_t until = clock_boot_ns() + PATIENCE_NS;
+
+	stack_table_put(&stacks, &record.stack, NULL);
+	resolver.at_leisure = true;
+	resolver_flush(&resolver);
+	ck_assert_uint_eq(stacks.new_frames.count, 1);
+	ck_assert_uint_eq(symbolizer_pending(resolver.symbolizer), 0);
+	resolver_flush_late(&resolver);
+	ck_assert_uint_eq(stacks.new_frames.count, 0);
+	ck_assert_uint_eq(symbolizer_pending(resolver.symbolizer), 1);
+	while (stacks.unresolved) {
+		ck_assert(clock_boot_ns() < until);
+		turn();
+	}
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("resolver");
@@ -154,6 +182,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tcase, who_waits_longest_is_first);
 	tcase_add_test(tcase, who_is_wanted_now_is_asked_for_at_once);
 	tcase_add_test(tcase, an_end_while_some_wait);
+	tcase_add_test(tcase, names_wait_for_who_wants_them);
 	suite_add_tcase(suite, tcase);
 	return suite_main(suite);
 }

@@ -56,6 +56,16 @@ static void fold(struct world *w)
 	session_fold(w->session, &w->tables, UINT64_MAX);
 }
 
+/* How many samples of the range there are, as of then. */
+static uint64_t profile_count(struct world *w, uint64_t after)
+{
+	struct profile *profile = session_profile(w->session, w->session->opened + after);
+	uint64_t count = profile_total(profile, 0);
+
+	profile_destroy(profile);
+	return count;
+}
+
 START_TEST(samples_are_told_apart_by_parts_of_seconds)
 {
 	struct world w;
@@ -198,6 +208,31 @@ START_TEST(a_range_is_cut_at_windows)
 }
 END_TEST
 
+/* Of two sessions with one grid, whenever they were opened: the second's first is shorter. */
+START_TEST(windows_of_one_grid_end_together)
+{
+	struct world w;
+	uint64_t grid;
+
+	world_init(&w, 0, SECOND);
+	grid = w.session->grid = w.session->opened - 300 * MS;
+	sample(&w, 100 * MS, ABI_REASON_COMPLETE);
+	ck_assert_uint_eq(w.session->window.start, w.session->opened);
+	ck_assert_uint_eq(w.session->window.end, grid + SECOND);
+	ck_assert_uint_eq(w.session->window.samples.items[0].tick, 5);
+	sample(&w, 800 * MS, ABI_REASON_COMPLETE);
+	ck_assert_uint_eq(w.session->closed.count, 1);
+	ck_assert_uint_eq(w.session->window.start, grid + SECOND);
+	ck_assert_uint_eq(w.session->window.end, grid + 2 * SECOND);
+	fold(&w);
+	w.session->range.since = w.session->opened + 600 * MS;
+	ck_assert_uint_eq(profile_count(&w, 2 * SECOND), 1);
+	w.session->range.since = w.session->opened;
+	ck_assert_uint_eq(profile_count(&w, 2 * SECOND), 2);
+	world_deinit(&w);
+}
+END_TEST
+
 START_TEST(a_look_changes_nothing)
 {
 	struct world w;
@@ -301,7 +336,7 @@ int main(void)
 	SUITE_CASE(suite, "times", samples_are_told_apart_by_parts_of_seconds,
 		   many_samples_make_steps_wider, a_window_that_is_no_multiple_has_no_steps,
 		   the_history_is_fine_at_its_end_only, the_history_counts_by_window,
-		   a_range_is_cut_at_windows, marks_and_measures_get_into_the_profile,
+		   a_range_is_cut_at_windows, windows_of_one_grid_end_together, marks_and_measures_get_into_the_profile,
 		   too_many_measures_are_counted);
 	SUITE_CASE(suite, "snapshot", a_look_changes_nothing, a_take_comes_once);
 	return suite_main(suite);

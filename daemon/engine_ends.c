@@ -144,8 +144,7 @@ void engine_begin_sweeps(struct engine *engine)
 {
 	struct stat st;
 
-	engine->numbers_are_ours =
-		!stat("/proc/self/ns/pid", &st) && st.st_ino == 0xEFFFFFFCu;
+	engine->numbers_are_ours = !stat("/proc/self/ns/pid", &st) && st.st_ino == 0xEFFFFFFCu;
 }
 
 void engine_sweep(struct engine *engine, uint64_t sideband_lost)

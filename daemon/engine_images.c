@@ -71,6 +71,7 @@ static bool let_go(struct engine *engine, struct image *image, bool used)
 		return false;
 	unwinder_forget(&engine->unwinder, image);
 	resolver_forget(&engine->resolver, image);
+	stack_table_forget_image(&engine->stacks, image->id);
 	return true;
 }
 

@@ -268,10 +268,14 @@ static json_t *tables(const struct engine *engine)
 {
 	const struct stack_table *stacks = &engine->stacks;
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "stacks", number(stacks->stacks.count),
-			 "stacks_max", number(stacks->max), "frames", number(stacks->frames.count),
-			 "unresolved_frames", number(stacks->unresolved), "resets",
-			 number(stacks->resets), "given_up", number(stacks->given_up));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "stacks",
+			 number(stacks->stacks.count), "stacks_max", number(stacks->max), "frames",
+			 number(stacks->frames.count), "unresolved_frames",
+			 number(stacks->unresolved), "resets", number(stacks->resets), "given_up",
+			 number(stacks->given_up), "functions",
+			 number(stacks->functions.items.count), "functions_resets",
+			 number(stacks->functions.resets), "frames_of_functions",
+			 number(stacks->functions.hits));
 }
 
 /* Of the session that has most, for the limits are a session's; what there was no room for: of

@@ -54,7 +54,8 @@ static int open_view(struct engine *engine, uint32_t slot, const char *event, ui
 		r = error_set(error, -ENOMEM, "out of memory");
 	} else {
 		session->slot = slot;
-		/* The views' windows end together: one question for names, one record of history. */
+		/* The views' windows end together: one question for names, one record of history.
+		 */
 		session->grid = engine->started;
 		r = engine_parse_event(engine, event, &session->source, error);
 	}

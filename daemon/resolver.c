@@ -129,6 +129,8 @@ static void name_frame(struct resolver *resolver, uint32_t frame, uint64_t asked
 		jit_code_nameless(&resolver->jit, frame, asked);
 	else
 		stack_table_name(stacks, frame, names, count, name->start);
+	if (name->size)
+		stack_table_learn(stacks, frame, name->start, name->size);
 }
 
 /* Of a file that was taken back. */

@@ -35,6 +35,7 @@ void stack_table_deinit(struct stack_table *table)
 	hashmap_deinit(&table->frame_index);
 	vec_free(&table->names);
 	strtab_deinit(&table->strings);
+	function_table_deinit(&table->functions);
 	vec_free(&table->new_frames);
 }
 
@@ -47,6 +48,7 @@ static struct stack_table emptied(const struct stack_table *table)
 		.refused = table->refused,
 		.resets = table->resets + 1,
 		.given_up = table->given_up,
+		.functions = table->functions,
 		.memory_image = table->memory_image,
 		.memory_context = table->memory_context,
 	};
@@ -82,6 +84,14 @@ uint32_t stack_table_index(struct stack_table *table, uint64_t id)
 	return index;
 }
 
+static void name_by_function(struct frame *frame, const struct known_function *function)
+{
+	frame->state = function->name ? FRAME_NAMED : FRAME_UNNAMED;
+	frame->start = function->start;
+	frame->first_name = function->name ? function->name - 1 : 0;
+	frame->name_count = function->name != 0;
+}
+
 static uint32_t frame_index(struct stack_table *table, uint32_t image, uint64_t offset)
 {
 	/* File offsets stay below 2^40 and kernel addresses are all of one image:
@@ -89,14 +99,20 @@ static uint32_t frame_index(struct stack_table *table, uint32_t image, uint64_t 
 	uint64_t key = ((uint64_t)image << 40 | (uint64_t)image >> 24) ^ offset;
 	const uint64_t *known = hashmap_get(&table->frame_index, key);
 	uint32_t index = (uint32_t)table->frames.count;
+	const struct known_function *known_function;
 
 	if (known && table->frames.items[*known].image == image &&
 	    table->frames.items[*known].offset == offset)
 		return (uint32_t)*known;
 	if (vec_push(&table->frames, (struct frame){.image = image, .offset = offset}))
 		return UINT32_MAX;
+	known_function = image == IMAGE_NONE || image == IMAGE_KERNEL
+				 ? NULL
+				 : function_table_find(&table->functions, image, offset);
 	if (image == IMAGE_NONE) {
 		table->frames.items[index].state = FRAME_UNNAMED;
+	} else if (known_function) {
+		name_by_function(&table->frames.items[index], known_function);
 	} else {
 		if (vec_push(&table->new_frames, index))
 			return UINT32_MAX;
@@ -113,6 +129,31 @@ struct sifting {
 	uint32_t *frames; /* by frame of `from`: 1 + that of `into`; 0: not met yet */
 };
 
+/* A name, with its texts, in the next table; 0 or -ENOMEM. */
+static int copy_name(const struct stack_table *from, struct stack_table *into, size_t index)
+{
+	struct frame_name name = from->names.items[index];
+
+	name.name = stack_table_string(into, strtab_get(&from->strings, name.name));
+	name.module = stack_table_string(into, strtab_get(&from->strings, name.module));
+	name.file = stack_table_string(into, strtab_get(&from->strings, name.file));
+	return vec_push(&into->names, name);
+}
+
+/* What functions are called has to be known there before the first frame is. */
+static void copy_functions(const struct stack_table *from, struct stack_table *into)
+{
+	for (size_t i = 0; i < into->functions.items.count; i++) {
+		struct known_function *function = &into->functions.items.items[i];
+
+		if (!function->name || !function->size)
+			continue;
+		if (copy_name(from, into, function->name - 1))
+			function->size = 0;
+		function->name = into->names.count;
+	}
+}
+
 /* A frame with what is known of it; what was asked, or had no name so far, is asked anew.
  * UINT32_MAX: no memory. */
 static uint32_t copy_frame(const struct sifting *sifting, uint32_t index)
@@ -126,6 +167,8 @@ static uint32_t copy_frame(const struct sifting *sifting, uint32_t index)
 
 	if (copy == UINT32_MAX || copy < frames || frame->image == IMAGE_NONE)
 		return copy;
+	if (into->frames.items[copy].state != FRAME_NEW) /* by its function */
+		return copy;
 	if ((!named && frame->state != FRAME_UNNAMED) ||
 	    vec_reserve(&into->names, into->names.count + frame->name_count))
 		return copy;
@@ -135,14 +178,8 @@ static uint32_t copy_frame(const struct sifting *sifting, uint32_t index)
 	into->frames.items[copy].start = frame->start;
 	into->frames.items[copy].first_name = into->names.count;
 	into->frames.items[copy].name_count = named ? frame->name_count : 0;
-	for (uint16_t i = 0; named && i < frame->name_count; i++) {
-		struct frame_name name = from->names.items[frame->first_name + i];
-
-		name.name = stack_table_string(into, strtab_get(&from->strings, name.name));
-		name.module = stack_table_string(into, strtab_get(&from->strings, name.module));
-		name.file = stack_table_string(into, strtab_get(&from->strings, name.file));
-		into->names.items[into->names.count++] = name;
-	}
+	for (uint16_t i = 0; named && i < frame->name_count; i++)
+		copy_name(from, into, frame->first_name + i); /* there is room */
 	return copy;
 }
 
@@ -207,6 +244,8 @@ void stack_table_sift(struct stack_table *table, const bool *keep, uint32_t *mov
 	struct sifting sifting = {.from = &old, .into = table};
 
 	*table = emptied(&old);
+	old.functions = (struct function_table){0}; /* they stay */
+	copy_functions(&old, table);
 	if (keep)
 		sifting.frames = calloc(old.frames.count + 1, sizeof(*sifting.frames));
 	for (size_t i = 0; i < old.stacks.count; i++) {
@@ -359,6 +398,21 @@ void stack_table_name(struct stack_table *table, uint32_t frame, const struct fr
 	at->state = FRAME_NAMED;
 }
 
+void stack_table_learn(struct stack_table *table, uint32_t frame, uint64_t start, uint32_t size)
+{
+	struct known_function function = {.start = start, .size = size};
+	const struct frame *at;
+
+	if (frame >= table->frames.count)
+		return;
+	at = &table->frames.items[frame];
+	if ((at->state != FRAME_NAMED || at->name_count != 1) && at->state != FRAME_UNNAMED)
+		return;
+	function.image = at->image;
+	function.name = at->state == FRAME_NAMED ? at->first_name + 1 : 0;
+	function_table_add(&table->functions, &function, at->offset);
+}
+
 void stack_table_late(struct stack_table *table, uint32_t frame)
 {
 	stack_table_name(table, frame, NULL, 0, 0);
@@ -377,8 +431,14 @@ int stack_table_ask_again(struct stack_table *table, uint32_t frame)
 	return 0;
 }
 
+void stack_table_forget_image(struct stack_table *table, uint32_t image)
+{
+	function_table_forget(&table->functions, image);
+}
+
 void stack_table_ask_image_again(struct stack_table *table, uint32_t image)
 {
+	function_table_forget(&table->functions, image);
 	for (uint32_t i = 0; i < table->frames.count; i++) {
 		struct frame *at = &table->frames.items[i];
 

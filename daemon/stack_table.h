@@ -21,6 +21,7 @@
 #include "daemon/base/hashmap.h"
 #include "daemon/base/strtab.h"
 #include "daemon/base/vec.h"
+#include "daemon/function_table.h"
 #include "daemon/image_table.h"
 #include "daemon/process_table.h"
 
@@ -72,6 +73,7 @@ struct stack_table {
 	struct hashmap frame_index; /* hash of (image, offset) -> index */
 	VEC(struct frame_name) names;
 	struct strtab strings;
+	struct function_table functions; /* of whose places nobody is asked any more */
 	VEC(uint32_t) new_frames; /* FRAME_NEW: to be asked for */
 	size_t unresolved; /* frames NEW or ASKED */
 	size_t raw; /* stacks RAW or LATE */
@@ -120,10 +122,15 @@ void stack_table_mapped(struct stack_table *table, struct process *process);
 /* An answer for one frame; `count` 0: it has no name, but perhaps a beginning. */
 void stack_table_name(struct stack_table *table, uint32_t frame, const struct frame_name *names,
 		      size_t count, uint64_t start);
+/* The same answer holds for all places of the frame's file from `start` on, for so many bytes (0:
+ * that is not known): they will not be asked for. */
+void stack_table_learn(struct stack_table *table, uint32_t frame, uint64_t start, uint32_t size);
 /* No name so far, of a frame that was to have an answer. */
 void stack_table_late(struct stack_table *table, uint32_t frame);
 /* A late frame is NEW again; -ENOMEM, and it is late still. */
 int stack_table_ask_again(struct stack_table *table, uint32_t frame);
 /* All that is known of an image's frames is to be asked for anew. */
 void stack_table_ask_image_again(struct stack_table *table, uint32_t image);
+/* The image is let go of: no stack names it, and its number may become another's. */
+void stack_table_forget_image(struct stack_table *table, uint32_t image);
 uint32_t stack_table_string(struct stack_table *table, const char *text);

@@ -108,9 +108,11 @@ struct symbolizer_frame {
 struct symbolizer_name {
 	const struct symbolizer_frame *frames; /* leaf first; NULL if there is none */
 	uint32_t frame_count; /* 0: no name for this address */
-	/* Where there is no name: the file offset at which the function begins that
-	 * covers the address, by the file's unwind tables; 0: not known. */
+	/* The file offset at which the function begins that covers the address: where there is no
+	 * name by the file's unwind tables, else the range of the symbol; 0: not known. */
 	uint64_t start;
+	/* So many bytes of the file from there on have the very same answer; 0: not known. */
+	uint32_t size;
 };
 
 /* error: 0 or -errno with a sentence. names: one for each address asked for. */

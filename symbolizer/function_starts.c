@@ -384,7 +384,7 @@ void function_starts_deinit(struct function_starts *starts)
 }
 
 bool function_starts_find(const struct function_starts *starts, uint64_t address,
-			  uint64_t *ret_start)
+			  uint64_t *ret_start, uint32_t *ret_size)
 {
 	const struct function_start *items = starts->items.items;
 	size_t low = 0, high = starts->items.count;
@@ -403,5 +403,6 @@ bool function_starts_find(const struct function_starts *starts, uint64_t address
 	if (!low || at - items[low - 1].at >= items[low - 1].size)
 		return false;
 	*ret_start = starts->base + items[low - 1].at;
+	*ret_size = items[low - 1].size;
 	return true;
 }

@@ -41,7 +41,7 @@ int function_starts_init(struct function_starts *ret, const struct elf_image *im
 void function_starts_deinit(struct function_starts *starts);
 /* False if no function is known to cover the ELF address. */
 bool function_starts_find(const struct function_starts *starts, uint64_t address,
-			  uint64_t *ret_start);
+			  uint64_t *ret_start, uint32_t *ret_size);
 
 /* The same from the two sections' bytes, for the fuzzer and the above. Ranges
  * outside [code_start, code_end) do not count. */

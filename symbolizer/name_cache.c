@@ -11,7 +11,7 @@ void name_cache_deinit(struct name_cache *cache)
 {
 	free(cache->slots);
 	vec_free(&cache->frames);
-	vec_free(&cache->starts);
+	vec_free(&cache->functions);
 	strtab_deinit(&cache->texts);
 	vec_free(&cache->told);
 	*cache = (struct name_cache){0};
@@ -76,14 +76,16 @@ static int add_frame(struct name_cache *cache, const struct symbolizer_frame *fr
 }
 
 int name_cache_add(struct name_cache *cache, uint64_t place, const struct symbolizer_frame *frames,
-		   uint32_t count, uint64_t start)
+		   uint32_t count, const struct name_cache_function *function)
 {
 	struct name_cache_entry entry = {.place = place, .frames = count + 1};
 	int r = grow(cache);
 
-	entry.first = (uint32_t)(count ? cache->frames.count : cache->starts.count);
-	if (!r && !count)
-		r = vec_push(&cache->starts, start);
+	entry.first = (uint32_t)cache->frames.count;
+	if (!r && function->start) {
+		r = vec_push(&cache->functions, *function);
+		entry.function = (uint32_t)cache->functions.count;
+	}
 	for (uint32_t i = 0; i < count && !r; i++)
 		r = add_frame(cache, &frames[i]);
 	if (r < 0)
@@ -129,14 +131,14 @@ static inline uint32_t number_of(struct name_cache *cache, uint32_t text, struct
 int name_cache_tell(struct name_cache *cache, const struct name_cache_entry *entry,
 		    struct wire_out *out)
 {
-	const struct name_cache_frame *frame;
+	struct name_cache_function function = {0};
+	const struct name_cache_frame *frame = &cache->frames.items[entry->first];
 	uint32_t count = entry->frames - 1;
 	uint8_t *to;
 
-	if (!count)
-		return wire_out_nameless(out, cache->starts.items[entry->first]);
-	frame = &cache->frames.items[entry->first];
-	to = wire_out_frames(out, count);
+	if (entry->function)
+		function = cache->functions.items[entry->function - 1];
+	to = wire_out_frames(out, count, function.start, function.size);
 	if (!to)
 		return -ENOMEM;
 	for (const struct name_cache_frame *end = frame + count; frame < end; frame++)
@@ -150,6 +152,6 @@ size_t name_cache_memory(const struct name_cache *cache)
 {
 	return cache->capacity * sizeof(*cache->slots) +
 	       cache->frames.capacity * sizeof(*cache->frames.items) +
-	       cache->starts.capacity * sizeof(*cache->starts.items) +
+	       cache->functions.capacity * sizeof(*cache->functions.items) +
 	       cache->told.capacity * sizeof(*cache->told.items) + strtab_memory(&cache->texts);
 }

@@ -25,8 +25,14 @@ struct name_cache_frame {
 
 struct name_cache_entry {
 	uint64_t place;
-	uint32_t first; /* of its frames; without any, of `starts` */
+	uint32_t first; /* of its frames */
 	uint32_t frames; /* plus 1; 0: the slot is free */
+	uint32_t function; /* plus 1; 0: nothing is known of it */
+};
+
+struct name_cache_function { /* as struct symbolizer_name has it */
+	uint64_t start;
+	uint32_t size;
 };
 
 struct name_cache_told { /* of a text: its number in an answer */
@@ -39,7 +45,7 @@ struct name_cache {
 	size_t capacity; /* 0 or a power of two */
 	size_t count;
 	VEC(struct name_cache_frame) frames;
-	VEC(uint64_t) starts; /* of functions without a name */
+	VEC(struct name_cache_function) functions;
 	struct strtab texts;
 	VEC(struct name_cache_told) told;
 	uint32_t answers;
@@ -48,10 +54,9 @@ struct name_cache {
 void name_cache_deinit(struct name_cache *cache);
 /* NULL: it was not asked for yet. Good until the next addition. */
 const struct name_cache_entry *name_cache_find(const struct name_cache *cache, uint64_t place);
-/* A place that is not there yet; with no frames, `start` is where its function begins.
- * -ENOMEM. */
+/* A place that is not there yet, and the function that it is in. -ENOMEM. */
 int name_cache_add(struct name_cache *cache, uint64_t place, const struct symbolizer_frame *frames,
-		   uint32_t count, uint64_t start);
+		   uint32_t count, const struct name_cache_function *function);
 /* To be called before name_cache_tell(), and again when something was added. `anew`: of
  * an answer that has no texts yet. -ENOMEM. */
 int name_cache_begin(struct name_cache *cache, bool anew);

@@ -264,16 +264,62 @@ static int arrange(struct round *round)
 	return 0;
 }
 
+/* All of it is in the file as it is in memory. */
+static bool in_one_piece(const struct named_file *file, uint64_t address, uint32_t size,
+			 uint64_t *ret_start)
+{
+	uint64_t last;
+
+	return elf_image_offset(&file->image, address, ret_start) &&
+	       elf_image_offset(&file->image, address + size - 1, &last) &&
+	       last == *ret_start + size - 1;
+}
+
+/* Where the function without a name begins that covers the address, and how far all of it is so:
+ * where no place in it has a name, or more to tell than another. */
+static struct name_cache_function nameless(const struct named_file *file, uint64_t address)
+{
+	struct name_cache_function found = {0};
+	uint64_t start, offset;
+	uint32_t size;
+
+	if (!function_starts_find(&file->starts, address, &start, &size) ||
+	    !elf_image_offset(&file->image, start, &found.start)) {
+		found.start = 0;
+		return found;
+	}
+	if (!file->dwarf && !symtab_names_any(&file->symtab, start, start + size) &&
+	    !symtab_names_any(&file->debug, start, start + size) &&
+	    in_one_piece(file, start, size, &offset))
+		found.size = size;
+	return found;
+}
+
+/* All places that have the name of this one and nothing more. */
+static struct name_cache_function named(const struct named_file *file, const struct symtab *symbols,
+					uint64_t address)
+{
+	const struct symtab_range *range = symtab_range_of(symbols, address);
+	struct name_cache_function found = {0};
+
+	if (file->dwarf || (symbols != &file->debug && file->debug.ranges.count) ||
+	    !in_one_piece(file, range->address, range->size, &found.start))
+		return (struct name_cache_function){0};
+	found.size = range->size;
+	return found;
+}
+
 static int look_up(struct round *round, const struct missing *missing)
 {
 	struct named_file *file = round->file;
 	struct symbolizer_frame frames[WIRE_FRAMES_MAX];
-	uint64_t address = missing->address, start = 0;
+	struct name_cache_function function = {0};
+	uint64_t address = missing->address;
 	const char *symbol;
 	uint32_t count;
 
 	if (!address)
-		return name_cache_add(&file->cache, missing->place, NULL, 0, 0);
+		return name_cache_add(&file->cache, missing->place, NULL, 0, &function);
 	round->style.symbols = &file->debug;
 	symbol = symtab_find(&file->debug, address);
 	if (!symbol) {
@@ -281,10 +327,11 @@ static int look_up(struct round *round, const struct missing *missing)
 		symbol = symtab_find(&file->symtab, address);
 	}
 	count = dwarf_frames_find(file->dwarf, address, symbol, &round->style, frames);
-	if (!count && (!function_starts_find(&file->starts, address, &start) ||
-		       !elf_image_offset(&file->image, start, &start)))
-		start = 0;
-	return name_cache_add(&file->cache, missing->place, frames, count, start);
+	if (!count)
+		function = nameless(file, address);
+	else if (count == 1 && symbol && !file->style.addresses)
+		function = named(file, round->style.symbols, address);
+	return name_cache_add(&file->cache, missing->place, frames, count, &function);
 }
 
 static int look_up_all(struct round *round)

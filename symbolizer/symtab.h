@@ -64,6 +64,10 @@ int symtab_init_debug(struct symtab *ret, const struct elf_image *debug,
 		      const struct elf_image *image, struct error *error);
 /* The function that covers the ELF address, or NULL. Owned by the table. */
 const char *symtab_find(const struct symtab *symtab, uint64_t address);
+/* Likewise, and all the addresses around it that the same name is found for. */
+const struct symtab_range *symtab_range_of(const struct symtab *symtab, uint64_t address);
+/* Whether any of [start, end) has a name. */
+bool symtab_names_any(const struct symtab *symtab, uint64_t start, uint64_t end);
 /* Whether the place of `name`, which symtab_find() gave, is called `other` too: where a
  * linker folded functions that are alike into one. Names that begin with an
  * underscore and are not mangled are not known here. */

@@ -6,7 +6,8 @@
 
 #include "symbolizer/symtab.h"
 
-const char *symtab_find(const struct symtab *symtab, uint64_t address)
+/* The last range that begins at the address or before; NULL: none does. */
+static const struct symtab_range *last_before(const struct symtab *symtab, uint64_t address)
 {
 	const struct symtab_range *ranges = symtab->ranges.items;
 	size_t low = 0, high = symtab->ranges.count;
@@ -20,9 +21,28 @@ const char *symtab_find(const struct symtab *symtab, uint64_t address)
 		else
 			high = middle;
 	}
-	if (!low || address - ranges[low - 1].address >= ranges[low - 1].size)
-		return NULL;
-	return symtab->names.items + ranges[low - 1].name;
+	return low ? &ranges[low - 1] : NULL;
+}
+
+const struct symtab_range *symtab_range_of(const struct symtab *symtab, uint64_t address)
+{
+	const struct symtab_range *range = last_before(symtab, address);
+
+	return range && address - range->address < range->size ? range : NULL;
+}
+
+const char *symtab_find(const struct symtab *symtab, uint64_t address)
+{
+	const struct symtab_range *range = symtab_range_of(symtab, address);
+
+	return range ? symtab->names.items + range->name : NULL;
+}
+
+bool symtab_names_any(const struct symtab *symtab, uint64_t start, uint64_t end)
+{
+	const struct symtab_range *range = end > start ? last_before(symtab, end - 1) : NULL;
+
+	return range && (range->address >= start || start - range->address < range->size);
 }
 
 bool symtab_is_also(const struct symtab *symtab, const char *name, const char *other)

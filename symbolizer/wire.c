@@ -136,17 +136,19 @@ static int put_string(struct wire_out *out, const char *text, size_t max)
 	return 0;
 }
 
-uint8_t *wire_out_frames(struct wire_out *out, uint32_t count)
+uint8_t *wire_out_frames(struct wire_out *out, uint32_t count, uint64_t start, uint32_t size)
 {
-	size_t size = 1 + (size_t)count * WIRE_FRAME_SIZE;
-	uint8_t *to = strbuf_room(&out->records, size);
+	size_t bytes = WIRE_NAME_HEAD + (size_t)count * WIRE_FRAME_SIZE;
+	uint8_t *to = strbuf_room(&out->records, bytes);
 
 	if (!to)
 		return NULL;
 	out->count++;
-	out->records.length += size;
+	out->records.length += bytes;
 	*to = (uint8_t)count;
-	return to + 1;
+	start = htole64(start);
+	memcpy(to + 1, &start, sizeof(start));
+	return put_u32(to + 1 + sizeof(start), size);
 }
 
 int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, uint32_t count)
@@ -154,10 +156,12 @@ int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, u
 	int r = 0;
 
 	if (!count)
-		return wire_out_nameless(out, 0);
+		return wire_out_nameless(out, 0, 0);
 	if (count > WIRE_FRAMES_MAX)
 		count = WIRE_FRAMES_MAX;
 	strbuf_u8(&out->records, (uint8_t)count);
+	strbuf_u64(&out->records, 0);
+	strbuf_u32(&out->records, 0);
 	for (uint32_t i = 0; i < count && !r; i++) {
 		r = put_string(out, frames[i].name, WIRE_NAME_MAX);
 		if (!r)
@@ -171,12 +175,9 @@ int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, u
 	return r ? r : strbuf_error(&out->records);
 }
 
-int wire_out_nameless(struct wire_out *out, uint64_t start)
+int wire_out_nameless(struct wire_out *out, uint64_t start, uint32_t size)
 {
-	strbuf_u8(&out->records, 0);
-	strbuf_u64(&out->records, start);
-	out->count++;
-	return strbuf_error(&out->records);
+	return wire_out_frames(out, 0, start, size) ? 0 : -ENOMEM;
 }
 
 int wire_out_mapping(struct wire_out *out, const struct symbolizer_mapping *mapping)
@@ -342,8 +343,8 @@ static int get_frames(struct reader *reader, const strings_vec *strings, struct 
 	uint32_t count = name.frame_count;
 	const uint8_t *bytes;
 
-	if (!count)
-		name.start = reader_u64(reader);
+	name.start = reader_u64(reader);
+	name.size = reader_u32(reader);
 	if (count > WIRE_FRAMES_MAX)
 		reader_fail(reader, "too many frames for one address");
 	bytes = reader_ok(reader) && count ? reader_take(reader, (size_t)count * WIRE_FRAME_SIZE)

@@ -58,7 +58,7 @@
 #include "daemon/base/vec.h"
 #include "symbolizer/client.h"
 
-#define WIRE_VERSION 7u
+#define WIRE_VERSION 8u
 #define WIRE_HEADER_SIZE 16u
 #define WIRE_TEXT_MAX 512u /* of an error's sentence */
 #define WIRE_NAME_MAX 4096u /* bytes of a name, a module, a source file */
@@ -125,15 +125,16 @@ void wire_out_deinit(struct wire_out *out);
 #define WIRE_KEPT_MAX (8u << 20)
 void wire_out_clear(struct wire_out *out);
 int wire_out_name(struct wire_out *out, const struct symbolizer_frame *frames, uint32_t count);
-/* An address without a name: the file offset where its function begins, or 0. */
-int wire_out_nameless(struct wire_out *out, uint64_t start);
+/* An address without a name, and its function, as struct symbolizer_name has it. */
+int wire_out_nameless(struct wire_out *out, uint64_t start, uint32_t size);
 int wire_out_mapping(struct wire_out *out, const struct symbolizer_mapping *mapping);
 /* For who knows himself which texts he told already: adds one, and gives its number. */
 uint32_t wire_out_text(struct wire_out *out, const char *text, size_t length);
-/* Room for an address's frames, at least one and at most WIRE_FRAMES_MAX, to be filled by
- * as many wire_frame_put(), which gives where the next one goes, by such numbers; NULL:
- * there is no memory. */
-uint8_t *wire_out_frames(struct wire_out *out, uint32_t count);
+/* Room for an address's frames, at most WIRE_FRAMES_MAX, to be filled by as many wire_frame_put(),
+ * which gives where the next one goes, by such numbers; its function, as struct symbolizer_name
+ * has it. NULL: there is no memory. */
+uint8_t *wire_out_frames(struct wire_out *out, uint32_t count, uint64_t start, uint32_t size);
+#define WIRE_NAME_HEAD 13u /* bytes before its frames */
 #define WIRE_FRAME_SIZE 17u /* bytes */
 static inline uint8_t *wire_frame_put(uint8_t *to, uint32_t name, uint32_t file, uint32_t line,
 				      bool inlined)

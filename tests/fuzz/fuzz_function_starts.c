@@ -19,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check(const struct function_starts *starts)
 {
 	uint64_t end = CODE_START, found;
+	uint32_t size;
 
 	for (size_t i = 0; i < starts->items.count; i++) {
 		uint64_t start = starts->base + starts->items.items[i].at;
@@ -27,12 +28,13 @@ static void check(const struct function_starts *starts)
 		if (start < end || !length || length > CODE_END - start)
 			abort();
 		end = start + length;
-		if (!function_starts_find(starts, start, &found) || found != start ||
-		    !function_starts_find(starts, end - 1, &found) || found != start)
+		if (!function_starts_find(starts, start, &found, &size) || found != start ||
+		    size != length || !function_starts_find(starts, end - 1, &found, &size) ||
+		    found != start)
 			abort();
 	}
-	if (function_starts_find(starts, end, &found) ||
-	    function_starts_find(starts, CODE_START - 1, &found))
+	if (function_starts_find(starts, end, &found, &size) ||
+	    function_starts_find(starts, CODE_START - 1, &found, &size))
 		abort();
 }
 

@@ -58,7 +58,8 @@ struct answers {
 	int error;
 	char text[512], name[256], module[64];
 	size_t count, named;
-	uint64_t start; /* of the first address's function, if it has no name */
+	uint64_t start; /* of the first address's function */
+	uint32_t size; /* likewise */
 	struct symbolizer_image image;
 };
 
@@ -90,6 +91,7 @@ static inline void on_names(void *context, int error, const char *text,
 	answers->named = 0;
 	answers->name[0] = answers->module[0] = '\0';
 	answers->start = count ? names[0].start : 0;
+	answers->size = count ? names[0].size : 0;
 	for (size_t i = 0; i < count; i++)
 		answers->named += names[i].frame_count > 0;
 	if (count && names[0].frame_count) {

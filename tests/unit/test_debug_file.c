@@ -247,7 +247,7 @@ START_TEST(names_out_of_a_debug_file)
 	ck_assert_str_eq(name_of(symbolizer, 1, program.one + 1, &answers), "hidden_one");
 	ck_assert_str_eq(name_of(symbolizer, 1, program.two + 1, &answers), "hidden_two");
 	ck_assert_str_eq(name_of(symbolizer, 1, program.exported + 1, &answers), "exported");
-	ck_assert_uint_eq(answers.start, 0);
+	ck_assert_uint_eq(answers.start, program.exported);
 	/* A new worker is given both again. */
 	ck_assert_int_eq(kill(stats_of(symbolizer).pid, SIGKILL), 0);
 	ck_assert_str_eq(name_of(symbolizer, 1, program.one + 1, &answers), "hidden_one");
@@ -354,12 +354,14 @@ START_TEST(stripped_functions_have_beginnings)
 	for (uint64_t at = 0; at < program.size_two; at++) {
 		ck_assert_str_eq(name_of(symbolizer, 1, program.two + at, &answers), "");
 		ck_assert_uint_eq(answers.start, program.two);
+		ck_assert_uint_eq(answers.size, program.size_two);
 	}
 	name_of(symbolizer, 1, program.one, &answers);
 	ck_assert_uint_eq(answers.start, program.one);
 	name_of(symbolizer, 1, program.exported, &answers);
 	ck_assert_str_eq(answers.name, "exported");
-	ck_assert_uint_eq(answers.start, 0);
+	ck_assert_uint_eq(answers.start, program.exported);
+	ck_assert_uint_gt(answers.size, 0);
 	name_of(symbolizer, 1, 1ULL << 40, &answers);
 	ck_assert_uint_eq(answers.start, 0);
 	symbolizer_destroy(symbolizer);

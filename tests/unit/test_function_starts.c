@@ -92,8 +92,12 @@ static size_t count_of(const struct sections *sections)
 static uint64_t start_of(const struct function_starts *starts, uint64_t address)
 {
 	uint64_t start = 0;
+	uint32_t size = 0;
 
-	return function_starts_find(starts, address, &start) ? start : 0;
+	if (!function_starts_find(starts, address, &start, &size))
+		return 0;
+	ck_assert_uint_lt(address - start, size);
+	return start;
 }
 
 START_TEST(a_table_of_three)

@@ -29,6 +29,7 @@ static struct symbolizer_frame frame_of(uint64_t place, uint32_t level, char *na
 static void fill(struct name_cache *cache, uint64_t from, uint64_t to)
 {
 	for (uint64_t place = from; place < to; place++) {
+		struct name_cache_function function = {place + 3, (uint32_t)place + 5};
 		struct symbolizer_frame frames[8];
 		char names[8][32];
 
@@ -36,7 +37,7 @@ static void fill(struct name_cache *cache, uint64_t from, uint64_t to)
 			frames[i] = frame_of(place, i, names[i], sizeof(names[i]));
 		ck_assert_ptr_null(name_cache_find(cache, place * 16));
 		ck_assert_int_eq(
-			name_cache_add(cache, place * 16, frames, depth_of(place), place + 3), 0);
+			name_cache_add(cache, place * 16, frames, depth_of(place), &function), 0);
 	}
 }
 
@@ -45,8 +46,8 @@ static void check_name(const struct symbolizer_name *name, uint64_t place)
 	char text[32];
 
 	ck_assert_uint_eq(name->frame_count, depth_of(place));
-	if (!name->frame_count)
-		ck_assert_uint_eq(name->start, place + 3);
+	ck_assert_uint_eq(name->start, place + 3);
+	ck_assert_uint_eq(name->size, place + 5);
 	for (uint32_t i = 0; i < name->frame_count; i++) {
 		struct symbolizer_frame want = frame_of(place, i, text, sizeof(text));
 

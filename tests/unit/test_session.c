@@ -336,8 +336,8 @@ int main(void)
 	SUITE_CASE(suite, "times", samples_are_told_apart_by_parts_of_seconds,
 		   many_samples_make_steps_wider, a_window_that_is_no_multiple_has_no_steps,
 		   the_history_is_fine_at_its_end_only, the_history_counts_by_window,
-		   a_range_is_cut_at_windows, windows_of_one_grid_end_together, marks_and_measures_get_into_the_profile,
-		   too_many_measures_are_counted);
+		   a_range_is_cut_at_windows, windows_of_one_grid_end_together,
+		   marks_and_measures_get_into_the_profile, too_many_measures_are_counted);
 	SUITE_CASE(suite, "snapshot", a_look_changes_nothing, a_take_comes_once);
 	return suite_main(suite);
 }

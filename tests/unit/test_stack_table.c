@@ -192,6 +192,83 @@ START_TEST(names_come_once)
 }
 END_TEST
 
+/* As a sample in `image` names it; its index. */
+static uint32_t put_place(struct stack_table *table, uint64_t id, uint32_t image, uint64_t offset)
+{
+	struct record r = record(id, ABI_SPACE_USER, 1, (uint64_t)ABI_FRAME(image, offset));
+
+	stack_table_put(table, &r.stack, NULL);
+	return stack_table_index(table, id);
+}
+
+static const char *name_of(const struct stack_table *table, uint32_t stack)
+{
+	const struct frame *frame = frame_of(table, stack, 0);
+
+	if (frame->state != FRAME_NAMED)
+		return NULL;
+	ck_assert_uint_eq(frame->name_count, 1);
+	return strtab_get(&table->strings, table->names.items[frame->first_name].name);
+}
+
+/* Other places of a function have the answer that the first one got, also when that is gone. */
+START_TEST(a_function_is_asked_for_once)
+{
+	struct stack_table table;
+	struct frame_name name;
+	uint32_t at;
+
+	stack_table_init(&table, 100);
+	put_place(&table, 1, 7, 0x1010);
+	put_place(&table, 2, 7, 0x2010);
+	ck_assert_uint_eq(table.new_frames.count, 2);
+	stack_table_string(&table, "of_no_use");
+	name = (struct frame_name){.name = stack_table_string(&table, "parse")};
+	stack_table_name(&table, table.new_frames.items[0], &name, 1, 0x1000);
+	stack_table_learn(&table, table.new_frames.items[0], 0x1000, 0x100);
+	stack_table_name(&table, table.new_frames.items[1], NULL, 0, 0x2000);
+	stack_table_learn(&table, table.new_frames.items[1], 0x2000, 0x100);
+	vec_clear(&table.new_frames);
+	ck_assert_str_eq(name_of(&table, put_place(&table, 3, 7, 0x10ff)), "parse");
+	at = put_place(&table, 4, 7, 0x2020);
+	ck_assert_int_eq(frame_of(&table, at, 0)->state, FRAME_UNNAMED);
+	ck_assert_uint_eq(frame_of(&table, at, 0)->start, 0x2000);
+	ck_assert_uint_eq(table.unresolved, 0);
+	put_place(&table, 5, 7, 0x1100);
+	put_place(&table, 6, 8, 0x1010);
+	ck_assert_uint_eq(table.new_frames.count, 2);
+	stack_table_sift(&table, NULL, NULL);
+	ck_assert_str_eq(name_of(&table, put_place(&table, 7, 7, 0x1020)), "parse");
+	ck_assert_uint_eq(table.new_frames.count, 0);
+	/* Its debug file has come. */
+	stack_table_ask_image_again(&table, 7);
+	ck_assert_uint_eq(table.new_frames.count, 1);
+	put_place(&table, 8, 7, 0x1030);
+	ck_assert_uint_eq(table.new_frames.count, 2);
+	ck_assert_uint_eq(table.unresolved, 2);
+	stack_table_deinit(&table);
+}
+END_TEST
+
+/* What has inlined functions is not the same at other places. */
+START_TEST(only_what_is_the_same_is_learned)
+{
+	struct stack_table table;
+	struct frame_name names[2] = {0};
+
+	stack_table_init(&table, 100);
+	put_place(&table, 1, 7, 0x1010);
+	stack_table_learn(&table, 0, 0x1000, 0x100); /* without an answer */
+	stack_table_name(&table, 0, names, 2, 0x1000);
+	stack_table_learn(&table, 0, 0x1000, 0x100);
+	stack_table_learn(&table, 77, 0x1000, 0x100);
+	vec_clear(&table.new_frames);
+	put_place(&table, 2, 7, 0x1020);
+	ck_assert_uint_eq(table.new_frames.count, 1);
+	stack_table_deinit(&table);
+}
+END_TEST
+
 START_TEST(limits_hold_and_are_counted)
 {
 	struct stack_table table;
@@ -335,7 +412,8 @@ int main(void)
 		   places_from_the_kernel_side_stay, nowhere_is_nowhere, callers_by_their_calls,
 		   a_sample_may_come_before_its_stack, raw_until_the_mappings_are_known,
 		   count_beyond_the_record_is_cut);
-	SUITE_CASE(suite, "names", names_come_once);
+	SUITE_CASE(suite, "names", names_come_once, a_function_is_asked_for_once,
+		   only_what_is_the_same_is_learned);
 	SUITE_CASE(suite, "limits", limits_hold_and_are_counted, what_is_needed_is_kept,
 		   what_waits_is_kept, what_nobody_names_gets_old);
 	return suite_main(suite);

@@ -59,6 +59,11 @@ static void check_order(const struct symtab *symtab)
 		ck_assert_uint_gt(range->size, 0);
 		ck_assert_uint_lt(range->name, symtab->names.count);
 		ck_assert_uint_ne(symtab->names.items[range->name], 0);
+		ck_assert_ptr_eq(symtab_range_of(symtab, range->address), range);
+		ck_assert_ptr_eq(symtab_range_of(symtab, range->address + range->size - 1), range);
+		ck_assert(symtab_names_any(symtab, range->address - 1, range->address + 1));
+		ck_assert(symtab_names_any(symtab, range->address + range->size - 1, UINT64_MAX));
+		ck_assert_int_eq(symtab_names_any(symtab, end, range->address), 0);
 		end = range->address + range->size;
 	}
 }

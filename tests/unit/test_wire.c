@@ -76,13 +76,14 @@ START_TEST(no_name_but_a_beginning)
 	struct wire_out out = {0};
 	struct wire_names names;
 
-	ck_assert_int_eq(wire_out_nameless(&out, 0x123456789a), 0);
+	ck_assert_int_eq(wire_out_nameless(&out, 0x123456789a, 77), 0);
 	ck_assert_int_eq(wire_out_name(&out, &frame, 1), 0);
-	ck_assert_int_eq(wire_out_nameless(&out, 0), 0);
+	ck_assert_int_eq(wire_out_nameless(&out, 0, 0), 0);
 	ck_assert_int_eq(wire_out_finish(&out, &payload), 0);
 	ck_assert_int_eq(wire_get_names(payload.data, payload.length, 3, &error, &names), 0);
 	ck_assert_uint_eq(names.names.items[0].frame_count, 0);
 	ck_assert_uint_eq(names.names.items[0].start, 0x123456789a);
+	ck_assert_uint_eq(names.names.items[0].size, 77);
 	ck_assert_str_eq(names.names.items[1].frames[0].name, "f");
 	ck_assert_uint_eq(names.names.items[1].start, 0);
 	ck_assert_uint_eq(names.names.items[2].start, 0);

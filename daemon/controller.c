@@ -103,10 +103,13 @@ static void learn(struct controller *controller, const struct controller_window 
 		stream->cost = ns / whole;
 		if (stream->rate > 0 && window->streams[slot].fired)
 			stream->cost_rate = follow(stream->cost_rate, ns * second / stream->rate);
+		if (stream->cost_rate_most > 0)
+			stream->cost_rate = fmin(stream->cost_rate, stream->cost_rate_most);
 	}
 	streams = streams < (double)window->ns ? (double)window->ns - streams : 0;
 	controller->fixed = controller->windows ? follow(controller->fixed, streams * second)
 						: streams * second;
+	controller->fixed_last[controller->windows % CONTROLLER_USUAL] = streams * second;
 	controller->fixed_cost = streams / whole;
 	controller->cost = (double)window->ns / whole;
 	controller->mean =
@@ -119,11 +122,29 @@ static void learn(struct controller *controller, const struct controller_window 
 		controller->over++;
 }
 
+/* The median of the last windows' fixed costs, or what was learned if that is less. */
+static double usual(const struct controller *controller)
+{
+	uint32_t count = controller->windows < CONTROLLER_USUAL ? (uint32_t)controller->windows
+								: CONTROLLER_USUAL;
+	double sorted[CONTROLLER_USUAL] = {0};
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t at = i;
+
+		for (; at && sorted[at - 1] > controller->fixed_last[i]; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = controller->fixed_last[i];
+	}
+	return fmin(sorted[count / 2], controller->fixed);
+}
+
 /* The s of the header: how much of what is wished above the floors there is room for. */
-static double room(const struct controller *controller, const struct controller_window *window)
+static double room(const struct controller *controller, const struct controller_window *window,
+		   double fixed)
 {
 	double budget = controller->limits.budget * window->cpus * (double)NSEC_PER_SEC * HEADROOM;
-	double left = fmax(budget - controller->fixed, budget * RESERVE), wanted = 0;
+	double left = fmax(budget - fixed, budget * RESERVE), wanted = 0;
 
 	if (controller->limits.budget <= 0)
 		return 1;
@@ -261,21 +282,24 @@ static bool move(struct controller *controller, struct controller_stream *stream
 uint64_t controller_run(struct controller *controller, const struct controller_window *window)
 {
 	uint64_t changed = 0;
-	double s, share;
+	double s, patient, share;
 
 	if (!window->elapsed || !window->cpus)
 		return 0;
 	learn(controller, window);
 	ease(controller);
 	save(controller, window);
-	s = room(controller, window);
+	s = room(controller, window, controller->fixed);
+	patient = room(controller, window, usual(controller));
 	share = process_share(controller, window);
 	for (uint32_t slot = 0; slot < ABI_SLOTS_MAX; slot++) {
 		struct controller_stream *stream = &controller->streams[slot];
 
 		if (!stream->used || stream->forced > 0)
 			continue;
-		if (move(controller, stream, aim(stream, &window->streams[slot], window, s, share)))
+		if (move(controller, stream,
+			 aim(stream, &window->streams[slot], window, stream->patient ? patient : s,
+			     share)))
 			changed |= 1ULL << slot;
 	}
 	return changed;

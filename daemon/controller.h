@@ -18,6 +18,10 @@
  * that only the system-wide view lacks) waits while nothing of the budget is saved: of the last
  * two minutes, what was not used may be used at once.
  *
+ * What is fixed is taken as the last window's where that is more than what was learned, so that all
+ * is cut at once. For a patient stream it is the median of the last windows: else what opening a
+ * session costs, once, would leave it blind for all of a short one.
+ *
  * Whatever is fixed, a tenth of the budget stays for the streams: to take it from them saves
  * little and blinds. Floors are kept whatever it costs, that a rare process be still seen and a
  * session get what it was promised. Too much is cut at once; what is to rise does so by half at
@@ -62,20 +66,28 @@ struct controller_limits {
 struct controller_stream {
 	bool used;
 	bool clock; /* fires by time, on each CPU: the cap for a process holds */
+	bool patient; /* it keeps its rate over seconds: what one window costs is not held against
+			 it */
 	double wished, floor; /* floor <= wished */
 	enum rate_reason wished_why; /* RATE_WISHED, RATE_PRECISION or RATE_PATTERN */
 	double rate; /* what holds now */
 	enum rate_reason why;
 	double forced; /* set by hand; 0: not */
 	double cost_rate; /* ns of a second, for one unit of rate, as last learned; 0: not yet */
+	/* Likewise at most, where that is known: a stream that keeps its rate on average costs more
+	 * in one window and nothing in the next. 0: not known. */
+	double cost_rate_most;
 	double cost; /* of all CPUs' time, in the last window */
 	uint64_t resting_until; /* ns: no rise before, for samples were lost */
 };
+
+#define CONTROLLER_USUAL 5u /* windows, of which the median is what is usual */
 
 struct controller {
 	struct controller_limits limits;
 	struct controller_stream streams[ABI_SLOTS_MAX];
 	double fixed; /* ns of a second, as last learned */
+	double fixed_last[CONTROLLER_USUAL]; /* likewise, as measured: a ring */
 	double cost; /* of all CPUs' time, in the last window */
 	double fixed_cost, stolen; /* likewise */
 	double mean; /* of it, about the last two seconds */

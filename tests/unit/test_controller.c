@@ -117,6 +117,7 @@ START_TEST(storm)
 	machine.noise = 0.2;
 	controller_open(&machine.controller, SESSION, 99 + 900 * chance(&machine), 19, true);
 	controller_open(&machine.controller, HEAP, 10, 0.1, false);
+	machine.controller.streams[HEAP].patient = true;
 	pass_for(&machine, 5);
 	machine.fixed = 2e6 + 5e6 * chance(&machine);
 	machine.per_rate[VIEW] = CPUS * (4000 + 30000 * chance(&machine));
@@ -125,6 +126,36 @@ START_TEST(storm)
 	pass_for(&machine, 2.5);
 	ck_assert_double_le(pass_for(&machine, 600), 0.012);
 	ck_assert_double_ge(view_of(&machine)->rate, 19);
+}
+END_TEST
+
+/* What a session's opening costs, once, leaves its probes in; what costs on takes them out. So does
+ * not what they cost in one window for the next ones, as long as it is what was promised. */
+START_TEST(patience)
+{
+	struct machine machine = quiet(0.01);
+	struct controller_stream *stream = &machine.controller.streams[HEAP];
+
+	controller_open(&machine.controller, HEAP, 10, 0.1, false);
+	stream->patient = true;
+	stream->cost_rate_most = 1e6;
+	machine.per_rate[HEAP] = 5e5;
+	pass_for(&machine, 5);
+	machine.fixed = 400e6;
+	pass_for(&machine, 1);
+	machine.fixed = 2e6;
+	pass_for(&machine, 0.5);
+	ck_assert_double_eq(stream->rate, 10);
+	ck_assert_double_lt(view_of(&machine)->rate, 99);
+	machine.per_rate[HEAP] = 40e5; /* two turns in one window */
+	pass_for(&machine, 0.5);
+	machine.per_rate[HEAP] = 0;
+	pass_for(&machine, 2);
+	ck_assert_double_ge(stream->rate, 5);
+	machine.fixed = 400e6;
+	machine.per_rate[HEAP] = 1e6;
+	pass_for(&machine, 2);
+	ck_assert_double_le(stream->rate, 2);
 }
 END_TEST
 
@@ -320,9 +351,9 @@ int main(void)
 	Suite *suite = suite_create("controller");
 	TCase *storms = tcase_create("storms");
 
-	SUITE_CASE(suite, "controller", nothing_to_do, floor_is_kept, rises_slowly, no_oscillation,
-		   losses, cap_for_a_process, kernel_and_stolen, forced, windows_that_say_nothing,
-		   precision, views_and_what_can_wait);
+	SUITE_CASE(suite, "controller", nothing_to_do, patience, floor_is_kept, rises_slowly,
+		   no_oscillation, losses, cap_for_a_process, kernel_and_stolen, forced,
+		   windows_that_say_nothing, precision, views_and_what_can_wait);
 	tcase_add_loop_test(storms, storm, 0, 100);
 	suite_add_tcase(suite, storms);
 	return suite_main(suite);

@@ -292,6 +292,7 @@ test-attach: all programs
 .PHONY: test-heap-truth
 test-heap-truth: all programs
 	$(Q)HEAP_TRUTH_SEEDS=$(or $(SEEDS),400) ONLY=heap_truth $(RUN) scenario
+	$(Q)HEAP_SESSIONS=$(or $(SESSIONS),200) TEST_TIMEOUT=3600 ONLY=heap_sessions $(RUN) scenario
 
 # Debian's kernels in QEMU, by emulation: minutes, and the network the first time.
 .PHONY: test-kernels

@@ -402,6 +402,7 @@ struct abi_heap_target {
 	__u16 weight; /* the rule's code */
 	__u16 view; /* 1: the machine's view wants it, whether or not a session does */
 	__u64 fates_until; /* boot time, ns: from then on nobody tells what becomes of samples */
+	__u64 sampled_ns; /* what samples cost beside their hits: stacks, returns, frees */
 };
 
 /* `count` records of the kind `hdr.reason` names were lost before `hdr.time`. */
@@ -470,7 +471,7 @@ ABI_ASSERT(sizeof(struct abi_lost) == 24, "abi_lost");
 ABI_ASSERT(sizeof(struct abi_rss) == 64, "abi_rss");
 ABI_ASSERT(sizeof(struct abi_alloc) == 32, "abi_alloc");
 ABI_ASSERT(sizeof(struct abi_free) == 24, "abi_free");
-ABI_ASSERT(sizeof(struct abi_heap_target) == 72, "abi_heap_target");
+ABI_ASSERT(sizeof(struct abi_heap_target) == 80, "abi_heap_target");
 ABI_ASSERT(sizeof(struct abi_slot) == 48, "abi_slot");
 ABI_ASSERT(sizeof(struct abi_target) == 8, "abi_target");
 ABI_ASSERT(sizeof(struct abi_counters) == 8 * (8 + 2 * ABI_REASON_COUNT), "abi_counters");

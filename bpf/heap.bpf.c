@@ -55,5 +55,7 @@ int heap_probe(struct pt_regs *ctx)
 	if (!what.code || !is_followed(target, pid))
 		return 0;
 	what.stack = heap_stack(ctx, cpu, pid, what.time, &what.reason);
-	return on_alloc(pid, &what, count);
+	on_alloc(pid, &what, count);
+	charge_sample(target, what.time);
+	return 0;
 }

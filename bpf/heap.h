@@ -253,3 +253,9 @@ static __always_inline void charge(struct abi_heap_target *target, __u64 cookie)
 {
 	__sync_fetch_and_add(&target->hits, cookie & ABI_PROBE_STEPPED ? ABI_STEPPED_HITS : 1);
 }
+
+/* A hit that was more than to look and go on, since then. */
+static __always_inline void charge_sample(struct abi_heap_target *target, __u64 since)
+{
+	__sync_fetch_and_add(&target->sampled_ns, bpf_ktime_get_boot_ns() - since);
+}

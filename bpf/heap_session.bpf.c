@@ -23,6 +23,7 @@
 char LICENSE[] SEC("license") = "GPL";
 
 #define NO_RETURN 1 /* what the kernel wants to hear: it is not to tell of the return */
+#define RETURN_NS 400 /* what the kernel takes for a return, about */
 #define STALE_NS 10000000000ULL /* a call that was left by longjmp() does not return */
 
 extern bool bpf_session_is_return(void) __ksym;
@@ -96,8 +97,7 @@ static __always_inline bool is_inside(__u64 thread, __u64 sp, __u64 now)
 
 /* A call of free() and its like. */
 static __always_inline int on_release(struct pt_regs *ctx, __u64 cookie,
-				      const struct abi_heap_target *target,
-				      struct abi_counters *count)
+				      struct abi_heap_target *target, struct abi_counters *count)
 {
 	__u32 pid = (__u32)(bpf_get_current_pid_tgid() >> 32);
 	__u64 pointer = argument(ctx, (__u32)(cookie >> 8)), now;
@@ -107,6 +107,7 @@ static __always_inline int on_release(struct pt_regs *ctx, __u64 cookie,
 	now = bpf_ktime_get_boot_ns();
 	if (now < target->fates_until)
 		on_free(pid, pointer, now, 0, count);
+	charge_sample(target, now);
 	return NO_RETURN;
 }
 
@@ -127,6 +128,35 @@ static __always_inline int on_short_call(__u32 pid, const struct heap_call *call
 	return NO_RETURN;
 }
 
+/* It is a sample, or an old pointer is given back. */
+static __always_inline int on_known_call(struct pt_regs *ctx, __u64 cookie, __u64 thread,
+					 struct heap_call *call, struct heap_cpu *cpu,
+					 struct abi_counters *count)
+{
+	__u32 pid = (__u32)(thread >> 32);
+	bool inside = is_inside(thread, call->sp, call->time);
+
+	/* realloc(pointer, 0) is a free. */
+	if (call->old && (inside || !argument(ctx, (__u32)(cookie >> 16)))) {
+		on_free(pid, call->old, call->time, 0, count);
+		return NO_RETURN;
+	}
+	if (inside)
+		return NO_RETURN;
+	if ((cookie & 0xff) == ABI_PROBE_PLACE)
+		call->place = argument(ctx, (__u32)(cookie >> 8));
+	if (call->code)
+		call->stack = heap_stack(ctx, cpu, pid, call->time, &call->reason);
+	if (!(cookie & ABI_PROBE_RETURNS))
+		return on_short_call(pid, call, count);
+	if (!bpf_map_update_elem(&heap_calls, &thread, call, BPF_ANY))
+		return 0;
+	account_shared(count, ABI_REASON_LOST_LIMIT, 0);
+	if (call->old)
+		on_free(pid, call->old, call->time, ABI_REASON_LOST_LIMIT, count);
+	return NO_RETURN;
+}
+
 static __always_inline int on_call(struct pt_regs *ctx, __u64 cookie,
 				   struct abi_heap_target *target, struct heap_cpu *cpu,
 				   struct abi_counters *count)
@@ -136,7 +166,7 @@ static __always_inline int on_call(struct pt_regs *ctx, __u64 cookie,
 	struct heap_call call = {.sp = ctx->rsp, .time = bpf_ktime_get_boot_ns()};
 	__u64 first = argument(ctx, (__u32)(cookie >> 8));
 	__u64 second = argument(ctx, (__u32)(cookie >> 16));
-	bool inside;
+	int wanted;
 
 	call.size = asked_for(cookie, first, second);
 	if (call.size && call.time >= target->from && call.time < target->until)
@@ -148,26 +178,9 @@ static __always_inline int on_call(struct pt_regs *ctx, __u64 cookie,
 		call.old = first;
 	if (!call.code && !call.old)
 		return NO_RETURN;
-	inside = is_inside(thread, call.sp, call.time);
-	/* realloc(pointer, 0) is a free. */
-	if (call.old && (inside || !second)) {
-		on_free(pid, call.old, call.time, 0, count);
-		return NO_RETURN;
-	}
-	if (inside)
-		return NO_RETURN;
-	if ((cookie & 0xff) == ABI_PROBE_PLACE)
-		call.place = first;
-	if (call.code)
-		call.stack = heap_stack(ctx, cpu, pid, call.time, &call.reason);
-	if (!(cookie & ABI_PROBE_RETURNS))
-		return on_short_call(pid, &call, count);
-	if (!bpf_map_update_elem(&heap_calls, &thread, &call, BPF_ANY))
-		return 0;
-	account_shared(count, ABI_REASON_LOST_LIMIT, 0);
-	if (call.old)
-		on_free(pid, call.old, call.time, ABI_REASON_LOST_LIMIT, count);
-	return NO_RETURN;
+	wanted = on_known_call(ctx, cookie, thread, &call, cpu, count);
+	charge_sample(target, call.time);
+	return wanted;
 }
 
 static __always_inline __u64 result_of(const struct pt_regs *ctx, const struct heap_call *call)
@@ -182,12 +195,12 @@ static __always_inline __u64 result_of(const struct pt_regs *ctx, const struct h
 	return pointer;
 }
 
-static __always_inline int on_return(struct pt_regs *ctx, struct abi_counters *count)
+static __always_inline int finish_call(struct pt_regs *ctx, __u64 now, struct abi_counters *count)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
 	__u32 pid = (__u32)(thread >> 32);
 	struct heap_call *known = bpf_map_lookup_elem(&heap_calls, &thread), call;
-	struct allocation what = {.time = bpf_ktime_get_boot_ns()};
+	struct allocation what = {.time = now};
 
 	if (!known || known->sp + 8 != ctx->rsp) {
 		account_shared(count, ABI_REASON_LOST_LIMIT, 0);
@@ -211,6 +224,16 @@ static __always_inline int on_return(struct pt_regs *ctx, struct abi_counters *c
 	return on_alloc(pid, &what, count);
 }
 
+static __always_inline int on_return(struct pt_regs *ctx, struct abi_heap_target *target,
+				     struct abi_counters *count)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	finish_call(ctx, now, count);
+	charge_sample(target, now - RETURN_NS);
+	return 0;
+}
+
 SEC("uprobe")
 int heap_session(struct pt_regs *ctx)
 {
@@ -223,7 +246,7 @@ int heap_session(struct pt_regs *ctx)
 	if (!target || !cpu || !count)
 		return NO_RETURN;
 	if (bpf_session_is_return())
-		return on_return(ctx, count);
+		return on_return(ctx, target, count);
 	charge(target, cookie);
 	return (cookie & 0xff) == ABI_PROBE_RELEASE ? on_release(ctx, cookie, target, count)
 						    : on_call(ctx, cookie, target, cpu, count);

@@ -22,6 +22,7 @@
 
 void engine_process_ended(struct engine *engine, struct process *process, uint64_t time)
 {
+	engine_alloc_rest(engine, process, time);
 	for (uint32_t slot = 1; slot < ABI_SESSION_SLOTS; slot++) {
 		struct session *session = engine->sessions[slot];
 

@@ -126,6 +126,11 @@ void engine_on_alloc(struct engine *engine, const struct abi_alloc *alloc);
 void engine_on_free(struct engine *engine, const struct abi_free *record);
 /* Follows the processes of sessions of allocations with probes. */
 void engine_run_heap(struct engine *engine);
+/* The process ends, or has another program from now on: of what it allocated since probes were in
+ * for the last time nobody will tell any more; the latest stand for that. */
+void engine_alloc_rest(struct engine *engine, struct process *process, uint64_t until);
+/* Likewise of all processes of a session that has just ended; it is in its slot still. */
+void engine_alloc_finish(struct engine *engine, struct session *session);
 /* Views that look at a part of the time begin and end to. */
 void engine_run_watch(struct engine *engine);
 /* Calls back at that boot time; *timer is made if there is none. */

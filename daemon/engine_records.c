@@ -166,8 +166,11 @@ static void leave_sessions(struct engine *engine, struct process *process)
 /* A process that joins a session with its exec is a member from then on. */
 static void on_exec(struct engine *engine, const struct abi_exec *exec)
 {
-	struct process *process = process_table_exec(&engine->processes, exec);
+	struct process *process = process_table_alive(&engine->processes, exec->pid);
 
+	if (process)
+		engine_alloc_rest(engine, process, exec->hdr.time);
+	process = process_table_exec(&engine->processes, exec);
 	if (process) {
 		leave_sessions(engine, process);
 		engine_mappings_exec(engine, process);

@@ -426,6 +426,8 @@ void engine_end_session(struct engine *engine, struct session *session, enum ses
 	engine->source->ops->drain(engine->source, true);
 	session->end = end;
 	session->ended = clock_boot_ns();
+	if (session->source == ABI_SOURCE_HEAP)
+		engine_alloc_finish(engine, session);
 	engine_heap_leave(engine, session->id);
 	watch_look(&engine->watch, engine, NULL);
 	engine_take_counters(engine, session);

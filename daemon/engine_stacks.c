@@ -86,6 +86,8 @@ static void sift(struct engine *engine, bool *keep, bool all)
 	for (size_t at = 0; able && at < sessions_end(engine); at++)
 		if (session_at(engine, at))
 			keep_of(session_at(engine, at), keep);
+	if (able)
+		heap_follow_keep_stacks(&engine->heap, keep);
 	for (size_t i = 0; i < before; i++)
 		if (!able || !keep[i])
 			engine->source->ops->forget_stack(engine->source,
@@ -94,6 +96,7 @@ static void sift(struct engine *engine, bool *keep, bool all)
 	for (size_t at = 0; at < sessions_end(engine); at++)
 		if (session_at(engine, at))
 			renumber(session_at(engine, at), able ? moved : NULL);
+	heap_follow_renumber(&engine->heap, able ? moved : NULL);
 	log_debug("%zu of %zu stacks given up", before - engine->stacks.stacks.count, before);
 }
 

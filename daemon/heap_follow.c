@@ -12,12 +12,13 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/heap/control.h"
+#include "daemon/heap_follow_windows.h"
 
-#define WINDOW_NS (20 * NSEC_PER_MSEC) /* where the budget is not enough for all the time */
-#define LOOK_NS (250 * NSEC_PER_MSEC) /* between two looks at the cost, elsewhere */
+#define LOOK_NS                                                                                    \
+	(250 * NSEC_PER_MSEC) /* between two looks at the cost, where it is small for long */
 #define CLOSE_NS NSEC_PER_MSEC /* a window's end is said so long before it */
-#define FATE_NS (2 * NSEC_PER_MSEC) /* frees are looked at for so long after it */
 #define BLIND_NS (2 * NSEC_PER_SEC) /* new windows wait for an old one's fates, at most */
+#define JITTER_PERCENT 20 /* a rest is so much longer or shorter, at most */
 #define REST_MAX_NS (60 * NSEC_PER_SEC)
 #define TABLES_NS (2 * NSEC_PER_SEC) /* that probes wait for unwind tables, at most */
 #define AGAIN_NS NSEC_PER_SEC /* until a file that could not be had is asked for again */
@@ -46,7 +47,8 @@ static void stop_fates(struct heap_follow *follow, struct heap_followed *followe
 	followed->fates = false;
 	follow->fated--;
 	heap_table_leave(&followed->table, follow->source->heap, followed->process->pid,
-			 follow->config->heap_objects, followed->observed_ns, &follow->tables);
+			 follow->config->heap_objects, followed->windows.observed_ns,
+			 &follow->tables);
 }
 
 static void forget_files(struct heap_follow *follow, struct heap_followed *followed)
@@ -72,16 +74,13 @@ static void followed_destroy(struct heap_follow *follow, struct heap_followed *f
 {
 	uint64_t now = clock_boot_ns();
 
-	if (followed->began) {
-		follow->observed_ns += followed->observed_ns;
-		follow->whole_ns += now - followed->began;
-		if (followed->probing == HEAP_IN)
-			follow->observed_ns += now - followed->opened;
-	}
+	follow->observed_ns += heap_windows_observed(&followed->windows, now);
+	follow->whole_ns += heap_windows_whole(&followed->windows, now);
 	if (!followed->process->end)
 		heap_control_leave(&followed->hand, (pid_t)followed->process->pid);
 	forget_files(follow, followed);
 	vec_free(&followed->files);
+	heap_windows_deinit(&followed->windows);
 	source_heap_set_target(follow->source->heap, followed->process->pid, NULL);
 	process_unref(followed->process);
 	free(followed);
@@ -97,54 +96,15 @@ void heap_follow_deinit(struct heap_follow *follow)
 	vec_free(&follow->files);
 }
 
-static void put_window(struct heap_followed *followed, const struct heap_window *window)
+/* A process of a session has its own; those that are looked at all the time share one. Young, it
+ * has what was promised, even if perfd's own budget is used up by what its session's opening cost:
+ * else a short session would see nothing. */
+static double budget_of(const struct heap_follow *follow, const struct heap_followed *followed)
 {
-	followed->window = (followed->window + 1) % HEAP_WINDOWS;
-	followed->windows[followed->window] = *window;
-}
-
-static int set_target(struct heap_follow *follow, struct heap_followed *followed, uint64_t from,
-		      uint64_t until, uint64_t fates_until)
-{
-	struct abi_heap_target target = {0};
-
-	/* What the kernel side counts there goes on. */
-	if (!source_heap_target(follow->source->heap, followed->process->pid, &target))
-		target = (struct abi_heap_target){0};
-	target.from = from;
-	target.until = until;
-	target.view = followed->process->heap_wanted;
-	target.fates_until = followed->fates ? fates_until : 0;
-	heap_rules_fill(&followed->rules, &target);
-	return source_heap_set_target(follow->source->heap, followed->process->pid, &target);
-}
-
-/* The probes are in: their first WINDOW_NS stand for the time without them, too. */
-static void open_windows(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
-{
-	struct heap_window first = {.from = now, .until = now + WINDOW_NS, .stands_for = WINDOW_NS};
-	struct heap_window rest = {.from = first.until, .until = UINT64_MAX};
-
-	if (followed->ended)
-		first.stands_for += now - followed->ended;
-	if (!followed->began)
-		followed->began = now;
-	followed->opened = now;
-	put_window(followed, &first);
-	put_window(followed, &rest);
-	set_target(follow, followed, now, UINT64_MAX, UINT64_MAX);
-	followed->next = now + WINDOW_NS;
-}
-
-static void close_window(struct heap_follow *follow, struct heap_followed *followed, uint64_t until,
-			 uint64_t fates_until)
-{
-	followed->windows[followed->window].until = until;
-	followed->ended = until;
-	followed->observed_ns += until - followed->opened;
-	set_target(follow, followed, followed->opened, until, fates_until);
-	if (followed->fates && !followed->blind)
-		followed->blind = fates_until;
+	if (followed->process->slots && clock_boot_ns() - followed->since < HEAP_YOUNG_NS)
+		return (double)follow->config->heap_budget_permille / 1e3;
+	return followed->process->slots || !follow->sharing ? follow->budget
+							    : follow->budget / follow->sharing;
 }
 
 static bool by_pattern(const struct heap_follow *follow)
@@ -156,6 +116,7 @@ int heap_follow_add(struct heap_follow *follow, struct process *process)
 {
 	struct abi_heap_target target = {.view = process->heap_wanted};
 	struct heap_followed *followed;
+	struct heap_spent spent;
 	int r;
 
 	if (heap_follow_find(follow, process))
@@ -168,6 +129,8 @@ int heap_follow_add(struct heap_follow *follow, struct process *process)
 	followed->process = process_ref(process);
 	followed->execs = process->execs;
 	followed->since = clock_boot_ns();
+	spent = heap_follow_spent(follow, followed);
+	heap_windows_init(&followed->windows, followed->since, &spent);
 	heap_rules_init(&followed->rules, follow->config->heap_interval_bytes, by_pattern(follow));
 	heap_rules_fill(&followed->rules, &target);
 	/* Notes' probes count from now on; functions' with their first window. */
@@ -403,7 +366,8 @@ static void start_fates(struct heap_follow *follow, struct heap_followed *follow
 	if (!wants_fates(follow, followed))
 		return;
 	r = heap_table_take(&followed->table, follow->source->heap, followed->process->pid,
-			    follow->config->heap_objects, followed->observed_ns, &follow->tables);
+			    follow->config->heap_objects, followed->windows.observed_ns,
+			    &follow->tables);
 	if (r && r != -EOPNOTSUPP)
 		log_debug("pid %u: what it frees is not followed: %d", followed->process->pid, r);
 	if (r)
@@ -420,33 +384,24 @@ static void begin(struct heap_follow *follow, struct heap_followed *followed)
 	for (size_t i = 0; i < followed->files.count; i++)
 		if (followed->files.items[i].done)
 			put_in(follow, followed, &followed->files.items[i], true);
-	open_windows(follow, followed, clock_boot_ns());
+	heap_follow_open(follow, followed, budget_of(follow, followed));
 }
 
-/* A process of a session has its own; those that are looked at all the time share one. */
-static double budget_of(const struct heap_follow *follow, const struct heap_followed *followed)
-{
-	return followed->process->slots || !follow->sharing ? follow->budget
-							    : follow->budget / follow->sharing;
-}
-
-/* What its probes have cost since they were charged last, ns. */
-static uint64_t charge_hits(struct heap_follow *follow, struct heap_followed *followed,
-			    const struct abi_heap_target *target)
-{
-	uint64_t hits = target->hits - followed->hits;
-
-	followed->hits = target->hits;
-	follow->hits += hits;
-	return hits * (HEAP_HIT_NS + (follow->fated > 1 ? HEAP_RETURN_NS : 0));
-}
-
-/* When a cost since then is a share of the time. */
+/* When a cost since then is a share of the time, on average. */
 static uint64_t rest_after(uint64_t since, uint64_t cost, double share, uint64_t now)
 {
-	uint64_t until = since + (uint64_t)((double)cost / share);
+	double jitter = (double)arc4random_uniform(2 * JITTER_PERCENT + 1) - JITTER_PERCENT;
+	uint64_t until = since + (uint64_t)((double)cost / share * (1 + jitter / 100));
 
 	return until > now + REST_MAX_NS ? now + REST_MAX_NS : until;
+}
+
+/* What was cheap for so long may stay for as long unseen. */
+static uint64_t next_look(const struct heap_followed *followed, uint64_t now)
+{
+	uint64_t open = now - followed->windows.opened;
+
+	return open < LOOK_NS ? open : LOOK_NS;
 }
 
 /* They are in: what do they cost? */
@@ -461,17 +416,23 @@ static void look_at_cost(struct heap_follow *follow, struct heap_followed *follo
 		followed->next = followed->next_in;
 		return;
 	}
+	followed->next = heap_follow_wait(follow, followed, now);
+	if (followed->next)
+		return;
 	if (!source_heap_target(follow->source->heap, followed->process->pid, &target))
 		return; /* it has just ended */
-	cost = charge_hits(follow, followed, &target);
+	cost = heap_follow_charge(follow, followed, &target);
+	heap_follow_finish(follow, followed);
 	if ((double)cost <= (double)(now - since) * share) {
 		followed->hits_at = now;
-		followed->next = now + LOOK_NS;
+		followed->next = now + next_look(followed, now);
 		return;
 	}
+	log_debug("pid %u: probes go out after %" PRIu64 " us, which cost %" PRIu64 " us",
+		  followed->process->pid, (now - since) / 1000, cost / 1000);
 	followed->probing = HEAP_CLOSING;
-	followed->next = now + CLOSE_NS + (followed->fates ? FATE_NS : 0);
-	close_window(follow, followed, now + CLOSE_NS, followed->next);
+	followed->next = now + CLOSE_NS + (followed->fates ? HEAP_FATE_NS : 0);
+	heap_follow_close(follow, followed, now, now + CLOSE_NS, followed->next);
 	followed->next_in = rest_after(since, cost, share, now);
 }
 
@@ -483,7 +444,7 @@ static bool is_in_debt(struct heap_follow *follow, struct heap_followed *followe
 
 	if (!source_heap_target(follow->source->heap, followed->process->pid, &target))
 		return false;
-	cost = charge_hits(follow, followed, &target);
+	cost = heap_follow_charge(follow, followed, &target);
 	followed->next = rest_after(now, cost, budget_of(follow, followed), now);
 	return followed->next > now;
 }
@@ -493,7 +454,7 @@ static void end_now(struct heap_follow *follow, struct heap_followed *followed, 
 {
 	if (followed->probing != HEAP_IN)
 		return;
-	close_window(follow, followed, now, now);
+	heap_follow_close(follow, followed, now, now, now);
 	followed->probing = HEAP_CLOSING;
 }
 
@@ -515,7 +476,8 @@ static void run_one(struct heap_follow *follow, struct heap_followed *followed, 
 		return;
 	if (followed->probing != HEAP_OUT)
 		look_at_cost(follow, followed, now);
-	else if (followed->blind && now < followed->blind + BLIND_NS)
+	else if ((followed->blind || followed->windows.due) &&
+		 now < followed->windows.ended + BLIND_NS)
 		followed->next = now + CLOSE_NS;
 	else if (is_in_debt(follow, followed, now))
 		return;
@@ -531,15 +493,14 @@ static void run_one(struct heap_follow *follow, struct heap_followed *followed, 
 static void look_at_rule(struct heap_follow *follow, struct heap_followed *followed, uint64_t now)
 {
 	struct heap_rules *rules = &followed->rules;
-	uint64_t looked = followed->has_notes ? now - followed->since : followed->observed_ns;
+	uint64_t looked = followed->has_notes ? now - followed->since
+					      : heap_windows_observed(&followed->windows, now);
 	struct heap_control_hand *hand = &followed->hand;
 	uint64_t usual = follow->config->heap_interval_bytes;
 	bool patterns = by_pattern(follow);
 	uint32_t number = rules->number;
 	struct abi_heap_target target;
 
-	if (!followed->has_notes && followed->probing == HEAP_IN)
-		looked += now - followed->opened;
 	if (followed->has_notes) {
 		heap_control_run(hand, (pid_t)followed->process->pid, rules, now);
 		patterns = patterns && hand->state == HEAP_CONTROL_KNOWN;
@@ -572,6 +533,7 @@ uint64_t heap_follow_run(struct heap_follow *follow, uint64_t now)
 		}
 		if (followed->execs != followed->process->execs) {
 			end_now(follow, followed, now);
+			heap_follow_restart(follow, followed, now);
 			followed->blind = 0; /* the exec itself ends it */
 			forget_files(follow, followed);
 			heap_rules_restart(&followed->rules);

@@ -10,11 +10,10 @@
  *
  * Those on functions cost half a microsecond a call, which some programs make millions of a second.
  * So they are taken out again where they have cost more than the budget, for as long as it takes
- * that the mean is the budget. What their first WINDOW_NS saw stand for the time without
- * them, too: a share that was settled before, so that it has nothing to do with what is in
- * them, and sums stay unbiased. After that what is seen stands for itself, however long it
- * goes on; its end is said before it comes. The kernel side counts only between these
- * moments, however late perfd is.
+ * that the mean is the budget, and a little longer or shorter by chance, so that a program which
+ * does the same thing again and again is not always seen at the same place of it. What stands for
+ * the time without them: heap_windows.h. A window's end is said before it comes. The kernel side
+ * counts only between these moments, however late perfd is.
  *
  * What becomes of samples (fates) is followed for processes of sessions, as long as their probes
  * are in: their frees have probes, too, which go in before a window opens and out FATE_NS after
@@ -31,6 +30,7 @@
 #include "daemon/heap_control.h"
 #include "daemon/heap_rules.h"
 #include "daemon/heap_table.h"
+#include "daemon/heap_windows.h"
 #include "daemon/process_table.h"
 #include "daemon/resolver.h"
 #include "daemon/source.h"
@@ -38,15 +38,7 @@
 #include "daemon/unwinder.h"
 #include "symbolizer/probe_points.h"
 
-/* What a call of a probed function is taken to cost its thread: half a microsecond where the
- * kernel emulates the instruction, and the program. */
-#define HEAP_HIT_NS 700u
-/* What a return takes, which each call has while several processes' fates are followed: the kernel
- * asks only a probe's own process whether it wants the return (uprobe_prog_run() in
- * kernel/trace/bpf_trace.c). */
-#define HEAP_RETURN_NS 500u
 #define HEAP_FATES_MAX 8 /* so many processes */
-#define HEAP_WINDOWS 64 /* so many of the last are remembered for late records */
 
 enum heap_file_state {
 	HEAP_FILE_NEW,
@@ -74,11 +66,6 @@ struct heap_mapped {
 	struct heap_links calls; /* on functions: in during windows */
 };
 
-struct heap_window {
-	uint64_t from, until; /* boot time, ns */
-	uint64_t stands_for; /* ns; 0: itself, however long it will be */
-};
-
 /* Of the probes on an allocator's functions. */
 enum heap_probing {
 	HEAP_OUT,
@@ -101,13 +88,11 @@ struct heap_followed {
 	uint64_t next; /* boot time, ns: when `probing` changes, or is looked at; 0: at once */
 	uint64_t next_in; /* HEAP_CLOSING: when they go in again */
 	uint64_t hits, hits_at; /* how many there were, and when, at the last look */
+	uint64_t sampled_ns; /* what samples cost besides, until then */
+	uint64_t probes_ns; /* all that it cost */
 	struct heap_rules rules;
 	struct heap_control_hand hand; /* on its library's control word */
-	struct heap_window windows[HEAP_WINDOWS];
-	uint32_t window; /* the present one */
-	uint64_t began, opened, ended; /* boot time, ns: the first window; the last ones */
-	uint64_t observed_ns; /* before the present windows */
-	uint64_t told_observed_ns, told_whole_ns; /* to heap_follow_progress() */
+	struct heap_windows windows;
 };
 
 struct heap_follow {
@@ -143,24 +128,33 @@ struct heap_followed *heap_follow_find(const struct heap_follow *follow,
 				       const struct process *process);
 struct heap_file *heap_follow_file(const struct heap_follow *follow, uint32_t image);
 /* What a sample of the allocator's own probes at that time stands for, in bytes, by its weight's
- * code (bpf/abi.h), and of these: for its own window alone. 0: another one stands for it. */
+ * code (bpf/abi.h), in its own window. 0: it was seen after that, and another one stands for it. */
 double heap_follow_weigh(const struct heap_follow *follow, const struct process *process,
-			 uint64_t time, uint32_t code, double size, double *ret_own);
+			 uint64_t time, uint32_t code, double size);
+/* What it has spent so far. */
+struct heap_spent heap_follow_spent(const struct heap_follow *follow,
+				    const struct heap_followed *followed);
+/* The session or the process ends: where it is in a window's first part, that is over. */
+void heap_follow_finish(struct heap_follow *follow, struct heap_followed *followed);
+/* Whether by that time all is known of what the last window's first part saw, so that it can be
+ * repeated: true once. */
+bool heap_follow_due(struct heap_followed *followed, uint64_t time);
 /* Whether what was in use is of unknown fate by that time: true once. */
 bool heap_follow_blind(struct heap_follow *follow, const struct process *process, uint64_t time);
-/* What has come since the last time it was asked: time in which functions' probes were wanted,
- * and in which they counted. */
-void heap_follow_progress(struct heap_followed *followed, uint64_t now, uint64_t *ret_whole_ns,
-			  uint64_t *ret_observed_ns);
 /* A sample of a library's, which says what it stands for. */
 void heap_follow_saw(const struct heap_follow *follow, const struct process *process, double size,
 		     double bytes);
 /* Whether a place is in one of an allocator's functions that have probes: what it calls there,
  * another probe has seen already. */
 bool heap_follow_inside(const struct heap_follow *follow, uint32_t image, uint64_t offset);
+/* What a hit of a function's probe costs its thread now, on average. */
+uint32_t heap_follow_hit_ns(const struct heap_follow *follow);
 /* Probes that are in now. */
 uint64_t heap_follow_probes(const struct heap_follow *follow);
 /* Of the time that functions' probes were wanted, in which they counted: 0 to 1. */
 double heap_follow_observed(const struct heap_follow *follow);
 /* Sets used[image - 1] of the files whose probes are known; `count`: how many images there are. */
 void heap_follow_mark(const struct heap_follow *follow, bool *used, size_t count);
+/* Of the stack table, as a window's (window.h); `moved` NULL: none is known any more. */
+void heap_follow_keep_stacks(const struct heap_follow *follow, bool *keep);
+void heap_follow_renumber(struct heap_follow *follow, const uint32_t *moved);

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/stack_table.h"
 
 struct heap_followed *heap_follow_find(const struct heap_follow *follow,
 				       const struct process *process)
@@ -25,30 +26,18 @@ struct heap_file *heap_follow_file(const struct heap_follow *follow, uint32_t im
 	return NULL;
 }
 
-/* By its rule, times the share of time that the window is. */
 double heap_follow_weigh(const struct heap_follow *follow, const struct process *process,
-			 uint64_t time, uint32_t code, double size, double *ret_own)
+			 uint64_t time, uint32_t code, double size)
 {
 	struct heap_followed *followed = heap_follow_find(follow, process);
 	double interval = (double)follow->config->heap_interval_bytes;
 
-	for (uint32_t i = 0; followed && i < HEAP_WINDOWS; i++) {
-		const struct heap_window *window = &followed->windows[i];
-		double share = 1;
-
-		if (time < window->from || time >= window->until)
-			continue;
-		if (window->stands_for)
-			share = (double)window->stands_for / (double)(window->until - window->from);
-		*ret_own = heap_rules_weigh(&followed->rules, code, size);
-		return *ret_own * share;
-	}
+	if (followed && heap_windows_at(&followed->windows, time))
+		return heap_rules_weigh(&followed->rules, code, size);
 	/* Seen after its window's end: the next one stands for it. */
-	*ret_own = 0;
-	if (followed && followed->began)
+	if (followed && followed->windows.began)
 		return 0;
-	*ret_own = code == ABI_WEIGHT_BAND ? size : size / -expm1(-size / interval);
-	return *ret_own;
+	return code == ABI_WEIGHT_BAND ? size : size / -expm1(-size / interval);
 }
 
 void heap_follow_saw(const struct heap_follow *follow, const struct process *process, double size,
@@ -70,32 +59,21 @@ bool heap_follow_blind(struct heap_follow *follow, const struct process *process
 	return true;
 }
 
-static uint64_t observed_of(const struct heap_followed *followed, uint64_t now)
-{
-	bool open = followed->probing == HEAP_IN;
-
-	return followed->observed_ns +
-	       (open && now > followed->opened ? now - followed->opened : 0);
-}
-
-void heap_follow_progress(struct heap_followed *followed, uint64_t now, uint64_t *ret_whole_ns,
-			  uint64_t *ret_observed_ns)
-{
-	uint64_t observed = observed_of(followed, now);
-	uint64_t whole = followed->began && now > followed->began ? now - followed->began : 0;
-
-	*ret_whole_ns = whole > followed->told_whole_ns ? whole - followed->told_whole_ns : 0;
-	*ret_observed_ns =
-		observed > followed->told_observed_ns ? observed - followed->told_observed_ns : 0;
-	followed->told_whole_ns += *ret_whole_ns;
-	followed->told_observed_ns += *ret_observed_ns;
-}
-
 bool heap_follow_inside(const struct heap_follow *follow, uint32_t image, uint64_t offset)
 {
 	const struct heap_file *file = heap_follow_file(follow, image);
 
 	return file && file->state == HEAP_FILE_KNOWN && probe_points_within(&file->points, offset);
+}
+
+/* While several processes' fates are followed each allocation has a return probe (the kernel
+ * asks only a probe's own process whether it wants one: uprobe_prog_run() in
+ * kernel/trace/bpf_trace.c); that is half of the hits, the others are frees. */
+uint32_t heap_follow_hit_ns(const struct heap_follow *follow)
+{
+	const struct heap_cost *cost = &follow->source->heap->cost;
+
+	return cost->hit_ns + (follow->fated > 1 ? cost->return_ns / 2 : 0);
 }
 
 uint64_t heap_follow_probes(const struct heap_follow *follow)
@@ -119,12 +97,10 @@ double heap_follow_observed(const struct heap_follow *follow)
 	uint64_t now = clock_boot_ns();
 
 	for (size_t i = 0; i < follow->processes.count; i++) {
-		const struct heap_followed *followed = follow->processes.items[i];
+		const struct heap_windows *windows = &follow->processes.items[i]->windows;
 
-		if (!followed->began)
-			continue;
-		observed += observed_of(followed, now);
-		whole += now - followed->began;
+		observed += heap_windows_observed(windows, now);
+		whole += heap_windows_whole(windows, now);
 	}
 	return whole ? (double)observed / (double)whole : 1;
 }
@@ -134,4 +110,29 @@ void heap_follow_mark(const struct heap_follow *follow, bool *used, size_t count
 	for (size_t i = 0; i < follow->files.count; i++)
 		if (follow->files.items[i]->image <= count)
 			used[follow->files.items[i]->image - 1] = true;
+}
+
+void heap_follow_keep_stacks(const struct heap_follow *follow, bool *keep)
+{
+	for (size_t i = 0; i < follow->processes.count; i++) {
+		const struct heap_windows *windows = &follow->processes.items[i]->windows;
+
+		for (size_t k = 0; k < windows->seen.count; k++)
+			if (windows->seen.items[k].stack != STACK_NONE)
+				keep[windows->seen.items[k].stack] = true;
+	}
+}
+
+void heap_follow_renumber(struct heap_follow *follow, const uint32_t *moved)
+{
+	for (size_t i = 0; i < follow->processes.count; i++) {
+		struct heap_windows *windows = &follow->processes.items[i]->windows;
+
+		for (size_t k = 0; k < windows->seen.count; k++) {
+			struct heap_seen *seen = &windows->seen.items[k];
+
+			if (seen->stack != STACK_NONE)
+				seen->stack = moved ? moved[seen->stack] : STACK_NONE;
+		}
+	}
 }

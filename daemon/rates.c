@@ -159,6 +159,17 @@ static void tell_source(struct engine *engine, uint32_t slot)
 	engine->source->ops->set_rate(engine->source, slot, hz ? hz : 1);
 }
 
+/* Of that many processes' time a thousandth each, at most: they are out until it is so. */
+static double heap_cost_most(const struct engine *engine)
+{
+	const struct heap_follow *heap = &engine->heap;
+	uint32_t count = heap->sharing ? 1 : 0;
+
+	for (size_t i = 0; i < heap->processes.count; i++)
+		count += heap->processes.items[i]->process->slots != 0;
+	return count * (double)NSEC_PER_SEC / 1e3;
+}
+
 /* Probes on allocators are one stream, of as many processes as are followed. */
 static void follow_heap(struct engine *engine)
 {
@@ -171,8 +182,10 @@ static void follow_heap(struct engine *engine)
 		heap_follow_set_budget(&engine->heap, most);
 	} else if (!stream->used) {
 		controller_open(controller, ABI_SLOT_HEAP, most, HEAP_FLOOR, false);
+		stream->patient = true;
 	} else {
 		stream->wished = most;
+		stream->cost_rate_most = heap_cost_most(engine);
 	}
 }
 
@@ -299,7 +312,7 @@ static bool measure(struct engine *engine, uint64_t now, struct controller_windo
 		note_share(session, counters->slices[slot], before->slices[slot]);
 		if (slot == ABI_SLOT_HEAP) {
 			measured->fired = less(engine->heap.hits, rates->heap_hits);
-			measured->ns = measured->fired * HEAP_HIT_NS;
+			measured->ns = measured->fired * heap_follow_hit_ns(&engine->heap);
 		}
 		/* The daemon's part is in what it measures of itself. */
 		window->ns += less(measured->ns, measured->samples * RATES_SAMPLE_NS);

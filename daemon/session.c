@@ -161,9 +161,11 @@ bool session_put(struct session *session, struct process *process, uint64_t time
 	}
 	if (!session->first_sample)
 		session->first_sample = clock_boot_ns();
-	session->samples++;
 	session->weight += sample->weight;
 	session->squares += (double)sample->weight * (double)sample->weight;
+	if (sample->repeats)
+		return true;
+	session->samples++;
 	if (sample->reason < ABI_REASON_COUNT)
 		session->reasons[sample->reason]++;
 	return true;

@@ -132,6 +132,7 @@ void session_alloc(struct session *session, struct process *process,
 		.kernel_stack = STACK_NONE,
 		.user_stack = what->stack,
 		.reason = what->reason,
+		.repeats = what->repeats,
 		.count = what->count,
 		.weight = what->bytes,
 	};
@@ -144,14 +145,15 @@ void session_alloc(struct session *session, struct process *process,
 		.unfollowed = what->unfollowed,
 		.count = what->count,
 		.bytes = what->bytes,
-		.own_count = what->own_count,
-		.own_bytes = what->own_bytes,
 	};
 
 	memcpy(sample.comm, process->comm, sizeof(sample.comm));
 	if (!session_put(session, process, what->time, &sample) || owner >= HEAP_OWNERS_MAX)
 		return;
-	heap_tracker_alloc(tracker_of(session), &allocation);
+	if (what->repeats)
+		heap_tracker_repeat(tracker_of(session), &allocation, what->life);
+	else
+		heap_tracker_alloc(tracker_of(session), &allocation);
 	measure_all(session, what->time);
 }
 
@@ -270,10 +272,11 @@ void session_heap_counts(const struct session *session, struct profile *profile)
 	uint64_t wanted = session->heap.wanted_ns, observed = session->heap.observed_ns;
 
 	if (wanted > observed && (wanted - observed) / NSEC_PER_MSEC)
-		profile_add_count(profile, "heap_unseen",
-				  "milliseconds in which the allocators had no probes: the next "
-				  "probes' first moment stands for them, nothing for the last ones",
-				  (wanted - observed) / NSEC_PER_MSEC, 0);
+		profile_add_count(
+			profile, "heap_unseen",
+			"milliseconds in which the allocators had no probes: what the next "
+			"probes see first stands for them, or what the last ones saw",
+			(wanted - observed) / NSEC_PER_MSEC, 0);
 	if (tracker->untracked)
 		profile_add_count(profile, "heap_untracked",
 				  "sampled allocations that there was no room to follow: in no "

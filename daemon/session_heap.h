@@ -30,8 +30,11 @@ struct session_heap {
 struct session_allocation {
 	uint64_t time, address; /* 0: nobody tells of its end */
 	bool unfollowed; /* likewise, for want of room */
+	/* Others of a time that nobody looked at, as one that was told before, which lived so long:
+	 * heap_tracker_repeat(). */
+	bool repeats;
+	uint64_t life;
 	uint64_t count, bytes; /* what it stands for; counts in 1/HEAP_COUNT_SCALE */
-	uint64_t own_count, own_bytes; /* heap_tracker.h */
 	uint32_t stack;
 	uint8_t reason;
 };

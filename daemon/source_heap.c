@@ -84,6 +84,7 @@ struct fates_loading {
 	const struct source_heap *heap;
 	struct heap_session_bpf *fates;
 	char why[200];
+	struct heap_cost cost; /* 0: not measured */
 	pthread_t thread;
 	bool done;
 };
@@ -127,11 +128,27 @@ static void load_fates(struct fates_loading *loading)
 	heap_session_bpf__destroy(fates);
 }
 
+/* With the program that there will be. */
+static void measure(struct fates_loading *loading)
+{
+	struct source_heap heap = *loading->heap;
+	int r;
+
+	heap.fates = loading->fates;
+	r = source_heap_measure(&heap, &loading->cost);
+	if (r)
+		log_debug("what a probe costs could not be measured: %s", strerror(-r));
+	else
+		log_debug("a probe costs %" PRIu32 " ns, with the return %" PRIu32 " more",
+			  loading->cost.hit_ns, loading->cost.return_ns);
+}
+
 static void *run_loading(void *context)
 {
 	struct fates_loading *loading = context;
 
 	load_fates(loading);
+	measure(loading);
 	__atomic_store_n(&loading->done, true, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -161,6 +178,8 @@ static void finish_loading(struct source_heap *heap)
 	pthread_join(loading->thread, NULL);
 	heap->fates = loading->fates;
 	memcpy(heap->why, loading->why, sizeof(heap->why));
+	if (loading->cost.hit_ns)
+		heap->cost = loading->cost;
 	if (heap->why[0])
 		log_info("%s", heap->why);
 	free(loading);
@@ -190,6 +209,7 @@ int source_heap_load(struct source_heap *heap, const struct bpf_programs *progra
 	r = load(heap, programs, config, error);
 	if (r)
 		source_heap_deinit(heap);
+	heap->cost = (struct heap_cost){.hit_ns = HEAP_HIT_NS, .return_ns = HEAP_RETURN_NS};
 	heap->programs = programs;
 	heap->btf = config->btf;
 	return r;

@@ -26,6 +26,16 @@ struct heap_session_bpf;
 struct pid_marks;
 struct probe_points;
 
+/* What a call of a function with a probe costs its thread. */
+struct heap_cost {
+	uint32_t hit_ns;
+	uint32_t return_ns; /* besides, where the call has a return probe */
+};
+
+/* Until it was measured. */
+#define HEAP_HIT_NS 700u
+#define HEAP_RETURN_NS 500u
+
 struct source_heap {
 	struct heap_bpf *skel; /* NULL: not loaded yet */
 	/* What tells of frees (bpf/heap_session.bpf.c); NULL: nobody has wanted it yet,
@@ -37,6 +47,7 @@ struct source_heap {
 	char why[200];
 	int type; /* of the kernel's uprobe events */
 	struct pid_marks *marks; /* the owner's */
+	struct heap_cost cost;
 };
 
 /* Which of a file's. */
@@ -67,6 +78,9 @@ void source_heap_deinit(struct source_heap *heap);
 uint32_t source_heap_attach(struct source_heap *heap, pid_t pid, const char *path,
 			    const struct probe_points *points, enum heap_probes which,
 			    struct heap_links *links);
+/* By some thousand calls of a function of perfd's own: milliseconds. Anything but 0: it is not
+ * known. */
+int source_heap_measure(struct source_heap *heap, struct heap_cost *ret);
 /* Whether it is known if fates can be followed. If it is not, a thread finds out: the verifier
  * takes a good part of a second, and the caller has others to serve. */
 bool source_heap_fates_known(struct source_heap *heap);

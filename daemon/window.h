@@ -22,6 +22,7 @@ struct window_sample {
 	uint32_t kernel_stack; /* indexes, or STACK_NONE */
 	uint32_t user_stack;
 	uint8_t reason; /* enum abi_reason */
+	bool repeats; /* another one's weight, for a time that nobody looked at */
 	uint32_t tick; /* when: in steps of the window from its beginning */
 	uint64_t count;
 	uint64_t weight;

@@ -164,30 +164,34 @@ static void take_live(struct heap_tracker *tracker, struct heap_tracked *tracked
 
 enum how { FREED, LOST, LEAKED, UNKNOWN };
 
+static void note_life(struct heap_site *site, const struct heap_sum *sum, uint64_t life)
+{
+	site->lives[heap_bucket(life)] += sum->count;
+	if (life < HEAP_TEMPORARY_NS)
+		heap_sum_add(&site->temporary, sum);
+}
+
 /* What the site has of it. */
 static void settle(struct heap_tracker *tracker, const struct heap_object *object, uint64_t time,
 		   enum how how)
 {
 	struct heap_tracked *tracked = &tracker->sites.items[object->site];
 	struct heap_site *site = &tracked->site;
-	struct heap_sum own = heap_sum_one(object->own_count, object->own_bytes);
 	struct heap_sum sum = heap_sum_one(object->count, object->bytes);
 	uint64_t life = time > object->time ? time - object->time : 0;
 
-	take_live(tracker, tracked, object->time, &own);
+	take_live(tracker, tracked, object->time, &sum);
 	if (life >= HEAP_OLD_NS && how != LOST && how != UNKNOWN)
 		site->old++;
 	if (how == UNKNOWN) {
 		heap_sum_add(&site->unknown, &sum);
 	} else if (how == LEAKED) {
-		heap_sum_add(&site->leaked, &own);
-		site->ages[heap_bucket(life)] += object->own_count;
+		heap_sum_add(&site->leaked, &sum);
+		site->ages[heap_bucket(life)] += object->count;
 	} else if (how == FREED) {
-		site->lives[heap_bucket(life)] += object->count;
+		note_life(site, &sum, life);
 		if (life >= HEAP_OLD_NS)
 			site->old_freed++;
-		if (life < HEAP_TEMPORARY_NS)
-			heap_sum_add(&site->temporary, &sum);
 	}
 }
 
@@ -289,7 +293,6 @@ static void follow(struct heap_tracker *tracker, const struct heap_allocation *w
 {
 	uint64_t key = object_key(what->owner, what->address);
 	uint64_t *known = hashmap_get(&tracker->index, key);
-	struct heap_sum own = heap_sum_one(what->own_count, what->own_bytes);
 	struct heap_sum sum = heap_sum_one(what->count, what->bytes);
 	uint32_t place;
 
@@ -307,12 +310,10 @@ static void follow(struct heap_tracker *tracker, const struct heap_allocation *w
 		.time = what->time,
 		.count = what->count,
 		.bytes = what->bytes,
-		.own_count = what->own_count,
-		.own_bytes = what->own_bytes,
 		.site = (uint32_t)(tracked - tracker->sites.items),
 	};
 	tracker->object_count++;
-	add_live(tracker, tracked, what->time, &own);
+	add_live(tracker, tracked, what->time, &sum);
 }
 
 /* Bytes asked for. */
@@ -321,21 +322,33 @@ static uint64_t size_of(const struct heap_allocation *what)
 	return (uint64_t)((double)what->bytes * HEAP_COUNT_SCALE / (double)what->count + 0.5);
 }
 
+/* NULL: there is no room for its site. */
+static struct heap_tracked *add_alloc(struct heap_tracker *tracker,
+				      const struct heap_allocation *what,
+				      const struct heap_sum *sum)
+{
+	struct heap_tracked *tracked = find_site(tracker, what);
+
+	if (!tracked) {
+		tracker->untracked++;
+		tracker->untracked_sites++;
+		return NULL;
+	}
+	heap_sum_add(&tracked->site.alloc, sum);
+	if (what->count)
+		tracked->site.sizes[heap_bucket(size_of(what))] += what->count;
+	return tracked;
+}
+
 void heap_tracker_alloc(struct heap_tracker *tracker, const struct heap_allocation *what)
 {
 	struct heap_sum sum = heap_sum_one(what->count, what->bytes);
 	struct heap_tracked *tracked;
 
 	heap_tracker_tick(tracker, what->time);
-	tracked = find_site(tracker, what);
-	if (!tracked) {
-		tracker->untracked++;
-		tracker->untracked_sites++;
+	tracked = add_alloc(tracker, what, &sum);
+	if (!tracked)
 		return;
-	}
-	heap_sum_add(&tracked->site.alloc, &sum);
-	if (what->count)
-		tracked->site.sizes[heap_bucket(size_of(what))] += what->count;
 	if (what->unfollowed)
 		tracker->untracked++;
 	if (!what->address) {
@@ -344,6 +357,20 @@ void heap_tracker_alloc(struct heap_tracker *tracker, const struct heap_allocati
 	}
 	tracker->follows = true;
 	follow(tracker, what, tracked);
+}
+
+void heap_tracker_repeat(struct heap_tracker *tracker, const struct heap_allocation *what,
+			 uint64_t life)
+{
+	struct heap_sum sum = heap_sum_one(what->count, what->bytes);
+	struct heap_tracked *tracked = add_alloc(tracker, what, &sum);
+
+	if (!tracked)
+		return;
+	if (life == HEAP_LIFE_UNKNOWN)
+		heap_sum_add(&tracked->site.unknown, &sum);
+	else
+		note_life(&tracked->site, &sum, life);
 }
 
 void heap_tracker_free(struct heap_tracker *tracker, uint64_t time, uint32_t owner,
@@ -485,7 +512,7 @@ static void add_ages(const struct heap_tracker *tracker, uint64_t now, struct he
 		if (!object->key || object->site == HEAP_SITE_NONE)
 			continue;
 		site = &data->sites.items[object->site];
-		site->ages[heap_bucket(age)] += object->own_count;
+		site->ages[heap_bucket(age)] += object->count;
 		site->old += age >= HEAP_OLD_NS;
 	}
 }

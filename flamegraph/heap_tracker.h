@@ -40,7 +40,6 @@ struct heap_object {
 	uint64_t key; /* owner and address; 0: the place is free */
 	uint64_t time;
 	uint64_t count, bytes;
-	uint64_t own_count, own_bytes; /* of these: it alone */
 	uint32_t site; /* HEAP_SITE_NONE: it is followed only so that its end is no surprise */
 	uint32_t next_free; /* place + 1; 0: none */
 };
@@ -90,15 +89,19 @@ struct heap_allocation {
 	uint64_t address; /* 0: nobody will tell of its end */
 	bool unfollowed; /* likewise, for want of room where the frees are seen */
 	uint64_t count, bytes; /* what it stands for */
-	/* Of these: for allocations of its own time, while others are of times that nobody looked
-	 * at. What is in use is a sum of these. */
-	uint64_t own_count, own_bytes;
 };
+
+#define HEAP_LIFE_UNKNOWN UINT64_MAX
 
 /* `time`: of the beginning. */
 void heap_tracker_init(struct heap_tracker *tracker, uint64_t time);
 void heap_tracker_deinit(struct heap_tracker *tracker);
 void heap_tracker_alloc(struct heap_tracker *tracker, const struct heap_allocation *what);
+/* Others of a time that nobody looked at, as one that was seen: they add to what was allocated
+ * and what became of it, by its life (ns until it was freed, or HEAP_LIFE_UNKNOWN), and are in no
+ * figure of what is in use. */
+void heap_tracker_repeat(struct heap_tracker *tracker, const struct heap_allocation *what,
+			 uint64_t life);
 void heap_tracker_free(struct heap_tracker *tracker, uint64_t time, uint32_t owner,
 		       uint64_t address);
 /* It is in use, but nobody will tell of its end. */

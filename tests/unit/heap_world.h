@@ -84,8 +84,6 @@ static inline uint32_t world_alloc(struct world *world, uint32_t stack, uint64_t
 			.bytes = (uint64_t)(bytes + world_random(world)),
 		};
 
-		what.own_count = what.count;
-		what.own_bytes = what.bytes;
 		heap_tracker_alloc(&world->tracker, &what);
 	}
 	return object;

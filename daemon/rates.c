@@ -17,6 +17,7 @@
 #define NOTE_NS (10 * NSEC_PER_SEC) /* and a rate that stays is noted */
 /* Probes on allocators: never less of a process's time, in thousandths, while they are wanted. */
 #define HEAP_FLOOR 0.1
+#define CALIBRATE_NS (30 * NSEC_PER_SEC) /* until what could not be measured is tried again */
 #define RATES_SCHEMA "perfd.rates/1"
 
 static const struct measure_kind rate_kind = {
@@ -49,6 +50,7 @@ void rates_calibrate(struct rates *rates)
 {
 	int r = firing_cost_measure(&rates->clock_ns);
 
+	rates->calibrate_at = r == -EAGAIN ? clock_boot_ns() + CALIBRATE_NS : 0;
 	if (r)
 		log_debug("what a firing costs cannot be measured (%s): taken as %u ns",
 			  strerror(-r), rates->clock_ns);
@@ -421,6 +423,8 @@ void rates_run(struct engine *engine, uint64_t now, bool second)
 		return;
 	if (!second && calm(engine))
 		return;
+	if (rates->calibrate_at && now >= rates->calibrate_at)
+		rates_calibrate(rates);
 	look_at_patterns(engine, now);
 	follow_config(engine);
 	if (!measure(engine, now, &window))

@@ -42,6 +42,7 @@ struct rates {
 	struct controller controller;
 	struct own_cost own;
 	uint32_t clock_ns; /* around a clock's firing, on this machine */
+	uint64_t calibrate_at; /* boot time, ns: when it is tried again to measure that; 0: known */
 	struct source_counters *seen; /* at the last look; NULL: none yet */
 	uint64_t looked; /* boot time, ns */
 	uint64_t own_ns, stolen_ns, tasks, mappings, heap_hits; /* likewise */
@@ -55,8 +56,8 @@ struct rates {
 
 void rates_init(struct rates *rates, const struct engine *engine);
 void rates_deinit(struct rates *rates);
-/* Measures what a clock's firing costs here, some milliseconds long; before that, and where it
- * cannot be measured, RATES_CLOCK_NS. */
+/* Measures what a clock's firing costs here, some milliseconds long; before that, and while it
+ * cannot be measured, RATES_CLOCK_NS. On a busy machine that is tried again and again. */
 void rates_calibrate(struct rates *rates);
 /* A session's events begin and end. */
 void rates_open(struct engine *engine, struct session *session);

@@ -96,12 +96,17 @@ void heap_follow_close(struct heap_follow *follow, struct heap_followed *followe
 
 void heap_follow_finish(struct heap_follow *follow, struct heap_followed *followed)
 {
+	const struct heap_windows *windows = &followed->windows;
+	uint64_t now = clock_boot_ns(), end = followed->process->end;
 	struct heap_spent spent;
 
-	if (!followed->windows.in_first)
+	if (!windows->in_first)
 		return;
 	spent = heap_follow_spent(follow, followed);
-	heap_windows_part(&followed->windows, clock_boot_ns(), &spent);
+	/* Its clock is gone with it: as if it had had a CPU all the time. */
+	if (!spent.cpu && end > windows->opened && end <= now)
+		spent.cpu = windows->spent.cpu + end - windows->opened;
+	heap_windows_part(&followed->windows, now, &spent);
 }
 
 bool heap_follow_due(struct heap_followed *followed, uint64_t time)

@@ -184,7 +184,9 @@ void heap_windows_close(struct heap_windows *windows, uint64_t now, uint64_t unt
 		return;
 	heap_windows_part(windows, now, spent);
 	/* What it will have until the end is in `spent` the next time, as if nobody had looked. */
-	last = first->own / (double)(first->until - first->from) * (double)(until - now);
+	last = first->until > first->from
+		       ? first->own / (double)(first->until - first->from) * (double)(until - now)
+		       : 0;
 	rest->until = until;
 	rest->own = own_between(&windows->spent, spent) + last;
 	if (windows->covers == first->until)

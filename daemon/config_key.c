@@ -61,7 +61,7 @@
 	  "within heap_budget for all of them: names with * and ?, apart by spaces; * alone is "   \
 	  "every program. Empty: none. perfctl report -e heap shows them.")                        \
 	X("memory", "heap_budget", heap_budget_permille, CONFIG_NUMBER, NOW, "1/1000 of one CPU", "10", \
-	  1, 1000, "-e heap: what probes on a process's allocator may cost it.")                   \
+	  1, 1000, "-e heap: what probes on a process's allocator may cost it. 1000: they stay in.")                   \
 	X("memory", "heap_frees", heap_frees, CONFIG_CHOICE, NOW, "on off", "on", 0, 3,            \
 	  "-e heap: whether probes on a process's allocator look at what it frees, too: what is "  \
 	  "in use, leaks, lives how long. Off: twice as much of the time is observed.")            \

@@ -423,7 +423,7 @@ static void look_at_cost(struct heap_follow *follow, struct heap_followed *follo
 		return; /* it has just ended */
 	cost = heap_follow_charge(follow, followed, &target);
 	heap_follow_finish(follow, followed);
-	if ((double)cost <= (double)(now - since) * share) {
+	if ((double)cost <= (double)(now - since) * share || share >= 1) {
 		followed->hits_at = now;
 		followed->next = now + next_look(followed, now);
 		return;

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 #include "daemon/tracee_private.h"
 
@@ -47,6 +48,22 @@ static void forget(struct tracee *tracee, struct tracee_thread *thread)
 	*thread = tracee->threads[--tracee->count];
 }
 
+/* Also one that is in the middle of it: the kernel has it in its lists still, and refuses it
+ * as if it were not permitted (ptrace_attach() in kernel/ptrace.c: exit_state). */
+static bool has_ended(pid_t pid, pid_t tid)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[64], line[256];
+	const char *state;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)pid, (int)tid);
+	file = fopen(path, "re");
+	if (!file || !fgets(line, sizeof(line), file))
+		return true;
+	state = strrchr(line, ')'); /* a name may have any bytes */
+	return state && state[1] && (state[2] == 'Z' || state[2] == 'X');
+}
+
 static int add(struct tracee *tracee, pid_t tid, struct error *error)
 {
 	if (tracee->count >= TRACEE_THREADS_MAX)
@@ -55,7 +72,7 @@ static int add(struct tracee *tracee, pid_t tid, struct error *error)
 	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0) {
 		int r = -errno;
 
-		if (r == -ESRCH) /* it has just ended */
+		if (r == -ESRCH || (r == -EPERM && has_ended(tracee->pid, tid)))
 			return 0;
 		return error_set(error, r == -EPERM ? -EBUSY : r,
 				 "thread %d of pid %d cannot be stopped: %s (another debugger, or "

@@ -6,8 +6,6 @@
 
 #include "daemon/base/clock.h"
 
-/* Before and after a window its probes are in as well: some milliseconds. */
-#define AROUND_NS (8 * NSEC_PER_MSEC)
 /* The latest rates are those of so much own time, or of as much as they stand for. */
 #define LATEST_NS (2.0 * NSEC_PER_SEC)
 /* What probes cost is not known better than to this of a part: a process that has less of it
@@ -74,18 +72,18 @@ const struct heap_part *heap_windows_first(const struct heap_windows *windows)
 	return part_at(windows, 1);
 }
 
-/* Short, where windows are to come often; as long as it pays later. */
+/* As long as it may be for rests that are no longer than they are to be. */
 static uint64_t next_length(const struct heap_windows *windows, uint64_t now, double share)
 {
-	double wanted = share * (double)HEAP_YOUNG_REST_NS, length;
+	bool young = now - windows->began <= HEAP_YOUNG_NS;
+	double wanted = share * (double)(young ? HEAP_YOUNG_REST_NS : HEAP_REST_NS), length;
 
 	if (!windows->began)
 		return HEAP_FIRST_NS;
-	if (now - windows->began > HEAP_YOUNG_NS || !windows->cost)
+	if (!windows->cost)
 		return HEAP_FIRST_MOST_NS;
-	length = wanted * (double)(windows->ended - windows->opened + AROUND_NS) /
-			 (double)windows->cost -
-		 (double)AROUND_NS;
+	/* As the last one's: some of that is not the part's, so it is approached from below. */
+	length = wanted * part_at(windows, 1)->own / (double)windows->cost;
 	if (length < (double)HEAP_FIRST_LEAST_NS)
 		return HEAP_FIRST_LEAST_NS;
 	return length > (double)HEAP_FIRST_MOST_NS ? HEAP_FIRST_MOST_NS : (uint64_t)length;

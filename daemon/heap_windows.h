@@ -35,6 +35,7 @@
 #define HEAP_FIRST_MOST_NS (20 * 1000000ULL)
 #define HEAP_YOUNG_NS (3 * 1000000000ULL) /* so long there are to be many windows */
 #define HEAP_YOUNG_REST_NS (300 * 1000000ULL) /* one after another by so much */
+#define HEAP_REST_NS (2 * 1000000000ULL) /* later, where the least length allows it */
 
 /* Of a process, so far: CPU time, and what of it hits of probes cost, ns. */
 struct heap_spent {

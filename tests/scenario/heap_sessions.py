@@ -3,7 +3,7 @@
 """Short sessions by probes that are in for some moments only, as the budget has it: what a
 session of some seconds says of all that a program allocated meanwhile, beside the program's own
 count. One session is off by half mostly; the mean of many must not be: by three standard errors in
-the long form, and by half in the short one, which has too few for these to mean much.
+the long form, and four times in the short one, which has too few for these to mean much.
 
 HEAP_SESSIONS: how many (16; `make test-heap-truth`: 200, two at a time)."""
 
@@ -143,7 +143,7 @@ def short_sessions():
         if LONG:
             lib.check(abs(score) < 3, f"{name}: {score:+.2f} standard errors")
     said = sum(sum(told[:3]) for told, _ in results) / sum(sum(truth[:3]) for _, truth in results)
-    lib.check(0.5 < said < 2, f"all of them say {said:.2f} of what was allocated")
+    lib.check(0.25 < said < 4, f"all of them say {said:.2f} of what was allocated")
 
 
 lib.main(short_sessions)

@@ -100,7 +100,9 @@ static int time_all(struct source_heap *heap, const struct probe_points *points,
 	r = attach(heap, pid, points, &own);
 	for (uint32_t i = 0; !r && i < 2; i++)
 		probed[i] = time_calls(data, i * DATA);
-	if (!r && heap->fates)
+	/* In a pid namespace of its own perfd's parent has no number there, and 0 would be
+	 * everybody. */
+	if (!r && heap->fates && other)
 		r = attach(heap, other, points, &others);
 	for (uint32_t i = 0; !r && i < 2; i++)
 		returned[i] = time_calls(data, i * DATA);

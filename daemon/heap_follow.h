@@ -109,6 +109,7 @@ struct heap_follow {
 	uint32_t begun; /* processes that got their probes in the present turn */
 	uint64_t failed; /* probes that could not be put in */
 	uint64_t hits; /* of functions' probes, so far */
+	uint64_t probes_ns; /* what they cost, with their samples */
 	uint64_t observed_ns, whole_ns; /* of those that are followed no more */
 };
 

@@ -45,6 +45,7 @@ uint64_t heap_follow_charge(struct heap_follow *follow, struct heap_followed *fo
 	followed->hits = target->hits;
 	followed->sampled_ns = target->sampled_ns;
 	followed->probes_ns += cost;
+	follow->probes_ns += cost;
 	heap_windows_charge(&followed->windows, cost);
 	return cost;
 }

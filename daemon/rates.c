@@ -314,7 +314,7 @@ static bool measure(struct engine *engine, uint64_t now, struct controller_windo
 		note_share(session, counters->slices[slot], before->slices[slot]);
 		if (slot == ABI_SLOT_HEAP) {
 			measured->fired = less(engine->heap.hits, rates->heap_hits);
-			measured->ns = measured->fired * heap_follow_hit_ns(&engine->heap);
+			measured->ns = less(engine->heap.probes_ns, rates->heap_ns);
 		}
 		/* The daemon's part is in what it measures of itself. */
 		window->ns += less(measured->ns, measured->samples * RATES_SAMPLE_NS);
@@ -328,6 +328,7 @@ static bool measure(struct engine *engine, uint64_t now, struct controller_windo
 	rates->tasks = engine->task_records;
 	rates->mappings = engine->mapping_records;
 	rates->heap_hits = engine->heap.hits;
+	rates->heap_ns = engine->heap.probes_ns;
 	rates->looked = now;
 	rates->seen = counters;
 	free(before);

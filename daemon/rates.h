@@ -45,7 +45,7 @@ struct rates {
 	uint64_t calibrate_at; /* boot time, ns: when it is tried again to measure that; 0: known */
 	struct source_counters *seen; /* at the last look; NULL: none yet */
 	uint64_t looked; /* boot time, ns */
-	uint64_t own_ns, stolen_ns, tasks, mappings, heap_hits; /* likewise */
+	uint64_t own_ns, stolen_ns, tasks, mappings, heap_hits, heap_ns; /* likewise */
 	uint64_t jittered; /* boot time, ns: when periods were drawn last */
 	uint64_t noted; /* when rates were put on time lines */
 	struct thinning thinning; /* as the source was told */
